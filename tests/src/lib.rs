@@ -1,0 +1,1 @@
+//! Real parts on free ports, stopped when dropped.
