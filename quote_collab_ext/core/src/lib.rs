@@ -3,3 +3,8 @@
 //! What is absent: PostgreSQL, an async runtime, a clock, any I/O, any unsafe code. Everything here is a
 //! function of its arguments, so that the extension and the gateway agree on one definition of a change.
 #![forbid(unsafe_code)]
+
+pub mod change;
+pub mod naming;
+pub mod payload;
+pub mod subject;

@@ -1,0 +1,124 @@
+//! A change: one captured modification of one quote or one quote line.
+//!
+//! This is the JSON that the extension hands out in `quote_events_since` and `quote_relay_read`, and the only noun
+//! that crosses every wall. Values are JSON exactly as `to_jsonb` wrote them: a number keeps every digit.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// The field name of a CREATE or DELETE, whose value is the whole row.
+pub const WHOLE_ROW: &str = "*";
+
+/// One captured modification.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Place in the whole log.
+    pub position: i64,
+    /// Identity of this change, minted once in PostgreSQL.
+    pub event_id: Uuid,
+    /// Owner of the quote.
+    pub tenant_id: Uuid,
+    /// The quote that changed, also when one of its lines did.
+    pub quote_id: Uuid,
+    /// The line that changed.
+    pub line_id: Option<Uuid>,
+    /// Header or line.
+    pub entity: Entity,
+    /// What happened to the row.
+    pub operation: Operation,
+    /// Who did it, if known.
+    pub actor: Option<Uuid>,
+    /// Name of the actor at that moment.
+    pub actor_name: Option<String>,
+    /// When, RFC 3339, by the database's clock.
+    pub at: String,
+    /// The editing session it came from.
+    pub session_id: Option<Uuid>,
+    /// Version of the row before; none for a CREATE.
+    pub version_before: Option<i32>,
+    /// Version of the row after; none for a DELETE.
+    pub version_after: Option<i32>,
+    /// Values that did not change but that a reader needs: the line's number, the quote's totals.
+    #[serde(default)]
+    pub context: Option<Map<String, Value>>,
+    /// What is different.
+    pub fields: Vec<FieldChange>,
+}
+
+/// One column of a change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FieldChange {
+    /// Column name, or [`WHOLE_ROW`].
+    pub field: String,
+    /// Value before.
+    pub old: Value,
+    /// Value after.
+    pub new: Value,
+}
+
+/// Which table a change is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Entity {
+    /// The quote's header.
+    Quote,
+    /// One of its lines.
+    QuoteLine,
+}
+
+/// What happened to the row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Operation {
+    /// Inserted.
+    Create,
+    /// Updated.
+    Update,
+    /// Deleted.
+    Delete,
+}
+
+impl Change {
+    /// The new and old value of a column, when the change mentions it.
+    #[must_use]
+    pub fn field(&self, column: &str) -> Option<&FieldChange> {
+        self.fields.iter().find(|change| change.field == column)
+    }
+
+    /// The whole row a CREATE made or a DELETE removed.
+    #[must_use]
+    pub fn row(&self) -> Option<&Map<String, Value>> {
+        let whole = self.field(WHOLE_ROW)?;
+        whole.new.as_object().or_else(|| whole.old.as_object())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UPDATE: &str = r#"{"position":17,"event_id":"0190b7a1-0000-7000-8000-000000000001",
+        "tenant_id":"0190b7a1-0000-7000-8000-00000000000a","quote_id":"0190b7a1-0000-7000-8000-0000000000ff",
+        "line_id":null,"entity":"QUOTE","operation":"UPDATE","actor":null,"actor_name":null,
+        "at":"2026-11-22T21:00:00.123456+00:00","session_id":null,"version_before":4,"version_after":5,
+        "context":{"total_amount":100000000000000000.0001},
+        "fields":[{"field":"shipping_amount","old":0.1000,"new":100000000000000000.0001},
+                  {"field":"notes","old":null,"new":"x"}]}"#;
+
+    #[test]
+    fn the_json_of_the_extension_is_read_and_written_back_digit_for_digit() {
+        let change: Change = serde_json::from_str(UPDATE).unwrap();
+        assert_eq!(change.operation, Operation::Update);
+        assert_eq!(change.field("shipping_amount").unwrap().old.to_string(), "0.1000");
+        let written = serde_json::to_string(&change).unwrap();
+        assert!(written.contains(r#""old":0.1000,"new":100000000000000000.0001"#), "{written}");
+        assert_eq!(serde_json::from_str::<Change>(&written).unwrap(), change);
+    }
+
+    #[test]
+    fn a_change_without_context_is_read() {
+        let text = UPDATE.replace(r#""context":{"total_amount":100000000000000000.0001},"#, "");
+        assert_eq!(serde_json::from_str::<Change>(&text).unwrap().context, None);
+    }
+}

@@ -1,0 +1,282 @@
+//! The event a reader gets: a projection of [`Change`] with the names of the public interface.
+//!
+//! One flat structure for all event types, because the readers that exist pick fields by name. It is written to
+//! NATS and read back by the hub, so both directions live here. Values pass through untouched: neither direction
+//! may buffer a number through a self-describing intermediate (no `flatten`, no `untagged`), which would cost digits.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::change::{Change, Entity, Operation};
+use crate::naming::camel_case;
+
+mod presence;
+
+pub use presence::{PresenceEventType, PresencePayload};
+
+const TOTALS: [&str; 8] = [
+    "subtotal",
+    "tax_amount",
+    "shipping_amount",
+    "discount_amount",
+    "total_amount",
+    "total_cost",
+    "margin_amount",
+    "margin_percentage",
+];
+/// The five a reader shows below the lines.
+const SHOWN_TOTALS: [&str; 5] =
+    ["subtotal", "tax_amount", "shipping_amount", "discount_amount", "total_amount"];
+const NOTES: [&str; 2] = ["notes", "terms_and_conditions"];
+const STATUS: &str = "status";
+const LINE_NUMBER: &str = "line_number";
+
+/// What happened, coarsely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum EventType {
+    /// The quote appeared.
+    QuoteCreated,
+    /// Header fields changed.
+    QuoteUpdated,
+    /// The status changed, perhaps with other fields.
+    QuoteStatusChanged,
+    /// Nothing but totals changed.
+    QuoteTotalsRecalculated,
+    /// The quote is gone.
+    QuoteDeleted,
+    /// A line appeared.
+    QuoteLineAdded,
+    /// Fields of a line changed.
+    QuoteLineUpdated,
+    /// A line is gone.
+    QuoteLineDeleted,
+}
+
+/// What happened, as the front end distinguishes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ChangeType {
+    /// The quote appeared.
+    QuoteCreated,
+    /// Header fields changed.
+    HeaderUpdated,
+    /// The status changed, perhaps with other fields.
+    StatusChanged,
+    /// Nothing but notes or terms changed.
+    NotesUpdated,
+    /// Nothing but totals changed.
+    Recalculated,
+    /// The quote is gone.
+    QuoteDeleted,
+    /// A line appeared.
+    LineAdded,
+    /// Fields of a line changed.
+    LineUpdated,
+    /// A line is gone.
+    LineDeleted,
+}
+
+/// One event as published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventPayload {
+    /// Identity, minted once in PostgreSQL; also the message id in JetStream.
+    pub event_id: Uuid,
+    /// When, RFC 3339.
+    pub timestamp: String,
+    /// Owner of the quote.
+    pub tenant_id: Uuid,
+    /// The quote.
+    pub quote_id: Uuid,
+    /// Who, if known.
+    pub user_id: Option<Uuid>,
+    /// Name of that user.
+    pub user_name: Option<String>,
+    /// The editing session it came from, so that a client can recognise its own change.
+    pub session_id: Option<Uuid>,
+    /// What happened.
+    pub event_type: EventType,
+    /// What happened, as the front end distinguishes it.
+    pub change_type: ChangeType,
+    /// The line, for line events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_id: Option<Uuid>,
+    /// Its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_number: Option<i64>,
+    /// Version of the row after the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i32>,
+    /// What is different, for updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<ChangedField>>,
+    /// The status before, when it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_status: Option<String>,
+    /// The status after, when it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_status: Option<String>,
+    /// The quote's totals after a recalculation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_totals: Option<Map<String, Value>>,
+    /// The whole new line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_data: Option<Map<String, Value>>,
+    /// The whole new quote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote_data: Option<Map<String, Value>>,
+    /// Values were left out because the event was larger than the server takes; the history holds them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncated: bool,
+}
+
+/// One changed field as published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangedField {
+    /// Column name in camelCase.
+    pub field: String,
+    /// Value before; absent only in a truncated event.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub old_value: Option<Value>,
+    /// Value after; absent only in a truncated event.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    pub new_value: Option<Value>,
+}
+
+impl EventPayload {
+    /// The event that a change is told as.
+    #[must_use]
+    pub fn of(change: &Change) -> Self {
+        let (event_type, change_type) = types(change);
+        let created = (change.operation == Operation::Create).then(|| camel_row(change.row()));
+        let (quote_data, line_data) = match change.entity {
+            Entity::Quote => (created, None),
+            Entity::QuoteLine => (None, created),
+        };
+        let status = change.field(STATUS).filter(|_| event_type == EventType::QuoteStatusChanged);
+        let recalculated = event_type == EventType::QuoteTotalsRecalculated;
+        Self {
+            event_id: change.event_id,
+            timestamp: change.at.clone(),
+            tenant_id: change.tenant_id,
+            quote_id: change.quote_id,
+            user_id: change.actor,
+            user_name: change.actor_name.clone(),
+            session_id: change.session_id,
+            event_type,
+            change_type,
+            line_id: change.line_id,
+            line_number: line_number(change),
+            version: change.version_after,
+            changes: (change.operation == Operation::Update).then(|| changed_fields(change)),
+            old_status: status.and_then(|status| text(&status.old)),
+            new_status: status.and_then(|status| text(&status.new)),
+            new_totals: recalculated.then(|| shown_totals(change)),
+            line_data,
+            quote_data,
+            truncated: false,
+        }
+    }
+
+    /// The same event without its values, for a server that refuses one of this size.
+    #[must_use]
+    pub fn truncated(mut self) -> Self {
+        for change in self.changes.iter_mut().flatten() {
+            change.old_value = None;
+            change.new_value = None;
+        }
+        self.line_data = None;
+        self.quote_data = None;
+        self.truncated = true;
+        self
+    }
+
+    /// Header or line: which subscription this belongs to.
+    #[must_use]
+    pub const fn entity(&self) -> Entity {
+        match self.event_type {
+            EventType::QuoteLineAdded | EventType::QuoteLineUpdated | EventType::QuoteLineDeleted => {
+                Entity::QuoteLine
+            }
+            _ => Entity::Quote,
+        }
+    }
+}
+
+fn types(change: &Change) -> (EventType, ChangeType) {
+    match (change.entity, change.operation) {
+        (Entity::QuoteLine, Operation::Create) => (EventType::QuoteLineAdded, ChangeType::LineAdded),
+        (Entity::QuoteLine, Operation::Update) => (EventType::QuoteLineUpdated, ChangeType::LineUpdated),
+        (Entity::QuoteLine, Operation::Delete) => (EventType::QuoteLineDeleted, ChangeType::LineDeleted),
+        (Entity::Quote, Operation::Create) => (EventType::QuoteCreated, ChangeType::QuoteCreated),
+        (Entity::Quote, Operation::Delete) => (EventType::QuoteDeleted, ChangeType::QuoteDeleted),
+        (Entity::Quote, Operation::Update) if only(change, &TOTALS) => {
+            (EventType::QuoteTotalsRecalculated, ChangeType::Recalculated)
+        }
+        (Entity::Quote, Operation::Update) if change.field(STATUS).is_some() => {
+            (EventType::QuoteStatusChanged, ChangeType::StatusChanged)
+        }
+        (Entity::Quote, Operation::Update) if only(change, &NOTES) => {
+            (EventType::QuoteUpdated, ChangeType::NotesUpdated)
+        }
+        (Entity::Quote, Operation::Update) => (EventType::QuoteUpdated, ChangeType::HeaderUpdated),
+    }
+}
+
+fn only(change: &Change, columns: &[&str]) -> bool {
+    !change.fields.is_empty() && change.fields.iter().all(|field| columns.contains(&field.field.as_str()))
+}
+
+fn changed_fields(change: &Change) -> Vec<ChangedField> {
+    change
+        .fields
+        .iter()
+        .map(|field| ChangedField {
+            field: camel_case(&field.field),
+            old_value: Some(field.old.clone()),
+            new_value: Some(field.new.clone()),
+        })
+        .collect()
+}
+
+fn camel_row(row: Option<&Map<String, Value>>) -> Map<String, Value> {
+    row.into_iter().flatten().map(|(column, value)| (camel_case(column), value.clone())).collect()
+}
+
+/// The context has the totals after the change; a change without it still knows those that it touched.
+fn shown_totals(change: &Change) -> Map<String, Value> {
+    let after = |column: &str| {
+        let context = change.context.as_ref().and_then(|context| context.get(column));
+        context.or_else(|| change.field(column).map(|field| &field.new)).cloned()
+    };
+    SHOWN_TOTALS.iter().filter_map(|column| Some((camel_case(column), after(column)?))).collect()
+}
+
+fn line_number(change: &Change) -> Option<i64> {
+    let known = change.context.as_ref().and_then(|context| context.get(LINE_NUMBER));
+    known.or_else(|| change.row()?.get(LINE_NUMBER)).and_then(Value::as_i64)
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// Serde reads a null as an absent option; here null is a value and only a missing key is absent.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[cfg(test)]
+mod tests;
