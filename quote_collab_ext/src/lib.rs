@@ -1,2 +1,24 @@
 //! The extension: guard, convert, call the core, convert back.
+//!
+//! One change runs through the rooms from left to right: [`trigger`] stamps the version and compares the row,
+//! [`audit`] writes what changed, [`wakeup`] tells the listeners. What SQL says better stays SQL, in `sql/`.
+
+mod attribution;
+mod audit;
+mod error;
+mod functions;
+mod guc;
+mod sql;
+mod transaction;
+mod trigger;
+mod wakeup;
+
 ::pgrx::pg_module_magic!(name, version);
+
+/// Runs when PostgreSQL loads the library, in each backend that uses it.
+#[pgrx::pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    guc::define();
+    transaction::watch();
+    trigger::plan::watch();
+}

@@ -1,0 +1,67 @@
+//! The audit log: row changes are noted by the row trigger and written, many at once, when the statement ends.
+
+mod insert;
+mod log;
+mod pending;
+
+use pgrx::pg_sys;
+use quote_collab_core::change::Entity;
+use std::rc::Rc;
+use uuid::Uuid;
+
+pub use log::Log;
+pub use pending::{discard, discard_aborted, flush, note};
+
+/// What happened to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Create,
+    Update,
+    Delete,
+}
+
+impl Kind {
+    /// The word in `change_type`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// One changed column; `old` and `new` are jsonb datums, `None` for SQL null.
+pub struct Field {
+    pub name: String,
+    pub old: Option<pg_sys::Datum>,
+    pub new: Option<pg_sys::Datum>,
+}
+
+/// What a row change is given once, when it is noted.
+pub struct Mint {
+    /// Shared by its rows; UUIDv7.
+    pub event_id: Uuid,
+    /// Microseconds since 2000-01-01 UTC, by the database's clock.
+    pub at: pg_sys::TimestampTz,
+    /// Place in the log.
+    pub position: i64,
+}
+
+/// One row change, noted and not yet written.
+pub struct RowChange {
+    pub log: Rc<Log>,
+    pub mint: Mint,
+    pub entity: Entity,
+    pub kind: Kind,
+    pub tenant: Uuid,
+    pub quote: Uuid,
+    pub line: Option<Uuid>,
+    pub actor: Option<Uuid>,
+    pub session: Option<Uuid>,
+    pub version_before: Option<i32>,
+    pub version_after: Option<i32>,
+    pub fields: Vec<Field>,
+    /// A jsonb object, or none.
+    pub context: Option<pg_sys::Datum>,
+}

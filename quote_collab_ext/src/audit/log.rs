@@ -1,0 +1,69 @@
+//! The table that a trigger writes to.
+
+#![expect(unsafe_code, reason = "PostgreSQL's catalog look-ups")]
+
+use std::cell::OnceCell;
+use std::ffi::CString;
+use std::rc::Rc;
+
+use pgrx::pg_sys;
+
+use crate::error::Error;
+
+/// An audit log, found by name once per trigger plan.
+pub struct Log {
+    pub relation: pg_sys::Oid,
+    pub owner: pg_sys::Oid,
+    /// `schema.table`, quoted.
+    pub name: String,
+    pub sequence: pg_sys::Oid,
+    /// The prepared INSERT, kept for the life of the plan.
+    pub insert: OnceCell<pg_sys::SPIPlanPtr>,
+}
+
+impl Log {
+    /// Finds a log by its quoted, schema-qualified name.
+    pub fn find(name: &str) -> Result<Rc<Self>, Error> {
+        let missing = || Error::MissingLog(name.to_owned());
+        let relation = relation(name).ok_or_else(missing)?;
+        // The sequence stands beside the table under a fixed name, in the same quoting.
+        let schema = name.strip_suffix(".quote_changes").ok_or_else(missing)?;
+        let sequence = self::relation(&format!("{schema}.quote_changes_position_seq")).ok_or_else(missing)?;
+        Ok(Rc::new(Self { relation, owner: owner(relation), name: name.to_owned(), sequence, insert: OnceCell::new() }))
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(plan) = self.insert.take() {
+            // SAFETY: the plan was kept by this log alone and is not running: a running insert holds the log.
+            unsafe {
+                pg_sys::SPI_freeplan(plan);
+            }
+        }
+    }
+}
+
+fn relation(name: &str) -> Option<pg_sys::Oid> {
+    let text = CString::new(name).ok()?;
+    // SAFETY: to_regclass takes one text and gives null for an unknown name.
+    let oid: Option<pg_sys::Oid> = unsafe {
+        let argument = pg_sys::cstring_to_text(text.as_ptr());
+        pgrx::direct_function_call(pg_sys::to_regclass, &[Some(pg_sys::Datum::from(argument))])
+    };
+    oid.filter(|oid| *oid != pg_sys::InvalidOid)
+}
+
+fn owner(relation: pg_sys::Oid) -> pg_sys::Oid {
+    // SAFETY: the relation exists; opening it without a lock of our own is safe because the caller's statement fires
+    // its trigger, and the owner is read at once.
+    unsafe {
+        let opened = pg_sys::RelationIdGetRelation(relation);
+        if opened.is_null() {
+            return pg_sys::InvalidOid;
+        }
+        let owner = (*(*opened).rd_rel).relowner;
+        pg_sys::RelationClose(opened);
+        owner
+    }
+}

@@ -1,0 +1,99 @@
+//! Every error the library raises, with its SQLSTATE, DETAIL and HINT in one place.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode};
+
+/// What can go wrong at the border. Messages never carry quote contents.
+#[derive(Debug)]
+pub enum Error {
+    /// A trigger function was called in another way than by its trigger.
+    TriggerProtocol(&'static str),
+    /// A trigger argument is not `name=value`, or a required one is absent.
+    TriggerArgument(&'static str),
+    /// A column that plays a role is gone: it was renamed or dropped after attach.
+    MissingColumn { role: String, column: String },
+    /// The audit log that the trigger writes to is gone.
+    MissingLog(String),
+    /// A value that must be a UUID is not one.
+    NotUuid { setting: &'static str },
+    /// A key column of a row is null.
+    NullKey { column: String },
+    /// The version counter of a row is at its end.
+    VersionExhausted,
+    /// Writing the audit log failed inside SPI.
+    Audit(&'static str, i32),
+}
+
+impl Error {
+    /// Raises the error in PostgreSQL; never returns.
+    pub fn raise(&self) -> ! {
+        self.report().report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    }
+
+    fn report(&self) -> ErrorReport {
+        let (code, message, detail, hint) = self.parts();
+        let mut report = ErrorReport::new(code, message, "quote_collab");
+        if let Some(detail) = detail {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = hint {
+            report = report.set_hint(hint);
+        }
+        report
+    }
+
+    fn parts(&self) -> (PgSqlErrorCode, String, Option<String>, Option<&'static str>) {
+        const ATTACH: Option<&str> = Some("Run attach_quote_collaboration() again as the owner of the database.");
+        match self {
+            Self::TriggerProtocol(name) => (
+                PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                format!("{name}: must be called as its trigger"),
+                None,
+                Some("The triggers are created by attach_quote_collaboration()."),
+            ),
+            Self::TriggerArgument(name) => (
+                PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+                "the trigger's arguments are incomplete".to_owned(),
+                Some(format!("There is no usable argument \"{name}\".")),
+                ATTACH,
+            ),
+            Self::MissingColumn { role, column } => (
+                PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
+                format!("column \"{column}\" is gone"),
+                Some(format!("It played the role \"{role}\" when the table was attached.")),
+                ATTACH,
+            ),
+            Self::MissingLog(log) => (
+                PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
+                format!("the audit log {log} is gone"),
+                None,
+                ATTACH,
+            ),
+            Self::NotUuid { setting } => (
+                PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
+                format!("{setting} is not a uuid"),
+                None,
+                Some("Set it to a uuid, or to an empty string for none."),
+            ),
+            Self::NullKey { column } => (
+                PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION,
+                format!("column \"{column}\" must not be null"),
+                Some("History and events are kept by it.".to_owned()),
+                None,
+            ),
+            Self::VersionExhausted => (
+                PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+                "the version counter is exhausted".to_owned(),
+                None,
+                None,
+            ),
+            Self::Audit(step, code) => (
+                PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                format!("writing the audit log failed: {step} gave {code}"),
+                None,
+                None,
+            ),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What must happen when a transaction or subtransaction ends.
+
+use pgrx::{pg_guard, pg_sys};
+
+use crate::{audit, wakeup};
+
+/// Registers the callbacks, once per backend.
+#[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+pub fn watch() {
+    // SAFETY: the callbacks are static functions of this library, which PostgreSQL never unloads.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(on_transaction), std::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(on_subtransaction), std::ptr::null_mut());
+    }
+}
+
+#[pg_guard]
+extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg: *mut std::ffi::c_void) {
+    use pg_sys::XactEvent as E;
+    match event {
+        // Rows that no statement trigger wrote: logical replication fires row triggers only.
+        E::XACT_EVENT_PRE_COMMIT | E::XACT_EVENT_PRE_PREPARE => audit::flush(),
+        E::XACT_EVENT_COMMIT | E::XACT_EVENT_ABORT | E::XACT_EVENT_PREPARE => {
+            audit::discard();
+            wakeup::forget();
+        }
+        _ => {}
+    }
+}
+
+#[pg_guard]
+extern "C-unwind" fn on_subtransaction(
+    event: pg_sys::SubXactEvent::Type,
+    _id: pg_sys::SubTransactionId,
+    _parent: pg_sys::SubTransactionId,
+    _arg: *mut std::ffi::c_void,
+) {
+    use pg_sys::SubXactEvent as E;
+    match event {
+        // A subtransaction that commits hands on rows that were noted but not yet written: write them first.
+        E::SUBXACT_EVENT_PRE_COMMIT_SUB => audit::flush(),
+        E::SUBXACT_EVENT_ABORT_SUB => {
+            audit::discard_aborted();
+            wakeup::forget();
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,84 @@
+//! One call of a trigger, checked against the trigger protocol.
+
+#![expect(unsafe_code, reason = "reads PostgreSQL's trigger data")]
+
+use pgrx::{is_a, pg_sys};
+
+/// What fired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Insert,
+    Update,
+    Delete,
+}
+
+/// A trigger call; valid for the duration of the call.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    data: &'a pg_sys::TriggerData,
+}
+
+impl<'a> Call<'a> {
+    /// The call behind `fcinfo`, or `None` when the function was not called by the trigger manager.
+    ///
+    /// # Safety
+    /// `fcinfo` must come from PostgreSQL's function manager and outlive the result.
+    pub unsafe fn from_fcinfo(fcinfo: pg_sys::FunctionCallInfo) -> Option<Self> {
+        // SAFETY: per contract fcinfo is valid; context is null or a node, and a TriggerData when its tag says so.
+        unsafe {
+            let context = (*fcinfo).context;
+            if context.is_null() || !is_a(context, pg_sys::NodeTag::T_TriggerData) {
+                return None;
+            }
+            Some(Self { data: &*context.cast::<pg_sys::TriggerData>() })
+        }
+    }
+
+    /// The row operation; `None` for a statement trigger or TRUNCATE.
+    pub fn row_operation(self) -> Option<Operation> {
+        let event = self.data.tg_event;
+        if event & pg_sys::TRIGGER_EVENT_ROW == 0 {
+            return None;
+        }
+        match event & pg_sys::TRIGGER_EVENT_OPMASK {
+            pg_sys::TRIGGER_EVENT_INSERT => Some(Operation::Insert),
+            pg_sys::TRIGGER_EVENT_UPDATE => Some(Operation::Update),
+            pg_sys::TRIGGER_EVENT_DELETE => Some(Operation::Delete),
+            _ => None,
+        }
+    }
+
+    /// Whether the trigger fires before the change.
+    pub fn is_before(self) -> bool {
+        self.data.tg_event & pg_sys::TRIGGER_EVENT_TIMINGMASK == pg_sys::TRIGGER_EVENT_BEFORE
+    }
+
+    /// The trigger's definition.
+    pub fn trigger(self) -> &'a pg_sys::Trigger {
+        // SAFETY: the trigger manager sets tg_trigger for every call.
+        unsafe { &*self.data.tg_trigger }
+    }
+
+    /// The relation that fired, open and locked by the executor.
+    pub fn relation(self) -> &'a pg_sys::RelationData {
+        // SAFETY: the trigger manager sets tg_relation for every call.
+        unsafe { &*self.data.tg_relation }
+    }
+
+    /// The row before an update or delete, or the inserted row.
+    pub fn first_tuple(self) -> pg_sys::HeapTuple {
+        self.data.tg_trigtuple
+    }
+
+    /// The row after an update.
+    pub fn new_tuple(self) -> pg_sys::HeapTuple {
+        self.data.tg_newtuple
+    }
+
+    /// Whether the statement itself assigned this column, whatever the value.
+    pub fn assigns(self, attnum: i16) -> bool {
+        let member = i32::from(attnum) - pg_sys::FirstLowInvalidHeapAttributeNumber;
+        // SAFETY: tg_updatedcols is null (the empty set) or a Bitmapset that lives as long as the call.
+        unsafe { pg_sys::bms_is_member(member, self.data.tg_updatedcols.cast_mut()) }
+    }
+}

@@ -1,0 +1,177 @@
+//! What a trigger needs to know of its table, worked out once per backend and again when PostgreSQL says that the table
+//! changed: a column that is added, dropped, renamed or retyped is noticed with the next row.
+
+#![expect(unsafe_code, reason = "reads PostgreSQL's catalog structures")]
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::rc::Rc;
+
+use pgrx::{pg_guard, pg_sys};
+use quote_collab_core::arguments::Arguments;
+use quote_collab_core::change::Entity;
+
+use super::call::Call;
+use super::json::ToJsonb;
+use crate::audit::Log;
+use crate::error::Error;
+
+/// A column of the table.
+pub struct Column {
+    pub attnum: i16,
+    pub name: String,
+    pub type_oid: pg_sys::Oid,
+    pub by_value: bool,
+    pub length: i16,
+    /// Its change is a change of the row.
+    pub audited: bool,
+    /// Computed after the before-triggers ran: not to be compared there.
+    pub generated: bool,
+    pub to_jsonb: ToJsonb,
+}
+
+/// The columns that play a role; attribute numbers count from 1.
+pub struct Roles {
+    pub id: i16,
+    pub tenant: i16,
+    pub quote: Option<i16>,
+    pub version: i16,
+    pub updated_at: Option<i16>,
+    pub updated_by: Option<i16>,
+    pub created_by: Option<i16>,
+    pub line_number: Option<i16>,
+    /// Columns that make up the totals of a header, under the names that events give them.
+    pub totals: Vec<(&'static str, i16)>,
+}
+
+/// Everything a trigger call needs beside the row.
+pub struct Plan {
+    pub entity: Entity,
+    pub columns: Vec<Column>,
+    pub roles: Roles,
+    pub row_to_jsonb: ToJsonb,
+    pub log: Rc<Log>,
+    pub system_user: Option<uuid::Uuid>,
+    relation: pg_sys::Oid,
+}
+
+const TOTALS: [&str; 5] = ["subtotal", "tax_amount", "shipping_amount", "discount_amount", "total_amount"];
+
+thread_local! {
+    static PLANS: RefCell<HashMap<pg_sys::Oid, Rc<Plan>>> = RefCell::new(HashMap::new());
+}
+
+/// Registers for invalidations, once per backend.
+pub fn watch() {
+    // SAFETY: the callback is a static function of this library.
+    unsafe {
+        pg_sys::CacheRegisterRelcacheCallback(Some(on_invalidation), pg_sys::Datum::null());
+    }
+}
+
+#[pg_guard]
+extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, relation: pg_sys::Oid) {
+    // A borrow can only be held while a plan is looked up or stored, which runs no PostgreSQL code.
+    PLANS.with_borrow_mut(|plans| {
+        if relation == pg_sys::InvalidOid {
+            plans.clear();
+        } else {
+            plans.retain(|_, plan| plan.relation != relation && plan.log.relation != relation);
+        }
+    });
+}
+
+impl Plan {
+    /// The plan of the trigger that fired.
+    pub fn of(call: Call<'_>) -> Result<Rc<Self>, Error> {
+        let key = call.trigger().tgoid;
+        if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&key).cloned()) {
+            return Ok(plan);
+        }
+        let plan = Rc::new(Self::compile(call)?);
+        PLANS.with_borrow_mut(|plans| plans.insert(key, Rc::clone(&plan)));
+        Ok(plan)
+    }
+
+    fn compile(call: Call<'_>) -> Result<Self, Error> {
+        let relation = call.relation();
+        let arguments = arguments(call.trigger())?;
+        let columns = columns(relation.rd_att, &arguments);
+        let find = |role: &'static str| -> Result<Option<i16>, Error> {
+            let Some(name) = arguments.one(role) else { return Ok(None) };
+            let column = columns.iter().find(|column| column.name == name);
+            column.map(|column| Some(column.attnum)).ok_or_else(|| Error::MissingColumn {
+                role: role.to_owned(),
+                column: name.to_owned(),
+            })
+        };
+        let required = |role: &'static str| find(role)?.ok_or(Error::TriggerArgument(role));
+        let entity = match arguments.one("entity") {
+            Some("QUOTE") => Entity::Quote,
+            Some("QUOTE_LINE") => Entity::QuoteLine,
+            _ => return Err(Error::TriggerArgument("entity")),
+        };
+        let roles = Roles {
+            id: required("id")?,
+            tenant: required("tenant")?,
+            quote: if entity == Entity::QuoteLine { Some(required("quote")?) } else { None },
+            version: required("version")?,
+            updated_at: find("updated_at")?,
+            updated_by: find("updated_by")?,
+            created_by: find("created_by")?,
+            line_number: find("line_number")?,
+            totals: TOTALS.into_iter().filter_map(|role| Some((role, find(role).ok()??))).collect(),
+        };
+        // SAFETY: an open relation has its pg_class row.
+        let row_type = unsafe { (*relation.rd_rel).reltype };
+        Ok(Self {
+            entity,
+            roles,
+            columns,
+            row_to_jsonb: ToJsonb::new(row_type),
+            log: Log::find(arguments.one("log").ok_or(Error::TriggerArgument("log"))?)?,
+            system_user: arguments.one("system_user").and_then(|user| user.parse().ok()),
+            relation: relation.rd_id,
+        })
+    }
+
+    /// Name of a column, for an error message.
+    pub fn column_name(&self, attnum: i16) -> String {
+        self.columns.iter().find(|column| column.attnum == attnum).map_or_else(String::new, |column| column.name.clone())
+    }
+
+    /// A column by attribute number.
+    pub fn column(&self, attnum: i16) -> Option<&Column> {
+        self.columns.iter().find(|column| column.attnum == attnum)
+    }
+}
+
+fn arguments(trigger: &pg_sys::Trigger) -> Result<Arguments, Error> {
+    let count = usize::try_from(trigger.tgnargs).unwrap_or_default();
+    // SAFETY: tgargs has tgnargs C strings.
+    let texts = (0..count).map(|index| unsafe { CStr::from_ptr(*trigger.tgargs.add(index)) }.to_string_lossy());
+    Arguments::parse(texts).ok_or(Error::TriggerArgument("name=value"))
+}
+
+fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments) -> Vec<Column> {
+    // SAFETY: the descriptor of an open relation, with natts attributes behind it.
+    let attributes = unsafe { pgrx::PgTupleDesc::from_pg_unchecked(descriptor) };
+    attributes
+        .iter()
+        .filter(|attribute| !attribute.attisdropped)
+        .map(|attribute| {
+            let name = attribute.name().to_owned();
+            Column {
+                attnum: attribute.attnum,
+                type_oid: attribute.atttypid,
+                by_value: attribute.attbyval,
+                length: attribute.attlen,
+                audited: !arguments.all("ignore").any(|ignored| ignored == name),
+                generated: attribute.attgenerated != 0,
+                to_jsonb: ToJsonb::new(attribute.atttypid),
+                name,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,148 @@
+//! Before update, for each row: version + 1 and `updated_at` when the row really changes.
+
+#![expect(unsafe_code, reason = "builds PostgreSQL's tuples")]
+
+use pgrx::{IntoDatum, pg_sys};
+use quote_collab_core::diff;
+
+use super::call::{Call, Operation};
+use super::plan::{Column, Plan};
+use super::row::Row;
+use crate::attribution;
+use crate::error::Error;
+
+/// The trigger function. A row that did not change keeps its version whatever the statement set it to.
+///
+/// # Safety
+/// `fcinfo` must come from PostgreSQL's function manager.
+pub unsafe fn stamp(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, Error> {
+    const NAME: &str = "increment_quote_version";
+    // SAFETY: per contract.
+    let call = unsafe { Call::from_fcinfo(fcinfo) }.ok_or(Error::TriggerProtocol(NAME))?;
+    if call.row_operation() != Some(Operation::Update) || !call.is_before() {
+        return Err(Error::TriggerProtocol(NAME));
+    }
+    let plan = Plan::of(call)?;
+    let descriptor = call.relation().rd_att;
+    // SAFETY: both tuples are the relation's, alive during the call.
+    let (old, new) = unsafe { (Row::deform(call.first_tuple(), descriptor), Row::deform(call.new_tuple(), descriptor)) };
+    let changed = !changed_columns(&plan, &old, &new, |column| column.audited && !column.generated).is_empty();
+    let stamps = Stamps::of(&plan, call, &old, &new, changed)?;
+    // SAFETY: the columns exist in the descriptor and the values have their types.
+    Ok(unsafe { stamps.apply(call.new_tuple(), descriptor) })
+}
+
+/// The columns that differ, among those that count.
+pub fn changed_columns<'p>(plan: &'p Plan, old: &Row, new: &Row, counts: impl Fn(&Column) -> bool) -> Vec<&'p Column> {
+    plan.columns
+        .iter()
+        .filter(|column| counts(column))
+        .filter(|column| {
+            diff::differs(old.image(column), new.image(column), || !old.expanded_equals(new, column))
+        })
+        .collect()
+}
+
+/// Columns to overwrite in the new row.
+#[derive(Default)]
+struct Stamps {
+    attnums: Vec<i32>,
+    values: Vec<pg_sys::Datum>,
+}
+
+impl Stamps {
+    fn of(plan: &Plan, call: Call<'_>, old: &Row, new: &Row, changed: bool) -> Result<Self, Error> {
+        let mut stamps = Self::default();
+        let roles = &plan.roles;
+        let before = version(plan, old);
+        let given = version(plan, new);
+        // SAFETY: reads a variable of this backend.
+        let replays = unsafe { pg_sys::SessionReplicationRole } == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32;
+        let next = match changed {
+            false => before,
+            // A replayed change brings its version along; one that does not is counted here.
+            true if replays && given > before => given,
+            true => before.checked_add(1).ok_or(Error::VersionExhausted)?,
+        };
+        if next != given {
+            stamps.push(roles.version, version_datum(plan, next)?);
+        }
+        if changed && !replays {
+            if let Some(attnum) = roles.updated_at {
+                stamps.push_now(plan, attnum);
+            }
+            if let Some((attnum, user)) = roles.updated_by.zip(attribution::current_user()?)
+                && !call.assigns(attnum)
+            {
+                stamps.push(attnum, pgrx::Uuid::from_bytes(user.into_bytes()).into_datum().unwrap_or(pg_sys::Datum::null()));
+            }
+        }
+        Ok(stamps)
+    }
+
+    fn push(&mut self, attnum: i16, value: pg_sys::Datum) {
+        self.attnums.push(i32::from(attnum));
+        self.values.push(value);
+    }
+
+    /// The transaction's time, in the column's type; a column of another type is the ERP's own affair.
+    fn push_now(&mut self, plan: &Plan, attnum: i16) {
+        // SAFETY: plain functions of a running transaction.
+        let now = unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
+        match plan.column(attnum).map(|column| column.type_oid) {
+            Some(pg_sys::TIMESTAMPTZOID) => self.push(attnum, pg_sys::Datum::from(now)),
+            Some(pg_sys::TIMESTAMPOID) => {
+                // SAFETY: timestamp(timestamptz) takes one timestamptz.
+                let local = unsafe {
+                    pg_sys::OidFunctionCall1Coll(
+                        pg_sys::Oid::from(pg_sys::F_TIMESTAMP_TIMESTAMPTZ),
+                        pg_sys::InvalidOid,
+                        pg_sys::Datum::from(now),
+                    )
+                };
+                self.push(attnum, local);
+            }
+            _ => {}
+        }
+    }
+
+    /// # Safety
+    /// `tuple` must be a tuple of `descriptor`, and the values of the columns' types.
+    unsafe fn apply(mut self, tuple: pg_sys::HeapTuple, descriptor: pg_sys::TupleDesc) -> pg_sys::Datum {
+        if self.attnums.is_empty() {
+            return pg_sys::Datum::from(tuple);
+        }
+        let mut nulls = vec![false; self.attnums.len()];
+        let count = i32::try_from(self.attnums.len()).unwrap_or_default();
+        // SAFETY: per contract; the three arrays have the same length.
+        unsafe {
+            pg_sys::Datum::from(pg_sys::heap_modify_tuple_by_cols(
+                tuple,
+                descriptor,
+                count,
+                self.attnums.as_mut_ptr(),
+                self.values.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+            ))
+        }
+    }
+}
+
+/// The version of a row; 0 when null.
+pub fn version(plan: &Plan, row: &Row) -> i64 {
+    let Some(datum) = row.value(plan.roles.version) else { return 0 };
+    match plan.column(plan.roles.version).map(|column| column.length) {
+        Some(2) => i64::from(datum.value() as i16),
+        Some(4) => i64::from(datum.value() as i32),
+        _ => datum.value() as i64,
+    }
+}
+
+fn version_datum(plan: &Plan, version: i64) -> Result<pg_sys::Datum, Error> {
+    let exhausted = |_| Error::VersionExhausted;
+    Ok(match plan.column(plan.roles.version).map(|column| column.length) {
+        Some(2) => pg_sys::Datum::from(i16::try_from(version).map_err(exhausted)?),
+        Some(4) => pg_sys::Datum::from(i32::try_from(version).map_err(exhausted)?),
+        _ => pg_sys::Datum::from(version),
+    })
+}

@@ -1,0 +1,149 @@
+-- The audit log. The tables are ordinary tables of the ERP's schema, not members of the extension: pg_dump keeps
+-- every row and DROP EXTENSION cannot drop an audit trail.
+
+-- First day of the month of a time, in UTC: partition bounds must not move with the session's time zone.
+create function quote_changes_month(at timestamptz) returns timestamptz
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select date_trunc('month', at at time zone 'UTC') at time zone 'UTC' $$;
+comment on function quote_changes_month(timestamptz) is 'start of the monthly partition of quote_changes that a time belongs to';
+
+-- Row security of one table by the tenant, enabled and forced.
+create function protect_quote_table(target regclass, policy name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+begin
+    execute format('alter table %s enable row level security', target);
+    execute format('alter table %s force row level security', target);
+    execute format('drop policy if exists %I on %s', policy, target);
+    execute format(
+        'create policy %I on %s using (tenant_id = (select @extschema@.current_quote_tenant()))', policy, target);
+    execute format('comment on policy %I on %s is %L', policy, target,
+        'a row is visible to, and writable for, its own tenant only; nobody when no tenant is set');
+end $$;
+comment on function protect_quote_table(regclass, name) is 'enables and forces row security by tenant on one table';
+
+-- Creates the monthly partitions that are missing up to months_ahead; returns how many it made. A partition carries
+-- its own row security, because a partition read directly bypasses its parent's policies.
+create function create_quote_changes_partitions(log regclass, months_ahead integer default 3) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log_schema name;
+    log_name name;
+    log_owner name;
+    first timestamptz;
+    partition_name text;
+    made integer := 0;
+begin
+    select n.nspname, c.relname, r.rolname into log_schema, log_name, log_owner
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
+    where c.oid = log;
+    for month in 0 .. months_ahead loop
+        first := @extschema@.quote_changes_month(now() + make_interval(months => month));
+        partition_name := format('%s_%s', log_name, to_char(first at time zone 'UTC', 'YYYY_MM'));
+        continue when to_regclass(format('%I.%I', log_schema, partition_name)) is not null;
+        execute format('create table %I.%I partition of %s for values from (%L) to (%L)',
+            log_schema, partition_name, log, first, @extschema@.quote_changes_month(first + interval '32 days'));
+        execute format('alter table %I.%I owner to %I', log_schema, partition_name, log_owner);
+        execute format('comment on table %I.%I is %L', log_schema, partition_name, 'one month of the quote audit log');
+        perform @extschema@.protect_quote_table(
+            format('%I.%I', log_schema, partition_name)::regclass, 'quote_changes_tenant_isolation');
+        made := made + 1;
+    end loop;
+    return made;
+end $$;
+comment on function create_quote_changes_partitions(regclass, integer) is 'creates the missing monthly partitions of an audit log';
+
+-- The audit log and what belongs to it, in the schema of the quotes table, owned by its owner. Idempotent.
+create function create_quote_changes(target_schema name, target_owner name) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log text := format('%I.quote_changes', target_schema);
+begin
+    if to_regclass(log) is null then
+        execute format($ddl$
+            create table %s (
+                id                    uuid        not null,
+                tenant_id             uuid        not null,
+                quote_id              uuid        not null,
+                quote_line_id         uuid,
+                changed_by            uuid,
+                changed_at            timestamptz not null,
+                entity_type           varchar(20) not null,
+                field_name            varchar(63) not null,
+                old_value             jsonb,
+                new_value             jsonb,
+                change_type           varchar(20) not null,
+                session_id            uuid,
+                was_conflict          boolean     not null,
+                conflict_resolution   varchar(50),
+                entity_version_before integer,
+                entity_version_after  integer,
+                event_id              uuid        not null,
+                position              bigint      not null,
+                xid                   xid8        not null,
+                origin                bigint      not null,
+                context               jsonb,
+                constraint quote_changes_pkey primary key (id, changed_at),
+                constraint quote_changes_entity check (entity_type in ('QUOTE', 'QUOTE_LINE')),
+                constraint quote_changes_type check (change_type in ('CREATE', 'UPDATE', 'DELETE')),
+                constraint quote_changes_resolution
+                    check (conflict_resolution in ('ACCEPTED', 'REJECTED', 'MERGED'))
+            ) partition by range (changed_at)$ddl$, log);
+        execute format('create index quote_changes_quote on %s (quote_id, position)', log);
+        execute format('create index quote_changes_feed on %s (xid, position)', log);
+        execute format('create index quote_changes_changed_at on %s using brin (changed_at)', log);
+        execute format('create table %I.quote_changes_default partition of %s default', target_schema, log);
+        execute format('create sequence %I.quote_changes_position_seq as bigint owned by %s.position', target_schema, log);
+        perform @extschema@.comment_quote_changes(log::regclass);
+        execute format('alter table %I.quote_changes_default owner to %I', target_schema, target_owner);
+        execute format('alter table %s owner to %I', log, target_owner);
+    end if;
+    perform @extschema@.protect_quote_table(format('%I.quote_changes_default', target_schema)::regclass, 'quote_changes_tenant_isolation');
+    perform @extschema@.protect_quote_table(log::regclass, 'quote_changes_tenant_isolation');
+    perform @extschema@.create_quote_changes_partitions(log::regclass);
+    return log::regclass;
+end $$;
+comment on function create_quote_changes(name, name) is 'creates the partitioned audit log of an attached pair of tables';
+
+create function comment_quote_changes(log regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    item record;
+begin
+    for item in select * from (values
+        ('id', 'key of the row, UUIDv7: sorts by time'),
+        ('tenant_id', 'tenant of the quote; row security compares it'),
+        ('quote_id', 'the quote; no foreign key: the log outlives a deleted quote'),
+        ('quote_line_id', 'the line, null when the header changed'),
+        ('changed_by', 'who: app.current_user_id, else the row''s updated_by, else the configured system user'),
+        ('changed_at', 'when, by the database''s clock; partition key'),
+        ('entity_type', 'QUOTE or QUOTE_LINE'),
+        ('field_name', 'changed column; * for a whole row'),
+        ('old_value', 'value before, exactly as to_jsonb gives it; null on CREATE'),
+        ('new_value', 'value after, exactly as to_jsonb gives it; null on DELETE'),
+        ('change_type', 'CREATE, UPDATE or DELETE'),
+        ('session_id', 'editing session, from app.current_session_id'),
+        ('was_conflict', 'true when the row tells of a conflict'),
+        ('conflict_resolution', 'ACCEPTED, REJECTED or MERGED; a REJECTED row was never applied'),
+        ('entity_version_before', 'version the change started from'),
+        ('entity_version_after', 'version the change produced'),
+        ('event_id', 'shared by the rows of one row change; message id on the way to NATS'),
+        ('position', 'order of row changes: within one snapshot of the log it is version order per row'),
+        ('xid', 'top-level transaction that wrote it; readers batch by it'),
+        ('origin', 'system identifier of the cluster whose xid it is'),
+        ('context', 'what a reader needs beside the change: line_number, or the totals after it')
+    ) as c (name, text) loop
+        execute format('comment on column %s.%I is %L', log, item.name, item.text);
+    end loop;
+    execute format('comment on table %s is %L', log, 'audit log of quotes and their lines, one row per changed field; append-only');
+end $$;
+comment on function comment_quote_changes(regclass) is 'describes the audit log and its columns';

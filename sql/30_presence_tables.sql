@@ -1,0 +1,68 @@
+-- Who has a quote open. Unlogged: a crash of the server ends every session anyway. Room on each page and no index on
+-- what a heartbeat writes, so that a heartbeat is a heap-only update.
+create function create_active_quote_sessions(target_schema name, target_owner name) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    sessions text := format('%I.active_quote_sessions', target_schema);
+begin
+    if to_regclass(sessions) is null then
+        execute format($ddl$
+            create unlogged table %s (
+                id              uuid        not null,
+                tenant_id       uuid        not null,
+                session_id      uuid        not null,
+                quote_id        uuid        not null,
+                user_id         uuid        not null,
+                user_name       text,
+                user_email      text,
+                joined_at       timestamptz not null,
+                last_heartbeat  timestamptz not null,
+                current_line_id uuid,
+                current_field   varchar(63),
+                cursor_position integer,
+                is_editing      boolean     not null,
+                status          varchar(20) not null,
+                constraint active_quote_sessions_pkey primary key (id),
+                constraint active_quote_sessions_session unique (session_id),
+                constraint active_quote_sessions_status check (status in ('VIEWING', 'EDITING', 'IDLE')),
+                constraint active_quote_sessions_cursor check (cursor_position >= 0)
+            ) with (fillfactor = 50)$ddl$, sessions);
+        execute format('create index active_quote_sessions_quote on %s (quote_id)', sessions);
+        execute format('alter table %s owner to %I', sessions, target_owner);
+        perform @extschema@.comment_active_quote_sessions(sessions::regclass);
+    end if;
+    perform @extschema@.protect_quote_table(sessions::regclass, 'quote_sessions_tenant_isolation');
+    return sessions::regclass;
+end $$;
+comment on function create_active_quote_sessions(name, name) is 'creates the presence table of an attached pair of tables';
+
+create function comment_active_quote_sessions(sessions regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    item record;
+begin
+    for item in select * from (values
+        ('id', 'key of the row, UUIDv7'),
+        ('tenant_id', 'tenant of the quote; row security compares it'),
+        ('session_id', 'one browser tab or client; joining again with it moves the session'),
+        ('quote_id', 'the quote that is open'),
+        ('user_id', 'who'),
+        ('user_name', 'name to show'),
+        ('user_email', 'address to show'),
+        ('joined_at', 'when the session joined'),
+        ('last_heartbeat', 'last sign of life by the database''s clock; stale after 30 seconds'),
+        ('current_line_id', 'line that has the focus'),
+        ('current_field', 'field that has the focus'),
+        ('cursor_position', 'caret in the field, in UTF-16 code units'),
+        ('is_editing', 'true while something is being typed'),
+        ('status', 'VIEWING, EDITING or IDLE')
+    ) as c (name, text) loop
+        execute format('comment on column %s.%I is %L', sessions, item.name, item.text);
+    end loop;
+    execute format('comment on table %s is %L', sessions, 'who has which quote open; rows without a heartbeat for 30 seconds are gone from every list');
+end $$;
+comment on function comment_active_quote_sessions(regclass) is 'describes the presence table and its columns';

@@ -1,0 +1,52 @@
+-- What the relay knows: the batches it cut (pairs of snapshots) and who may cut them. Private: nobody but the owner is
+-- granted anything, the gateway goes through the functions of 80_relay.sql.
+create function create_quote_relay_tables(target_schema name, target_owner name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    batch text := format('%I.quote_relay_batch', target_schema);
+    lease text := format('%I.quote_relay_lease', target_schema);
+begin
+    if to_regclass(batch) is null then
+        execute format($ddl$
+            create table %s (
+                no        bigint      not null,
+                prev      pg_snapshot not null,
+                cur       pg_snapshot not null,
+                prev_at   timestamptz not null,
+                cur_at    timestamptz not null,
+                floor_at  timestamptz not null,
+                xids      xid8[]      not null,
+                origin    bigint      not null,
+                cur_xmax  xid8        not null generated always as (pg_snapshot_xmax(cur)) stored,
+                constraint quote_relay_batch_pkey primary key (no)
+            )$ddl$, batch);
+        execute format('create index quote_relay_batch_xmax on %s (cur_xmax, no)', batch);
+        execute format('comment on table %s is %L', batch, 'batches of the event feed: what is visible in cur and was not in prev');
+        execute format('comment on column %s.xids is %L', batch, 'transactions of the batch');
+        execute format('comment on column %s.floor_at is %L', batch, 'no change of this or a later batch was made before, save for steps of the clock');
+        execute format('insert into %s (no, prev, cur, prev_at, cur_at, floor_at, xids, origin)
+                        select 0, s, s, now(), now(), now(), ''{}'', @extschema@.quote_cluster_identifier()
+                        from pg_current_snapshot() s', batch);
+        execute format('alter table %s owner to %I', batch, target_owner);
+    end if;
+    if to_regclass(lease) is null then
+        execute format($ddl$
+            create table %s (
+                singleton  boolean     not null default true,
+                epoch      bigint      not null,
+                holder     text        not null,
+                expires_at timestamptz not null,
+                batch      bigint      not null,
+                position   bigint      not null,
+                stream_seq bigint      not null,
+                constraint quote_relay_lease_pkey primary key (singleton),
+                constraint quote_relay_lease_singleton check (singleton)
+            )$ddl$, lease);
+        execute format('comment on table %s is %L', lease, 'who relays events now, and a lazy copy of the position in the stream');
+        execute format('insert into %s values (true, 0, '''', ''-infinity'', 0, 0, 0)', lease);
+        execute format('alter table %s owner to %I', lease, target_owner);
+    end if;
+end $$;
+comment on function create_quote_relay_tables(name, name) is 'creates the private tables of the event relay';

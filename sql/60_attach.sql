@@ -1,0 +1,218 @@
+-- attach: makes an ERP's header and line tables collaborative. Idempotent: run it again after a migration.
+
+-- First existing column of a list of candidates, or the one that the options name. SQLSTATE 42703 when a named column
+-- is missing, or when a required role has no column.
+create function find_quote_column(target regclass, role text, chosen jsonb, candidates text[], required boolean)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_column text;
+begin
+    select a.attname into found_column
+    from unnest(case when chosen ? role then array[chosen ->> role] else candidates end) with ordinality c (name, place)
+    join pg_attribute a on a.attrelid = target and a.attname = c.name and a.attnum > 0 and not a.attisdropped
+    order by c.place limit 1;
+    if found_column is null and (required or chosen ? role) then
+        raise exception 'table % has no column for the role "%"', target, role
+            using errcode = 'undefined_column',
+                  detail = format('Looked for: %s.', array_to_string(case when chosen ? role then array[chosen ->> role] else candidates end, ', ')),
+                  hint = format('Name it in the options: {"columns": {"%s": "..."}}.', role);
+    end if;
+    return found_column;
+end $$;
+comment on function find_quote_column(regclass, text, jsonb, text[], boolean) is 'finds the column that plays a role in a table';
+
+-- Role → column of a header or line table.
+create function find_quote_columns(target regclass, entity text, chosen jsonb) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_object_agg(r.role, c.name) filter (where c.name is not null)
+    from (values
+        ('QUOTE', 'id', '{id}'::text[], true), ('QUOTE', 'tenant', '{tenant_id}', true),
+        ('QUOTE', 'version', '{version}', false), ('QUOTE', 'updated_at', '{updated_at}', false),
+        ('QUOTE', 'updated_by', '{updated_by}', false), ('QUOTE', 'created_by', '{created_by}', false),
+        ('QUOTE', 'quote_number', '{quote_number}', false), ('QUOTE', 'customer', '{customer_id}', false),
+        ('QUOTE', 'status', '{status}', false), ('QUOTE', 'subtotal', '{subtotal}', false),
+        ('QUOTE', 'tax_amount', '{tax_amount}', false), ('QUOTE', 'shipping_amount', '{shipping_amount}', false),
+        ('QUOTE', 'discount_amount', '{discount_amount}', false), ('QUOTE', 'total_amount', '{total_amount}', false),
+        ('QUOTE_LINE', 'id', '{id}', true), ('QUOTE_LINE', 'tenant', '{tenant_id}', true),
+        ('QUOTE_LINE', 'quote', '{quote_id}', true), ('QUOTE_LINE', 'version', '{version}', false),
+        ('QUOTE_LINE', 'updated_at', '{updated_at}', false), ('QUOTE_LINE', 'updated_by', '{updated_by}', false),
+        ('QUOTE_LINE', 'created_by', '{created_by}', false), ('QUOTE_LINE', 'line_number', '{line_number}', false),
+        ('QUOTE_LINE', 'quantity', '{quantity,quantity_quoted}', false),
+        ('QUOTE_LINE', 'unit_price', '{unit_price}', false), ('QUOTE_LINE', 'line_amount', '{line_amount}', false)
+    ) as r (entity, role, candidates, required)
+    cross join lateral (select @extschema@.find_quote_column(target, r.role, chosen, r.candidates, r.required)) c (name)
+    where r.entity = find_quote_columns.entity
+$$;
+comment on function find_quote_columns(regclass, text, jsonb) is 'finds the columns of an ERP table by role';
+
+-- {"schema", "table", "id", "name", "email"} of a table of people or firms; null when the ERP has none.
+create function find_quote_relation(target_schema name, chosen jsonb, default_table text, names text[], emails text[])
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target regclass := to_regclass(format('%I.%I', coalesce(chosen ->> 'schema', target_schema), coalesce(chosen ->> 'table', default_table)));
+begin
+    if target is null then
+        return null;
+    end if;
+    return jsonb_strip_nulls(jsonb_build_object(
+        'schema', coalesce(chosen ->> 'schema', target_schema),
+        'table', coalesce(chosen ->> 'table', default_table),
+        'id', @extschema@.find_quote_column(target, 'id', chosen, '{id}', true),
+        'name', @extschema@.find_quote_column(target, 'name', chosen, names, true),
+        'email', @extschema@.find_quote_column(target, 'email', chosen, emails, false)));
+end $$;
+comment on function find_quote_relation(name, jsonb, text, text[], text[]) is 'finds a table that names users or customers';
+
+-- Adds the version column (and updated_by to lines) where the table has none; returns the names it added.
+create function add_quote_columns(target regclass, entity text, columns jsonb) returns name[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    added name[] := '{}';
+begin
+    if not columns ? 'version' then
+        execute format('alter table %s add column version integer not null default 1', target);
+        execute format('comment on column %s.version is %L', target, 'optimistic-lock token: +1 per change of the row');
+        added := added || 'version'::name;
+    end if;
+    if entity = 'QUOTE_LINE' and not columns ? 'updated_by' then
+        execute format('alter table %s add column updated_by uuid', target);
+        execute format('comment on column %s.updated_by is %L', target, 'who changed the row last');
+        added := added || 'updated_by'::name;
+    end if;
+    return added;
+end $$;
+comment on function add_quote_columns(regclass, text, jsonb) is 'adds the columns that collaboration needs to an ERP table';
+
+-- One table: columns, settings row, triggers.
+create function attach_quote_table(target regclass, entity text, log regclass, options jsonb) returns quote_collab_settings
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    settings @extschema@.quote_collab_settings;
+    chosen jsonb := coalesce(options -> case entity when 'QUOTE' then 'columns' else 'line_columns' end, '{}');
+    added name[];
+    target_schema name;
+    target_name name;
+begin
+    select n.nspname, c.relname into target_schema, target_name
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target;
+    added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen));
+    insert into @extschema@.quote_collab_settings as s
+        (table_schema, table_name, entity, columns, ignored_columns, added_columns, relations, system_user_id)
+    values (target_schema, target_name, entity, @extschema@.find_quote_columns(target, entity, chosen),
+        array(select jsonb_array_elements_text(options -> 'ignored_columns'))::name[], added,
+        jsonb_strip_nulls(jsonb_build_object(
+            'users', @extschema@.find_quote_relation(target_schema, options -> 'users', 'users', '{username,user_name,name}', '{email}'),
+            'customers', @extschema@.find_quote_relation(target_schema, options -> 'customers', 'customers', '{customer_name,name}', '{email}'))),
+        (options ->> 'system_user_id')::uuid)
+    on conflict (table_schema, table_name) do update set
+        columns = excluded.columns, ignored_columns = excluded.ignored_columns, relations = excluded.relations,
+        added_columns = s.added_columns || excluded.added_columns, system_user_id = excluded.system_user_id
+    returning s.* into settings;
+    perform @extschema@.create_quote_triggers(target, settings, log);
+    return settings;
+end $$;
+comment on function attach_quote_table(regclass, text, regclass, jsonb) is 'makes one ERP table collaborative';
+
+-- Copies privileges: who may read the quotes may read their history, who may change them may take part in presence.
+-- PUBLIC gets nothing that writes.
+create function copy_quote_privileges(header regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log_schema name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = header);
+    grantee record;
+begin
+    for grantee in
+        select acl.privilege_type, case acl.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(acl.grantee)) end as role
+        from pg_class c cross join lateral aclexplode(c.relacl) acl
+        where c.oid = header and acl.privilege_type in ('SELECT', 'UPDATE') and acl.grantee <> c.relowner
+    loop
+        if grantee.privilege_type = 'SELECT' then
+            execute format('grant select on %1$I.quote_changes, %1$I.active_quote_sessions, %1$I.v_quote_change_events,
+                %1$I.v_recent_quote_changes, %1$I.v_active_quote_collaborators to %2$s', log_schema, grantee.role);
+        elsif grantee.role <> 'public' then
+            execute format('grant select, insert, update, delete on %I.active_quote_sessions to %s', log_schema, grantee.role);
+            execute format('grant execute on function @extschema@.cleanup_stale_quote_sessions() to %s', grantee.role);
+        end if;
+    end loop;
+end $$;
+comment on function copy_quote_privileges(regclass) is 'gives the readers and writers of the quotes their rights on history and presence';
+
+-- Attaches collaboration to a pair of tables. quotes and quote_lines default to the tables of those names on the
+-- search path. options: {"columns": {role: column}, "line_columns": {role: column}, "ignored_columns": [...],
+-- "users": {"schema","table","id","name","email"}, "customers": {...}, "system_user_id": uuid}.
+-- Everything or nothing: an error leaves no trace. Waits at most 5 seconds for a lock, unless lock_timeout says otherwise.
+create function attach_quote_collaboration(quotes regclass default null, quote_lines regclass default null, options jsonb default '{}')
+returns text
+language plpgsql
+as $$
+declare
+    header regclass := coalesce(quotes, to_regclass('quotes'));
+    lines regclass := coalesce(quote_lines, to_regclass('quote_lines'));
+    target_schema name;
+    target_owner name;
+    log regclass;
+    header_settings @extschema@.quote_collab_settings;
+    line_settings @extschema@.quote_collab_settings;
+begin
+    perform @extschema@.check_quote_tables(header, lines, options);
+    if current_setting('lock_timeout') = '0' then
+        perform set_config('lock_timeout', '5s', true);
+    end if;
+    select n.nspname, r.rolname into target_schema, target_owner
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_roles r on r.oid = c.relowner
+    where c.oid = header;
+    log := @extschema@.create_quote_changes(target_schema, target_owner);
+    perform @extschema@.create_active_quote_sessions(target_schema, target_owner);
+    perform @extschema@.create_quote_relay_tables(target_schema, target_owner);
+    header_settings := @extschema@.attach_quote_table(header, 'QUOTE', log, options);
+    line_settings := @extschema@.attach_quote_table(lines, 'QUOTE_LINE', log, options);
+    perform @extschema@.create_quote_change_events_view(target_schema, target_owner);
+    perform @extschema@.create_recent_quote_changes_view(header_settings, line_settings, target_owner);
+    perform @extschema@.create_active_quote_collaborators_view(header_settings, target_owner);
+    perform @extschema@.copy_quote_privileges(header);
+    return format('quote collaboration is attached to %s and %s', header, lines);
+end $$;
+comment on function attach_quote_collaboration(regclass, regclass, jsonb) is 'attaches history, versions, presence and events to a header table and its lines';
+
+create function check_quote_tables(header regclass, lines regclass, options jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    other @extschema@.quote_collab_settings;
+begin
+    if header is null or lines is null then
+        raise exception 'no table "%" on the search path', case when header is null then 'quotes' else 'quote_lines' end
+            using errcode = 'undefined_table',
+                  hint = 'Name both tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
+    end if;
+    if jsonb_typeof(options) is distinct from 'object' then
+        raise exception 'options must be a json object' using errcode = 'invalid_parameter_value';
+    end if;
+    if exists (select from pg_class c where c.oid in (header, lines) and c.relkind not in ('r', 'p')) then
+        raise exception 'quote collaboration attaches to ordinary and partitioned tables only'
+            using errcode = 'wrong_object_type';
+    end if;
+    select s.* into other from @extschema@.quote_collab_settings s
+    where format('%I.%I', s.table_schema, s.table_name)::regclass not in (header, lines) limit 1;
+    if found then
+        raise exception 'quote collaboration is already attached to %', format('%I.%I', other.table_schema, other.table_name)
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Detach it first; this release serves one pair of tables in a database.';
+    end if;
+end $$;
+comment on function check_quote_tables(regclass, regclass, jsonb) is 'refuses what cannot be attached';

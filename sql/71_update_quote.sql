@@ -1,0 +1,39 @@
+-- Saves fields of a header based on the version seen. Locks the header first. total_amount follows its parts.
+create function update_quote_with_version_check(
+    quote_id uuid, expected_version integer, changes jsonb, session_id uuid default null, on_conflict text default 'reject',
+    out success boolean, out quote jsonb, out previous_version integer, out new_version integer, out conflicts jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
+    fields jsonb;
+    derived jsonb := '{}';
+begin
+    perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
+    fields := @extschema@.coerce_quote_changes(header, @extschema@.normalise_quote_changes(header, changes));
+    if session_id is not null then
+        perform set_config('app.current_session_id', session_id::text, true);
+    end if;
+    quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
+    previous_version := (quote ->> (header.columns ->> 'version'))::integer;
+    new_version := previous_version;
+    if previous_version <> expected_version then
+        success := false;
+        conflicts := @extschema@.quote_conflicts(header, quote, expected_version, fields);
+        perform @extschema@.record_rejected_quote_change('QUOTE', quote_id, expected_version, fields);
+        return;
+    end if;
+    if header.columns ? 'total_amount' and header.columns ? 'subtotal' and fields ?| array(
+            select header.columns ->> part from unnest('{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]) part
+            where header.columns ? part) then
+        derived := jsonb_build_object(header.columns ->> 'total_amount',
+            @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields));
+    end if;
+    quote := @extschema@.apply_quote_changes(header, quote_id, fields, derived);
+    new_version := (quote ->> (header.columns ->> 'version'))::integer;
+    success := true;
+    conflicts := '[]';
+end $$;
+comment on function update_quote_with_version_check(uuid, integer, jsonb, uuid, text) is
+    'saves fields of a quote based on the version seen; success = false with the conflicts when somebody was faster';

@@ -1,0 +1,76 @@
+-- Sums the lines into the header, in a statement of its own: its snapshot is taken after the header was locked, so it
+-- sees every line that a faster transaction saved. Returns the header.
+create function recalculate_quote_totals(header quote_collab_settings, line quote_collab_settings, quote_id uuid) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    sum_expression text;
+    derived jsonb := '{}';
+begin
+    if not (header.columns ? 'subtotal' and line.columns ? 'line_amount') then
+        return @extschema@.find_quote_row(header, quote_id);
+    end if;
+    sum_expression := format('(select coalesce(sum(l.%s), 0) from %I.%I l where l.%s = t.%s)',
+        @extschema@.quote_collab_column(line, 'line_amount'), line.table_schema, line.table_name,
+        @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'));
+    derived := jsonb_build_object(header.columns ->> 'subtotal', sum_expression);
+    if header.columns ? 'total_amount' then
+        derived := derived || jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sum_expression, '{}'));
+    end if;
+    return @extschema@.apply_quote_changes(header, quote_id, '{}', derived);
+end $$;
+comment on function recalculate_quote_totals(quote_collab_settings, quote_collab_settings, uuid) is 'subtotal and total of a quote from its lines';
+
+-- line_amount = quantity × unit_price, as an expression over the new values, when either is being saved.
+create function derived_line_columns(line quote_collab_settings, fields jsonb) returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when line.columns ?& '{quantity,unit_price,line_amount}' and fields ?| array[line.columns ->> 'quantity', line.columns ->> 'unit_price']
+        then jsonb_build_object(line.columns ->> 'line_amount', @extschema@.quote_new_value(line, 'quantity', fields) || ' * ' || @extschema@.quote_new_value(line, 'unit_price', fields))
+        else '{}' end
+$$;
+comment on function derived_line_columns(quote_collab_settings, jsonb) is 'columns of a line that follow from the saved ones';
+
+-- Saves fields of a line based on the version seen, and the header's totals with it. Header before line, always: two
+-- people never deadlock.
+create function update_quote_line_with_version_check(
+    line_id uuid, expected_version integer, changes jsonb, session_id uuid default null, on_conflict text default 'reject',
+    out success boolean, out quote_line jsonb, out previous_version integer, out new_version integer, out conflicts jsonb, out quote jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
+    line @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE_LINE');
+    parent uuid;
+    fields jsonb;
+begin
+    perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
+    fields := @extschema@.coerce_quote_changes(line, @extschema@.normalise_quote_changes(line, changes));
+    if session_id is not null then
+        perform set_config('app.current_session_id', session_id::text, true);
+    end if;
+    parent := (@extschema@.require_quote_row(line, line_id) ->> (line.columns ->> 'quote'))::uuid;
+    quote := @extschema@.require_quote_row(header, parent, 'for no key update');
+    quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
+    if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
+        raise exception 'the line moved to another quote' using errcode = 'serialization_failure', hint = 'Try again.';
+    end if;
+    previous_version := (quote_line ->> (line.columns ->> 'version'))::integer;
+    new_version := previous_version;
+    if previous_version <> expected_version then
+        success := false;
+        conflicts := @extschema@.quote_conflicts(line, quote_line, expected_version, fields);
+        perform @extschema@.record_rejected_quote_change('QUOTE_LINE', line_id, expected_version, fields);
+        return;
+    end if;
+    quote_line := @extschema@.apply_quote_changes(line, line_id, fields, @extschema@.derived_line_columns(line, fields));
+    new_version := (quote_line ->> (line.columns ->> 'version'))::integer;
+    quote := @extschema@.recalculate_quote_totals(header, line, parent);
+    success := true;
+    conflicts := '[]';
+end $$;
+comment on function update_quote_line_with_version_check(uuid, integer, jsonb, uuid, text) is
+    'saves fields of a line based on the version seen, and the totals of its quote';

@@ -1,0 +1,154 @@
+-- Presence: join, leave, heartbeat, list. Under the caller's rights and row security.
+create function quote_session_target() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select format('%I.active_quote_sessions', (@extschema@.quote_collab_target('QUOTE')).table_schema) $$;
+comment on function quote_session_target() is 'quoted name of the presence table';
+
+-- Name and e-mail of a user from the ERP's users table, as far as the caller may read it.
+create function find_quote_user(user_id uuid, out user_name text, out user_email text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    users jsonb := (@extschema@.quote_collab_target('QUOTE')).relations -> 'users';
+begin
+    if users is not null and has_table_privilege(format('%I.%I', users ->> 'schema', users ->> 'table'), 'select') then
+        execute format('select u.%I::text, %s from %I.%I u where u.%I = $1', users ->> 'name',
+            coalesce(format('u.%I::text', users ->> 'email'), 'null'), users ->> 'schema', users ->> 'table', users ->> 'id')
+        into user_name, user_email using user_id;
+    end if;
+end $$;
+comment on function find_quote_user(uuid) is 'name and e-mail of a user, nulls when unknown or not readable';
+
+-- An upsert by session_id: joining again moves the session and counts as a heartbeat. user_id defaults to
+-- app.current_user_id. SQLSTATE 42501 when the session belongs to somebody else.
+create function join_quote_session(
+    quote_id uuid, session_id uuid default null, user_id uuid default null, user_name text default null,
+    user_email text default null, status text default 'VIEWING')
+returns setof quote_session
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
+    quote jsonb := @extschema@.require_quote_row(header, quote_id);
+    who uuid := coalesce(user_id, nullif(current_setting('app.current_user_id', true), '')::uuid);
+    known record;
+    session @extschema@.quote_session;
+begin
+    if who is null then
+        raise exception 'the user id must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'Pass user_id or set app.current_user_id.';
+    end if;
+    select * into known from @extschema@.find_quote_user(who);
+    execute format($query$
+        insert into %s as s (id, tenant_id, session_id, quote_id, user_id, user_name, user_email, joined_at, last_heartbeat, is_editing, status)
+        values (@extschema@.uuid_generate_v7(), $1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp(), false, $7)
+        on conflict on constraint active_quote_sessions_session do update set
+            quote_id = excluded.quote_id, user_name = excluded.user_name, user_email = excluded.user_email,
+            last_heartbeat = excluded.last_heartbeat, status = excluded.status, is_editing = false,
+            joined_at = case when s.quote_id = excluded.quote_id then s.joined_at else excluded.joined_at end,
+            current_line_id = null, current_field = null, cursor_position = null
+        where s.user_id = excluded.user_id and s.tenant_id = excluded.tenant_id
+        returning s.*$query$, @extschema@.quote_session_target())
+    into session
+    using (quote ->> (header.columns ->> 'tenant'))::uuid, coalesce(session_id, @extschema@.uuid_generate_v7()), quote_id, who,
+        coalesce(user_name, known.user_name), coalesce(user_email, known.user_email), status;
+    if session.session_id is null then
+        raise exception 'the session belongs to another user' using errcode = 'insufficient_privilege',
+            hint = 'Join with a session id of your own, or with none to get one.';
+    end if;
+    perform pg_notify('quote_presence', '');
+    return next session;
+end $$;
+comment on function join_quote_session(uuid, uuid, uuid, text, text, text) is 'opens a quote for a session, or moves the session to it';
+
+-- A sign of life, and where the focus is. Returns false when the session is unknown or already stale: join again.
+-- current_line_id, current_field and cursor_position are set as given; is_editing and status stay when null.
+create function heartbeat_quote_session(
+    session_id uuid, current_line_id uuid default null, current_field text default null, cursor_position integer default null,
+    is_editing boolean default null, status text default null)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moved boolean;
+begin
+    if session_id is null then
+        raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    execute format($query$
+        with before as (
+            select s.* from %1$s s
+            where s.session_id = $1 and s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()
+              and ($7 is null or s.user_id = $7) and ($8 is null or s.tenant_id = $8)
+            for no key update)
+        update %1$s s set last_heartbeat = clock_timestamp(), current_line_id = $2, current_field = $3, cursor_position = $4,
+            is_editing = coalesce($5, s.is_editing), status = coalesce($6, s.status)
+        from before b where s.id = b.id
+        returning (b.current_line_id, b.current_field, b.cursor_position, b.is_editing, b.status)
+            is distinct from (s.current_line_id, s.current_field, s.cursor_position, s.is_editing, s.status)$query$,
+        @extschema@.quote_session_target())
+    into moved using session_id, current_line_id, current_field, cursor_position, is_editing, status,
+        nullif(current_setting('app.current_user_id', true), '')::uuid, @extschema@.current_quote_tenant();
+    if moved then
+        perform pg_notify('quote_presence', '');
+    end if;
+    return moved is not null;
+end $$;
+comment on function heartbeat_quote_session(uuid, uuid, text, integer, boolean, text) is 'keeps a session alive and tells where its focus is';
+
+create function leave_quote_session(session_id uuid) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gone uuid;
+begin
+    if session_id is null then
+        raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed';
+    end if;
+    execute format('delete from %s s where s.session_id = $1 and ($2 is null or s.user_id = $2) and ($3 is null or s.tenant_id = $3) returning s.id',
+        @extschema@.quote_session_target())
+    into gone using session_id, nullif(current_setting('app.current_user_id', true), '')::uuid, @extschema@.current_quote_tenant();
+    if gone is not null then
+        perform pg_notify('quote_presence', '');
+    end if;
+    return gone is not null;
+end $$;
+comment on function leave_quote_session(uuid) is 'ends a session; false when there was none';
+
+create function get_active_quote_sessions(quote_id uuid) returns setof quote_session
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform @extschema@.require_quote_row(@extschema@.quote_collab_target('QUOTE'), quote_id);
+    return query execute format('select s.* from %s s where s.quote_id = $1 and ($2 is null or s.tenant_id = $2)
+        and s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl() order by s.joined_at, s.session_id',
+        @extschema@.quote_session_target())
+    using quote_id, @extschema@.current_quote_tenant();
+end $$;
+comment on function get_active_quote_sessions(uuid) is 'who has a quote open, oldest session first';
+
+-- Deletes stale sessions of every tenant and tells the listeners; returns how many. Two sweepers at once share the work.
+create function cleanup_stale_quote_sessions() returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    swept integer;
+begin
+    execute format('delete from %1$s s using (select x.id from %1$s x
+            where x.last_heartbeat <= clock_timestamp() - @extschema@.quote_session_ttl() for update skip locked) stale
+        where s.id = stale.id', @extschema@.quote_session_target());
+    get diagnostics swept = row_count;
+    if swept > 0 then
+        perform pg_notify('quote_presence', '');
+    end if;
+    return swept;
+end $$;
+comment on function cleanup_stale_quote_sessions() is 'deletes sessions without a heartbeat for 30 seconds';

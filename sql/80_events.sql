@@ -1,0 +1,122 @@
+-- The event feed by snapshot difference (the algorithm of PgQ): a batch is what is visible in cur and was not in prev.
+-- Nothing is lost when transactions commit out of order, nothing repeats, and per row the order is version order.
+
+-- Cursor as text: version, cluster, prev, time of prev, floor, and while a batch is being read its cur, time of cur and
+-- the last position handed out.
+create function quote_events_cursor() returns text
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+    select concat_ws('/', '1', @extschema@.quote_cluster_identifier(), pg_current_snapshot(),
+        extract(epoch from clock_timestamp())::numeric(20, 6), extract(epoch from clock_timestamp())::numeric(20, 6))
+$$;
+comment on function quote_events_cursor() is 'cursor that stands at now: quote_events_since gives what commits from here on';
+
+-- A parsed cursor. floor_at: no change that is still to be read was made before, save for steps of the clock.
+create type quote_cursor as (
+    origin bigint, prev pg_snapshot, prev_at numeric, floor_at numeric, cur pg_snapshot, cur_at numeric, position bigint
+);
+comment on type quote_cursor is 'place in the event feed';
+
+create function parse_quote_cursor(cursor text) returns quote_cursor
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part text[] := string_to_array(cursor, '/');
+    parsed @extschema@.quote_cursor;
+begin
+    if cursor is null then
+        return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null)::@extschema@.quote_cursor;
+    end if;
+    begin
+        if part[1] <> '1' or cardinality(part) not in (5, 8) then
+            raise invalid_text_representation;
+        end if;
+        parsed := row(part[2]::bigint, part[3]::pg_snapshot, part[4]::numeric, part[5]::numeric,
+            part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint)::@extschema@.quote_cursor;
+    exception when data_exception then
+        raise exception 'the cursor is malformed' using errcode = 'invalid_parameter_value',
+            hint = 'Pass a cursor that quote_events_since or quote_events_cursor gave.';
+    end;
+    if parsed.origin <> @extschema@.quote_cluster_identifier() then
+        raise exception 'the cursor is no longer known' using errcode = 'QC001',
+            detail = 'It was given by another cluster.', hint = 'Read the quotes again and start with quote_events_cursor().';
+    end if;
+    return parsed;
+end $$;
+comment on function parse_quote_cursor(text) is 'reads a cursor; 22023 when malformed, QC001 when of another cluster';
+
+-- The next events after a cursor, oldest first, each with the cursor behind it. Without a cursor: from the beginning of
+-- the log. Under the caller's rights and row security. At most max events; call again with the last cursor.
+create type quote_event as (cursor text, event jsonb);
+comment on type quote_event is 'an event and the cursor behind it';
+
+create function quote_events_since(cursor text, max integer default 100) returns setof quote_event
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    c @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
+    given integer := 0;
+    got integer;
+begin
+    if max is null or max not between 1 and 10000 then
+        raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value';
+    end if;
+    loop
+        if c.cur is null then
+            exit when c.prev::text = pg_current_snapshot()::text;
+            c.cur := pg_current_snapshot();
+            c.cur_at := extract(epoch from clock_timestamp());
+            c.position := 0;
+        end if;
+        return query select * from @extschema@.read_quote_events(c, max - given);
+        get diagnostics got = row_count;
+        given := given + got;
+        -- A batch begun at its first event is the newest there is; one begun in the middle has newer ones behind it.
+        exit when given >= max or c.position = 0;
+        c := @extschema@.next_quote_cursor(c);
+    end loop;
+end $$;
+comment on function quote_events_since(text, integer) is 'events behind a cursor, for anyone, under row security';
+
+-- The cursor at the end of a batch. The lowest transaction still to come was unassigned when prev was taken, unless it
+-- was running then already: only in that case the old floor stays.
+create function next_quote_cursor(c quote_cursor) returns quote_cursor
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select row(c.origin, c.cur, c.cur_at,
+        case when pg_snapshot_xmin(c.cur) >= pg_snapshot_xmax(c.prev) then c.prev_at else c.floor_at end,
+        null, null, null)::@extschema@.quote_cursor
+$$;
+comment on function next_quote_cursor(quote_cursor) is 'cursor behind a batch that is read to its end';
+
+-- Events of the batch (prev, cur) behind its position: two index ranges, xids that were running in prev and xids since.
+create function read_quote_events(c quote_cursor, max integer) returns setof quote_event
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
+    author record;
+begin
+    select * into author from @extschema@.quote_user_join('e.changed_by');
+    return query execute format($query$
+        select concat_ws('/', '1', $1, $2, $3, $4, $5, $6, e.position),
+            e.event || jsonb_build_object('actor_name', %3$s)
+        from (
+            select v.* from %1$I.v_quote_change_events v
+            where v.xid = any (array(select pg_snapshot_xip($2)))
+              and v.origin = $1 and v.changed_at >= $8 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
+            union all
+            select v.* from %1$I.v_quote_change_events v
+            where v.xid >= pg_snapshot_xmax($2) and v.xid < pg_snapshot_xmax($5)
+              and v.origin = $1 and v.changed_at >= $8 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
+            order by position limit $9) e %2$s
+        order by e.position$query$, header.table_schema, author.join_clause, author.name_expression)
+    using c.origin, c.prev, c.prev_at, c.floor_at, c.cur, c.cur_at, c.position,
+        to_timestamp(c.floor_at) - interval '1 hour', max;
+end $$;
+comment on function read_quote_events(quote_cursor, integer) is 'events of one batch of the feed';

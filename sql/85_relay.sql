@@ -1,0 +1,175 @@
+-- What the relay of the gateway calls. Revoked from PUBLIC; these functions see every tenant.
+create function quote_relay_table(name text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select format('%I.%I', (@extschema@.quote_collab_target('QUOTE')).table_schema, name) $$;
+comment on function quote_relay_table(text) is 'quoted name of a table beside the audit log';
+
+create function quote_relay_identity(out system_identifier text, out timeline integer)
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select s.system_identifier::text, case when pg_is_in_recovery() then k.timeline_id
+        else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::integer end
+    from pg_control_system() s, pg_control_checkpoint() k
+$$;
+comment on function quote_relay_identity() is 'which cluster and timeline this is';
+
+-- Takes or renews the lease; the epoch when holder has it now, null while another has. The lease saves work; what keeps
+-- two relays from harming each other is the fence in the stream.
+create function quote_relay_lease(holder text, ttl interval) returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    granted bigint;
+begin
+    execute format('update %s l set holder = $1, expires_at = clock_timestamp() + $2,
+            epoch = case when l.holder = $1 then l.epoch else l.epoch + 1 end
+        where l.holder = $1 or l.expires_at < clock_timestamp() returning l.epoch', @extschema@.quote_relay_table('quote_relay_lease'))
+    into granted using holder, ttl;
+    return granted;
+end $$;
+comment on function quote_relay_lease(text, interval) is 'takes or renews the relay''s lease';
+
+create function require_quote_relay_epoch(epoch bigint) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    held boolean;
+begin
+    execute format('select l.epoch = $1 from %s l for update', @extschema@.quote_relay_table('quote_relay_lease')) into held using epoch;
+    if held is not true then
+        raise exception 'the relay''s lease is lost' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Another relay has taken over; take the lease again before you go on.';
+    end if;
+end $$;
+comment on function require_quote_relay_epoch(bigint) is 'refuses a relay whose lease another has taken';
+
+-- Cuts a batch when something new is visible; its number, or null. The caller commits before he reads it: that commit is
+-- durable whatever synchronous_commit says, and with it every transaction of the batch, so that nothing is ever
+-- published that a crash takes back.
+create function quote_relay_open_batch(epoch bigint) returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    last record;
+    prev pg_snapshot;
+    cur pg_snapshot;
+    prev_at timestamptz;
+    floor_at timestamptz;
+    here bigint := @extschema@.quote_cluster_identifier();
+    opened bigint;
+begin
+    perform @extschema@.require_quote_relay_epoch(epoch), set_config('synchronous_commit', 'on', true);
+    execute format('select * from %s order by no desc limit 1', @extschema@.quote_relay_table('quote_relay_batch')) into last;
+    prev := last.cur;
+    prev_at := last.cur_at;
+    floor_at := case when pg_snapshot_xmin(prev) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
+    if last.origin <> here then
+        prev := '3:3:';
+        prev_at := '-infinity';
+        floor_at := '-infinity';
+    end if;
+    cur := pg_current_snapshot();
+    execute format($query$
+        insert into %1$s (no, prev, cur, prev_at, cur_at, floor_at, xids, origin)
+        select $1, $2, $3, $4, $5, $6, x.xids, $7
+        from (select array_agg(distinct c.xid) as xids from (
+            select c.xid from %2$s c where c.xid = any (array(select pg_snapshot_xip($2))) and c.origin = $7 and c.changed_at >= $8
+                and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3)
+            union all
+            select c.xid from %2$s c where c.xid >= pg_snapshot_xmax($2) and c.xid < pg_snapshot_xmax($3) and c.origin = $7 and c.changed_at >= $8
+                and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3)) c) x
+        where x.xids is not null
+        returning no$query$, @extschema@.quote_relay_table('quote_relay_batch'), @extschema@.quote_relay_table('quote_changes'))
+    into opened
+    using last.no + 1, prev, cur, prev_at, clock_timestamp(), floor_at, here, floor_at - interval '1 hour';
+    return opened;
+end $$;
+comment on function quote_relay_open_batch(bigint) is 'cuts the next batch of the event feed';
+
+create function quote_relay_last_batch() returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    no bigint;
+begin
+    execute format('select coalesce(max(b.no), 0) from %s b', @extschema@.quote_relay_table('quote_relay_batch')) into no;
+    return no;
+end $$;
+comment on function quote_relay_last_batch() is 'number of the newest batch, 0 when there is none';
+
+create function quote_relay_first_batch() returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    no bigint;
+begin
+    execute format('select coalesce(min(b.no), 0) from %s b where b.no > 0', @extschema@.quote_relay_table('quote_relay_batch')) into no;
+    return no;
+end $$;
+comment on function quote_relay_first_batch() is 'number of the oldest batch still kept, 0 when there is none';
+
+-- Events of a batch behind a position, oldest first. Each transaction of the batch is one range of the feed index, so a
+-- batch cut by max is never sorted whole.
+create function quote_relay_read(batch bigint, after_position bigint, max integer) returns table ("position" bigint, event jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    b record;
+    author record;
+begin
+    execute format('select * from %s where no = $1', @extschema@.quote_relay_table('quote_relay_batch')) into b using batch;
+    if b.no is null then
+        return;
+    end if;
+    select * into author from @extschema@.quote_user_join('e.changed_by');
+    return query execute format($query$
+        select e.position, e.event || jsonb_build_object('actor_name', %3$s)
+        from (
+            select v.* from unnest($1) as x (xid) cross join lateral (
+                select w.* from %1$s w
+                where w.xid = x.xid and w.position > $2 and w.origin = $3 and w.changed_at >= $4
+                order by w.position limit $5) v
+            order by v.position limit $5) e %2$s
+        order by e.position$query$, @extschema@.quote_relay_table('v_quote_change_events'), author.join_clause, author.name_expression)
+    using b.xids, after_position, b.origin, b.floor_at - interval '1 hour', max;
+end $$;
+comment on function quote_relay_read(bigint, bigint, integer) is 'events of a committed batch';
+
+create function quote_relay_checkpoint(epoch bigint, batch bigint, "position" bigint, stream_seq bigint) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('update %s l set batch = $2, position = $3, stream_seq = $4 where l.epoch = $1 and l.stream_seq < $4',
+        @extschema@.quote_relay_table('quote_relay_lease')) using epoch, batch, "position", stream_seq;
+end $$;
+comment on function quote_relay_checkpoint(bigint, bigint, bigint, bigint) is 'keeps a lazy copy of the position in the stream';
+
+create function quote_relay_position(out batch bigint, out "position" bigint, out stream_seq bigint)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('select l.batch, l.position, l.stream_seq from %s l', @extschema@.quote_relay_table('quote_relay_lease'))
+    into batch, "position", stream_seq;
+end $$;
+comment on function quote_relay_position() is 'the lazy copy of the position in the stream';
+
+-- Sessions of every tenant, for the gateway that shows each to its own.
+create function quote_presence_snapshot() returns setof quote_session
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query execute format('select s.* from %s s where s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()
+        order by s.joined_at, s.session_id', @extschema@.quote_session_target());
+end $$;
+comment on function quote_presence_snapshot() is 'every live session of every tenant';

@@ -1,0 +1,36 @@
+-- Events of one quote between two places of the relay's feed: what a subscriber missed. (after) < event <= (until).
+-- SQLSTATE QC001 when the feed does not reach back to after_batch any more.
+create function quote_events_between(
+    quote_id uuid, after_batch bigint, after_position bigint, until_batch bigint, until_position bigint, max integer)
+returns table (batch bigint, "position" bigint, event jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    start record;
+    author record;
+begin
+    execute format('select b.* from %s b where b.no >= $1 order by b.no limit 1', @extschema@.quote_relay_table('quote_relay_batch'))
+    into start using after_batch;
+    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.origin <> @extschema@.quote_cluster_identifier() then
+        raise exception 'the cursor is no longer known' using errcode = 'QC001',
+            hint = 'Read the quote again and subscribe without a cursor.';
+    end if;
+    select * into author from @extschema@.quote_user_join('e.changed_by');
+    return query execute format($query$
+        select b.no, e.position, e.event || jsonb_build_object('actor_name', %4$s)
+        from %1$s e
+        cross join lateral (
+            select x.no from %2$s x where x.cur_xmax > e.xid and pg_visible_in_snapshot(e.xid, x.cur) and x.no > 0
+            order by x.cur_xmax, x.no limit 1) b
+        %3$s
+        where e.quote_id = $1 and ($2 is null or e.tenant_id = $2) and e.origin = $3 and e.changed_at >= $4
+          and not pg_visible_in_snapshot(e.xid, $5)
+          and (b.no, e.position) > ($6, $7) and (b.no, e.position) <= ($8, $9)
+        order by b.no, e.position limit $10$query$,
+        @extschema@.quote_relay_table('v_quote_change_events'), @extschema@.quote_relay_table('quote_relay_batch'),
+        author.join_clause, author.name_expression)
+    using quote_id, @extschema@.current_quote_tenant(), start.origin, start.floor_at - interval '1 hour', start.prev,
+        after_batch, after_position, until_batch, until_position, max;
+end $$;
+comment on function quote_events_between(uuid, bigint, bigint, bigint, bigint, integer) is 'what a subscriber of a quote missed between two cursors';

@@ -1,0 +1,23 @@
+-- Everything that must happen now and then: stale sessions, partitions ahead, old batches. Safe to call by many at
+-- once: whoever finds another at it does nothing. The gateway calls it every 10 seconds; cron can.
+create function quote_collab_maintenance() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lease text := @extschema@.quote_relay_table('quote_relay_lease');
+    batch text := @extschema@.quote_relay_table('quote_relay_batch');
+    swept integer := 0;
+    made integer := 0;
+    dropped integer := 0;
+begin
+    swept := @extschema@.cleanup_stale_quote_sessions();
+    if pg_try_advisory_xact_lock(batch::regclass::oid::integer, 1) then
+        made := @extschema@.create_quote_changes_partitions(@extschema@.quote_relay_table('quote_changes')::regclass);
+        execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
+            and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
+        get diagnostics dropped = row_count;
+    end if;
+    return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped);
+end $$;
+comment on function quote_collab_maintenance() is 'sweeps stale sessions, creates partitions ahead, drops old batches';
