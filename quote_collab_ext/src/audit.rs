@@ -1,8 +1,11 @@
 //! The audit log: row changes are noted by the row trigger and written, many at once, when the statement ends.
 
+mod direct;
 mod insert;
 mod log;
+mod partition;
 mod pending;
+mod values;
 
 use pgrx::pg_sys;
 use quote_collab_core::change::Entity;

@@ -2,13 +2,39 @@
 
 #![expect(unsafe_code, reason = "PostgreSQL's catalog look-ups")]
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::ffi::CString;
 use std::rc::Rc;
 
 use pgrx::pg_sys;
 
+use super::partition::Month;
 use crate::error::Error;
+
+/// Columns of the log in their order; a log that looks otherwise is written by SQL, not directly.
+pub const COLUMNS: [&str; 21] = [
+    "id",
+    "tenant_id",
+    "quote_id",
+    "quote_line_id",
+    "changed_by",
+    "changed_at",
+    "entity_type",
+    "field_name",
+    "old_value",
+    "new_value",
+    "change_type",
+    "session_id",
+    "was_conflict",
+    "conflict_resolution",
+    "entity_version_before",
+    "entity_version_after",
+    "event_id",
+    "position",
+    "xid",
+    "origin",
+    "context",
+];
 
 /// An audit log, found by name once per trigger plan.
 pub struct Log {
@@ -19,6 +45,8 @@ pub struct Log {
     pub sequence: pg_sys::Oid,
     /// The prepared INSERT, kept for the life of the plan.
     pub insert: OnceCell<pg_sys::SPIPlanPtr>,
+    /// The partition of the month that was written last.
+    pub month: Cell<Option<Month>>,
 }
 
 impl Log {
@@ -29,7 +57,14 @@ impl Log {
         // The sequence stands beside the table under a fixed name, in the same quoting.
         let schema = name.strip_suffix(".quote_changes").ok_or_else(missing)?;
         let sequence = self::relation(&format!("{schema}.quote_changes_position_seq")).ok_or_else(missing)?;
-        Ok(Rc::new(Self { relation, owner: owner(relation), name: name.to_owned(), sequence, insert: OnceCell::new() }))
+        Ok(Rc::new(Self {
+            relation,
+            owner: owner(relation),
+            name: name.to_owned(),
+            sequence,
+            insert: OnceCell::new(),
+            month: Cell::new(None),
+        }))
     }
 }
 
@@ -44,7 +79,8 @@ impl Drop for Log {
     }
 }
 
-fn relation(name: &str) -> Option<pg_sys::Oid> {
+/// The relation of a quoted, schema-qualified name.
+pub fn relation(name: &str) -> Option<pg_sys::Oid> {
     let text = CString::new(name).ok()?;
     // SAFETY: to_regclass takes one text and gives null for an unknown name.
     let oid: Option<pg_sys::Oid> = unsafe {

@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 
 use pgrx::pg_sys;
 
-use super::{RowChange, insert};
+use super::{RowChange, direct, insert};
 use crate::error::Error;
 
 /// So many row changes are written at once at most, to bound memory while a statement touches millions of rows.
@@ -85,7 +85,10 @@ pub fn flush() {
     }
     let changes: Vec<RowChange> = ready.into_iter().map(|entry| entry.change).collect();
     for group in changes.chunk_by(|a, b| a.log.relation == b.log.relation) {
-        if let Err(error) = insert::insert(group) {
+        let log = &group[0].log;
+        if !direct::write(log, group)
+            && let Err(error) = insert::insert(log, group)
+        {
             error.raise();
         }
     }
