@@ -97,6 +97,7 @@ comment on function next_quote_cursor(quote_cursor) is 'cursor behind a batch th
 create function read_quote_events(c quote_cursor, max integer) returns setof quote_event
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
     header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
@@ -109,14 +110,14 @@ begin
         from (
             select v.* from %1$I.v_quote_change_events v
             where v.xid = any (array(select pg_snapshot_xip($2)))
-              and v.origin = $1 and v.changed_at >= $8 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
+              and v.origin = $1 and v.changed_at between $8 and $10 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
             union all
             select v.* from %1$I.v_quote_change_events v
             where v.xid >= pg_snapshot_xmax($2) and v.xid < pg_snapshot_xmax($5)
-              and v.origin = $1 and v.changed_at >= $8 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
+              and v.origin = $1 and v.changed_at between $8 and $10 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
             order by position limit $9) e %2$s
         order by e.position$query$, header.table_schema, author.join_clause, author.name_expression)
     using c.origin, c.prev, c.prev_at, c.floor_at, c.cur, c.cur_at, c.position,
-        to_timestamp(c.floor_at) - interval '1 hour', max;
+        to_timestamp(c.floor_at) - interval '1 day', max, to_timestamp(c.cur_at) + interval '1 day';
 end $$;
 comment on function read_quote_events(quote_cursor, integer) is 'events of one batch of the feed';

@@ -5,6 +5,7 @@ create function quote_events_between(
 returns table (batch bigint, "position" bigint, event jsonb)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
     start record;
@@ -30,7 +31,7 @@ begin
         order by b.no, e.position limit $10$query$,
         @extschema@.quote_relay_table('v_quote_change_events'), @extschema@.quote_relay_table('quote_relay_batch'),
         author.join_clause, author.name_expression)
-    using quote_id, @extschema@.current_quote_tenant(), start.origin, start.floor_at - interval '1 hour', start.prev,
+    using quote_id, @extschema@.current_quote_tenant(), start.origin, start.floor_at - interval '1 day', start.prev,
         after_batch, after_position, until_batch, until_position, max;
 end $$;
 comment on function quote_events_between(uuid, bigint, bigint, bigint, bigint, integer) is 'what a subscriber of a quote missed between two cursors';
