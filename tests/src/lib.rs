@@ -1,1 +1,23 @@
-//! Real parts on free ports, stopped when dropped.
+//! The world the tests run in: the real PostgreSQL, NATS, gateway and clients, on free ports, gone when the test ends.
+//!
+//! `cargo xtask test` builds what is needed and says in the environment where it is.
+#![expect(clippy::missing_panics_doc, reason = "a test harness reports by panicking: every function may")]
+
+pub mod built;
+pub mod gateway;
+pub mod nats;
+pub mod node;
+pub mod patience;
+pub mod people;
+pub mod postgres;
+mod scratch;
+mod template;
+pub mod world;
+
+pub use gateway::Gateway;
+pub use nats::{Nats, Release};
+pub use node::{Node, node};
+pub use patience::{eventually, within};
+pub use people::{ALICE, BOB, CAROL, Person, TENANT, TENANT_OTHER};
+pub use postgres::{Postgres, Settings};
+pub use world::{Quote, World};

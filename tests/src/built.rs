@@ -1,0 +1,55 @@
+//! Where the things under test are: said by `cargo xtask test` through the environment.
+
+use std::path::PathBuf;
+
+/// The packaged extension, laid out like `/`.
+#[must_use]
+pub fn extension() -> PathBuf {
+    required("QUOTE_COLLAB_EXTENSION")
+}
+
+/// The gateway binary.
+#[must_use]
+pub fn gateway() -> PathBuf {
+    required("QUOTE_COLLAB_GATEWAY")
+}
+
+/// The programs of the PostgreSQL server.
+#[must_use]
+pub fn server_programs() -> PathBuf {
+    let pg_config = required("QUOTE_COLLAB_PG_CONFIG");
+    pg_config.parent().expect("pg_config is in a directory").to_owned()
+}
+
+/// Debian's NATS server.
+#[must_use]
+pub fn nats_server() -> PathBuf {
+    required("NATS_SERVER")
+}
+
+/// A newer NATS server, where set-up could bring one.
+#[must_use]
+pub fn newer_nats_server() -> Option<PathBuf> {
+    std::env::var_os("NATS_SERVER_NEW").map(PathBuf::from)
+}
+
+/// The browser.
+#[must_use]
+pub fn chromium() -> PathBuf {
+    required("CHROMIUM")
+}
+
+/// The npm package with the clients.
+#[must_use]
+pub fn clients() -> PathBuf {
+    let modules = required("QUOTE_COLLAB_NODE_MODULES");
+    assert!(modules.is_dir(), "{} is not there: `cargo xtask setup` installs it", modules.display());
+    modules.parent().expect("node_modules is in a directory").to_owned()
+}
+
+fn required(variable: &str) -> PathBuf {
+    let Some(value) = std::env::var_os(variable) else {
+        panic!("{variable} is not set: `cargo xtask test` builds what the tests need and sets it")
+    };
+    PathBuf::from(value)
+}

@@ -1,0 +1,117 @@
+//! The gateway binary, as it runs in production.
+
+use tokio::task::spawn_blocking;
+use xtask::gateway::{Claims, Gateway as Program, STOP};
+use xtask::port;
+use xtask::process::{Identity, Server};
+
+use crate::built;
+use crate::nats::Nats;
+use crate::people::Person;
+use crate::postgres::{GATEWAY, Postgres};
+use crate::scratch::Scratch;
+
+/// Key of the tokens in all tests.
+pub const JWT_SECRET: &str = "a key for tests, long enough for HS256";
+
+/// A running gateway, killed when dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    server: Server,
+    program: Program,
+    scratch: Scratch,
+}
+
+impl Gateway {
+    /// Starts a gateway on the database `erp`; without NATS in embedded mode.
+    pub async fn start(postgres: &Postgres, nats: Option<&Nats>) -> Self {
+        Self::start_with(postgres, "erp", nats, &[]).await
+    }
+
+    /// Starts a gateway on a database, with further variables in its environment.
+    pub async fn start_with(
+        postgres: &Postgres,
+        database: &str,
+        nats: Option<&Nats>,
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let program = Program {
+            program: built::gateway(),
+            port: port::free().unwrap_or_else(|failure| panic!("{failure}")),
+            database_url: postgres.url(database, GATEWAY),
+            nats_url: nats.map(Nats::url),
+            jwt_secret: JWT_SECRET.to_owned(),
+            variables: variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        };
+        let scratch = Scratch::make("gateway");
+        let server = start(&program, &scratch).await;
+        Self { server, program, scratch }
+    }
+
+    /// The address for browsers.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.program.url()
+    }
+
+    /// The address for subscriptions.
+    #[must_use]
+    pub fn web_socket_url(&self) -> String {
+        format!("{}/graphql", self.url().replacen("http", "ws", 1))
+    }
+
+    /// A token for a day.
+    #[must_use]
+    pub fn token(&self, person: &Person) -> String {
+        self.token_for(person, "24h")
+    }
+
+    /// A token that expires after a while.
+    #[must_use]
+    pub fn token_for(&self, person: &Person, expires: &str) -> String {
+        let (user, tenant) = (person.id.to_string(), person.tenant.to_string());
+        let claims = Claims { user: &user, name: person.name, tenant: &tenant, expires };
+        self.program.token(claims).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    /// Its process, to send it signals.
+    #[must_use]
+    pub fn process(&self) -> Identity {
+        self.server.identity()
+    }
+
+    /// What it wrote to its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.server.log()).unwrap_or_default()
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Drains it if it runs, and starts it again on its port.
+    pub async fn restart(&mut self) {
+        self.server.stop(STOP, &|| false);
+        self.server = start(&self.program, &self.scratch).await;
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.server.kill();
+        if std::thread::panicking() {
+            eprintln!("the gateway's log:\n{}", xtask::process::last(self.server.log()));
+        }
+    }
+}
+
+async fn start(program: &Program, scratch: &Scratch) -> Server {
+    let (program, log) = (program.clone(), scratch.path().join("gateway.log"));
+    let started = spawn_blocking(move || program.start(&log)).await.expect("the gateway starts");
+    started.unwrap_or_else(|failure| panic!("{failure}"))
+}

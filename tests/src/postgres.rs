@@ -1,0 +1,145 @@
+//! A PostgreSQL server with the sample ERP, in a directory of its own.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use tokio_postgres::{Client, NoTls};
+use xtask::cluster::{Cluster, STOP, STOP_NOW};
+use xtask::process::{Server, inhabitants, kill_all};
+
+use crate::patience::within;
+use crate::scratch::Scratch;
+use crate::template;
+
+/// The superuser.
+pub const ADMIN: &str = "postgres";
+/// The ERP's own role.
+pub const APP: &str = "erp_app";
+/// The gateway's role.
+pub const GATEWAY: &str = "quote_gateway";
+
+/// How a server is set up.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Flush to disk, as a server does that must survive the power cut of its machine. Killing processes needs none.
+    pub durable: bool,
+    /// Further lines of postgresql.conf.
+    pub extra: Vec<(&'static str, String)>,
+}
+
+/// A running server. Every database role may log in without a password. It is killed and removed when dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    server: Server,
+    cluster: Cluster,
+    databases: AtomicUsize,
+    _scratch: Scratch,
+}
+
+impl Postgres {
+    /// Starts a server of this test's own.
+    pub async fn start() -> Self {
+        Self::start_with(Settings::default()).await
+    }
+
+    /// Starts a server of this test's own with settings.
+    pub async fn start_with(settings: Settings) -> Self {
+        let started = spawn_blocking(move || {
+            let scratch = Scratch::make("postgres");
+            let cluster = template::copy_to(&scratch.path().join("cluster"))
+                .unwrap_or_else(|failure| panic!("{failure}"));
+            let fsync = if settings.durable { "on" } else { "off" };
+            let mut lines = vec![("fsync", fsync), ("max_connections", "200")];
+            lines.extend(settings.extra.iter().map(|(name, value)| (*name, value.as_str())));
+            cluster.configure(&lines).unwrap_or_else(|failure| panic!("{failure}"));
+            let server = start(&cluster);
+            Self { server, cluster, databases: AtomicUsize::new(0), _scratch: scratch }
+        });
+        started.await.expect("PostgreSQL starts")
+    }
+
+    /// The server that the tests of one file share; it ends with the last of them. Each test takes its own database.
+    pub async fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Postgres>> = Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(running) = shared.upgrade() {
+            return running;
+        }
+        let started = Arc::new(Self::start().await);
+        *shared = Arc::downgrade(&started);
+        started
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.cluster.port
+    }
+
+    /// The address of a database for a role.
+    #[must_use]
+    pub fn url(&self, database: &str, role: &str) -> String {
+        format!("postgresql://{role}@127.0.0.1:{}/{database}", self.port())
+    }
+
+    /// A connection, closed when dropped.
+    pub async fn client(&self, database: &str, role: &str) -> Client {
+        let url = self.url(database, role);
+        let connected = within("connecting to PostgreSQL", tokio_postgres::connect(&url, NoTls)).await;
+        let (client, connection) =
+            connected.unwrap_or_else(|error| panic!("cannot connect to {url}: {error}"));
+        // Ends with the client; an error reaches the test through the client's next query.
+        tokio::spawn(connection);
+        client
+    }
+
+    /// A new database with the sample ERP and quote collaboration attached. Returns its name.
+    pub async fn database(&self) -> String {
+        self.copy(template::ATTACHED).await
+    }
+
+    /// A new database with the sample ERP alone: nothing created, nothing attached. Returns its name.
+    pub async fn plain_database(&self) -> String {
+        self.copy(template::PLAIN).await
+    }
+
+    async fn copy(&self, template: &str) -> String {
+        let name = format!("erp_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let admin = self.client(ADMIN, ADMIN).await;
+        let create = format!("create database {name} template {template}");
+        within("creating a database", admin.batch_execute(&create)).await.expect("a database is copied");
+        name
+    }
+
+    /// Kills every process of the server at once, as the kernel does when memory runs out.
+    pub fn stop_hard(&mut self) {
+        self.server.kill();
+        kill_all(&|| inhabitants(&self.cluster.data()));
+    }
+
+    /// Stops the server if it runs, and starts it again on its data and its port.
+    pub async fn restart(&mut self) {
+        let cluster = self.cluster.clone();
+        self.server.stop(STOP, &|| false);
+        self.server = spawn_blocking(move || start(&cluster)).await.expect("PostgreSQL starts again");
+    }
+
+    /// What the server wrote to its log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.cluster.log()).unwrap_or_default()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.server.stop(STOP_NOW, &|| false);
+        self.cluster.clear_leftovers();
+    }
+}
+
+fn start(cluster: &Cluster) -> Server {
+    cluster.start().unwrap_or_else(|failure| panic!("{failure}"))
+}

@@ -1,0 +1,97 @@
+//! Running other people's programs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::failure::{Failure, Result};
+
+/// Lines of a failed program's output that are repeated in the failure.
+const TAIL: usize = 40;
+
+/// Runs a program that talks to the reader itself.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().map_err(Failure::io(format!("run `{}`", line(command))))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::Program { line: line(command), status: status.to_string(), output: String::new() })
+}
+
+/// Runs a program quietly and returns what it printed, without surrounding white space.
+pub fn capture(command: &mut Command) -> Result<String> {
+    let Output { status, stdout, stderr } =
+        command.stdin(Stdio::null()).output().map_err(Failure::io(format!("run `{}`", line(command))))?;
+    let said = String::from_utf8_lossy(&stdout).trim().to_owned();
+    if status.success() {
+        return Ok(said);
+    }
+    let output = tail(&format!("{said}\n{}", String::from_utf8_lossy(&stderr)), TAIL);
+    Err(Failure::Program { line: line(command), status: status.to_string(), output })
+}
+
+/// The last lines of a text.
+#[must_use]
+pub fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.trim().lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// Where a program is: on the path, or where Debian puts servers, which an ordinary user's path leaves out.
+#[must_use]
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/usr/local/bin", "/usr/bin"].map(PathBuf::from))
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_file())
+}
+
+/// A cargo command that sees the environment the reader gave, not what `cargo run` added for this program:
+/// build scripts that watch those variables would rebuild each time.
+#[must_use]
+pub fn cargo(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let ours = text.starts_with("CARGO_PKG_")
+            || matches!(
+                &*text,
+                "CARGO_MANIFEST_DIR"
+                    | "CARGO_MANIFEST_PATH"
+                    | "CARGO_CRATE_NAME"
+                    | "CARGO_BIN_NAME"
+                    | "CARGO"
+            );
+        if ours {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// The command line as a reader would type it. Secrets go through the environment, never through arguments.
+fn line(command: &Command) -> String {
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_repeats_the_end_of_what_the_program_said() {
+        let failed = capture(Command::new("sh").args(["-c", "echo first; echo last >&2; exit 3"]))
+            .unwrap_err()
+            .to_string();
+        assert!(failed.contains("last") && failed.contains('3'), "{failed}");
+    }
+
+    #[test]
+    fn tail_keeps_the_last_lines() {
+        assert_eq!(tail("a\nb\nc\n", 2), "b\nc");
+    }
+}

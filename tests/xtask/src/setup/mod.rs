@@ -1,0 +1,73 @@
+//! Set-up: the only room that lists a package. It looks first, installs only what is missing, and says what it does.
+
+mod cargo_pgrx;
+mod debian;
+mod newer_nats;
+mod npm;
+
+use std::path::{Path, PathBuf};
+
+use xtask::failure::{Failure, Result};
+use xtask::place::Place;
+use xtask::program;
+
+use crate::progress::Progress;
+
+/// The PostgreSQL that Debian 12 brings.
+pub const POSTGRES: u32 = 15;
+
+/// What for: `up` needs neither a browser nor Node.js.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// To build and run.
+    Run,
+    /// To build, run and test.
+    Test,
+}
+
+/// What set-up found or installed.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// `pg_config` of the server.
+    pub pg_config: PathBuf,
+    /// `cargo-pgrx` of the pinned version.
+    pub cargo_pgrx: PathBuf,
+    /// Its directory of settings.
+    pub pgrx_home: PathBuf,
+    /// Debian's `nats-server`.
+    pub nats: PathBuf,
+    /// A newer `nats-server`, where Python's pip could bring it.
+    pub newer_nats: Option<PathBuf>,
+}
+
+/// Installs what is missing.
+pub fn run(place: &Place, purpose: Purpose, progress: &Progress) -> Result<Tools> {
+    debian::install(purpose, progress)?;
+    let pg_config = PathBuf::from(format!("/usr/lib/postgresql/{POSTGRES}/bin/pg_config"));
+    let cargo_pgrx = cargo_pgrx::install(place, progress)?;
+    let pgrx_home = cargo_pgrx::home(place, &pg_config)?;
+    let mut newer_nats = None;
+    if purpose == Purpose::Test {
+        npm::install(&place.clients(), progress)?;
+        newer_nats = newer_nats::install(place, progress);
+    }
+    let nats = required("nats-server")?;
+    Ok(Tools { pg_config, cargo_pgrx, pgrx_home, nats, newer_nats })
+}
+
+/// Chromium for the browser tests.
+pub fn chromium() -> Result<PathBuf> {
+    std::env::var_os("CHROMIUM").map_or_else(|| required("chromium"), |path| Ok(PathBuf::from(path)))
+}
+
+fn required(program: &str) -> Result<PathBuf> {
+    program::find(program).ok_or_else(|| Failure::Missing {
+        what: format!("{program} is not on the path"),
+        hint: "cargo xtask setup".to_owned(),
+    })
+}
+
+/// The directory with the programs of the server.
+pub fn server_programs(pg_config: &Path) -> PathBuf {
+    pg_config.parent().unwrap_or(pg_config).to_owned()
+}
