@@ -1,0 +1,95 @@
+// The page: a user, a quote, and the connection between them.
+
+import { byId } from "./element.js";
+import { OpenQuote } from "./open-quote.js";
+import * as picker from "./picker.js";
+import * as tokens from "./token.js";
+
+const STATES = {
+  connecting: "connecting …",
+  live: "live",
+  waiting: "connection lost, coming back …",
+  refused: "token refused",
+  failed: "not live",
+  closed: "no quote open",
+};
+
+let opened = null;
+
+function tell(message) {
+  byId("notice").textContent = message;
+}
+
+function showState(state, detail) {
+  byId("state").dataset.state = state;
+  byId("state").textContent = STATES[state];
+  byId("state").title = detail ?? "";
+  if (state === "failed") tell(`No live changes: ${detail}`);
+  if (state === "refused") signOut("The token is not valid any more. Paste a new one.");
+}
+
+function refuse(refusal) {
+  if (refusal.code === "UNAUTHENTICATED") return signOut("The token was refused. Paste another one.");
+  tell(refusal.code ? `${refusal.message} (${refusal.code})` : refusal.message);
+}
+
+// The quote stays on screen: a fresh token of the same user goes on with everything that is typed.
+function signOut(message) {
+  tokens.drop();
+  picker.showUsers();
+  picker.askForToken();
+  tell(message);
+}
+
+function signedIn() {
+  const token = tokens.current();
+  if (opened === null || opened.userId !== tokens.claims(token)?.sub) return start(tokens.quoteInAddress());
+  picker.showUsers();
+  tell("");
+  opened.resume(token);
+}
+
+async function open(quoteId) {
+  opened?.close();
+  opened = null;
+  byId("document").hidden = true;
+  tokens.showQuote(quoteId);
+  if (quoteId === null || tokens.current() === null) return;
+  const token = tokens.current();
+  const userId = tokens.claims(token)?.sub;
+  const mine = new OpenQuote(quoteId, { token, userId, onRefusal: refuse, onState: showState });
+  opened = mine;
+  try {
+    await mine.open();
+  } catch (refusal) {
+    mine.close();
+    if (opened === mine) opened = null;
+    return refuse(refusal);
+  }
+  if (opened !== mine) return;
+  picker.remember(quoteId);
+  byId("document").hidden = false;
+  tell("");
+}
+
+async function start(quoteId) {
+  picker.showUsers();
+  tell("");
+  if (tokens.current() === null) return picker.askForToken();
+  try {
+    await picker.showQuotes(quoteId);
+  } catch (refusal) {
+    return refuse(refusal);
+  }
+  await open(quoteId);
+}
+
+picker.start({
+  onToken: signedIn,
+  onQuote: open,
+  onBadToken: () => tell("That is not a token: it should be three parts with dots between them."),
+});
+addEventListener("hashchange", () => start(tokens.takeFromAddress()));
+// A page that comes back from the browser's cache has left its session and lost its connection.
+addEventListener("pageshow", ({ persisted }) => persisted && start(tokens.quoteInAddress()));
+start(tokens.takeFromAddress());

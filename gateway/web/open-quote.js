@@ -1,0 +1,145 @@
+// One quote, opened: it is read, kept up to date by events, saved with its version, and left again.
+
+import { ask } from "./api.js";
+import * as conflict from "./conflict.js";
+import { byId } from "./element.js";
+import { propertyOf } from "./fields.js";
+import * as feed from "./feed.js";
+import { Live } from "./live.js";
+import * as operations from "./operations.js";
+import * as presence from "./presence.js";
+import { Sheet } from "./sheet.js";
+
+/** `onRefusal(refusal)` is told of every no; `onState(state, detail)` of the connection. */
+export class OpenQuote {
+  #names = new Map();
+  #reading = null;
+  #readAgain = false;
+  #closed = false;
+
+  constructor(quoteId, { token, userId, onRefusal, onState }) {
+    this.id = quoteId;
+    this.userId = userId;
+    this.onRefusal = onRefusal;
+    this.sheet = new Sheet({
+      onSave: (row, kind) => this.#save(row, kind, row.expectedVersion, row.changes()),
+      onFocus: (lineId, field) => this.session.move(lineId, field, field !== null),
+    });
+    this.session = new presence.Session(quoteId);
+    this.live = new Live(token, onState);
+  }
+
+  async open() {
+    await this.session.join();
+    const cursor = await this.#read();
+    const { getQuoteChangeHistory: records } = await ask(operations.HISTORY, { quoteId: this.id });
+    if (this.#closed) return;
+    feed.fill(records, (lineId) => this.#lineNumber(lineId));
+    this.#subscribe(operations.QUOTE_CHANGED, (event) => this.#headerChanged(event), cursor);
+    this.#subscribe(operations.LINE_CHANGED, (event) => this.#lineChanged(event), cursor);
+    this.#subscribe(operations.PRESENCE, ({ activeUsers }) => this.#showPeople(activeUsers));
+    this.live.open();
+  }
+
+  /** Goes on with a fresh token of the same user; nothing that is typed is lost. */
+  resume(token) {
+    this.live.token = token;
+    this.live.open();
+  }
+
+  close() {
+    this.#closed = true;
+    this.live.close();
+    this.session.leave();
+    conflict.hide();
+  }
+
+  #subscribe(query, next, after) {
+    this.live.subscribe(query, { quoteId: this.id }, { next, after, reread: () => this.#readInBackground() });
+  }
+
+  async #read() {
+    const { quote: read } = await ask(operations.QUOTE, { quoteId: this.id });
+    if (!this.#closed) this.sheet.take(read, "somebody");
+    return read.cursor ?? null;
+  }
+
+  /** Reads once more; a wish that comes while reading is granted by one more reading after it. */
+  #readInBackground() {
+    this.#readAgain = this.#reading !== null;
+    this.#reading ??= this.#read().catch(this.onRefusal).finally(() => {
+      this.#reading = null;
+      if (this.#readAgain) this.#readInBackground();
+    });
+  }
+
+  #headerChanged(event) {
+    this.#meet(event);
+    if (event.changeType === "QUOTE_DELETED") return this.onRefusal(new Error("this quote was deleted"));
+    if (!isComplete(event) || !this.sheet.header.follows(event.version)) return this.#readInBackground();
+    this.sheet.mergeHeader(valuesOf(event), event.userName ?? "somebody");
+  }
+
+  #lineChanged(event) {
+    this.#meet(event);
+    if (event.changeType === "LINE_DELETED") return this.sheet.removeLine(event.lineId);
+    const line = this.sheet.line(event.lineId);
+    if (!isComplete(event) || !line?.follows(event.version)) return this.#readInBackground();
+    this.sheet.mergeLine(event.lineId, valuesOf(event), event.userName ?? "somebody");
+  }
+
+  #meet(event) {
+    this.#names.set(event.userId, event.userName);
+    feed.add(event);
+  }
+
+  #showPeople(users) {
+    for (const { userId, userName } of users) this.#names.set(userId, userName);
+    presence.show(users, this.userId, (lineId) => this.#lineNumber(lineId));
+    this.sheet.showPeers(users.filter(({ userId }) => userId !== this.userId));
+  }
+
+  #lineNumber(lineId) {
+    return this.sheet.line(lineId)?.values.lineNumber;
+  }
+
+  async #save(row, kind, expectedVersion, changes) {
+    if (Object.keys(changes).length === 0) return;
+    const [operation, id] =
+      kind === "quote" ? [operations.SAVE_QUOTE, { quoteId: row.id }] : [operations.SAVE_LINE, { lineId: row.id }];
+    const input = { ...id, expectedVersion, changes, sessionId: this.session.id };
+    try {
+      const { saved } = await ask(operation, { input });
+      if (!saved.success) return this.#refused(row, kind, changes, saved.conflicts);
+      row.saved(saved.row, changes);
+      conflict.hide(row);
+      this.sheet.refresh(row);
+      byId("notice").textContent = `Saved as version ${saved.newVersion}.`;
+    } catch (refusal) {
+      this.onRefusal(refusal);
+    }
+  }
+
+  #refused(row, kind, changes, conflicts) {
+    const version = Math.max(...conflicts.map(({ actualVersion }) => actualVersion));
+    conflict.show(row, conflicts, {
+      nameOf: ({ lastChangedBy, lastChangedByName }) =>
+        lastChangedByName ?? this.#names.get(lastChangedBy) ?? lastChangedBy ?? "somebody",
+      onTheirs: () => {
+        row.forget(conflicts.map(({ field }) => propertyOf(field)));
+        this.sheet.refresh(row);
+      },
+      onMine: () => this.#save(row, kind, version, changes),
+    });
+    this.#readInBackground();
+  }
+}
+
+// An event of a whole new row, or one too large for its values, says only that something changed.
+function isComplete({ changes }) {
+  return Boolean(changes?.length) && changes.every(({ newValue }) => newValue !== undefined);
+}
+
+function valuesOf({ version, changes }) {
+  return { ...Object.fromEntries(changes.map(({ field, newValue }) => [field, newValue])), version };
+}
