@@ -16,6 +16,7 @@ begin
         union all select format('log=%s', (select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log))
         union all select format('%s=%s', key, value) from jsonb_each_text(settings.columns)
         union all select format('ignore=%s', i) from unnest(ignored) i
+        union all select 'stamp_user=yes' where settings.columns ->> 'updated_by' = any (settings.added_columns::text[])
         union all select format('system_user=%s', settings.system_user_id) where settings.system_user_id is not null) x (a);
     execute format('drop trigger if exists trg_increment_%s_version on %s', kind, target);
     execute format('drop trigger if exists trg_capture_%s_change on %s', kind, target);

@@ -8,7 +8,7 @@ as $$
 declare
     header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
     fields jsonb;
-    derived jsonb := '{}';
+    derived jsonb := @extschema@.quote_author_column(header);
 begin
     perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
     fields := @extschema@.coerce_quote_changes(header, @extschema@.normalise_quote_changes(header, changes));
@@ -27,10 +27,12 @@ begin
     if header.columns ? 'total_amount' and header.columns ? 'subtotal' and fields ?| array(
             select header.columns ->> part from unnest('{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]) part
             where header.columns ? part) then
-        derived := jsonb_build_object(header.columns ->> 'total_amount',
+        derived := derived || jsonb_build_object(header.columns ->> 'total_amount',
             @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields));
     end if;
-    quote := @extschema@.apply_quote_changes(header, quote_id, fields, derived);
+    if fields <> '{}' then
+        quote := @extschema@.apply_quote_changes(header, quote_id, fields, derived);
+    end if;
     new_version := (quote ->> (header.columns ->> 'version'))::integer;
     success := true;
     conflicts := '[]';

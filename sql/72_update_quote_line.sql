@@ -66,7 +66,10 @@ begin
         perform @extschema@.record_rejected_quote_change('QUOTE_LINE', line_id, expected_version, fields);
         return;
     end if;
-    quote_line := @extschema@.apply_quote_changes(line, line_id, fields, @extschema@.derived_line_columns(line, fields));
+    if fields <> '{}' then
+        quote_line := @extschema@.apply_quote_changes(line, line_id, fields,
+            @extschema@.quote_author_column(line) || @extschema@.derived_line_columns(line, fields));
+    end if;
     new_version := (quote_line ->> (line.columns ->> 'version'))::integer;
     quote := @extschema@.recalculate_quote_totals(header, line, parent);
     success := true;

@@ -5,21 +5,17 @@ set search_path = pg_catalog, pg_temp
 as $$ select format('%I.active_quote_sessions', (@extschema@.quote_collab_target('QUOTE')).table_schema) $$;
 comment on function quote_session_target() is 'quoted name of the presence table';
 
--- Name and e-mail of a user from the ERP's users table, as far as the caller may read it.
-create function find_quote_user(user_id uuid, out user_name text, out user_email text)
-language plpgsql stable
+create function require_quote_session_status(status text) returns void
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    users jsonb := (@extschema@.quote_collab_target('QUOTE')).relations -> 'users';
 begin
-    if users is not null and has_table_privilege(format('%I.%I', users ->> 'schema', users ->> 'table'), 'select') then
-        execute format('select u.%I::text, %s from %I.%I u where u.%I = $1', users ->> 'name',
-            coalesce(format('u.%I::text', users ->> 'email'), 'null'), users ->> 'schema', users ->> 'table', users ->> 'id')
-        into user_name, user_email using user_id;
+    if status not in ('VIEWING', 'EDITING', 'IDLE') then
+        raise exception 'unknown session status' using errcode = 'invalid_parameter_value',
+            hint = 'Use VIEWING, EDITING or IDLE.';
     end if;
 end $$;
-comment on function find_quote_user(uuid) is 'name and e-mail of a user, nulls when unknown or not readable';
+comment on function require_quote_session_status(text) is 'refuses a status that is none';
 
 -- An upsert by session_id: joining again moves the session and counts as a heartbeat. user_id defaults to
 -- app.current_user_id. SQLSTATE 42501 when the session belongs to somebody else.
@@ -38,7 +34,11 @@ declare
     known record;
     session @extschema@.quote_session;
 begin
-    if who is null then
+    perform @extschema@.require_quote_session_status(status);
+    if @extschema@.current_quote_tenant() is null and row_security_active(@extschema@.quote_session_target()) then
+        raise exception 'no tenant is set' using errcode = 'insufficient_privilege',
+            hint = 'Set app.current_tenant_id for the transaction.';
+    elsif who is null then
         raise exception 'the user id must not be null' using errcode = 'null_value_not_allowed',
             hint = 'Pass user_id or set app.current_user_id.';
     end if;
@@ -55,7 +55,7 @@ begin
         returning s.*$query$, @extschema@.quote_session_target())
     into session
     using (quote ->> (header.columns ->> 'tenant'))::uuid, coalesce(session_id, @extschema@.uuid_generate_v7()), quote_id, who,
-        coalesce(user_name, known.user_name), coalesce(user_email, known.user_email), status;
+        coalesce(user_name, known.user_name), coalesce(user_email, known.user_email), coalesce(status, 'VIEWING');
     if session.session_id is null then
         raise exception 'the session belongs to another user' using errcode = 'insufficient_privilege',
             hint = 'Join with a session id of your own, or with none to get one.';
@@ -80,6 +80,7 @@ begin
     if session_id is null then
         raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed';
     end if;
+    perform @extschema@.require_quote_session_status(status);
     execute format($query$
         with before as (
             select s.* from %1$s s

@@ -44,7 +44,8 @@ impl Error {
     }
 
     fn parts(&self) -> (PgSqlErrorCode, String, Option<String>, Option<&'static str>) {
-        const ATTACH: Option<&str> = Some("Run attach_quote_collaboration() again as the owner of the database.");
+        const ATTACH: Option<&str> =
+            Some("Run attach_quote_collaboration() again as the owner of the database.");
         match self {
             Self::TriggerProtocol(name) => (
                 PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,

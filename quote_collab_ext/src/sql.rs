@@ -2,11 +2,20 @@
 
 use pgrx::extension_sql_file;
 
-extension_sql_file!("../../sql/10_settings.sql", name = "settings", requires = [current_quote_tenant, uuid_generate_v7]);
+extension_sql_file!(
+    "../../sql/10_settings.sql",
+    name = "settings",
+    requires = [current_quote_tenant, uuid_generate_v7]
+);
 extension_sql_file!("../../sql/11_session_type.sql", name = "session_type", requires = ["settings"]);
 extension_sql_file!("../../sql/12_session_ttl.sql", name = "session_ttl", requires = ["session_type"]);
-extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["session_ttl"]);
-extension_sql_file!("../../sql/30_presence_tables.sql", name = "presence_tables", requires = ["quote_changes"]);
+extension_sql_file!("../../sql/14_users.sql", name = "users", requires = ["session_ttl"]);
+extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["users"]);
+extension_sql_file!(
+    "../../sql/30_presence_tables.sql",
+    name = "presence_tables",
+    requires = ["quote_changes"]
+);
 extension_sql_file!("../../sql/40_relay_tables.sql", name = "relay_tables", requires = ["presence_tables"]);
 extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["relay_tables"]);
 extension_sql_file!("../../sql/55_triggers.sql", name = "triggers", requires = ["views"]);
@@ -15,7 +24,11 @@ extension_sql_file!("../../sql/65_detach.sql", name = "detach", requires = ["att
 extension_sql_file!("../../sql/69_rejection.sql", name = "rejection", requires = ["detach"]);
 extension_sql_file!("../../sql/70_version_check.sql", name = "version_check", requires = ["rejection"]);
 extension_sql_file!("../../sql/71_update_quote.sql", name = "update_quote", requires = ["version_check"]);
-extension_sql_file!("../../sql/72_update_quote_line.sql", name = "update_quote_line", requires = ["update_quote"]);
+extension_sql_file!(
+    "../../sql/72_update_quote_line.sql",
+    name = "update_quote_line",
+    requires = ["update_quote"]
+);
 extension_sql_file!("../../sql/75_sessions.sql", name = "sessions", requires = ["update_quote_line"]);
 extension_sql_file!("../../sql/77_history.sql", name = "history", requires = ["sessions"]);
 extension_sql_file!("../../sql/80_events.sql", name = "events", requires = ["history"]);

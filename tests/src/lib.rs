@@ -4,6 +4,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a test harness reports by panicking: every function may")]
 
 pub mod built;
+pub mod erp;
 pub mod gateway;
 pub mod nats;
 pub mod node;
@@ -14,6 +15,7 @@ mod scratch;
 mod template;
 pub mod world;
 
+pub use erp::Erp;
 pub use gateway::Gateway;
 pub use nats::{Nats, Release};
 pub use node::{Node, node};

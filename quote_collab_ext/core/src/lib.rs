@@ -4,7 +4,9 @@
 //! function of its arguments, so that the extension and the gateway agree on one definition of a change.
 #![forbid(unsafe_code)]
 
+pub mod arguments;
 pub mod change;
+pub mod diff;
 pub mod naming;
 pub mod payload;
 pub mod subject;

@@ -82,7 +82,11 @@ unsafe fn fill(target: pg_sys::Relation, row: &[Value]) -> *mut pg_sys::TupleTab
 
 /// # Safety
 /// As PostgreSQL's `ExecInsertIndexTuples`: the slot's row was inserted, the indexes are open.
-unsafe fn index(result: *mut pg_sys::ResultRelInfo, slot: *mut pg_sys::TupleTableSlot, state: *mut pg_sys::EState) {
+unsafe fn index(
+    result: *mut pg_sys::ResultRelInfo,
+    slot: *mut pg_sys::TupleTableSlot,
+    state: *mut pg_sys::EState,
+) {
     // SAFETY: per contract; no speculative insertion, no arbiter.
     unsafe {
         pg_sys::ExecInsertIndexTuples(

@@ -61,7 +61,10 @@ unsafe fn has_columns(opened: pg_sys::Relation) -> bool {
     // SAFETY: an open relation has a descriptor.
     let descriptor = unsafe { PgTupleDesc::from_pg_unchecked((*opened).rd_att) };
     descriptor.len() == COLUMNS.len()
-        && descriptor.iter().zip(COLUMNS).all(|(attribute, name)| !attribute.attisdropped && attribute.name() == name)
+        && descriptor
+            .iter()
+            .zip(COLUMNS)
+            .all(|(attribute, name)| !attribute.attisdropped && attribute.name() == name)
 }
 
 /// # Safety

@@ -39,7 +39,8 @@ pub unsafe fn capture(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum,
 fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
     let descriptor = call.relation().rd_att;
     // SAFETY: both tuples are the relation's, alive during the call.
-    let (old, new) = unsafe { (Row::deform(call.first_tuple(), descriptor), Row::deform(call.new_tuple(), descriptor)) };
+    let (old, new) =
+        unsafe { (Row::deform(call.first_tuple(), descriptor), Row::deform(call.new_tuple(), descriptor)) };
     let changed = changed_columns(plan, &old, &new, |column| column.audited);
     if changed.is_empty() {
         return Ok(());
@@ -51,15 +52,20 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
         note_whole(plan, call, Kind::Delete, call.first_tuple())?;
         return note_whole(plan, call, Kind::Create, call.new_tuple());
     }
-    let totals_changed = changed.iter().any(|column| roles.totals.iter().any(|(_, total)| *total == column.attnum));
+    let totals_changed =
+        changed.iter().any(|column| roles.totals.iter().any(|(_, total)| *total == column.attnum));
     audit::note(|memory| {
         let fields = changed
             .iter()
             .map(|column| Field {
                 name: column.name.clone(),
                 // SAFETY: the values are of the column's type.
-                old: old.value(column.attnum).map(|value| memory.keep(unsafe { column.to_jsonb.call(value) })),
-                new: new.value(column.attnum).map(|value| memory.keep(unsafe { column.to_jsonb.call(value) })),
+                old: old
+                    .value(column.attnum)
+                    .map(|value| memory.keep(unsafe { column.to_jsonb.call(value) })),
+                new: new
+                    .value(column.attnum)
+                    .map(|value| memory.keep(unsafe { column.to_jsonb.call(value) })),
             })
             .collect();
         let context = context(plan, &new, totals_changed).map(|object| memory.keep(object));
@@ -78,7 +84,8 @@ fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, tuple: pg_sys::HeapTuple)
     let row = unsafe { Row::deform(tuple, descriptor) };
     audit::note(|memory| {
         // SAFETY: a tuple of the relation as a datum of the relation's row type.
-        let whole = memory.keep(unsafe { plan.row_to_jsonb.call(pg_sys::heap_copy_tuple_as_datum(tuple, descriptor)) });
+        let whole = memory
+            .keep(unsafe { plan.row_to_jsonb.call(pg_sys::heap_copy_tuple_as_datum(tuple, descriptor)) });
         let context = context(plan, &row, false).map(|object| memory.keep(object));
         let mut change = row_change(plan, call, kind, &row)?;
         let at = i32::try_from(version(plan, &row)).ok();
@@ -146,7 +153,9 @@ fn context(plan: &Plan, row: &Row, totals_changed: bool) -> Option<pg_sys::Datum
     };
     match plan.entity {
         // SAFETY: to_jsonb gives jsonb.
-        Entity::QuoteLine => unsafe { json::object(plan.roles.line_number.map(|attnum| ("line_number", as_jsonb(attnum)))) },
+        Entity::QuoteLine => unsafe {
+            json::object(plan.roles.line_number.map(|attnum| ("line_number", as_jsonb(attnum))))
+        },
         // SAFETY: as above.
         Entity::Quote if totals_changed => unsafe {
             json::object(plan.roles.totals.iter().map(|(name, attnum)| (*name, as_jsonb(*attnum))))

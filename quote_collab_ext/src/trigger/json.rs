@@ -64,7 +64,9 @@ impl Drop for ToJsonb {
 ///
 /// # Safety
 /// Each value must be a jsonb datum; arrays and objects are left out.
-pub unsafe fn object(members: impl IntoIterator<Item = (&'static str, Option<pg_sys::Datum>)>) -> Option<pg_sys::Datum> {
+pub unsafe fn object(
+    members: impl IntoIterator<Item = (&'static str, Option<pg_sys::Datum>)>,
+) -> Option<pg_sys::Datum> {
     // SAFETY: the push API of jsonb, in the order that it wants: begin, key, value, …, end; key texts are static.
     unsafe {
         let mut state: *mut pg_sys::JsonbParseState = std::ptr::null_mut();

@@ -39,6 +39,8 @@ pub struct Roles {
     pub version: i16,
     pub updated_at: Option<i16>,
     pub updated_by: Option<i16>,
+    /// Whether `updated_by` is ours to stamp: attach added it. The ERP's own may point to users we do not know of.
+    pub stamps_user: bool,
     pub created_by: Option<i16>,
     pub line_number: Option<i16>,
     /// Columns that make up the totals of a header, under the names that events give them.
@@ -101,10 +103,9 @@ impl Plan {
         let find = |role: &'static str| -> Result<Option<i16>, Error> {
             let Some(name) = arguments.one(role) else { return Ok(None) };
             let column = columns.iter().find(|column| column.name == name);
-            column.map(|column| Some(column.attnum)).ok_or_else(|| Error::MissingColumn {
-                role: role.to_owned(),
-                column: name.to_owned(),
-            })
+            column
+                .map(|column| Some(column.attnum))
+                .ok_or_else(|| Error::MissingColumn { role: role.to_owned(), column: name.to_owned() })
         };
         let required = |role: &'static str| find(role)?.ok_or(Error::TriggerArgument(role));
         let entity = match arguments.one("entity") {
@@ -119,6 +120,7 @@ impl Plan {
             version: required("version")?,
             updated_at: find("updated_at")?,
             updated_by: find("updated_by")?,
+            stamps_user: arguments.one("stamp_user").is_some(),
             created_by: find("created_by")?,
             line_number: find("line_number")?,
             totals: TOTALS.into_iter().filter_map(|role| Some((role, find(role).ok()??))).collect(),
@@ -138,7 +140,10 @@ impl Plan {
 
     /// Name of a column, for an error message.
     pub fn column_name(&self, attnum: i16) -> String {
-        self.columns.iter().find(|column| column.attnum == attnum).map_or_else(String::new, |column| column.name.clone())
+        self.columns
+            .iter()
+            .find(|column| column.attnum == attnum)
+            .map_or_else(String::new, |column| column.name.clone())
     }
 
     /// A column by attribute number.
@@ -150,7 +155,8 @@ impl Plan {
 fn arguments(trigger: &pg_sys::Trigger) -> Result<Arguments, Error> {
     let count = usize::try_from(trigger.tgnargs).unwrap_or_default();
     // SAFETY: tgargs has tgnargs C strings.
-    let texts = (0..count).map(|index| unsafe { CStr::from_ptr(*trigger.tgargs.add(index)) }.to_string_lossy());
+    let texts =
+        (0..count).map(|index| unsafe { CStr::from_ptr(*trigger.tgargs.add(index)) }.to_string_lossy());
     Arguments::parse(texts).ok_or(Error::TriggerArgument("name=value"))
 }
 

@@ -69,7 +69,9 @@ impl Row {
 
     /// Whether a compressed or out-of-line column holds the same bytes in both rows, once expanded.
     pub fn expanded_equals(&self, other: &Self, column: &Column) -> bool {
-        let (Some(a), Some(b)) = (self.value(column.attnum), other.value(column.attnum)) else { return false };
+        let (Some(a), Some(b)) = (self.value(column.attnum), other.value(column.attnum)) else {
+            return false;
+        };
         // SAFETY: both are varlena datums (only they are stored compressed or out of line); the expanded copies live
         // in the trigger's memory context.
         unsafe {

@@ -25,15 +25,22 @@ pub unsafe fn stamp(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, E
     let plan = Plan::of(call)?;
     let descriptor = call.relation().rd_att;
     // SAFETY: both tuples are the relation's, alive during the call.
-    let (old, new) = unsafe { (Row::deform(call.first_tuple(), descriptor), Row::deform(call.new_tuple(), descriptor)) };
-    let changed = !changed_columns(&plan, &old, &new, |column| column.audited && !column.generated).is_empty();
+    let (old, new) =
+        unsafe { (Row::deform(call.first_tuple(), descriptor), Row::deform(call.new_tuple(), descriptor)) };
+    let changed =
+        !changed_columns(&plan, &old, &new, |column| column.audited && !column.generated).is_empty();
     let stamps = Stamps::of(&plan, call, &old, &new, changed)?;
     // SAFETY: the columns exist in the descriptor and the values have their types.
     Ok(unsafe { stamps.apply(call.new_tuple(), descriptor) })
 }
 
 /// The columns that differ, among those that count.
-pub fn changed_columns<'p>(plan: &'p Plan, old: &Row, new: &Row, counts: impl Fn(&Column) -> bool) -> Vec<&'p Column> {
+pub fn changed_columns<'p>(
+    plan: &'p Plan,
+    old: &Row,
+    new: &Row,
+    counts: impl Fn(&Column) -> bool,
+) -> Vec<&'p Column> {
     plan.columns
         .iter()
         .filter(|column| counts(column))
@@ -57,7 +64,8 @@ impl Stamps {
         let before = version(plan, old);
         let given = version(plan, new);
         // SAFETY: reads a variable of this backend.
-        let replays = unsafe { pg_sys::SessionReplicationRole } == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32;
+        let replays =
+            unsafe { pg_sys::SessionReplicationRole } == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32;
         let next = match changed {
             false => before,
             // A replayed change brings its version along; one that does not is counted here.
@@ -71,10 +79,14 @@ impl Stamps {
             if let Some(attnum) = roles.updated_at {
                 stamps.push_now(plan, attnum);
             }
-            if let Some((attnum, user)) = roles.updated_by.zip(attribution::current_user()?)
+            if let Some((attnum, user)) =
+                roles.updated_by.filter(|_| roles.stamps_user).zip(attribution::current_user()?)
                 && !call.assigns(attnum)
             {
-                stamps.push(attnum, pgrx::Uuid::from_bytes(user.into_bytes()).into_datum().unwrap_or(pg_sys::Datum::null()));
+                stamps.push(
+                    attnum,
+                    pgrx::Uuid::from_bytes(user.into_bytes()).into_datum().unwrap_or(pg_sys::Datum::null()),
+                );
             }
         }
         Ok(stamps)

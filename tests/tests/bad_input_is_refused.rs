@@ -1,0 +1,116 @@
+//! Bad input to the SQL functions: a clear message, the right SQLSTATE, nothing written.
+
+use quote_collab_tests::Erp;
+
+#[tokio::test]
+async fn each_bad_call_has_its_sqlstate_and_writes_nothing() {
+    let erp = Erp::attached().await;
+    let (quote, nobody) = (erp.quote(0).await, uuid::Uuid::from_u128(7));
+    let line: uuid::Uuid = erp
+        .client("postgres")
+        .await
+        .query_one("select id from quote_lines where quote_id = $1 limit 1", &[&quote])
+        .await
+        .unwrap()
+        .get(0);
+    let save = |id: &str, version: &str, changes: &str| {
+        format!("select * from update_quote_with_version_check({id}, {version}, {changes})")
+    };
+    let save_line = |id: &str, version: &str, changes: &str| {
+        format!("select * from update_quote_line_with_version_check({id}, {version}, {changes})")
+    };
+    let (q, l, n) = (format!("'{quote}'"), format!("'{line}'"), format!("'{nobody}'"));
+    let note = r#"'{"notes": "x"}'"#;
+    let cases = [
+        (save(&n, "1", note), "P0002"),
+        (save_line(&n, "1", r#"'{"quantity": 1}'"#), "P0002"),
+        (save(&q, "1", r#"'{"colour": "red"}'"#), "42703"),
+        (save(&q, "1", r#"'{"id": "00000000-0000-0000-0000-000000000001"}'"#), "42501"),
+        (save(&q, "1", r#"'{"tenantId": "00000000-0000-0000-0000-000000000001"}'"#), "42501"),
+        (save(&q, "1", r#"'{"version": 7}'"#), "42501"),
+        (save_line(&l, "1", r#"'{"quote_id": "00000000-0000-0000-0000-000000000001"}'"#), "42501"),
+        (save_line(&l, "1", r#"'{"quantity": "many"}'"#), "22P02"),
+        (save_line(&l, "1", r#"'{"quantity": 1e30}'"#), "22003"),
+        (save_line(&l, "1", r#"'{"promisedDeliveryDate": "31.31.2026"}'"#), "22008"),
+        (save(&q, "1", r#"'{"quoteCurrencyCode": "much too long"}'"#), "22001"),
+        (save("null", "1", note), "22004"),
+        (save(&q, "null", note), "22004"),
+        (save(&q, "-1", note), "22023"),
+        (save(&q, "0", note), "22023"),
+        (save(&q, "1", "null"), "22004"),
+        (save(&q, "1", "'[1]'"), "22023"),
+        (save(&q, "1", r#"'{"notes": "a", "Notes": "b"}'"#), "22023"),
+        (save(&q, "1", "jsonb_build_object('notes', repeat('x', 10485760))"), "54000"),
+        (format!("select * from update_quote_with_version_check({q}, 1, {note}, on_conflict => 'guess')"), "22023"),
+        (format!("select * from update_quote_with_version_check({q}, 1, {note}, on_conflict => 'merge')"), "0A000"),
+        (format!("select check_quote_version({n}, 1)"), "P0002"),
+        (format!("select check_quote_line_version({n}, 1)"), "P0002"),
+        (format!("select check_quote_version({q}, -1)"), "22023"),
+        ("select check_quote_version(null, 1)".to_owned(), "22004"),
+        (format!("select has_quote_been_updated({q}, null)"), "22004"),
+        (format!("select * from join_quote_session({n}, null, {n})"), "P0002"),
+        ("do $$ begin perform set_config('app.current_tenant_id', tenant_id::text, true), join_quote_session(id) from quotes limit 1; end $$".to_owned(), "22004"),
+        (format!("select * from join_quote_session({q}, null, {n}, status => 'DANCING')"), "22023"),
+        (format!("select * from join_quote_session({q}, null, {n})"), "42501"),
+        ("select heartbeat_quote_session(null)".to_owned(), "22004"),
+        ("select leave_quote_session(null)".to_owned(), "22004"),
+        (format!("select * from get_quote_change_history({q}, -1)"), "22023"),
+        ("select * from quote_events_since('nonsense', 1)".to_owned(), "22023"),
+        ("select * from quote_events_since('1/5/1:1:/0/0', 1)".to_owned(), "QC001"),
+        ("select * from quote_events_since(null, 0)".to_owned(), "22023"),
+        ("set app.current_user_id = 'me'; update quotes set notes = 'x'".to_owned(), "22P02"),
+        ("set app.current_tenant_id = 'us'; select current_quote_tenant()".to_owned(), "22P02"),
+        ("select attach_quote_collaboration('users', 'customers')".to_owned(), "42501"),
+        ("select quote_relay_lease('me', '1 s')".to_owned(), "42501"),
+        ("select * from quote_presence_snapshot()".to_owned(), "42501"),
+    ];
+    let before = erp.fingerprint().await;
+    for (statement, expected) in cases {
+        let app = erp.client("erp_app").await;
+        let error = app.batch_execute(&statement).await.expect_err(&statement);
+        let error = error.as_db_error().expect("an error of the database");
+        assert_eq!(
+            error.code().code(),
+            expected,
+            "{}: {}",
+            &statement[..statement.len().min(120)],
+            error.message()
+        );
+        assert!(
+            error.message().starts_with(|first: char| !first.is_uppercase()),
+            "lower case: {}",
+            error.message()
+        );
+        assert!(!error.message().contains("xxxxxxxx"), "no contents in a message");
+    }
+    assert_eq!(erp.fingerprint().await, before, "nothing was written");
+}
+
+#[tokio::test]
+async fn attach_refuses_what_it_cannot_serve_and_leaves_no_trace() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute("create extension quote_collab_ext; create view a_view as select * from quotes; create table half (id uuid, tenant_id uuid)")
+        .await
+        .unwrap();
+    let before = erp.schema().await;
+    for (statement, expected) in [
+        ("select attach_quote_collaboration('a_view', 'quote_lines')", "42809"),
+        ("select attach_quote_collaboration('quotes', 'half')", "42703"),
+        (
+            r#"select attach_quote_collaboration(options => '{"columns": {"total_amount": "sum_total"}}')"#,
+            "42703",
+        ),
+        ("select attach_quote_collaboration(options => '[]')", "22023"),
+        ("set search_path = pg_catalog; select public.attach_quote_collaboration()", "42P01"),
+        ("select detach_quote_collaboration()", "55000"),
+        ("select check_quote_version(uuid_generate_v7(), 1)", "55000"),
+    ] {
+        let admin = erp.client("postgres").await;
+        let error = admin.batch_execute(statement).await.expect_err(statement);
+        let error = error.as_db_error().unwrap();
+        assert_eq!(error.code().code(), expected, "{statement}: {}", error.message());
+    }
+    assert_eq!(erp.schema().await, before);
+}

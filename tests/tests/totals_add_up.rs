@@ -1,0 +1,92 @@
+//! Two people edit two lines of one quote at once: the totals are the sum of both.
+
+use quote_collab_tests::Erp;
+
+#[tokio::test]
+async fn two_line_edits_at_once_give_the_sum_of_both() {
+    let erp = Erp::attached().await;
+    let quote = erp.quote(0).await;
+    let admin = erp.client("postgres").await;
+    let lines = admin
+        .query(
+            "select id, version from quote_lines where quote_id = $1 order by line_number limit 2",
+            &[&quote],
+        )
+        .await
+        .unwrap();
+    let (mut alice, bob) = (erp.client("erp_app").await, erp.client("erp_app").await);
+    let save = "select success from update_quote_line_with_version_check($1, $2, $3)";
+    let transaction = alice.transaction().await.unwrap();
+    let changes = serde_json::json!({"quantity": "10", "unitPrice": "1.50"});
+    let saved = transaction
+        .query_one(save, &[&lines[0].get::<_, uuid::Uuid>(0), &lines[0].get::<_, i32>(1), &changes])
+        .await
+        .unwrap();
+    assert!(saved.get::<_, bool>(0));
+    // Bob has to wait for the header until Alice commits, and then sums her line too.
+    let other = serde_json::json!({"quantity": "20", "unitPrice": "2.25"});
+    let (line, version) = (lines[1].get::<_, uuid::Uuid>(0), lines[1].get::<_, i32>(1));
+    let waiting = tokio::spawn(async move {
+        bob.query_one(save, &[&line, &version, &other]).await.unwrap().get::<_, bool>(0)
+    });
+    erp.wait_until("select count(*) > 0 from pg_locks where not granted").await;
+    transaction.commit().await.unwrap();
+    assert!(waiting.await.unwrap());
+    let row = admin
+        .query_one(
+            "select q.subtotal = sum(l.line_amount),
+                    q.total_amount = q.subtotal + q.tax_amount + q.shipping_amount - q.discount_amount,
+                    sum(l.line_amount) filter (where l.quantity in (10, 20))::text
+             from quotes q join quote_lines l on l.quote_id = q.id where q.id = $1 group by q.id",
+            &[&quote],
+        )
+        .await
+        .unwrap();
+    assert!(row.get::<_, bool>(0), "subtotal is the sum of the lines");
+    assert!(row.get::<_, bool>(1), "total follows");
+    assert_eq!(row.get::<_, String>(2), "60.0000");
+}
+
+#[tokio::test]
+async fn many_editors_of_one_quote_never_deadlock_and_lose_nothing() {
+    let erp = Erp::attached().await;
+    let quote = erp.quote(0).await;
+    let admin = erp.client("postgres").await;
+    let lines = admin.query("select id from quote_lines where quote_id = $1", &[&quote]).await.unwrap();
+    let mut editors = tokio::task::JoinSet::new();
+    for editor in 0..8_usize {
+        let client = erp.client("erp_app").await;
+        let line: uuid::Uuid = lines[editor % lines.len()].get(0);
+        editors.spawn(async move {
+            let mut wins = 0_i64;
+            for edit in 0..25 {
+                let version: i32 = client
+                    .query_one("select version from quote_lines where id = $1", &[&line])
+                    .await
+                    .unwrap()
+                    .get(0);
+                let changes = serde_json::json!({"quantity": format!("{}", editor * 100 + edit + 1)});
+                let saved = client
+                    .query_one(
+                        "select success from update_quote_line_with_version_check($1, $2, $3)",
+                        &[&line, &version, &changes],
+                    )
+                    .await
+                    .unwrap();
+                wins += i64::from(saved.get::<_, bool>(0));
+            }
+            wins
+        });
+    }
+    let mut wins = 0;
+    while let Some(editor) = editors.join_next().await {
+        wins += editor.unwrap();
+    }
+    let recorded = "select count(distinct event_id) from quote_changes where entity_type = 'QUOTE_LINE' and not was_conflict";
+    assert_eq!(erp.count(recorded).await, wins, "each save that won is recorded once");
+    let versions = format!("select sum(version - 1)::bigint from quote_lines where quote_id = '{quote}'");
+    assert_eq!(erp.count(&versions).await, wins, "each save that won raised a version by one");
+    let rejected =
+        "select count(distinct event_id) from quote_changes where conflict_resolution = 'REJECTED'";
+    assert_eq!(erp.count(rejected).await, 200 - wins, "each save that lost is recorded too");
+}
