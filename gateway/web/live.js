@@ -2,11 +2,13 @@
 
 import { parseExactly } from "./api.js";
 
-// The server pings every 10 s; three missed pings mean that nobody is there, whatever TCP believes.
+// A page does not see the server's own pings, so it asks; three missed answers mean that nobody is there.
+const PING_MS = 10_000;
 const SILENCE_MS = 30_000;
 const ACK_MS = 10_000;
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 10_000;
+const RETRIED = new Set(["RESYNC_REQUIRED", "LAGGED", "RATE_LIMITED", "SERVICE_UNAVAILABLE"]);
 const BAD_TOKEN = 4403;
 // The server does not speak what this page speaks: trying again cannot help.
 const HOPELESS = new Set([4400, 4406]);
@@ -19,6 +21,7 @@ export class Live {
   #subscriptions = new Map();
   #socket = null;
   #timer = null;
+  #pinging = null;
   #attempt = 0;
   #lastId = 0;
   #acknowledged = false;
@@ -31,18 +34,18 @@ export class Live {
   }
 
   /**
-   * Keeps `query` subscribed. `next(data)` gets each answer; the cursor in it is where a new connection resumes.
-   * `reread()` is called when events may be missing and the state has to be read again.
+   * Keeps `query` subscribed. `next(event)` gets each event; the cursor in it is where a new connection resumes.
+   * `reread()` is called when events may be missing and the state has to be read again; `begun()` when the first
+   * event after (re)subscribing has come.
    */
-  subscribe(query, variables, { next, reread, after = null }) {
-    const subscription = { query, variables, next, reread, after };
+  subscribe(query, variables, { next, reread, begun }) {
+    const subscription = { query, variables, next, reread, begun, after: undefined, fresh: true, refusals: 0 };
     this.#subscriptions.set(String(++this.#lastId), subscription);
   }
 
   open() {
-    clearTimeout(this.#timer);
     this.#socket?.close(1000);
-    this.#acknowledged = false;
+    this.#forgetSocket();
     this.onState("connecting");
     const socket = new WebSocket(location.origin.replace(/^http/, "ws") + "/graphql", "graphql-transport-ws");
     this.#socket = socket;
@@ -54,10 +57,8 @@ export class Live {
 
   close() {
     removeEventListener("online", this.retryNow);
-    clearTimeout(this.#timer);
     this.#socket?.close(1000);
-    this.#socket = null;
-    this.#acknowledged = false;
+    this.#forgetSocket();
     this.onState("closed");
   }
 
@@ -65,8 +66,10 @@ export class Live {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ id, type, payload }));
   }
 
-  #start(id, { query, variables, after }) {
-    this.#send("subscribe", id, { query, variables: { ...variables, after: after ?? undefined } });
+  #start(id, subscription) {
+    const { query, variables, after } = subscription;
+    subscription.fresh = true;
+    this.#send("subscribe", id, { query, variables: { ...variables, after } });
   }
 
   #receive({ type, id, payload }, text) {
@@ -77,28 +80,36 @@ export class Live {
     else if (type === "next" && payload.data) this.#deliver(subscription, parseExactly(text).payload.data);
     else if (type === "next") this.#failed(id, subscription, payload.errors);
     else if (type === "error") this.#failed(id, subscription, payload);
+    else if (type === "complete" && subscription) this.#retry(id, subscription);
   }
 
   #startAll() {
     this.#attempt = 0;
     this.#acknowledged = true;
     this.onState("live");
+    this.#pinging = setInterval(() => this.#send("ping"), PING_MS);
     for (const [id, subscription] of this.#subscriptions) this.#start(id, subscription);
   }
 
   #deliver(subscription, data) {
     const [event] = Object.values(data);
-    subscription.after = event.cursor ?? subscription.after;
+    const begins = subscription.fresh;
+    Object.assign(subscription, { after: event.cursor, fresh: false, refusals: 0 });
     subscription.next(event);
+    if (begins) subscription.begun?.();
   }
 
   #failed(id, subscription, errors) {
     const { message, extensions: { code } = {} } = errors?.[0] ?? {};
-    if (code !== "RESYNC_REQUIRED" && code !== "LAGGED") return this.onState("failed", message ?? "unknown error");
+    if (!RETRIED.has(code)) return this.onState("failed", message ?? "unknown error");
     // After LAGGED the cursor still holds and nothing is missed; after RESYNC_REQUIRED it leads nowhere.
-    if (code === "RESYNC_REQUIRED") subscription.after = null;
+    if (code === "RESYNC_REQUIRED") subscription.after = undefined;
+    this.#retry(id, subscription);
+  }
+
+  #retry(id, subscription) {
     this.#subscriptions.delete(id);
-    setTimeout(() => this.#renew(subscription), FIRST_RETRY_MS * (0.5 + Math.random()));
+    setTimeout(() => this.#renew(subscription), backOff(subscription.refusals++));
   }
 
   #renew(subscription) {
@@ -119,14 +130,22 @@ export class Live {
   }
 
   #closed(code, reason) {
-    clearTimeout(this.#timer);
-    this.#socket = null;
-    this.#acknowledged = false;
+    this.#forgetSocket();
     if (code === BAD_TOKEN) return this.onState("refused", reason);
     if (HOPELESS.has(code)) return this.onState("failed", reason);
-    // Jitter keeps a thousand pages from returning in the same instant after a restart.
-    const wait = Math.min(FIRST_RETRY_MS * 2 ** this.#attempt++, LAST_RETRY_MS) * (0.5 + Math.random());
     this.onState("waiting", reason);
-    this.#timer = setTimeout(() => this.open(), wait);
+    this.#timer = setTimeout(() => this.open(), backOff(this.#attempt++));
   }
+
+  #forgetSocket() {
+    clearTimeout(this.#timer);
+    clearInterval(this.#pinging);
+    this.#socket = null;
+    this.#acknowledged = false;
+  }
+}
+
+// Jitter keeps a thousand pages from returning in the same instant after a restart.
+function backOff(attempt) {
+  return Math.min(FIRST_RETRY_MS * 2 ** attempt, LAST_RETRY_MS) * (0.5 + Math.random());
 }

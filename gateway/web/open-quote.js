@@ -31,13 +31,15 @@ export class OpenQuote {
 
   async open() {
     await this.session.join();
-    const cursor = await this.#read();
+    await this.#read();
     const { getQuoteChangeHistory: records } = await ask(operations.HISTORY, { quoteId: this.id });
     if (this.#closed) return;
     feed.fill(records, (lineId) => this.#lineNumber(lineId));
-    this.#subscribe(operations.QUOTE_CHANGED, (event) => this.#headerChanged(event), cursor);
-    this.#subscribe(operations.LINE_CHANGED, (event) => this.#lineChanged(event), cursor);
-    this.#subscribe(operations.PRESENCE, ({ activeUsers }) => this.#showPeople(activeUsers));
+    this.#subscribe(operations.QUOTE_CHANGED, (event) => this.#headerChanged(event));
+    this.#subscribe(operations.LINE_CHANGED, (event) => this.#lineChanged(event));
+    // The list of people comes at once, and behind the other two: what is read then, and the events, leave no gap.
+    const begun = () => this.#readInBackground();
+    this.#subscribe(operations.PRESENCE, ({ activeUsers }) => this.#showPeople(activeUsers), begun);
     this.live.open();
   }
 
@@ -54,14 +56,13 @@ export class OpenQuote {
     conflict.hide();
   }
 
-  #subscribe(query, next, after) {
-    this.live.subscribe(query, { quoteId: this.id }, { next, after, reread: () => this.#readInBackground() });
+  #subscribe(query, next, begun) {
+    this.live.subscribe(query, { quoteId: this.id }, { next, begun, reread: () => this.#readInBackground() });
   }
 
   async #read() {
     const { quote: read } = await ask(operations.QUOTE, { quoteId: this.id });
     if (!this.#closed) this.sheet.take(read, "somebody");
-    return read.cursor ?? null;
   }
 
   /** Reads once more; a wish that comes while reading is granted by one more reading after it. */
@@ -95,8 +96,8 @@ export class OpenQuote {
 
   #showPeople(users) {
     for (const { userId, userName } of users) this.#names.set(userId, userName);
-    presence.show(users, this.userId, (lineId) => this.#lineNumber(lineId));
-    this.sheet.showPeers(users.filter(({ userId }) => userId !== this.userId));
+    presence.show(users, this.session.id, (lineId) => this.#lineNumber(lineId));
+    this.sheet.showPeers(users.filter(({ sessionId }) => sessionId !== this.session.id));
   }
 
   #lineNumber(lineId) {
@@ -136,8 +137,8 @@ export class OpenQuote {
 }
 
 // An event of a whole new row, or one too large for its values, says only that something changed.
-function isComplete({ changes }) {
-  return Boolean(changes?.length) && changes.every(({ newValue }) => newValue !== undefined);
+function isComplete({ changes, truncated }) {
+  return changes.length > 0 && !truncated;
 }
 
 function valuesOf({ version, changes }) {

@@ -32,7 +32,7 @@ export const HEARTBEAT = `mutation Heartbeat($input: UpdateSessionHeartbeatInput
 
 export const LEAVE = "mutation Leave($sessionId: ID!) { leaveQuoteSession(sessionId: $sessionId) }";
 
-const EVENT = "eventId timestamp userId userName eventType changeType version cursor changes { field oldValue newValue }";
+const EVENT = "eventId timestamp userId userName eventType changeType version truncated cursor changes { field oldValue newValue }";
 
 export const QUOTE_CHANGED = `subscription QuoteChanged($quoteId: ID!, $after: String) {
   quoteChanged(quoteId: $quoteId, after: $after) { ${EVENT} }
@@ -44,6 +44,6 @@ export const LINE_CHANGED = `subscription LineChanged($quoteId: ID!, $after: Str
 
 export const PRESENCE = `subscription Presence($quoteId: ID!) {
   presenceUpdated(quoteId: $quoteId) {
-    activeUsers { userId userName userEmail status currentLine currentField lastSeen }
+    activeUsers { sessionId userId userName userEmail status currentLine currentField lastSeen }
   }
 }`;

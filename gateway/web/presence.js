@@ -67,10 +67,10 @@ export class Session {
 }
 
 /** Shows the list; `lineNumberOf(id)` names a line. */
-export function show(users, myUserId, lineNumberOf) {
+export function show(users, mySessionId, lineNumberOf) {
   const items = users.map((user) => {
     const item = element("li", { "data-user": user.userId, "data-status": user.status });
-    const me = user.userId === myUserId ? " (you)" : "";
+    const me = user.sessionId === mySessionId ? " (you)" : "";
     item.append(element("b", { textContent: (user.userName ?? user.userId) + me }), ` ${placeOf(user, lineNumberOf)} `);
     if (user.lastSeen) item.append(moment(user.lastSeen));
     return item;
