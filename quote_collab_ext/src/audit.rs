@@ -43,7 +43,7 @@ pub struct Field {
 
 /// What a row change is given once, when it is noted.
 pub struct Mint {
-    /// Shared by its rows; UUIDv7.
+    /// Shared by its rows; a UUID of version 7.
     pub event_id: Uuid,
     /// Microseconds since 2000-01-01 UTC, by the database's clock.
     pub at: pg_sys::TimestampTz,

@@ -8,6 +8,7 @@ mod audit;
 mod error;
 mod functions;
 mod guc;
+mod memory;
 mod server;
 mod sql;
 mod transaction;

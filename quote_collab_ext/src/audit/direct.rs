@@ -7,6 +7,7 @@ use pgrx::pg_sys;
 
 use super::values::{Rows, Value};
 use super::{Log, RowChange};
+use crate::memory;
 
 /// Writes the rows of `changes`, which all go to `log`; `false` when SQL must do it.
 pub fn write(log: &Log, changes: &[RowChange]) -> bool {
@@ -36,14 +37,8 @@ unsafe fn write_rows(target: pg_sys::Relation, rows: &Rows) {
     // SAFETY: the sequence in which PostgreSQL's COPY writes: slots, one multi-insert, index entries, cleanup. All of it
     // lives in a context of its own; an ERROR drops it with the transaction.
     unsafe {
-        let context = pg_sys::AllocSetContextCreateInternal(
-            pg_sys::CurrentMemoryContext,
-            c"quote_collab audit insert".as_ptr(),
-            0,
-            8 * 1024,
-            8 * 1024 * 1024,
-        );
-        let outer = std::mem::replace(&mut *(&raw mut pg_sys::CurrentMemoryContext), context);
+        let context = memory::child(pg_sys::CurrentMemoryContext, c"quote_collab audit insert");
+        let scope = memory::Scope::enter(context);
         let state = pg_sys::CreateExecutorState();
         let result = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast::<pg_sys::ResultRelInfo>();
         (*result).type_ = pg_sys::NodeTag::T_ResultRelInfo;
@@ -59,7 +54,7 @@ unsafe fn write_rows(target: pg_sys::Relation, rows: &Rows) {
         }
         pg_sys::ExecCloseIndices(result);
         pg_sys::FreeExecutorState(state);
-        pg_sys::CurrentMemoryContext = outer;
+        drop(scope);
         pg_sys::MemoryContextDelete(context);
         pg_sys::CommandCounterIncrement();
     }

@@ -78,8 +78,8 @@ unsafe fn takes(opened: pg_sys::Relation, at: i64) -> bool {
         pg_sys::InitResultRelInfo(result, opened, 0, std::ptr::null_mut(), 0);
         let slot = pg_sys::table_slot_create(opened, std::ptr::null_mut());
         pg_sys::ExecClearTuple(slot);
-        for index in 0..COLUMNS.len() {
-            *(*slot).tts_isnull.add(index) = COLUMNS[index] != "changed_at";
+        for (index, column) in COLUMNS.iter().enumerate() {
+            *(*slot).tts_isnull.add(index) = *column != "changed_at";
             *(*slot).tts_values.add(index) = pg_sys::Datum::from(at);
         }
         pg_sys::ExecStoreVirtualTuple(slot);

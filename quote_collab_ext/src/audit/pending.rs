@@ -8,6 +8,7 @@ use pgrx::pg_sys;
 
 use super::{RowChange, direct, insert};
 use crate::error::Error;
+use crate::memory;
 
 /// So many row changes are written at once at most, to bound memory while a statement touches millions of rows.
 const BATCH: usize = 1000;
@@ -33,15 +34,7 @@ impl Memory {
         if context.is_null() {
             // SAFETY: a child of the transaction's context, which PostgreSQL drops at the transaction's end; discard()
             // forgets it then.
-            context = unsafe {
-                pg_sys::AllocSetContextCreateInternal(
-                    pg_sys::TopTransactionContext,
-                    c"quote_collab noted changes".as_ptr(),
-                    0,
-                    8 * 1024,
-                    8 * 1024 * 1024,
-                )
-            };
+            context = unsafe { memory::child(pg_sys::TopTransactionContext, c"quote_collab noted changes") };
             MEMORY.set(context);
         }
         Self(context)
@@ -51,10 +44,8 @@ impl Memory {
     pub fn keep(self, datum: pg_sys::Datum) -> pg_sys::Datum {
         // SAFETY: callers pass jsonb datums; the copy is made in this context.
         unsafe {
-            let outer = std::mem::replace(&mut *(&raw mut pg_sys::CurrentMemoryContext), self.0);
-            let copy = pg_sys::pg_detoast_datum_copy(datum.cast_mut_ptr());
-            pg_sys::CurrentMemoryContext = outer;
-            pg_sys::Datum::from(copy)
+            let _scope = memory::Scope::enter(self.0);
+            pg_sys::Datum::from(pg_sys::pg_detoast_datum_copy(datum.cast_mut_ptr()))
         }
     }
 }

@@ -1,6 +1,10 @@
 //! One call of a trigger, checked against the trigger protocol.
 
 #![expect(unsafe_code, reason = "reads PostgreSQL's trigger data")]
+#![expect(
+    clippy::cast_ptr_alignment,
+    reason = "PostgreSQL's nodes are cast by their tag, and allocated aligned"
+)]
 
 use pgrx::{is_a, pg_sys};
 

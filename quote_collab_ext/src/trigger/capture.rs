@@ -57,15 +57,14 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
     audit::note(|memory| {
         let fields = changed
             .iter()
-            .map(|column| Field {
-                name: column.name.clone(),
+            .map(|column| {
                 // SAFETY: the values are of the column's type.
-                old: old
-                    .value(column.attnum)
-                    .map(|value| memory.keep(unsafe { column.to_jsonb.call(value) })),
-                new: new
-                    .value(column.attnum)
-                    .map(|value| memory.keep(unsafe { column.to_jsonb.call(value) })),
+                let keep = |value| memory.keep(unsafe { column.to_jsonb.call(value) });
+                Field {
+                    name: column.name.clone(),
+                    old: old.value(column.attnum).map(keep),
+                    new: new.value(column.attnum).map(keep),
+                }
             })
             .collect();
         let context = context(plan, &new, totals_changed).map(|object| memory.keep(object));

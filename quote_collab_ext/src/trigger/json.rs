@@ -4,26 +4,23 @@
 
 use pgrx::pg_sys;
 
+use crate::memory;
+
 /// `to_jsonb` prepared for one argument type.
 pub struct ToJsonb {
     function: *mut pg_sys::FmgrInfo,
-    context: pg_sys::MemoryContext,
 }
 
 impl ToJsonb {
     /// Prepares the call. `to_jsonb` takes any type and learns which from the expression it stands in, so it is given
     /// an expression: a call with one null constant of that type.
-    pub fn new(type_oid: pg_sys::Oid) -> Self {
-        // SAFETY: everything is allocated in a context of its own, which lives until the value is dropped.
+    ///
+    /// # Safety
+    /// `context` must outlive the result: everything is allocated there.
+    pub unsafe fn new(type_oid: pg_sys::Oid, context: pg_sys::MemoryContext) -> Self {
+        // SAFETY: per contract.
         unsafe {
-            let context = pg_sys::AllocSetContextCreateInternal(
-                pg_sys::TopMemoryContext,
-                c"quote_collab to_jsonb".as_ptr(),
-                0,
-                512,
-                8192,
-            );
-            let outer = std::mem::replace(&mut *(&raw mut pg_sys::CurrentMemoryContext), context);
+            let _scope = memory::Scope::enter(context);
             let function = pg_sys::palloc0(size_of::<pg_sys::FmgrInfo>()).cast::<pg_sys::FmgrInfo>();
             let oid = pg_sys::Oid::from(pg_sys::F_TO_JSONB);
             pg_sys::fmgr_info_cxt(oid, function, context);
@@ -38,8 +35,7 @@ impl ToJsonb {
                 pg_sys::CoercionForm::COERCE_EXPLICIT_CALL,
             );
             (*function).fn_expr = call.cast();
-            pg_sys::CurrentMemoryContext = outer;
-            Self { function, context }
+            Self { function }
         }
     }
 
@@ -50,13 +46,6 @@ impl ToJsonb {
     pub unsafe fn call(&self, value: pg_sys::Datum) -> pg_sys::Datum {
         // SAFETY: the function is prepared for this type and takes one argument.
         unsafe { pg_sys::FunctionCall1Coll(self.function, pg_sys::InvalidOid, value) }
-    }
-}
-
-impl Drop for ToJsonb {
-    fn drop(&mut self) {
-        // SAFETY: the context was made in new() and nothing else refers to it.
-        unsafe { pg_sys::MemoryContextDelete(self.context) }
     }
 }
 

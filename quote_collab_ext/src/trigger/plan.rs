@@ -16,6 +16,7 @@ use super::call::Call;
 use super::json::ToJsonb;
 use crate::audit::Log;
 use crate::error::Error;
+use crate::memory;
 
 /// A column of the table.
 pub struct Column {
@@ -56,6 +57,8 @@ pub struct Plan {
     pub log: Rc<Log>,
     pub system_user: Option<uuid::Uuid>,
     relation: pg_sys::Oid,
+    /// Where the prepared functions live.
+    _memory: memory::Owned,
 }
 
 const TOTALS: [&str; 5] = ["subtotal", "tax_amount", "shipping_amount", "discount_amount", "total_amount"];
@@ -99,7 +102,8 @@ impl Plan {
     fn compile(call: Call<'_>) -> Result<Self, Error> {
         let relation = call.relation();
         let arguments = arguments(call.trigger())?;
-        let columns = columns(relation.rd_att, &arguments);
+        let memory = memory::Owned::new(c"quote_collab trigger plan");
+        let columns = columns(relation.rd_att, &arguments, &memory);
         let find = |role: &'static str| -> Result<Option<i16>, Error> {
             let Some(name) = arguments.one(role) else { return Ok(None) };
             let column = columns.iter().find(|column| column.name == name);
@@ -131,10 +135,12 @@ impl Plan {
             entity,
             roles,
             columns,
-            row_to_jsonb: ToJsonb::new(row_type),
+            // SAFETY: the plan keeps the context.
+            row_to_jsonb: unsafe { ToJsonb::new(row_type, memory.context()) },
             log: Log::find(arguments.one("log").ok_or(Error::TriggerArgument("log"))?)?,
             system_user: arguments.one("system_user").and_then(|user| user.parse().ok()),
             relation: relation.rd_id,
+            _memory: memory,
         })
     }
 
@@ -160,7 +166,7 @@ fn arguments(trigger: &pg_sys::Trigger) -> Result<Arguments, Error> {
     Arguments::parse(texts).ok_or(Error::TriggerArgument("name=value"))
 }
 
-fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments) -> Vec<Column> {
+fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments, memory: &memory::Owned) -> Vec<Column> {
     // SAFETY: the descriptor of an open relation, with natts attributes behind it.
     let attributes = unsafe { pgrx::PgTupleDesc::from_pg_unchecked(descriptor) };
     attributes
@@ -175,7 +181,8 @@ fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments) -> Vec<Column> 
                 length: attribute.attlen,
                 audited: !arguments.all("ignore").any(|ignored| ignored == name),
                 generated: attribute.attgenerated != 0,
-                to_jsonb: ToJsonb::new(attribute.atttypid),
+                // SAFETY: the plan keeps the context beside the columns.
+                to_jsonb: unsafe { ToJsonb::new(attribute.atttypid, memory.context()) },
                 name,
             }
         })

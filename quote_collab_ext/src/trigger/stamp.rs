@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "builds PostgreSQL's tuples")]
 
-use pgrx::{IntoDatum, pg_sys};
+use pgrx::{FromDatum, IntoDatum, pg_sys};
 use quote_collab_core::diff;
 
 use super::call::{Call, Operation};
@@ -64,8 +64,8 @@ impl Stamps {
         let before = version(plan, old);
         let given = version(plan, new);
         // SAFETY: reads a variable of this backend.
-        let replays =
-            unsafe { pg_sys::SessionReplicationRole } == pg_sys::SESSION_REPLICATION_ROLE_REPLICA as i32;
+        let replays = unsafe { pg_sys::SessionReplicationRole }
+            == pg_sys::SESSION_REPLICATION_ROLE_REPLICA.cast_signed();
         let next = match changed {
             false => before,
             // A replayed change brings its version along; one that does not is counted here.
@@ -143,11 +143,15 @@ impl Stamps {
 /// The version of a row; 0 when null.
 pub fn version(plan: &Plan, row: &Row) -> i64 {
     let Some(datum) = row.value(plan.roles.version) else { return 0 };
-    match plan.column(plan.roles.version).map(|column| column.length) {
-        Some(2) => i64::from(datum.value() as i16),
-        Some(4) => i64::from(datum.value() as i32),
-        _ => datum.value() as i64,
+    // SAFETY: decodes a datum of the type that its length says: smallint, integer or bigint.
+    unsafe {
+        match plan.column(plan.roles.version).map(|column| column.length) {
+            Some(2) => i16::from_datum(datum, false).map(i64::from),
+            Some(4) => i32::from_datum(datum, false).map(i64::from),
+            _ => i64::from_datum(datum, false),
+        }
     }
+    .unwrap_or_default()
 }
 
 fn version_datum(plan: &Plan, version: i64) -> Result<pg_sys::Datum, Error> {
