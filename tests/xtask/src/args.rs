@@ -19,6 +19,7 @@ cargo xtask down    stop what `up --detach` started
 cargo xtask test    prove everything against the real parts
     core|pg|e2e|lint  only this stage
     --filter NAME     only tests whose name contains NAME
+cargo xtask build   build the extension below target/extension and the gateway
 cargo xtask lint    formatting, clippy, cargo-deny where it is installed
 cargo xtask setup   install what is missing, and nothing else
     --run             only what `up` needs
@@ -41,6 +42,8 @@ pub enum Command {
         /// Only tests with this in their name.
         filter: Option<String>,
     },
+    /// Build what `up` runs.
+    Build,
     /// Install what is missing.
     Setup {
         /// Only what `up` needs.
@@ -114,6 +117,7 @@ pub fn parse(
         "down" => flag(words, "--purge").map(|purge| Command::Down { purge }),
         "test" => test(words),
         "lint" => flag(words, "").map(|_| Command::Test { stage: Some(Stage::Lint), filter: None }),
+        "build" => flag(words, "").map(|_| Command::Build),
         "setup" => flag(words, "--run").map(|run_only| Command::Setup { run_only }),
         "help" | "--help" | "-h" => Ok(Command::Help),
         other => Err(Failure::Usage(format!("there is no command `{other}`"))),

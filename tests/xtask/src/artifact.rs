@@ -10,6 +10,12 @@ use xtask::program;
 use crate::progress::Progress;
 use crate::setup::{POSTGRES, Tools};
 
+/// Builds everything that `up` runs.
+pub fn all(place: &Place, tools: &Tools, progress: &Progress) -> Result<()> {
+    extension(place, tools, progress)?;
+    gateway(place, progress)
+}
+
 /// Builds the extension and packages it below `<target>/extension`, laid out like `/`.
 pub fn extension(place: &Place, tools: &Tools, progress: &Progress) -> Result<()> {
     progress.step("building the extension");
@@ -18,8 +24,7 @@ pub fn extension(place: &Place, tools: &Tools, progress: &Progress) -> Result<()
     let mut pgrx = program::cargo(&tools.cargo_pgrx);
     pgrx.args(["pgrx", "package", "--package", "quote_collab_ext", "--pg-config"]).arg(&tools.pg_config);
     pgrx.arg("--out-dir").arg(&fresh);
-    // cargo-pgrx talks about every file it copies; what matters of that is an error.
-    program::capture(pgrx.env("PGRX_HOME", &tools.pgrx_home).current_dir(&place.root))?;
+    program::run(pgrx.env("PGRX_HOME", &tools.pgrx_home).current_dir(&place.root))?;
     for file in contents(&fresh) {
         if !file.exists() {
             return Err(Failure::Refused(format!("cargo-pgrx did not package {}", file.display())));
@@ -33,7 +38,7 @@ pub fn extension(place: &Place, tools: &Tools, progress: &Progress) -> Result<()
 pub fn gateway(place: &Place, progress: &Progress) -> Result<()> {
     progress.step("building the gateway");
     let mut cargo = program::cargo(Path::new("cargo"));
-    cargo.args(["build", "--quiet", "--release", "-p", "quote_collab_gateway"]).current_dir(&place.root);
+    cargo.args(["build", "--release", "-p", "quote_collab_gateway"]).current_dir(&place.root);
     program::run(&mut cargo)
 }
 

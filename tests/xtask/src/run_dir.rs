@@ -6,7 +6,16 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use xtask::failure::{Failure, Result};
-use xtask::process::{kill_all, with_environment};
+use xtask::process::{Identity, kill_all, with_environment};
+
+/// Name of the directory, followed by the process that made it.
+const NAME: &str = "quote-collab-test-";
+
+/// A file system in memory creates the two thousand files of a cluster ten times faster than a disk.
+const MEMORY: &str = "/dev/shm";
+
+/// What a run may need at its peak: a dozen clusters and a browser.
+const ROOM: u64 = 4 << 30;
 
 /// A directory that everything in a test run uses as its temporary directory.
 #[derive(Debug)]
@@ -15,9 +24,14 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the directory. Others may enter, not list it: PostgreSQL may run as another user.
+    /// Makes the directory, and removes those of runs that were killed. Others may enter, not list it: PostgreSQL may
+    /// run as another user.
     pub fn make() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("quote-collab-test-{}", std::process::id()));
+        let parent = parent();
+        for stale in stale(&parent) {
+            drop(Self { path: stale });
+        }
+        let path = parent.join(format!("{NAME}{}", std::process::id()));
         let made = fs::DirBuilder::new().mode(0o711).create(&path);
         made.map_err(Failure::io(format!("make {}", path.display())))?;
         Ok(Self { path })
@@ -45,4 +59,23 @@ impl Drop for RunDir {
         self.sweep();
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// In memory when there is room; where the reader says, when TMPDIR does.
+fn parent() -> PathBuf {
+    let has_room = rustix::fs::statvfs(MEMORY).is_ok_and(|stat| stat.f_bavail * stat.f_frsize >= ROOM);
+    if has_room && std::env::var_os("TMPDIR").is_none() {
+        return PathBuf::from(MEMORY);
+    }
+    std::env::temp_dir()
+}
+
+/// Directories of runs that are over.
+fn stale(parent: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    let is_over = |path: &PathBuf| {
+        let pid = path.file_name().and_then(|name| name.to_str()?.strip_prefix(NAME)?.parse().ok());
+        pid.is_some_and(|pid| Identity::of(pid).is_none())
+    };
+    entries.map(|entry| entry.path()).filter(is_over).collect()
 }

@@ -17,7 +17,7 @@ use crate::args::Up;
 use crate::interrupt::Interrupts;
 use crate::progress::Progress;
 use crate::secrets::Secrets;
-use crate::setup::{Tools, server_programs};
+use crate::setup::{POSTGRES, Tools, server_programs};
 
 /// The servers in the order in which they stop, with the name of their pid file.
 pub const SERVERS: [(&str, Stop); 3] =
@@ -72,7 +72,7 @@ impl Stack {
     /// Starts the servers in order; data that is there is used again.
     pub fn start(&mut self, place: &Place, interrupts: &Interrupts, progress: &Progress) -> Result<()> {
         progress.step(format_args!("starting PostgreSQL on 127.0.0.1:{}", self.cluster.port));
-        self.start_postgres(place)?;
+        self.start_postgres(place, progress)?;
         stop_if_asked(interrupts)?;
         self.load_erp(place, progress)?;
         stop_if_asked(interrupts)?;
@@ -87,11 +87,14 @@ impl Stack {
         self.remember("gateway", server)
     }
 
-    fn start_postgres(&mut self, place: &Place) -> Result<()> {
+    fn start_postgres(&mut self, place: &Place, progress: &Progress) -> Result<()> {
         let cluster = &self.cluster;
-        // initdb writes this file first and the directory is useless without the rest: a torn one is made again.
-        let complete = cluster.data().join("quote_collab.conf");
-        if !complete.exists() {
+        // This file is written after initdb has ended: without it initdb was interrupted, and its work is useless.
+        if cluster.data().join("quote_collab.conf").exists() {
+            if has_other_sql(&cluster.extension(), &place.extension()) {
+                progress.step("the extension's SQL is not that of the data: `cargo xtask down --purge` removes the data");
+            }
+        } else {
             let _ = fs::remove_dir_all(cluster.data());
             cluster.init(Some(&self.secrets.postgres))?;
         }
@@ -147,6 +150,16 @@ impl Stack {
     pub fn url(&self, role: &str, password: &str) -> String {
         database_url(role, password, self.cluster.port)
     }
+}
+
+/// Whether a packaged extension creates other objects than the one that the data was made with.
+fn has_other_sql(installed: &Path, packaged: &Path) -> bool {
+    let sql = |root: &Path| {
+        let (share, version) =
+            (format!("usr/share/postgresql/{POSTGRES}/extension"), env!("CARGO_PKG_VERSION"));
+        fs::read(root.join(share).join(format!("quote_collab_ext--{version}.sql"))).ok()
+    };
+    sql(installed) != sql(packaged)
 }
 
 /// Where the process behind a name is written down.

@@ -30,8 +30,7 @@ pub fn run(place: &Place, options: &Up, progress: &Progress) -> Result<()> {
         port.require_free()?;
     }
     let tools = setup::run(place, Purpose::Run, progress)?;
-    artifact::extension(place, &tools, progress)?;
-    artifact::gateway(place, progress)?;
+    artifact::all(place, &tools, progress)?;
     fs::create_dir_all(&place.up).map_err(Failure::io(format!("make {}", place.up.display())))?;
     let interrupts = Interrupts::catch()?;
     let mut stack = Stack::plan(place, &tools, options)?;
