@@ -1,0 +1,115 @@
+//! The committed events as the relay reads them.
+
+use std::time::Duration;
+
+use quote_collab_core::change::Change;
+use tokio_postgres::types::{Json, Type};
+use uuid::Uuid;
+
+use super::context::RequestContext;
+use super::database::{Database, first, unexpected};
+use super::error::DatabaseError;
+use crate::cursor::{Cursor, Lineage};
+use crate::ports::{ChangeLog, Checkpoint, Epoch, Opened};
+
+/// PostgreSQL as the relay's log.
+#[derive(Clone)]
+pub struct PostgresChangeLog(pub Database);
+
+impl PostgresChangeLog {
+    async fn number(&self, sql: &str) -> Result<i64, DatabaseError> {
+        self.0.value(RequestContext::own(), sql, &[]).await
+    }
+}
+
+impl Database {
+    /// Which history this database has now.
+    ///
+    /// # Errors
+    ///
+    /// When the database is away.
+    pub async fn lineage(&self) -> Result<Lineage, DatabaseError> {
+        let rows = self.rows(RequestContext::own(), &self.statements().identity, &[]).await?;
+        let row = first(&rows)?;
+        Ok(Lineage {
+            cluster: row.try_get(0).map_err(unexpected)?,
+            timeline: row.try_get(1).map_err(unexpected)?,
+        })
+    }
+
+    /// Number of the newest batch, 0 when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the database is away.
+    pub async fn last_batch(&self) -> Result<i64, DatabaseError> {
+        self.value(RequestContext::own(), &self.statements().last_batch, &[]).await
+    }
+}
+
+impl ChangeLog for PostgresChangeLog {
+    async fn lineage(&self) -> Result<Lineage, DatabaseError> {
+        self.0.lineage().await
+    }
+
+    async fn lease(&self, holder: Uuid, life: Duration) -> Result<Option<Epoch>, DatabaseError> {
+        let (holder, seconds) = (holder.to_string(), life.as_secs_f64());
+        let parameters: [super::database::Parameter<'_>; 2] =
+            [(&holder, Type::TEXT), (&seconds, Type::FLOAT8)];
+        let epoch: Option<i64> =
+            self.0.value(RequestContext::own(), &self.0.statements().lease, &parameters).await?;
+        Ok(epoch.map(Epoch))
+    }
+
+    async fn open_batch(&self, epoch: Epoch, lineage: &Lineage) -> Result<Opened, DatabaseError> {
+        let parameters: [super::database::Parameter<'_>; 3] =
+            [(&epoch.0, Type::INT8), (&lineage.cluster, Type::TEXT), (&lineage.timeline, Type::INT4)];
+        let rows = self.0.rows(RequestContext::own(), &self.0.statements().open_batch, &parameters).await?;
+        let Some(row) = rows.first() else { return Ok(Opened::OtherLineage) };
+        let batch: Option<i64> = row.try_get(0).map_err(unexpected)?;
+        Ok(batch.map_or(Opened::Nothing, Opened::Batch))
+    }
+
+    async fn first_batch(&self) -> Result<i64, DatabaseError> {
+        self.number(&self.0.statements().first_batch).await
+    }
+
+    async fn last_batch(&self) -> Result<i64, DatabaseError> {
+        self.0.last_batch().await
+    }
+
+    async fn read(&self, after: Cursor, limit: u16) -> Result<Vec<Change>, DatabaseError> {
+        let limit = i32::from(limit);
+        let parameters: [super::database::Parameter<'_>; 3] =
+            [(&after.batch, Type::INT8), (&after.position, Type::INT8), (&limit, Type::INT4)];
+        self.0.objects(RequestContext::own(), &self.0.statements().read_batch, &parameters).await
+    }
+
+    async fn checkpoint(&self) -> Result<Checkpoint, DatabaseError> {
+        let rows = self.0.rows(RequestContext::own(), &self.0.statements().checkpoint, &[]).await?;
+        let row = first(&rows)?;
+        let number = |column: usize| {
+            row.try_get::<_, Option<i64>>(column).map(Option::unwrap_or_default).map_err(unexpected)
+        };
+        let cursor = Cursor { batch: number(0)?, position: number(1)? };
+        Ok(Checkpoint { cursor, sequence: u64::try_from(number(2)?).unwrap_or_default() })
+    }
+
+    async fn save_checkpoint(&self, epoch: Epoch, checkpoint: Checkpoint) -> Result<(), DatabaseError> {
+        let sequence = i64::try_from(checkpoint.sequence).unwrap_or(i64::MAX);
+        let parameters: [super::database::Parameter<'_>; 4] = [
+            (&epoch.0, Type::INT8),
+            (&checkpoint.cursor.batch, Type::INT8),
+            (&checkpoint.cursor.position, Type::INT8),
+            (&sequence, Type::INT8),
+        ];
+        self.0.rows(RequestContext::own(), &self.0.statements().save_checkpoint, &parameters).await.map(drop)
+    }
+}
+
+/// One event of a scan, with its batch.
+pub(super) fn located(row: &tokio_postgres::Row) -> Result<(Cursor, Change), DatabaseError> {
+    let Json(change): Json<Change> = row.try_get("event").map_err(unexpected)?;
+    let batch = row.try_get("batch").map_err(unexpected)?;
+    Ok((Cursor { batch, position: change.position }, change))
+}

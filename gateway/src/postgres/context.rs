@@ -1,0 +1,90 @@
+//! In whose name a transaction runs.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::token::Identity;
+
+/// Tenant, user and session of one transaction. All three are transaction-local settings, so a pooler in transaction
+/// mode never mixes people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestContext {
+    tenant: Option<Uuid>,
+    user: Option<Uuid>,
+    session: Option<Uuid>,
+}
+
+impl RequestContext {
+    /// The gateway's own work: no tenant, no user.
+    #[must_use]
+    pub const fn own() -> Self {
+        Self { tenant: None, user: None, session: None }
+    }
+
+    /// The work of whoever a token names.
+    #[must_use]
+    pub const fn of(identity: &Identity) -> Self {
+        Self { tenant: Some(identity.tenant), user: Some(identity.user), session: None }
+    }
+
+    /// The same, from an editing session.
+    #[must_use]
+    pub const fn in_session(mut self, session: Option<Uuid>) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// What opens the transaction: one simple query, so that it needs no round trip of its own. Only UUIDs and a
+    /// number go in, whose spelling cannot contain a quote. Every setting is set each time, also to nothing, because a
+    /// default of the role must not stand in for a tenant that is not there.
+    pub(super) fn opening(&self, statement_timeout: Duration) -> String {
+        let mut sql = String::with_capacity(384);
+        sql.push_str("begin; select ");
+        let ids = [
+            ("app.current_tenant_id", self.tenant),
+            ("app.current_user_id", self.user),
+            ("app.current_session_id", self.session),
+        ];
+        for (name, id) in ids {
+            let _ = match id {
+                Some(id) => write!(sql, "set_config('{name}', '{id}', true), "),
+                None => write!(sql, "set_config('{name}', '', true), "),
+            };
+        }
+        let milliseconds = statement_timeout.as_millis();
+        let _ = write!(
+            sql,
+            "set_config('TimeZone', 'UTC', true), set_config('statement_timeout', '{milliseconds}', true)"
+        );
+        sql
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_names_tenant_user_and_session() {
+        let context = RequestContext {
+            tenant: Some(Uuid::from_u128(1)),
+            user: Some(Uuid::from_u128(2)),
+            session: None,
+        };
+        let sql = context.in_session(Some(Uuid::from_u128(3))).opening(Duration::from_secs(5));
+        assert!(sql.starts_with("begin; select set_config('app.current_tenant_id', '00000000-0000-0000-0000-000000000001', true), "));
+        assert!(
+            sql.contains(
+                "set_config('app.current_session_id', '00000000-0000-0000-0000-000000000003', true)"
+            )
+        );
+        assert!(sql.ends_with("set_config('statement_timeout', '5000', true)"));
+        assert!(
+            RequestContext::own()
+                .opening(Duration::ZERO)
+                .contains("set_config('app.current_tenant_id', '', true)")
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! The pool, and the one way a request reaches the database: a transaction in somebody's name, in one round trip.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+use tokio_postgres::types::{FromSqlOwned, Json, ToSql, Type};
+use tokio_postgres::{NoTls, Row};
+
+use super::connection::{CONNECT_TIMEOUT, connection_config};
+use super::context::RequestContext;
+use super::error::DatabaseError;
+use super::statements::{FIND_SCHEMA, Statements};
+use crate::config::PostgresConfig;
+
+/// Longest wait for a free connection of the pool.
+const POOL_WAIT: Duration = Duration::from_secs(5);
+/// The server ends a statement at its time-out; only when it cannot do even that does the client give up.
+const ANSWER_MARGIN: Duration = Duration::from_secs(3);
+
+/// A parameter and its type: sent with the statement, so that nothing needs to be prepared on a pooled server.
+pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Handle to the database.
+#[derive(Clone)]
+pub struct Database {
+    pool: Pool,
+    statements: Arc<Statements>,
+    statement_timeout: Duration,
+}
+
+impl Database {
+    /// Connects and finds the extension.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be reached or has no extension.
+    pub async fn connect(config: &PostgresConfig) -> Result<Self, DatabaseError> {
+        let manager = Manager::from_config(
+            connection_config(&config.database_url, "quote_gateway")?,
+            NoTls,
+            ManagerConfig { recycling_method: RecyclingMethod::Fast },
+        );
+        let pool = Pool::builder(manager)
+            .max_size(usize::from(config.pg_pool_size))
+            .runtime(Runtime::Tokio1)
+            .timeouts(Timeouts {
+                wait: Some(POOL_WAIT),
+                create: Some(CONNECT_TIMEOUT),
+                recycle: Some(CONNECT_TIMEOUT),
+            })
+            .build()
+            .map_err(|error| DatabaseError::Unreachable(error.to_string()))?;
+        let client = pool.get().await?;
+        let rows = timeout(CONNECT_TIMEOUT, client.query_typed(FIND_SCHEMA, &[]))
+            .await
+            .map_err(|_| DatabaseError::TimedOut)??;
+        let schema: String = rows.first().ok_or(DatabaseError::NoExtension)?.try_get(0)?;
+        let statements = Arc::new(Statements::for_schema(&schema));
+        Ok(Self { pool, statements, statement_timeout: config.pg_statement_timeout })
+    }
+
+    /// The statements of this database.
+    pub(super) fn statements(&self) -> &Statements {
+        &self.statements
+    }
+
+    /// Connections in use and in all.
+    #[must_use]
+    pub fn load(&self) -> (usize, usize) {
+        let status = self.pool.status();
+        (status.size.saturating_sub(status.available), status.size)
+    }
+
+    /// Answers whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), DatabaseError> {
+        self.rows(RequestContext::own(), "select 1", &[]).await.map(drop)
+    }
+
+    /// Runs one statement in a transaction of its own. Opening, statement and commit are sent together; the answers
+    /// come back in one round trip. After an error the commit of an aborted transaction rolls back.
+    pub(super) async fn rows(
+        &self,
+        context: RequestContext,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let client = self.pool.get().await?;
+        let opening = context.opening(self.statement_timeout);
+        let answer = async {
+            // Polled in this order, so sent in this order.
+            let (opened, rows, committed) = futures_util::join!(
+                client.batch_execute(&opening),
+                client.query_typed(sql, parameters),
+                client.batch_execute("commit"),
+            );
+            opened?;
+            let rows = rows?;
+            committed?;
+            Ok(rows)
+        };
+        if let Ok(rows) = timeout(self.statement_timeout + ANSWER_MARGIN, answer).await {
+            return rows;
+        }
+        // Whatever this connection still has to say, it must not say it to the next request.
+        drop(deadpool_postgres::Object::take(client));
+        Err(DatabaseError::TimedOut)
+    }
+
+    /// The first column of the only row.
+    pub(super) async fn value<T: FromSqlOwned>(
+        &self,
+        context: RequestContext,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<T, DatabaseError> {
+        let rows = self.rows(context, sql, parameters).await?;
+        first(&rows)?.try_get(0).map_err(unexpected)
+    }
+
+    /// The first column of every row, a JSON object each.
+    pub(super) async fn objects<T: DeserializeOwned>(
+        &self,
+        context: RequestContext,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<T>, DatabaseError> {
+        let rows = self.rows(context, sql, parameters).await?;
+        rows.iter().map(|row| row.try_get::<_, Json<T>>(0).map(|json| json.0).map_err(unexpected)).collect()
+    }
+}
+
+/// The row that must be there.
+pub(super) fn first(rows: &[Row]) -> Result<&Row, DatabaseError> {
+    rows.first().ok_or_else(|| DatabaseError::Unexpected("no row".to_owned()))
+}
+
+/// A column of another type than agreed. The cause may quote the content, so only the column is named.
+#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+pub(super) fn unexpected(error: tokio_postgres::Error) -> DatabaseError {
+    let text = error.to_string();
+    DatabaseError::Unexpected(text.split(':').next().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,197 @@
+//! Errors of the database, and what a client learns of them.
+
+use tokio_postgres::error::SqlState;
+
+use crate::failure::{Code, Failure};
+
+/// Why a statement gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// No connection, or it broke.
+    #[error("postgresql cannot be reached: {0}")]
+    Unreachable(String),
+    /// The address makes no sense.
+    #[error("the database address cannot be read")]
+    Address,
+    /// No answer in time.
+    #[error("postgresql did not answer in time")]
+    TimedOut,
+    /// PostgreSQL said no.
+    #[error("postgresql refused with {}: {message}", sqlstate.code())]
+    Refused {
+        /// Which kind.
+        sqlstate: SqlState,
+        /// What it said.
+        message: String,
+        /// More about this case.
+        detail: Option<String>,
+        /// What helps.
+        hint: Option<String>,
+    },
+    /// The answer has another shape than agreed with the extension.
+    #[error("unexpected answer of postgresql: {0}")]
+    Unexpected(String),
+    /// The extension is not there.
+    #[error(
+        "extension quote_collab_ext is not installed in this database; run: create extension quote_collab_ext"
+    )]
+    NoExtension,
+}
+
+/// The feed no longer reaches back to a cursor.
+const CURSOR_UNKNOWN: &str = "QC001";
+
+impl DatabaseError {
+    /// The SQLSTATE, when PostgreSQL gave one.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Refused { sqlstate, .. } => Some(sqlstate.code()),
+            _ => None,
+        }
+    }
+
+    /// Whether trying again without any change can help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut => true,
+            Self::Refused { sqlstate, .. } => code(sqlstate.code()) == Code::ServiceUnavailable,
+            Self::Address | Self::Unexpected(_) | Self::NoExtension => false,
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for DatabaseError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(refused) => Self::Refused {
+                sqlstate: refused.code().clone(),
+                message: refused.message().to_owned(),
+                detail: refused.detail().map(str::to_owned),
+                hint: refused.hint().map(str::to_owned),
+            },
+            None => Self::Unreachable(error.to_string()),
+        }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for DatabaseError {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        match error {
+            deadpool_postgres::PoolError::Backend(error) => error.into(),
+            deadpool_postgres::PoolError::Timeout(_) => Self::TimedOut,
+            other => Self::Unreachable(other.to_string()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for DatabaseError {
+    /// Only the place is kept: the text of a JSON error may quote the content.
+    fn from(error: serde_json::Error) -> Self {
+        Self::Unexpected(format!("json at line {} column {}", error.line(), error.column()))
+    }
+}
+
+/// The kind a SQLSTATE stands for. Constraint violations and a plain RAISE come from the ERP's own rules about the
+/// values a user sent, so they are the user's to read.
+fn code(sqlstate: &str) -> Code {
+    match (sqlstate, sqlstate.get(..2).unwrap_or_default()) {
+        ("P0002", _) => Code::NotFound,
+        ("42501", _) => Code::Forbidden,
+        ("54000", _) => Code::PayloadTooLarge,
+        (CURSOR_UNKNOWN, _) => Code::ResyncRequired,
+        ("42703" | "0A000" | "P0001", _) | (_, "22" | "23") => Code::BadUserInput,
+        ("57014" | "55P03", _) | (_, "08" | "40" | "53" | "57") => Code::ServiceUnavailable,
+        _ => Code::Internal,
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        let DatabaseError::Refused { sqlstate, message, detail, hint } = error else {
+            return if error.is_transient() {
+                tracing::warn!(%error, "database is away");
+                Self::new(Code::ServiceUnavailable, "the database cannot be reached")
+            } else {
+                tracing::error!(%error, "request failed");
+                Self::new(Code::Internal, "internal error")
+            };
+        };
+        let sqlstate = sqlstate.code().to_owned();
+        match code(&sqlstate) {
+            Code::Internal => {
+                // The message may quote a row: the log gets the state only.
+                tracing::error!(sqlstate, "statement failed with sqlstate {sqlstate}");
+                Self::new(Code::Internal, "internal error")
+            }
+            Code::ServiceUnavailable => {
+                tracing::warn!(sqlstate, "statement given up with sqlstate {sqlstate}");
+                let mut failure = Self::new(Code::ServiceUnavailable, "the database is busy or restarting");
+                failure.sqlstate = Some(sqlstate);
+                failure
+            }
+            code => {
+                // The detail of a constraint violation is the whole row.
+                let detail = detail.filter(|_| !sqlstate.starts_with("23"));
+                Self { code, message, detail, hint, sqlstate: Some(sqlstate), retry_after: None }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(sqlstate: &str) -> Failure {
+        DatabaseError::Refused {
+            sqlstate: SqlState::from_code(sqlstate),
+            message: "message".to_owned(),
+            detail: Some("Detail.".to_owned()),
+            hint: Some("Hint.".to_owned()),
+        }
+        .into()
+    }
+
+    #[test]
+    fn each_sqlstate_has_its_code() {
+        let cases = [
+            ("P0002", Code::NotFound),
+            ("22004", Code::BadUserInput),
+            ("22023", Code::BadUserInput),
+            ("22P02", Code::BadUserInput),
+            ("22003", Code::BadUserInput),
+            ("22007", Code::BadUserInput),
+            ("42703", Code::BadUserInput),
+            ("0A000", Code::BadUserInput),
+            ("42501", Code::Forbidden),
+            ("54000", Code::PayloadTooLarge),
+            ("QC001", Code::ResyncRequired),
+        ];
+        for (sqlstate, code) in cases {
+            let failure = failure(sqlstate);
+            assert_eq!(failure.code, code, "{sqlstate}");
+            assert_eq!(failure.sqlstate.as_deref(), Some(sqlstate));
+            assert_eq!(
+                (failure.detail.as_deref(), failure.hint.as_deref()),
+                (Some("Detail."), Some("Hint."))
+            );
+        }
+    }
+
+    #[test]
+    fn our_own_faults_are_masked() {
+        for sqlstate in ["XX000", "42883", "42P01", "25006"] {
+            let failure = failure(sqlstate);
+            assert_eq!(failure, Failure::new(Code::Internal, "internal error"), "{sqlstate}");
+        }
+        for sqlstate in ["08006", "57P01", "53300", "40001", "57014"] {
+            let failure = failure(sqlstate);
+            assert_eq!((failure.code, failure.detail), (Code::ServiceUnavailable, None), "{sqlstate}");
+        }
+        assert_eq!(failure("23514").detail, None);
+        assert_eq!(Failure::from(DatabaseError::TimedOut).code, Code::ServiceUnavailable);
+        assert_eq!(Failure::from(DatabaseError::Unexpected(String::new())).code, Code::Internal);
+    }
+}

@@ -1,0 +1,104 @@
+//! Every statement the gateway sends. The extension may live in any schema, so its name is looked up once and quoted
+//! into each; parameters never are.
+
+/// The statements of one database.
+#[derive(Debug)]
+pub struct Statements {
+    pub save_quote: String,
+    pub save_line: String,
+    pub join: String,
+    pub heartbeat: String,
+    pub leave: String,
+    pub sessions: String,
+    pub history: String,
+    pub updated_since: String,
+    pub quote: String,
+    pub quotes: String,
+    pub is_accessible: String,
+    pub events_between: String,
+    pub presence: String,
+    pub maintenance: String,
+    pub identity: String,
+    pub lease: String,
+    pub open_batch: String,
+    pub first_batch: String,
+    pub last_batch: String,
+    pub read_batch: String,
+    pub checkpoint: String,
+    pub save_checkpoint: String,
+}
+
+/// Where the extension lives.
+pub const FIND_SCHEMA: &str = "select n.nspname from pg_catalog.pg_extension e \
+    join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'quote_collab_ext'";
+
+impl Statements {
+    /// Statements for an extension in this schema.
+    pub fn for_schema(schema: &str) -> Self {
+        let at = |sql: &str| sql.replace("@.", &format!("{}.", quoted(schema)));
+        Self {
+            save_quote: at(
+                "select r.success, r.quote as row, r.previous_version, r.new_version, r.conflicts, null::jsonb as quote \
+                from @.update_quote_with_version_check(quote_id => $1, expected_version => $2, changes => $3, session_id => $4) r",
+            ),
+            save_line: at(
+                "select r.success, r.quote_line as row, r.previous_version, r.new_version, r.conflicts, r.quote \
+                from @.update_quote_line_with_version_check(line_id => $1, expected_version => $2, changes => $3, session_id => $4) r",
+            ),
+            join: at(
+                "select to_jsonb(s) from @.join_quote_session(quote_id => $1, session_id => $2, user_name => $3, user_email => $4) s",
+            ),
+            heartbeat: at(
+                "select @.heartbeat_quote_session(session_id => $1, current_line_id => $2, current_field => $3, \
+                cursor_position => $4, is_editing => $5, status => $6)",
+            ),
+            leave: at("select @.leave_quote_session(session_id => $1)"),
+            sessions: at("select to_jsonb(s) from @.get_active_quote_sessions(quote_id => $1) s"),
+            history: at(
+                "select to_jsonb(c) from @.get_quote_change_history(quote_id => $1, max_rows => $2) c",
+            ),
+            updated_since: at("select @.has_quote_been_updated(quote_id => $1, since_version => $2)"),
+            quote: at("select @.get_quote(quote_id => $1)"),
+            quotes: at("select q from @.list_quotes(max_rows => $1) q"),
+            is_accessible: at("select @.quote_is_accessible(quote_id => $1)"),
+            events_between: at(
+                "select e.batch, e.event from @.quote_events_between(quote_id => $1, after_batch => $2, \
+                after_position => $3, until_batch => $4, until_position => $5, max => $6) e",
+            ),
+            presence: at("select to_jsonb(s) as session, to_jsonb(t.now) #>> '{}' as seen_at, \
+                ceil(extract(epoch from s.last_heartbeat + interval '30 seconds' - t.now) * 1000)::bigint as stale_in_ms \
+                from (select clock_timestamp() as now) t left join @.quote_presence_snapshot() s on true"),
+            maintenance: at("select @.quote_collab_maintenance()"),
+            identity: at("select i.system_identifier, i.timeline from @.quote_relay_identity() i"),
+            lease: at("select @.quote_relay_lease(holder => $1, ttl => make_interval(secs => $2))"),
+            open_batch: at("select @.quote_relay_open_batch(epoch => $1) from @.quote_relay_identity() i \
+                where i.system_identifier = $2 and i.timeline = $3"),
+            first_batch: at("select @.quote_relay_first_batch()"),
+            last_batch: at("select @.quote_relay_last_batch()"),
+            read_batch: at(
+                "select r.event from @.quote_relay_read(batch => $1, after_position => $2, max => $3) r",
+            ),
+            checkpoint: at("select p.batch, p.position, p.stream_seq from @.quote_relay_position() p"),
+            save_checkpoint: at(
+                "select @.quote_relay_checkpoint(epoch => $1, batch => $2, position => $3, stream_seq => $4)",
+            ),
+        }
+    }
+}
+
+/// A quoted SQL identifier.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_is_quoted_everywhere() {
+        let statements = Statements::for_schema("a\"b");
+        assert_eq!(statements.leave, "select \"a\"\"b\".leave_quote_session(session_id => $1)");
+        assert!(!format!("{statements:?}").contains("@."));
+    }
+}
