@@ -1,0 +1,174 @@
+//! `JetStream` as the relay's bus.
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use quote_collab_core::subject::{QUOTE_EVENTS, Subject};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use super::connection::{NatsConnection, REQUEST_TIMEOUT};
+use super::headers;
+use super::stream::{ensure_stream, unreachable};
+use crate::config::NatsConfig;
+use crate::cursor::Lineage;
+use crate::ports::{Accepted, BusError, ChangeBus, Message, Tail, TailMessage};
+
+/// Longest wait for the acknowledgements of one publication. Nothing is guessed after it: the relay reads the end of
+/// the stream again.
+const ACK_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// NATS as the bus.
+#[derive(Clone)]
+pub struct NatsBus {
+    connection: NatsConnection,
+    config: NatsConfig,
+    checked: Arc<OnceCell<()>>,
+}
+
+impl NatsBus {
+    /// A bus over this connection.
+    #[must_use]
+    pub fn new(connection: NatsConnection, config: NatsConfig) -> Self {
+        Self { connection, config, checked: Arc::default() }
+    }
+
+    /// The stream as it is now. Its configuration is looked at once per process.
+    pub(super) async fn stream(&self) -> Result<Stream, BusError> {
+        if !self.connection.is_connected() {
+            return Err(BusError::Unreachable("not connected".to_owned()));
+        }
+        let asking = async {
+            let context = self.connection.context();
+            if self.checked.get().is_some()
+                && let Ok(stream) = context.get_stream(super::stream::STREAM).await
+            {
+                return Ok(stream);
+            }
+            let stream = ensure_stream(context, &self.config).await?;
+            let _ = self.checked.set(());
+            Ok(stream)
+        };
+        timeout(2 * REQUEST_TIMEOUT, asking).await.map_err(|error| unreachable(&error))?
+    }
+}
+
+impl ChangeBus for NatsBus {
+    async fn tail(&self) -> Result<Tail, BusError> {
+        let stream = self.stream().await?;
+        let state = &stream.cached_info().state;
+        if state.messages == 0 {
+            return Ok(Tail { sequence: state.last_sequence, last: None });
+        }
+        match stream.get_last_raw_message_by_subject(QUOTE_EVENTS).await {
+            Ok(message) => {
+                let (id, cursor, lineage) = headers::read(&message.headers)?;
+                let is_resync = message.subject.parse() == Ok(Subject::Resync);
+                // Deleting the last message leaves its number used: the next publication must name that number.
+                let sequence = state.last_sequence.max(message.sequence);
+                Ok(Tail { sequence, last: Some(TailMessage { id, is_resync, cursor, lineage }) })
+            }
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                Ok(Tail { sequence: state.last_sequence, last: None })
+            }
+            Err(error) => Err(unreachable(&error)),
+        }
+    }
+
+    /// All messages are sent before the first acknowledgement is awaited. Each names the number of the one before it,
+    /// so none can be stored behind a hole.
+    async fn publish(
+        &self,
+        messages: &[Message],
+        lineage: &Lineage,
+        sequence: u64,
+    ) -> Result<Accepted, BusError> {
+        if !self.connection.is_connected() {
+            return Err(BusError::Unreachable("not connected".to_owned()));
+        }
+        // Servers before 2.10 read an expected number of 0 as none: the very first message goes alone, guarded by its
+        // id, and the others have a number to name.
+        let pipelined = if sequence == 0 { &messages[..messages.len().min(1)] } else { messages };
+        let context = self.connection.context();
+        let publishing = async {
+            let mut pending = Vec::with_capacity(pipelined.len());
+            for (message, before) in pipelined.iter().zip(sequence..) {
+                let publication = PublishMessage::build()
+                    .headers(headers::write(message, lineage, before))
+                    .payload(message.payload.clone());
+                pending.push(
+                    context.send_publish(message.subject.to_string(), publication).await?.into_future(),
+                );
+            }
+            Ok::<_, PublishError>(join_all(pending).await)
+        };
+        let answers = timeout(ACK_TIMEOUT, publishing).await.map_err(|error| unreachable(&error))?;
+        accepted(&answers.map_err(|error| refused(&error))?, sequence)
+    }
+
+    async fn announce(&self, subject: Subject, payload: Bytes) -> Result<(), BusError> {
+        if !self.connection.is_connected() {
+            return Err(BusError::Unreachable("not connected".to_owned()));
+        }
+        let publishing = self.connection.client().publish(subject.to_string(), payload);
+        let published = timeout(REQUEST_TIMEOUT, publishing).await.map_err(|error| unreachable(&error))?;
+        published.map_err(|error| unreachable(&error))
+    }
+
+    fn largest_payload(&self) -> usize {
+        self.connection.client().max_payload()
+    }
+}
+
+/// How far the acknowledgements reach without a hole. A message the stream has already, by its id, counts as accepted
+/// but took no number, so those behind it named a wrong one and are sent again.
+fn accepted(answers: &[Result<PublishAck, PublishError>], sequence: u64) -> Result<Accepted, BusError> {
+    let mut reached = Accepted { count: 0, sequence };
+    for answer in answers {
+        match answer {
+            Ok(ack) if ack.duplicate => {
+                metrics::counter!("gateway_relay_duplicates_total").increment(1);
+                reached.count += 1;
+                return Ok(reached);
+            }
+            Ok(ack) => reached = Accepted { count: reached.count + 1, sequence: ack.sequence },
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    Ok(reached)
+}
+
+fn refused(error: &PublishError) -> BusError {
+    match error.kind() {
+        PublishErrorKind::WrongLastSequence => BusError::Fenced,
+        _ => unreachable(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Answer = Result<PublishAck, PublishError>;
+    const STORED: fn(u64) -> Answer = |sequence| Ok(PublishAck { sequence, ..PublishAck::default() });
+    const KNOWN: fn(u64) -> Answer =
+        |sequence| Ok(PublishAck { sequence, duplicate: true, ..PublishAck::default() });
+    const WRONG: fn() -> Answer = || Err(PublishError::new(PublishErrorKind::WrongLastSequence));
+
+    #[test]
+    fn acknowledgements_count_up_to_the_first_hole() {
+        let reached = accepted(&[STORED(8), STORED(9)], 7).unwrap();
+        assert_eq!(reached, Accepted { count: 2, sequence: 9 });
+        let reached = accepted(&[STORED(8), KNOWN(3), WRONG()], 7).unwrap();
+        assert_eq!(reached, Accepted { count: 2, sequence: 8 });
+        assert!(matches!(accepted(&[STORED(8), WRONG()], 7), Err(BusError::Fenced)));
+        assert!(matches!(accepted(&[WRONG()], 7), Err(BusError::Fenced)));
+    }
+}

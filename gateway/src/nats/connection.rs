@@ -1,0 +1,177 @@
+//! The connection to NATS, and whether there is one.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, context::ContextBuilder};
+use async_nats::{Client, ConnectOptions, Event};
+use rand::Rng;
+use tokio::sync::watch;
+
+use crate::config::NatsConfig;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for an answer of the server.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// A silent server is noticed after about two of these.
+const PING_PERIOD: Duration = Duration::from_secs(5);
+const LONGEST_RECONNECT_DELAY: u64 = 2_000;
+/// More than a chunk of the relay: the relay itself bounds what is unacknowledged.
+const MOST_UNACKNOWLEDGED: usize = 4_096;
+
+/// Why NATS did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NatsError {
+    /// The address or the credentials cannot be used at all.
+    #[error("nats cannot be used: {0}")]
+    Unusable(String),
+    /// No connection, or no answer in time.
+    #[error("nats cannot be reached: {0}")]
+    Unreachable(String),
+}
+
+/// Handle to NATS.
+#[derive(Clone)]
+pub struct NatsConnection {
+    client: Client,
+    context: jetstream::Context,
+    state: watch::Receiver<LinkState>,
+}
+
+/// Whether there is a connection, and the how-manieth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkState {
+    /// There is one now.
+    pub connected: bool,
+    /// Connections made so far.
+    pub generation: u64,
+}
+
+impl NatsConnection {
+    /// Begins to connect, and goes on for ever in the background.
+    ///
+    /// # Errors
+    ///
+    /// When the address cannot be read.
+    pub async fn open(config: &NatsConfig, url: &str) -> Result<Self, NatsError> {
+        let (sender, state) = watch::channel(LinkState::default());
+        let mut options = ConnectOptions::new()
+            .name("quote_gateway")
+            .connection_timeout(CONNECT_TIMEOUT)
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .ping_interval(PING_PERIOD)
+            .retry_on_initial_connect()
+            .max_reconnects(None)
+            .reconnect_delay_callback(reconnect_delay)
+            .event_callback(move |event| {
+                note(&sender, &event);
+                std::future::ready(())
+            });
+        if let Some(user) = &config.nats_user {
+            let password = config.nats_password.as_ref().map_or("", |password| password.expose());
+            options = options.user_and_password(user.clone(), password.to_owned());
+        }
+        let addresses = addresses(url)?;
+        let client = options
+            .connect(addresses)
+            .await
+            .map_err(|error| NatsError::Unusable(error.kind().to_string()))?;
+        let context = ContextBuilder::new()
+            .timeout(REQUEST_TIMEOUT)
+            .ack_timeout(REQUEST_TIMEOUT)
+            .max_ack_inflight(MOST_UNACKNOWLEDGED)
+            .build(client.clone());
+        Ok(Self { client, context, state })
+    }
+
+    /// The core client.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The `JetStream` client.
+    #[must_use]
+    pub const fn context(&self) -> &jetstream::Context {
+        &self.context
+    }
+
+    /// Changes of the connection.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<LinkState> {
+        self.state.clone()
+    }
+
+    /// Whether there is a connection now.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.state.borrow().connected
+    }
+
+    /// Waits for a connection, at most so long.
+    pub async fn wait_connected(&self, longest: Duration) -> bool {
+        let mut state = self.state.clone();
+        tokio::time::timeout(longest, state.wait_for(|state| state.connected))
+            .await
+            .is_ok_and(|state| state.is_ok())
+    }
+
+    /// Sends what is still in the buffer, then closes.
+    pub async fn close(&self) {
+        let _ = tokio::time::timeout(REQUEST_TIMEOUT, self.client.drain()).await;
+    }
+}
+
+/// Several servers of a cluster, comma separated. The parser's own error could repeat a password.
+fn addresses(url: &str) -> Result<Vec<async_nats::ServerAddr>, NatsError> {
+    url.split(',')
+        .map(|part| {
+            part.trim().parse().map_err(|_| NatsError::Unusable("the address cannot be read".to_owned()))
+        })
+        .collect()
+}
+
+fn note(sender: &watch::Sender<LinkState>, event: &Event) {
+    match event {
+        Event::Connected => {
+            tracing::info!("connected to nats");
+            metrics::counter!("gateway_nats_connections_total").increment(1);
+            sender.send_modify(|state| {
+                *state = LinkState { connected: true, generation: state.generation + 1 }
+            });
+        }
+        Event::Disconnected | Event::Closed => {
+            tracing::warn!("disconnected from nats");
+            sender.send_modify(|state| state.connected = false);
+        }
+        Event::ServerError(_) | Event::ClientError(_) | Event::SlowConsumer(_) => {
+            tracing::warn!("nats: {event}");
+        }
+        Event::LameDuckMode | Event::Draining => tracing::info!("nats: {event}"),
+    }
+    metrics::gauge!("gateway_nats_connected").set(if sender.borrow().connected { 1.0 } else { 0.0 });
+}
+
+fn reconnect_delay(attempts: usize) -> Duration {
+    let exponent = u32::try_from(attempts.min(8)).unwrap_or(8);
+    let full = 10_u64.saturating_mul(1 << exponent).min(LONGEST_RECONNECT_DELAY);
+    Duration::from_millis(rand::rng().random_range(full / 2..=full))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_servers_are_read_and_a_bad_one_is_refused_without_its_password() {
+        assert_eq!(addresses("nats://a:1, nats://b:2").unwrap().len(), 2);
+        let error = addresses("nats://ann:hunter2@a:b:c").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn delays_are_bounded() {
+        for attempts in [0, 1, 5, 100, usize::MAX] {
+            assert!(reconnect_delay(attempts) <= Duration::from_millis(LONGEST_RECONNECT_DELAY));
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What the relay needs from the world, in its own words: a log to read and a bus to publish to.
+//!
+//! PostgreSQL is the only log; the bus is NATS `JetStream`, or this process itself for a gateway that runs alone.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quote_collab_core::change::Change;
+use quote_collab_core::subject::Subject;
+use uuid::Uuid;
+
+use crate::cursor::{Cursor, Lineage};
+use crate::postgres::DatabaseError;
+
+/// Proof of the lease: it grows each time the lease changes hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(pub i64);
+
+/// What asking for a new batch gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// A batch of this number is committed and may be read.
+    Batch(i64),
+    /// Nothing new.
+    Nothing,
+    /// The database answering now is not the one the lease was taken in.
+    OtherLineage,
+}
+
+/// The lazy copy of the bus's end, for a stream that has been emptied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The last event published.
+    pub cursor: Cursor,
+    /// Its sequence number in the stream.
+    pub sequence: u64,
+}
+
+/// The committed events, in the order in which they are to be told.
+pub trait ChangeLog: Send + Sync + 'static {
+    /// Which history this is.
+    fn lineage(&self) -> impl Future<Output = Result<Lineage, DatabaseError>> + Send;
+    /// Takes or renews the lease; none while another relay has it.
+    fn lease(
+        &self,
+        holder: Uuid,
+        life: Duration,
+    ) -> impl Future<Output = Result<Option<Epoch>, DatabaseError>> + Send;
+    /// Closes what is new and visible into a batch, durably.
+    fn open_batch(
+        &self,
+        epoch: Epoch,
+        lineage: &Lineage,
+    ) -> impl Future<Output = Result<Opened, DatabaseError>> + Send;
+    /// Number of the oldest batch kept, 0 when there is none.
+    fn first_batch(&self) -> impl Future<Output = Result<i64, DatabaseError>> + Send;
+    /// Number of the newest batch, 0 when there is none.
+    fn last_batch(&self) -> impl Future<Output = Result<i64, DatabaseError>> + Send;
+    /// The next events of the cursor's batch behind its position; empty at the end of the batch.
+    fn read(
+        &self,
+        after: Cursor,
+        limit: u16,
+    ) -> impl Future<Output = Result<Vec<Change>, DatabaseError>> + Send;
+    /// The lazy copy.
+    fn checkpoint(&self) -> impl Future<Output = Result<Checkpoint, DatabaseError>> + Send;
+    /// Renews the lazy copy.
+    fn save_checkpoint(
+        &self,
+        epoch: Epoch,
+        checkpoint: Checkpoint,
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send;
+}
+
+/// An event on its way to the bus.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Where to.
+    pub subject: Subject,
+    /// Identity, by which the bus refuses to take it twice.
+    pub id: String,
+    /// Its place in the feed.
+    pub cursor: Cursor,
+    /// The JSON.
+    pub payload: Bytes,
+}
+
+/// An event as it comes from the bus.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Where from.
+    pub subject: Subject,
+    /// Its place in the feed.
+    pub cursor: Cursor,
+    /// The history it belongs to.
+    pub lineage: Lineage,
+    /// The JSON.
+    pub payload: Bytes,
+}
+
+/// The end of what the bus has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Number of the last message that ever was; the next publication names it.
+    pub sequence: u64,
+    /// The last message that is still there.
+    pub last: Option<TailMessage>,
+}
+
+/// The last message of the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TailMessage {
+    /// Identity of the event.
+    pub id: String,
+    /// Whether it is no event but the announcement that everybody reads again.
+    pub is_resync: bool,
+    /// Its place in the feed.
+    pub cursor: Cursor,
+    /// The history it belongs to.
+    pub lineage: Lineage,
+}
+
+/// How far a publication came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// So many messages, from the first on, are in the bus for good.
+    pub count: usize,
+    /// Number of the last message of the bus.
+    pub sequence: u64,
+}
+
+/// Why the bus did not take a message.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// Not connected, no answer in time, no stream.
+    #[error("the bus cannot be reached: {0}")]
+    Unreachable(String),
+    /// Another relay has published since the tail was read.
+    #[error("another relay has published")]
+    Fenced,
+    /// The bus holds something that is not ours.
+    #[error("the bus holds a message that no relay published: {0}")]
+    Foreign(&'static str),
+}
+
+/// Where events go.
+pub trait ChangeBus: Send + Sync + 'static {
+    /// The end of what the bus has.
+    fn tail(&self) -> impl Future<Output = Result<Tail, BusError>> + Send;
+    /// Appends messages, all or the first few, if the bus still ends at `sequence`.
+    fn publish(
+        &self,
+        messages: &[Message],
+        lineage: &Lineage,
+        sequence: u64,
+    ) -> impl Future<Output = Result<Accepted, BusError>> + Send;
+    /// Tells something once to whoever listens now; nobody keeps it.
+    fn announce(&self, subject: Subject, payload: Bytes)
+    -> impl Future<Output = Result<(), BusError>> + Send;
+    /// Largest payload of a message.
+    fn largest_payload(&self) -> usize;
+}

@@ -1,0 +1,149 @@
+//! The relay: copies committed batches from the log to the bus, each event once and in order.
+//!
+//! Its position lives in the bus. A term of leadership begins by reading the bus's last message and goes on behind it;
+//! any error ends the term, and the next one begins the same way. So there is no state to repair. The lease only keeps
+//! idle relays from doing the same work: safety is the sequence number that each publication names, which makes the
+//! bus refuse a relay that does not know its end.
+
+mod encode;
+mod resume;
+mod term;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::backoff::{Backoff, jittered};
+use crate::ports::{BusError, ChangeBus, ChangeLog};
+use crate::postgres::{DatabaseError, WakeUps};
+
+use term::Term;
+
+/// Life of the lease. A relay that was killed is missed for at most this long.
+const LEASE_LIFE: Duration = Duration::from_secs(5);
+/// It is renewed so early that two renewals may fail.
+const LEASE_RENEWAL: Duration = Duration::from_millis(1_600);
+/// How often a relay without the lease asks for it.
+const LEASE_PERIOD: Duration = Duration::from_secs(1);
+/// A lost wake-up costs at most this.
+const TICK: Duration = Duration::from_millis(250);
+/// The log's words for a lease that another relay has taken.
+const LEASE_LOST: &str = "55000";
+
+/// Copies the log to the bus.
+pub struct Relay<L, B> {
+    /// What to copy.
+    pub log: L,
+    /// Where to.
+    pub bus: Arc<B>,
+    /// When to look.
+    pub wake_ups: WakeUps,
+    /// Whether this relay is the one that copies.
+    pub leading: watch::Sender<bool>,
+}
+
+/// Why a term ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] DatabaseError),
+    /// The bus failed.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// Another relay has the lease.
+    #[error("another relay has taken the lease")]
+    Deposed,
+    /// The database has failed over.
+    #[error("the database has begun another history")]
+    OtherLineage,
+    /// An event could not be written as JSON.
+    #[error("an event could not be written as json: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+impl RelayError {
+    /// Name of the kind, for a metric.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Log(_) => "log",
+            Self::Bus(BusError::Fenced) => "fenced",
+            Self::Bus(_) => "bus",
+            Self::Deposed => "deposed",
+            Self::OtherLineage => "lineage",
+            Self::Json(_) => "json",
+        }
+    }
+
+    fn is_deposition(&self) -> bool {
+        match self {
+            Self::Deposed => true,
+            Self::Log(error) => error.sqlstate() == Some(LEASE_LOST),
+            _ => false,
+        }
+    }
+}
+
+impl<L: ChangeLog, B: ChangeBus> Relay<L, B> {
+    /// Copies until `stop`, then gives the lease back.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let holder = Uuid::new_v4();
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(3));
+        while !stop.is_cancelled() {
+            let ended = self.lead(holder, &stop, &mut backoff).await;
+            self.leading.send_replace(false);
+            metrics::gauge!("gateway_relay_leading").set(0.0);
+            let pause = match ended {
+                Ok(()) => jittered(LEASE_PERIOD),
+                Err(error) => {
+                    report(&error);
+                    backoff.delay()
+                }
+            };
+            stop.run_until_cancelled(sleep(pause)).await;
+        }
+        // A lease that ends now lets the next relay begin at once.
+        if let Err(error) = self.log.lease(holder, Duration::ZERO).await {
+            tracing::debug!(%error, "lease not given back; it ends by itself");
+        }
+    }
+
+    /// One term, if the lease is free: until something fails or `stop`.
+    async fn lead(
+        &mut self,
+        holder: Uuid,
+        stop: &CancellationToken,
+        backoff: &mut Backoff,
+    ) -> Result<(), RelayError> {
+        let Some(epoch) = self.log.lease(holder, LEASE_LIFE).await? else { return Ok(()) };
+        let mut term = Term::begin(&self.log, &*self.bus, holder, epoch).await?;
+        self.leading.send_replace(true);
+        metrics::gauge!("gateway_relay_leading").set(1.0);
+        tracing::info!(epoch = epoch.0, "relaying as epoch {}", epoch.0);
+        let newest = self.log.last_batch().await?;
+        term.copy_up_to(newest, stop).await?;
+        backoff.reset();
+        while !stop.is_cancelled() {
+            if !term.copy_new(stop).await? {
+                let Some(reason) = stop.run_until_cancelled(self.wake_ups.next(TICK)).await else { break };
+                metrics::counter!("gateway_relay_wakeups_total", "reason" => reason.as_str()).increment(1);
+            }
+        }
+        term.finish().await
+    }
+}
+
+fn report(error: &RelayError) {
+    metrics::counter!("gateway_relay_errors_total", "kind" => error.kind()).increment(1);
+    if error.is_deposition() {
+        tracing::info!("relay term ended: {error}");
+    } else {
+        tracing::warn!("relay term ended: {error}");
+    }
+}

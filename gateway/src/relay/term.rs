@@ -1,0 +1,169 @@
+//! One term of leadership.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::encode::{encode, encode_resync};
+use super::resume::{Resync, resume};
+use super::{LEASE_LIFE, LEASE_RENEWAL, RelayError};
+use crate::cursor::{Cursor, Lineage};
+use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Epoch, Message, Opened};
+
+/// Events of one read, and so of one pipelined publication.
+const LARGEST_READ: u16 = 500;
+/// A first read is small, because nobody knows yet how large the events are.
+const FIRST_READ: u16 = 64;
+/// A read of more bytes than this makes the next one smaller.
+const READ_BYTES: usize = 4 << 20;
+/// How often the lazy copy is renewed at most.
+const CHECKPOINT_PERIOD: Duration = Duration::from_secs(2);
+
+/// What a relay knows while it leads.
+pub struct Term<'a, L, B> {
+    log: &'a L,
+    bus: &'a B,
+    holder: Uuid,
+    epoch: Epoch,
+    lineage: Lineage,
+    cursor: Cursor,
+    sequence: u64,
+    limit: u16,
+    renewed: Instant,
+    noted: (u64, Instant),
+}
+
+impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
+    /// Finds out where to go on, and tells readers first if they must read again.
+    pub async fn begin(log: &'a L, bus: &'a B, holder: Uuid, epoch: Epoch) -> Result<Self, RelayError> {
+        let renewed = Instant::now();
+        let lineage = log.lineage().await?;
+        let start = resume(log, bus, &lineage).await?;
+        let mut term = Self {
+            log,
+            bus,
+            holder,
+            epoch,
+            lineage,
+            cursor: start.cursor,
+            sequence: start.sequence,
+            limit: FIRST_READ,
+            renewed,
+            noted: (start.sequence, renewed),
+        };
+        if let Some(reason) = start.resync {
+            term.announce_resync(reason).await?;
+        }
+        Ok(term)
+    }
+
+    /// The announcement stands in the stream itself, under the new history, so the next term finds it there. No batch
+    /// is opened before it: until then the log's last batch tells where the histories part.
+    async fn announce_resync(&mut self, reason: Resync) -> Result<(), RelayError> {
+        metrics::counter!("gateway_relay_resyncs_total").increment(1);
+        tracing::error!(
+            ?reason,
+            relay.batch = self.cursor.batch,
+            "the stream and the database do not have the same history ({reason:?}): every reader is told to read again"
+        );
+        let Lineage { cluster, timeline } = &self.lineage;
+        let id = format!("resync-{cluster}-{timeline}-{}-{}", self.cursor.batch, self.sequence);
+        self.publish(&[encode_resync(self.cursor, id)]).await
+    }
+
+    /// Opens a batch and copies it; false when there was nothing new.
+    pub async fn copy_new(&mut self, stop: &CancellationToken) -> Result<bool, RelayError> {
+        self.renew().await?;
+        match self.log.open_batch(self.epoch, &self.lineage).await? {
+            Opened::Batch(number) => {
+                // Whatever was open before has been copied to its end.
+                self.cursor = Cursor { batch: self.cursor.batch + 1, position: 0 };
+                self.copy_up_to(number, stop).await?;
+                self.note(CHECKPOINT_PERIOD).await?;
+                Ok(true)
+            }
+            Opened::Nothing => {
+                self.note(CHECKPOINT_PERIOD).await?;
+                Ok(false)
+            }
+            Opened::OtherLineage => Err(RelayError::OtherLineage),
+        }
+    }
+
+    /// Copies the rest of the cursor's batch and all batches up to this one.
+    pub async fn copy_up_to(&mut self, newest: i64, stop: &CancellationToken) -> Result<(), RelayError> {
+        while !stop.is_cancelled() {
+            let limit = self.limit;
+            let changes = self.log.read(self.cursor, limit).await?;
+            let ended = changes.len() < usize::from(limit);
+            let largest = self.bus.largest_payload();
+            let batch = self.cursor.batch;
+            let messages =
+                changes.iter().map(|change| encode(change, batch, largest)).collect::<Result<Vec<_>, _>>()?;
+            self.adapt(&messages);
+            self.publish(&messages).await?;
+            self.renew().await?;
+            if ended && self.cursor.batch >= newest {
+                break;
+            }
+            if ended {
+                self.cursor = Cursor { batch: self.cursor.batch + 1, position: 0 };
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what one read brings into memory near a few megabytes.
+    fn adapt(&mut self, messages: &[Message]) {
+        let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
+        let full = messages.len() == usize::from(self.limit);
+        if bytes > READ_BYTES {
+            self.limit = (self.limit / 2).max(1);
+        } else if full && bytes < READ_BYTES / 4 {
+            self.limit = self.limit.saturating_mul(2).min(LARGEST_READ);
+        }
+    }
+
+    async fn publish(&mut self, messages: &[Message]) -> Result<(), RelayError> {
+        let mut rest = messages;
+        while !rest.is_empty() {
+            let accepted = self.bus.publish(rest, &self.lineage, self.sequence).await?;
+            let last =
+                accepted.count.checked_sub(1).and_then(|last| rest.get(last)).ok_or(BusError::Fenced)?;
+            self.cursor = last.cursor;
+            self.sequence = accepted.sequence;
+            rest = &rest[accepted.count..];
+        }
+        metrics::counter!("gateway_relay_published_total").increment(messages.len() as u64);
+        Ok(())
+    }
+
+    async fn renew(&mut self) -> Result<(), RelayError> {
+        if self.renewed.elapsed() < LEASE_RENEWAL {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        if self.log.lease(self.holder, LEASE_LIFE).await? != Some(self.epoch) {
+            return Err(RelayError::Deposed);
+        }
+        self.renewed = asked;
+        Ok(())
+    }
+
+    async fn note(&mut self, period: Duration) -> Result<(), RelayError> {
+        let (sequence, at) = self.noted;
+        if self.sequence > sequence && at.elapsed() >= period {
+            let checkpoint = Checkpoint { cursor: self.cursor, sequence: self.sequence };
+            self.log.save_checkpoint(self.epoch, checkpoint).await?;
+            self.noted = (self.sequence, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Ends the term in order.
+    pub async fn finish(mut self) -> Result<(), RelayError> {
+        self.note(Duration::ZERO).await
+    }
+}

@@ -1,0 +1,306 @@
+//! The relay against a log and a bus that fail at every step: each event must be published once and in order.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use bytes::Bytes;
+use quote_collab_core::change::{Change, Entity, FieldChange, Operation};
+use quote_collab_core::subject::Subject;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::*;
+use crate::cursor::{Cursor, Lineage};
+use crate::ports::{Accepted, Checkpoint, Epoch, Message, Opened, Tail, TailMessage};
+
+/// A small deterministic source of trouble.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+#[derive(Default)]
+struct LogState {
+    batches: BTreeMap<i64, Vec<i64>>,
+    waiting: Vec<i64>,
+    epoch: i64,
+    holder: Option<Uuid>,
+    checkpoint: Checkpoint,
+    timeline: i32,
+}
+
+struct World {
+    log: Mutex<LogState>,
+    stream: Mutex<Vec<(Message, Lineage)>>,
+    dice: Mutex<Dice>,
+    trouble: bool,
+}
+
+impl World {
+    fn new(seed: u64, trouble: bool) -> Arc<Self> {
+        let log = LogState { timeline: 1, ..LogState::default() };
+        Arc::new(Self {
+            log: Mutex::new(log),
+            stream: Mutex::default(),
+            dice: Mutex::new(Dice(seed)),
+            trouble,
+        })
+    }
+
+    fn log(&self) -> MutexGuard<'_, LogState> {
+        self.log.lock().unwrap()
+    }
+
+    fn fails(&self, sides: u64) -> bool {
+        self.trouble && self.dice.lock().unwrap().roll(sides) == 0
+    }
+
+    fn commit(&self, positions: impl IntoIterator<Item = i64>) {
+        self.log().waiting.extend(positions);
+    }
+
+    fn published(&self) -> Vec<i64> {
+        let stream = self.stream.lock().unwrap();
+        stream
+            .iter()
+            .filter(|(message, _)| message.subject != Subject::Resync)
+            .map(|(message, _)| message.cursor.position)
+            .collect()
+    }
+
+    fn resyncs(&self) -> usize {
+        self.stream.lock().unwrap().iter().filter(|(message, _)| message.subject == Subject::Resync).count()
+    }
+}
+
+fn change(position: i64) -> Change {
+    Change {
+        position,
+        event_id: Uuid::from_u128(u128::try_from(position).unwrap()),
+        tenant_id: Uuid::nil(),
+        quote_id: Uuid::nil(),
+        line_id: None,
+        entity: Entity::Quote,
+        operation: Operation::Update,
+        actor: None,
+        actor_name: None,
+        at: String::new(),
+        session_id: None,
+        version_before: None,
+        version_after: None,
+        context: None,
+        fields: vec![FieldChange { field: "notes".to_owned(), old: json!(null), new: json!("x") }],
+    }
+}
+
+#[derive(Clone)]
+struct Log(Arc<World>);
+
+impl Log {
+    fn trouble(&self) -> Result<(), DatabaseError> {
+        if self.0.fails(40) { Err(DatabaseError::TimedOut) } else { Ok(()) }
+    }
+}
+
+impl ChangeLog for Log {
+    async fn lineage(&self) -> Result<Lineage, DatabaseError> {
+        self.trouble()?;
+        Ok(Lineage { cluster: "1".to_owned(), timeline: self.0.log().timeline })
+    }
+
+    async fn lease(&self, holder: Uuid, _life: Duration) -> Result<Option<Epoch>, DatabaseError> {
+        self.trouble()?;
+        let stolen = self.0.fails(30);
+        let mut log = self.0.log();
+        if log.holder != Some(holder) || stolen {
+            log.holder = Some(holder);
+            log.epoch += 1;
+        }
+        Ok(Some(Epoch(log.epoch)))
+    }
+
+    async fn open_batch(&self, epoch: Epoch, lineage: &Lineage) -> Result<Opened, DatabaseError> {
+        self.trouble()?;
+        let unheard = self.0.fails(20);
+        let mut log = self.0.log();
+        if log.timeline != lineage.timeline {
+            return Ok(Opened::OtherLineage);
+        }
+        if log.epoch != epoch.0 {
+            return Err(DatabaseError::Unexpected("lease".to_owned()));
+        }
+        if log.waiting.is_empty() {
+            return Ok(Opened::Nothing);
+        }
+        let next = log.batches.last_key_value().map_or(1, |(last, _)| last + 1);
+        let positions = std::mem::take(&mut log.waiting);
+        log.batches.insert(next, positions);
+        if unheard { Err(DatabaseError::TimedOut) } else { Ok(Opened::Batch(next)) }
+    }
+
+    async fn first_batch(&self) -> Result<i64, DatabaseError> {
+        Ok(self.0.log().batches.first_key_value().map_or(0, |(first, _)| *first))
+    }
+
+    async fn last_batch(&self) -> Result<i64, DatabaseError> {
+        Ok(self.0.log().batches.last_key_value().map_or(0, |(last, _)| *last))
+    }
+
+    async fn read(&self, after: Cursor, limit: u16) -> Result<Vec<Change>, DatabaseError> {
+        self.trouble()?;
+        let log = self.0.log();
+        let batch = log.batches.get(&after.batch).into_iter().flatten();
+        Ok(batch
+            .copied()
+            .filter(|position| *position > after.position)
+            .take(limit.into())
+            .map(change)
+            .collect())
+    }
+
+    async fn checkpoint(&self) -> Result<Checkpoint, DatabaseError> {
+        Ok(self.0.log().checkpoint)
+    }
+
+    async fn save_checkpoint(&self, _epoch: Epoch, checkpoint: Checkpoint) -> Result<(), DatabaseError> {
+        self.0.log().checkpoint = checkpoint;
+        Ok(())
+    }
+}
+
+struct Bus(Arc<World>);
+
+impl ChangeBus for Bus {
+    async fn tail(&self) -> Result<Tail, BusError> {
+        let stream = self.0.stream.lock().unwrap();
+        let last = stream.last().map(|(message, lineage)| TailMessage {
+            id: message.id.clone(),
+            is_resync: message.subject == Subject::Resync,
+            cursor: message.cursor,
+            lineage: lineage.clone(),
+        });
+        Ok(Tail { sequence: stream.len() as u64, last })
+    }
+
+    /// Stores some, then loses the connection, perhaps before the acknowledgement is heard.
+    async fn publish(
+        &self,
+        messages: &[Message],
+        lineage: &Lineage,
+        sequence: u64,
+    ) -> Result<Accepted, BusError> {
+        let taken = if self.0.fails(4) {
+            self.0.dice.lock().unwrap().roll(messages.len() as u64 + 1)
+        } else {
+            u64::MAX
+        };
+        let mut stream = self.0.stream.lock().unwrap();
+        if stream.len() as u64 != sequence {
+            return Err(BusError::Fenced);
+        }
+        for message in messages.iter().take(usize::try_from(taken).unwrap_or(usize::MAX)) {
+            stream.push((message.clone(), lineage.clone()));
+        }
+        if taken == u64::MAX {
+            return Ok(Accepted { count: messages.len(), sequence: stream.len() as u64 });
+        }
+        Err(BusError::Unreachable("lost".to_owned()))
+    }
+
+    async fn announce(&self, _subject: Subject, _payload: Bytes) -> Result<(), BusError> {
+        Ok(())
+    }
+
+    fn largest_payload(&self) -> usize {
+        1 << 20
+    }
+}
+
+fn relay(world: &Arc<World>) -> Relay<Log, Bus> {
+    Relay {
+        log: Log(Arc::clone(world)),
+        bus: Arc::new(Bus(Arc::clone(world))),
+        wake_ups: WakeUps::silent(),
+        leading: watch::Sender::new(false),
+    }
+}
+
+/// Runs relays until everything committed is published.
+async fn settle(world: &Arc<World>, relays: usize, expected: usize) {
+    let stop = CancellationToken::new();
+    let running: Vec<_> = (0..relays).map(|_| tokio::spawn(relay(world).run(stop.clone()))).collect();
+    let done = async {
+        while world.published().len() < expected {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_hours(1), done).await.unwrap();
+    stop.cancel();
+    for task in running {
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_event_is_published_once_and_in_order_whatever_fails() {
+    for seed in 0..60 {
+        let world = World::new(seed, true);
+        for step in 0..20 {
+            world.commit(step * 100 + 1..=step * 100 + 90);
+            settle(&world, 2, (usize::try_from(step).unwrap() + 1) * 90).await;
+        }
+        let expected: Vec<i64> = (0..20).flat_map(|step| step * 100 + 1..=step * 100 + 90).collect();
+        assert_eq!(world.published(), expected, "seed {seed}");
+        assert_eq!(world.resyncs(), 0, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_that_lost_its_tail_is_filled_again() {
+    let world = World::new(1, false);
+    world.commit(1..=300);
+    settle(&world, 1, 300).await;
+    for left in [170, 1, 0] {
+        world.stream.lock().unwrap().truncate(left);
+        settle(&world, 1, 300).await;
+        assert_eq!(world.published(), (1..=300).collect::<Vec<_>>());
+    }
+    assert_eq!(world.resyncs(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promoted_standby_that_was_behind_is_announced_and_loses_nothing_new() {
+    let world = World::new(1, false);
+    for batch in 0..5 {
+        world.commit(batch * 10 + 1..=batch * 10 + 10);
+        settle(&world, 1, usize::try_from(batch + 1).unwrap() * 10).await;
+    }
+    {
+        // The standby never heard of the last two batches, and has written something else since.
+        let mut log = world.log();
+        log.batches.retain(|batch, _| *batch <= 3);
+        log.timeline = 2;
+        log.waiting.extend(101..=105);
+    }
+    settle(&world, 1, 55).await;
+    assert_eq!(world.published()[50..], (101..=105).collect::<Vec<_>>());
+    assert_eq!(world.resyncs(), 1);
+    world.commit(106..=110);
+    settle(&world, 1, 60).await;
+    assert_eq!(world.resyncs(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failover_that_lost_nothing_is_not_announced() {
+    let world = World::new(1, false);
+    world.commit(1..=10);
+    settle(&world, 1, 10).await;
+    world.log().timeline = 2;
+    world.commit(11..=20);
+    settle(&world, 1, 20).await;
+    assert_eq!((world.published(), world.resyncs()), ((1..=20).collect(), 0));
+}
