@@ -1,0 +1,129 @@
+//! What one subscriber gets: first what it has missed, then what happens, with no gap and no repetition between.
+//!
+//! The subscriber is registered with the hub before anything is read, and is told the head. Everything up to the head
+//! comes from the database, everything behind it from the hub.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_util::{Stream, stream};
+use quote_collab_core::change::{Change, Entity};
+use quote_collab_core::payload::EventPayload;
+use quote_collab_core::subject::QuoteAddress;
+
+use crate::cursor::{ClientCursor, Cursor};
+use crate::failure::Failure;
+use crate::hub::{Delivery, Event, Hub, Subscription};
+use crate::postgres::{Database, RequestContext};
+
+/// Events of one read of the past.
+const PAGE: i32 = 100;
+
+/// What somebody wants to hear.
+#[derive(Clone, Debug)]
+pub struct Interest {
+    /// In whose name.
+    pub context: RequestContext,
+    /// Which quote.
+    pub address: QuoteAddress,
+    /// Its header or its lines.
+    pub entity: Entity,
+    /// Behind which event; none: from now on.
+    pub after: Option<String>,
+}
+
+/// Opens a feed for somebody who may see the quote.
+///
+/// # Errors
+///
+/// When the cursor or the quote is not known, or the database is away.
+pub async fn open(
+    database: Database,
+    hub: &Arc<Hub>,
+    interest: Interest,
+) -> Result<impl Stream<Item = Result<Arc<Event>, Failure>> + use<>, Failure> {
+    let (subscription, head) = hub.subscribe(interest.address, interest.entity);
+    let fingerprint = hub.lineage().fingerprint();
+    let after = match interest.after.as_deref().map(ClientCursor::parse).transpose() {
+        Err(error) => return Err(Failure::bad_input(error.to_string())),
+        Ok(Some(after)) if after.fingerprint != fingerprint => return Err(Failure::resync()),
+        Ok(after) => after.map(|after| after.cursor),
+    };
+    if !database.is_accessible(interest.context, interest.address.quote).await? {
+        return Err(Failure::quote_not_found());
+    }
+    let floor = after.map_or(head, |after| after.max(head));
+    let phase = after.map_or(Phase::Live, Phase::Past);
+    let mut feed =
+        Feed { database, subscription, interest, fingerprint, floor, phase, page: VecDeque::new() };
+    if matches!(feed.phase, Phase::Past(_)) {
+        // An unknown cursor is an answer to the subscription itself, not its first event.
+        feed.turn_page().await?;
+    }
+    Ok(stream::unfold(feed, |mut feed| async move {
+        let item = feed.next().await?;
+        Some((item, feed))
+    }))
+}
+
+enum Phase {
+    /// Reading the past behind this place.
+    Past(Cursor),
+    /// Hearing what happens.
+    Live,
+    /// Nothing follows.
+    Ended,
+}
+
+struct Feed {
+    database: Database,
+    subscription: Subscription,
+    interest: Interest,
+    fingerprint: u32,
+    floor: Cursor,
+    phase: Phase,
+    page: VecDeque<Arc<Event>>,
+}
+
+impl Feed {
+    async fn next(&mut self) -> Option<Result<Arc<Event>, Failure>> {
+        loop {
+            if let Some(event) = self.page.pop_front() {
+                return Some(Ok(event));
+            }
+            let failure = match self.phase {
+                Phase::Ended => return None,
+                Phase::Past(_) => match self.turn_page().await {
+                    Ok(()) => continue,
+                    Err(failure) => failure,
+                },
+                Phase::Live => match self.subscription.next().await? {
+                    Delivery::Event(event) if event.cursor.cursor <= self.floor => continue,
+                    Delivery::Event(event) => return Some(Ok(event)),
+                    Delivery::Lagged => Failure::lagged(),
+                    Delivery::Resync => Failure::resync(),
+                },
+            };
+            self.phase = Phase::Ended;
+            return Some(Err(failure));
+        }
+    }
+
+    /// Reads the next events of the past; a page that is not full is the last.
+    async fn turn_page(&mut self) -> Result<(), Failure> {
+        let Phase::Past(after) = self.phase else { return Ok(()) };
+        let Interest { context, address, entity, .. } = self.interest;
+        let found = self.database.events_between(context, address.quote, (after, self.floor), PAGE).await?;
+        self.phase = match found.last() {
+            Some((last, _)) if found.len() >= usize::try_from(PAGE).unwrap_or_default() => Phase::Past(*last),
+            _ => Phase::Live,
+        };
+        let own = |change: &Change| change.tenant_id == address.tenant && change.entity == entity;
+        let fingerprint = self.fingerprint;
+        self.page.extend(found.into_iter().filter(|(_, change)| own(change)).map(|(cursor, change)| {
+            let cursor = ClientCursor { cursor, fingerprint };
+            Arc::new(Event { cursor, payload: EventPayload::of(&change) })
+        }));
+        Ok(())
+    }
+}

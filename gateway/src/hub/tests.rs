@@ -1,0 +1,138 @@
+use bytes::Bytes;
+use quote_collab_core::change::{Change, FieldChange, Operation};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::*;
+
+fn address(quote: u128) -> QuoteAddress {
+    QuoteAddress { tenant: Uuid::from_u128(1), quote: Uuid::from_u128(quote) }
+}
+
+fn lineage(timeline: i32) -> Lineage {
+    Lineage { cluster: "1".to_owned(), timeline }
+}
+
+fn change(address: QuoteAddress, entity: Entity, position: i64) -> Change {
+    Change {
+        position,
+        event_id: Uuid::from_u128(u128::try_from(position).unwrap()),
+        tenant_id: address.tenant,
+        quote_id: address.quote,
+        line_id: None,
+        entity,
+        operation: Operation::Update,
+        actor: None,
+        actor_name: None,
+        at: "2026-11-22T21:00:00+00:00".to_owned(),
+        session_id: None,
+        version_before: Some(1),
+        version_after: Some(2),
+        context: None,
+        fields: vec![FieldChange { field: "notes".to_owned(), old: json!(null), new: json!("x") }],
+    }
+}
+
+fn arrival(quote: u128, entity: Entity, batch: i64, position: i64) -> Arrival {
+    let event = EventPayload::of(&change(address(quote), entity, position));
+    Arrival {
+        subject: Subject::QuoteEvent(address(quote)),
+        cursor: Cursor { batch, position },
+        lineage: lineage(1),
+        payload: Bytes::from(serde_json::to_vec(&event).unwrap()),
+    }
+}
+
+fn hub() -> Arc<Hub> {
+    Hub::new(Cursor { batch: 3, position: 9 }, lineage(1))
+}
+
+async fn place(subscription: &mut Subscription) -> Option<(i64, i64)> {
+    match subscription.next().await? {
+        Delivery::Event(event) => Some((event.cursor.cursor.batch, event.cursor.cursor.position)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_gets_its_quote_behind_the_head_once_and_in_order() {
+    let hub = hub();
+    let (mut header, head) = hub.subscribe(address(1), Entity::Quote);
+    let (mut lines, _) = hub.subscribe(address(1), Entity::QuoteLine);
+    assert_eq!(head, Cursor { batch: 3, position: 9 });
+    for (quote, entity, batch, position) in [
+        (1, Entity::Quote, 3, 9),
+        (1, Entity::Quote, 3, 10),
+        (2, Entity::Quote, 3, 11),
+        (1, Entity::QuoteLine, 4, 2),
+        (1, Entity::Quote, 3, 10),
+        (1, Entity::Quote, 4, 5),
+    ] {
+        hub.receive(&arrival(quote, entity, batch, position));
+    }
+    assert_eq!(place(&mut header).await, Some((3, 10)));
+    assert_eq!(place(&mut header).await, Some((4, 5)));
+    assert_eq!(place(&mut lines).await, Some((4, 2)));
+    assert_eq!(hub.head(), Cursor { batch: 4, position: 5 });
+    assert!(tokio::time::timeout(std::time::Duration::ZERO, header.next()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_gets_what_was_queued_and_is_told() {
+    let hub = hub();
+    let (mut slow, _) = hub.subscribe(address(1), Entity::Quote);
+    let (mut other, _) = hub.subscribe(address(2), Entity::Quote);
+    let full = i64::try_from(QUEUE).unwrap();
+    for position in 1..=full + 5 {
+        hub.receive(&arrival(1, Entity::Quote, 4, position));
+    }
+    hub.receive(&arrival(2, Entity::Quote, 5, 1));
+    for position in 1..=full {
+        assert_eq!(place(&mut slow).await, Some((4, position)));
+    }
+    assert_eq!(slow.next().await, Some(Delivery::Lagged));
+    assert_eq!(slow.next().await, None);
+    assert_eq!(place(&mut other).await, Some((5, 1)));
+}
+
+#[tokio::test]
+async fn a_fork_ends_everybody_and_the_new_history_begins_lower() {
+    let hub = hub();
+    let (mut before, _) = hub.subscribe(address(1), Entity::Quote);
+    hub.receive(&arrival(1, Entity::Quote, 9, 1));
+    let fork = Arrival {
+        subject: Subject::Resync,
+        cursor: Cursor { batch: 5, position: 1 },
+        lineage: lineage(2),
+        payload: Bytes::new(),
+    };
+    hub.receive(&fork);
+    assert_eq!(place(&mut before).await, Some((9, 1)));
+    assert_eq!(before.next().await, Some(Delivery::Resync));
+    let (mut after, head) = hub.subscribe(address(1), Entity::Quote);
+    assert_eq!((head, hub.lineage()), (fork.cursor, lineage(2)));
+    hub.receive(&Arrival { lineage: lineage(2), ..arrival(1, Entity::Quote, 6, 1) });
+    assert_eq!(place(&mut after).await, Some((6, 1)));
+}
+
+#[tokio::test]
+async fn a_message_of_another_quote_or_without_sense_reaches_nobody() {
+    let hub = hub();
+    let (mut subscription, _) = hub.subscribe(address(1), Entity::Quote);
+    let foreign = Arrival { subject: Subject::QuoteEvent(address(1)), ..arrival(2, Entity::Quote, 4, 1) };
+    hub.receive(&foreign);
+    hub.receive(&Arrival { payload: Bytes::from_static(b"{"), ..arrival(1, Entity::Quote, 4, 2) });
+    hub.receive(&arrival(1, Entity::Quote, 4, 3));
+    assert_eq!(place(&mut subscription).await, Some((4, 3)));
+}
+
+#[tokio::test]
+async fn a_dropped_subscription_leaves_no_trace() {
+    let hub = hub();
+    drop(hub.subscribe(address(1), Entity::Quote));
+    assert!(hub.rooms().subscribers.is_empty());
+    let (kept, _) = hub.subscribe(address(1), Entity::Quote);
+    hub.resync_all();
+    assert!(hub.rooms().subscribers.is_empty());
+    drop(kept);
+}

@@ -1,0 +1,89 @@
+//! Work that every gateway does now and then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::jittered;
+use crate::hub::Hub;
+use crate::postgres::{Database, WakeUp, WakeUps};
+use crate::presence::Board;
+use crate::rate_limit::OperationBudget;
+use crate::telemetry::gauge;
+
+/// The database's own sweeper, when there is one, keeps the same period.
+const MAINTENANCE_PERIOD: Duration = Duration::from_secs(10);
+const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Also without a reconnection a pooler may lead to another server.
+const LINEAGE_PERIOD: Duration = Duration::from_secs(15);
+
+/// Everything that is looked after.
+pub struct Upkeep {
+    /// Sweeps stale sessions, makes partitions, drops old batches.
+    pub database: Database,
+    /// Forgets quotes that nobody watches.
+    pub board: Arc<Board>,
+    /// Forgets users that are quiet.
+    pub budget: Arc<OperationBudget>,
+    /// Folds what was counted.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+impl Upkeep {
+    /// Works until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        stop.run_until_cancelled(async {
+            loop {
+                sleep(jittered(MAINTENANCE_PERIOD)).await;
+                self.once().await;
+            }
+        })
+        .await;
+    }
+
+    async fn once(&self) {
+        match timeout(MAINTENANCE_TIMEOUT, self.database.maintain()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "maintenance failed"),
+            Err(_) => tracing::warn!("maintenance took too long"),
+        }
+        self.board.forget_idle();
+        self.budget.forget_idle();
+        let (busy, connections) = self.database.load();
+        gauge("gateway_database_connections", connections);
+        gauge("gateway_database_connections_busy", busy);
+        if let Some(handle) = &self.metrics {
+            handle.run_upkeep();
+        }
+    }
+}
+
+/// Keeps the hub informed which history the database has: after a failover, cursors of the old one are not good.
+pub async fn follow_lineage(
+    database: Database,
+    hub: Arc<Hub>,
+    mut connected: WakeUps,
+    stop: CancellationToken,
+) {
+    stop.run_until_cancelled(async {
+        loop {
+            let reason = connected.next(LINEAGE_PERIOD).await;
+            match database.lineage().await {
+                Ok(lineage) if lineage != hub.lineage() => {
+                    tracing::warn!(
+                        timeline = lineage.timeline,
+                        "the database has begun timeline {}",
+                        lineage.timeline
+                    );
+                    hub.adopt(lineage);
+                }
+                Err(error) if reason == WakeUp::Reconnect => tracing::warn!(%error, "lineage not read"),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    })
+    .await;
+}
