@@ -1,0 +1,135 @@
+//! Failures as GraphQL errors.
+
+use async_graphql::{Error, ErrorExtensionValues, Response, ServerError};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::failure::{Code, Failure};
+
+/// Where a client finds the kind of an error.
+const CODE: &str = "code";
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let extensions = Some(extensions(&failure));
+        Self { message: failure.message, source: None, extensions }
+    }
+}
+
+impl From<Failure> for ServerError {
+    fn from(failure: Failure) -> Self {
+        let mut error = Self::new(failure.message.clone(), None);
+        error.extensions = Some(extensions(&failure));
+        error
+    }
+}
+
+impl From<Failure> for Response {
+    fn from(failure: Failure) -> Self {
+        Self::from_errors(vec![failure.into()])
+    }
+}
+
+fn extensions(failure: &Failure) -> ErrorExtensionValues {
+    let mut values = ErrorExtensionValues::default();
+    values.set(CODE, failure.code.as_str());
+    for (name, text) in
+        [("detail", &failure.detail), ("hint", &failure.hint), ("sqlstate", &failure.sqlstate)]
+    {
+        if let Some(text) = text {
+            values.set(name, text.as_str());
+        }
+    }
+    if let Some(wait) = failure.retry_after {
+        values.set("retryAfterMs", u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
+    }
+    values
+}
+
+/// The kind of an error, if one of ours.
+#[must_use]
+pub fn code(error: &ServerError) -> Option<&str> {
+    match error.extensions.as_ref()?.get(CODE)? {
+        async_graphql::Value::String(code) => Some(code),
+        _ => None,
+    }
+}
+
+/// Gives every error a kind. Resolvers only fail with one of ours, so what has none is the library refusing the request.
+#[must_use]
+pub fn with_codes(mut response: Response) -> Response {
+    for error in &mut response.errors {
+        if code(error).is_none() {
+            let mut extensions = error.extensions.take().unwrap_or_default();
+            extensions.set(CODE, Code::BadUserInput.as_str());
+            error.extensions = Some(extensions);
+        }
+    }
+    response
+}
+
+/// Whether the request failed before any of it was executed.
+#[must_use]
+pub fn is_request_error(response: &Response) -> bool {
+    response.data == async_graphql::Value::Null
+        && !response.errors.is_empty()
+        && response.errors.iter().all(|error| error.path.is_empty())
+}
+
+/// The JSON of a response. One that was never executed has no data, not even null.
+#[must_use]
+pub fn write(response: &Response) -> String {
+    let written = if is_request_error(response) {
+        serde_json::to_string(&RequestErrors { errors: &response.errors })
+    } else {
+        serde_json::to_string(response)
+    };
+    // Strings, numbers and lists cannot fail to be written.
+    written.unwrap_or_else(|_| Value::Null.to_string())
+}
+
+#[derive(serde::Serialize)]
+struct RequestErrors<'a> {
+    errors: &'a [ServerError],
+}
+
+/// Reads an id argument.
+///
+/// # Errors
+///
+/// When it is no UUID.
+pub fn uuid(name: &str, id: &async_graphql::ID) -> Result<Uuid, Failure> {
+    Uuid::try_parse(id).map_err(|_| Failure::bad_input(format!("{name} must be a UUID")))
+}
+
+/// Reads an id argument that may be absent.
+///
+/// # Errors
+///
+/// When it is there but no UUID.
+pub fn optional_uuid(name: &str, id: Option<&async_graphql::ID>) -> Result<Option<Uuid>, Failure> {
+    id.map(|id| uuid(name, id)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_is_written_with_its_code_and_help() {
+        let response = Response::from(Failure::rate_limited(Duration::from_millis(12)));
+        assert!(is_request_error(&response));
+        assert_eq!(
+            write(&response),
+            r#"{"errors":[{"message":"too many operations","extensions":{"code":"RATE_LIMITED","retryAfterMs":12}}]}"#
+        );
+    }
+
+    #[test]
+    fn an_error_of_the_library_is_the_clients() {
+        let response = with_codes(Response::from_errors(vec![ServerError::new("x", None)]));
+        assert_eq!(code(&response.errors[0]), Some("BAD_USER_INPUT"));
+    }
+}

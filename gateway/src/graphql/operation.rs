@@ -1,0 +1,134 @@
+//! An operation as a client sends it, over HTTP or a socket alike.
+
+use async_graphql::parser::types::{DocumentOperations, OperationType};
+use async_graphql::{Name, Request, Variables};
+use serde_json::{Map, Value};
+
+use super::json::to_graphql;
+
+/// A query, mutation or subscription with its variables.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    query: String,
+    name: Option<String>,
+    variables: Map<String, Value>,
+}
+
+/// What is wrong with an operation's form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OperationError {
+    /// It is a list or a bare value.
+    #[error("the request must be one JSON object")]
+    NotAnObject,
+    /// There is no query.
+    #[error("query must be a string")]
+    Query,
+    /// The name is something else than text.
+    #[error("operationName must be a string")]
+    OperationName,
+    /// The variables are something else than an object.
+    #[error("variables must be an object")]
+    Variables,
+    /// The extensions are something else than an object.
+    #[error("extensions must be an object")]
+    Extensions,
+}
+
+impl Operation {
+    /// Reads the form that GraphQL over HTTP and graphql-transport-ws share.
+    ///
+    /// # Errors
+    ///
+    /// When a part has another type.
+    pub fn from_json(value: Value) -> Result<Self, OperationError> {
+        let Value::Object(mut parts) = value else { return Err(OperationError::NotAnObject) };
+        let Some(Value::String(query)) = parts.remove("query") else { return Err(OperationError::Query) };
+        let name = match parts.remove("operationName") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(name)) => Some(name),
+            Some(_) => return Err(OperationError::OperationName),
+        };
+        let variables = match parts.remove("variables") {
+            None | Some(Value::Null) => Map::new(),
+            Some(Value::Object(variables)) => variables,
+            Some(_) => return Err(OperationError::Variables),
+        };
+        match parts.remove("extensions") {
+            None | Some(Value::Null | Value::Object(_)) => Ok(Self { query, name, variables }),
+            Some(_) => Err(OperationError::Extensions),
+        }
+    }
+
+    /// As the library's request, and its type when the query can be read. What cannot be read the library refuses
+    /// with a better message than we could.
+    #[must_use]
+    pub fn into_request(self) -> (Request, Option<OperationType>) {
+        let mut variables = Variables::default();
+        for (name, value) in self.variables {
+            variables.insert(Name::new(name), to_graphql(&value));
+        }
+        let mut request = Request::new(self.query).variables(variables);
+        if let Some(name) = self.name.filter(|name| !name.is_empty()) {
+            request = request.operation_name(name);
+        }
+        let kind = kind(&mut request);
+        (request, kind)
+    }
+}
+
+fn kind(request: &mut Request) -> Option<OperationType> {
+    let name = request.operation_name.clone();
+    match &request.parsed_query().ok()?.operations {
+        DocumentOperations::Single(operation) => Some(operation.node.ty),
+        DocumentOperations::Multiple(operations) => Some(operations.get(name?.as_str())?.node.ty),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parts_of_another_type_are_refused() {
+        let cases = [
+            (json!([]), OperationError::NotAnObject),
+            (json!("{ a }"), OperationError::NotAnObject),
+            (json!({}), OperationError::Query),
+            (json!({"query": 7}), OperationError::Query),
+            (json!({"query": "{ a }", "operationName": 7}), OperationError::OperationName),
+            (json!({"query": "{ a }", "variables": [1]}), OperationError::Variables),
+            (json!({"query": "{ a }", "variables": "{}"}), OperationError::Variables),
+            (json!({"query": "{ a }", "extensions": 7}), OperationError::Extensions),
+        ];
+        for (value, error) in cases {
+            assert_eq!(Operation::from_json(value.clone()), Err(error), "{value}");
+        }
+        let nulls = json!({"query": "{ a }", "operationName": null, "variables": null, "extensions": null});
+        assert!(Operation::from_json(nulls).is_ok());
+    }
+
+    #[test]
+    fn the_type_is_that_of_the_named_operation() {
+        let cases = [
+            ("{ a }", "", Some(OperationType::Query)),
+            ("query A { a } mutation B { b }", "B", Some(OperationType::Mutation)),
+            ("subscription C { c }", "C", Some(OperationType::Subscription)),
+            ("query A { a } mutation B { b }", "C", None),
+            ("{", "", None),
+        ];
+        for (query, name, kind) in cases {
+            let operation = Operation::from_json(json!({"query": query, "operationName": name})).unwrap();
+            assert_eq!(operation.into_request().1, kind, "{query}");
+        }
+    }
+
+    #[test]
+    fn variables_keep_their_digits() {
+        let text = r#"{"query":"{ a }","variables":{"changes":{"unitPrice":100000000000000000.0001,"b":[0.1000,5]}}}"#;
+        let (request, _) = Operation::from_json(serde_json::from_str(text).unwrap()).unwrap().into_request();
+        let written = serde_json::to_string(&request.variables).unwrap();
+        assert_eq!(written, r#"{"changes":{"b":[0.1000,5],"unitPrice":100000000000000000.0001}}"#);
+    }
+}

@@ -1,0 +1,196 @@
+//! GraphQL over HTTP, and the way to a socket.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_graphql::Response as GraphqlResponse;
+use async_graphql::parser::types::OperationType;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value};
+
+use super::response::{Media, refuse, respond};
+use super::{App, REQUEST_TIMEOUT, assets};
+use crate::failure::{Code, Failure};
+use crate::graphql::{Operation, sdl, with_codes};
+use crate::token::{Identity, TokenError};
+
+/// A query in the address, a socket, or the console for a person with a browser.
+pub async fn get(
+    State(app): State<Arc<App>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    if let Ok(upgrade) = upgrade {
+        return crate::websocket::upgrade(&app.sockets, upgrade, &headers);
+    }
+    let parameters = query.map(|Query(parameters)| parameters).unwrap_or_default();
+    if !parameters.contains_key("query") && wants_html(&headers) {
+        return assets::console();
+    }
+    let Some(media) = Media::accepted_by(&headers) else { return not_acceptable() };
+    let operation = match from_parameters(parameters) {
+        Ok(operation) => operation,
+        Err(failure) => return refuse(StatusCode::BAD_REQUEST, media, failure),
+    };
+    execute(&app, &headers, media, operation, true).await
+}
+
+/// Any operation but a subscription.
+pub async fn post(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let Some(media) = Media::accepted_by(&headers) else { return not_acceptable() };
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            let failure = Failure::new(Code::PayloadTooLarge, "the request is larger than a mutation may be");
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, media, failure);
+        }
+        Err(_) => {
+            return refuse(StatusCode::BAD_REQUEST, media, Failure::bad_input("the body cannot be read"));
+        }
+    };
+    if !is_json(&headers) {
+        let failure = Failure::bad_input("content-type must be application/json");
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, media, failure);
+    }
+    let Ok(value) = serde_json::from_slice::<Value>(&body) else {
+        return refuse(StatusCode::BAD_REQUEST, media, Failure::bad_input("the body must be JSON in UTF-8"));
+    };
+    match Operation::from_json(value) {
+        Ok(operation) => execute(&app, &headers, media, operation, false).await,
+        Err(error) => refuse(StatusCode::BAD_REQUEST, media, Failure::bad_input(error.to_string())),
+    }
+}
+
+/// The schema as text.
+pub async fn schema() -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], sdl()).into_response()
+}
+
+async fn execute(
+    app: &App,
+    headers: &HeaderMap,
+    media: Media,
+    operation: Operation,
+    safe_only: bool,
+) -> Response {
+    let identity = match bearer(app, headers) {
+        Ok(identity) => identity,
+        Err(error) => return respond(media, &Failure::new(Code::Unauthenticated, error.to_string()).into()),
+    };
+    if let Err(wait) = app.budget.take(identity.user) {
+        return respond(media, &Failure::rate_limited(wait).into());
+    }
+    let (request, kind) = operation.into_request();
+    match kind {
+        Some(OperationType::Subscription) => {
+            let failure =
+                Failure::bad_input("a subscription needs a WebSocket with subprotocol graphql-transport-ws");
+            return refuse(StatusCode::BAD_REQUEST, media, failure);
+        }
+        Some(OperationType::Mutation) if safe_only => {
+            let mut response =
+                refuse(StatusCode::METHOD_NOT_ALLOWED, media, Failure::bad_input("a mutation needs POST"));
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            return response;
+        }
+        _ => {}
+    }
+    let executing = app.schema.execute(request.data(identity));
+    let response = match tokio::time::timeout(REQUEST_TIMEOUT, executing).await {
+        Ok(response) => with_codes(response),
+        Err(_) => GraphqlResponse::from(Failure::new(Code::ServiceUnavailable, "the request took too long")),
+    };
+    respond(media, &response)
+}
+
+fn bearer(app: &App, headers: &HeaderMap) -> Result<Identity, TokenError> {
+    let text = headers.get(header::AUTHORIZATION).ok_or(TokenError::Absent)?;
+    app.verifier.verify_bearer(text.to_str().map_err(|_| TokenError::Invalid)?)
+}
+
+fn from_parameters(mut parameters: HashMap<String, String>) -> Result<Operation, Failure> {
+    let mut request = Map::new();
+    for name in ["query", "operationName"] {
+        if let Some(text) = parameters.remove(name) {
+            request.insert(name.to_owned(), Value::String(text));
+        }
+    }
+    for name in ["variables", "extensions"] {
+        if let Some(text) = parameters.remove(name).filter(|text| !text.is_empty()) {
+            let value = serde_json::from_str(&text)
+                .map_err(|_| Failure::bad_input(format!("{name} must be JSON")))?;
+            request.insert(name.to_owned(), value);
+        }
+    }
+    Operation::from_json(Value::Object(request)).map_err(|error| Failure::bad_input(error.to_string()))
+}
+
+/// Requiring this type is also what keeps a foreign page's plain form from posting a mutation.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(text)) = headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str) else { return false };
+    let mut parts = text.split(';').map(str::trim);
+    let json = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
+    let charset =
+        parts.find_map(|part| part.to_ascii_lowercase().strip_prefix("charset=").map(str::to_owned));
+    json && charset.is_none_or(|charset| charset.trim_matches('"') == "utf-8")
+}
+
+fn wants_html(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"))
+}
+
+fn not_acceptable() -> Response {
+    let failure = Failure::bad_input("accept application/graphql-response+json or application/json");
+    refuse(StatusCode::NOT_ACCEPTABLE, Media::Json, failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_is_read() {
+        let cases = [
+            (Some("application/json"), true),
+            (Some("application/json; charset=utf-8"), true),
+            (Some("Application/JSON;charset=\"UTF-8\""), true),
+            (Some("application/json; charset=utf-16"), false),
+            (Some("text/plain"), false),
+            (Some("application/x-www-form-urlencoded"), false),
+            (Some("application/graphql"), false),
+            (None, false),
+        ];
+        for (text, expected) in cases {
+            let mut headers = HeaderMap::new();
+            if let Some(text) = text {
+                headers.insert(header::CONTENT_TYPE, text.parse().unwrap());
+            }
+            assert_eq!(is_json(&headers), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_the_address_are_a_request() {
+        let parameters = |pairs: &[(&str, &str)]| {
+            from_parameters(pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
+        };
+        assert!(parameters(&[("query", "{ a }"), ("variables", r#"{"a":1}"#), ("extensions", "")]).is_ok());
+        assert!(parameters(&[("query", "{ a }"), ("variables", "{")]).is_err());
+        assert!(parameters(&[("query", "{ a }"), ("variables", "[]")]).is_err());
+        assert!(parameters(&[]).is_err());
+    }
+}

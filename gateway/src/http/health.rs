@@ -1,0 +1,73 @@
+//! Health: alive, and what works. No token, and nothing of any tenant.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::App;
+
+/// A probe must be quicker than its caller's patience.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Alive, with a summary. Only a gateway that is shutting down says no: one that waits for the database or NATS must
+/// not be restarted for it.
+pub async fn summary(State(app): State<Arc<App>>) -> Response {
+    let (_, database) = database_state(&app).await;
+    let (_, nats) = nats_state(&app);
+    let sockets = app.sockets.open.load(std::sync::atomic::Ordering::Relaxed);
+    let draining = app.drain.is_cancelled();
+    let whole = database["status"] == "ok" && nats["status"] == "ok";
+    let status = match (draining, whole) {
+        (true, _) => "draining",
+        (false, true) => "ok",
+        (false, false) => "degraded",
+    };
+    let code = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let body = json!({"status": status, "database": database, "nats": nats, "sockets": sockets,
+        "version": env!("CARGO_PKG_VERSION")});
+    (code, Json(body)).into_response()
+}
+
+/// Whether the database answers.
+pub async fn database(State(app): State<Arc<App>>) -> Response {
+    let (code, body) = database_state(&app).await;
+    (code, Json(body)).into_response()
+}
+
+/// Whether NATS is connected.
+pub async fn nats(State(app): State<Arc<App>>) -> Response {
+    let (code, body) = nats_state(&app);
+    (code, Json(body)).into_response()
+}
+
+/// All metrics, in the text form of Prometheus.
+pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let Some(handle) = &app.metrics else { return super::response::not_found().await };
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
+}
+
+async fn database_state(app: &App) -> (StatusCode, Value) {
+    let (busy, connections) = app.database.load();
+    match tokio::time::timeout(PROBE_TIMEOUT, app.database.ping()).await {
+        Ok(Ok(())) => (StatusCode::OK, json!({"status": "ok", "connections": connections, "busy": busy})),
+        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "unavailable"})),
+    }
+}
+
+fn nats_state(app: &App) -> (StatusCode, Value) {
+    match &app.nats {
+        None => (StatusCode::OK, json!({"status": "ok", "mode": "embedded"})),
+        Some(nats) if nats.is_connected() => {
+            (StatusCode::OK, json!({"status": "ok", "mode": "nats", "connected": true}))
+        }
+        Some(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"status": "unavailable", "mode": "nats", "connected": false}),
+        ),
+    }
+}

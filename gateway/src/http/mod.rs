@@ -1,0 +1,73 @@
+//! HTTP: which address answers what.
+
+mod assets;
+mod graphql;
+mod health;
+mod response;
+mod security;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::graphql::Schema;
+use crate::nats::NatsConnection;
+use crate::postgres::Database;
+use crate::rate_limit::OperationBudget;
+use crate::token::TokenVerifier;
+use crate::websocket::{AllowedOrigins, Sockets};
+
+/// A mutation of a megabyte, and its envelope.
+const LARGEST_BODY: usize = (1 << 20) + (64 << 10);
+/// Longest run of one request. The database gives up earlier; this bounds everything else.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What handlers share.
+pub struct App {
+    /// Executes operations.
+    pub schema: Schema,
+    /// Checks tokens.
+    pub verifier: TokenVerifier,
+    /// Budgets of users.
+    pub budget: Arc<OperationBudget>,
+    /// Pages of other hosts that may call.
+    pub origins: AllowedOrigins,
+    /// What sockets share.
+    pub sockets: Arc<Sockets>,
+    /// For the health of the database.
+    pub database: Database,
+    /// For the health of NATS; none when embedded.
+    pub nats: Option<NatsConnection>,
+    /// Renders the metrics.
+    pub metrics: Option<PrometheusHandle>,
+    /// Shutting down.
+    pub drain: CancellationToken,
+}
+
+/// All addresses.
+pub fn router(app: Arc<App>) -> Router {
+    let graphql = Router::new()
+        .route("/graphql", get(graphql::get).post(graphql::post).options(security::preflight))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn_with_state(Arc::clone(&app), security::cross_origin));
+    // For operators and their tools: no token, and nothing of any tenant.
+    let operations = Router::new()
+        .route("/health", get(health::summary))
+        .route("/health/db", get(health::database))
+        .route("/health/nats", get(health::nats))
+        .route("/metrics", get(health::metrics))
+        .route("/schema.graphql", get(graphql::schema));
+    Router::new()
+        .merge(graphql)
+        .merge(operations)
+        .merge(assets::router())
+        .fallback(response::not_found)
+        .layer(from_fn(security::headers))
+        .with_state(app)
+}

@@ -1,0 +1,111 @@
+//! The way of events, over NATS or inside this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::{Groups, ServeError};
+use crate::config::ServeConfig;
+use crate::cursor::{Cursor, Lineage};
+use crate::embedded::EmbeddedBus;
+use crate::hub::Hub;
+use crate::nats::{NatsBus, NatsConnection, StreamReader};
+use crate::ports::{ChangeBus, Tail};
+use crate::postgres::{Channels, Database, PostgresChangeLog};
+use crate::presence::{Board, PresenceWatch};
+use crate::relay::Relay;
+use crate::secret::Secret;
+use crate::upkeep::follow_lineage;
+
+/// NATS may come later; only where the hub begins depends on it.
+const NATS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the interface needs of the events.
+pub struct Events {
+    /// Where subscribers register.
+    pub hub: Arc<Hub>,
+    /// For its health; none when embedded.
+    pub nats: Option<NatsConnection>,
+}
+
+/// Starts everything between the database and the hub.
+pub async fn start(
+    config: &ServeConfig,
+    database: &Database,
+    channels: Channels,
+    board: &Arc<Board>,
+    groups: &Groups,
+) -> Result<Events, ServeError> {
+    let lineage = database.lineage().await?;
+    if let Some(url) = &config.nats.nats_url {
+        return start_with_nats(config, url, lineage, database, channels, board, groups).await;
+    }
+    let head = Cursor::end_of(database.last_batch().await?);
+    let hub = Hub::new(head, lineage.clone());
+    let bus = Arc::new(EmbeddedBus::new(Arc::clone(&hub), head, lineage));
+    start_copying(&bus, database, channels, (&hub, board), groups);
+    tracing::info!("no NATS_URL: events stay in this process");
+    Ok(Events { hub, nats: None })
+}
+
+async fn start_with_nats(
+    config: &ServeConfig,
+    url: &Secret,
+    lineage: Lineage,
+    database: &Database,
+    channels: Channels,
+    board: &Arc<Board>,
+    groups: &Groups,
+) -> Result<Events, ServeError> {
+    let connection = NatsConnection::open(&config.nats, url.expose()).await?;
+    let bus = NatsBus::new(connection.clone(), config.nats.clone());
+    connection.wait_connected(NATS_PATIENCE).await;
+    let tail = timeout(NATS_PATIENCE, bus.tail()).await.ok().and_then(Result::ok);
+    if tail.is_none() {
+        tracing::warn!("nats cannot be reached yet: events wait in the database");
+    }
+    // Asked after the tail, so that nothing behind the head lies before the place where reading begins.
+    let head = head(tail.as_ref(), &lineage, database.last_batch().await?);
+    let hub = Hub::new(head, lineage);
+    let reader = StreamReader::new(connection.clone(), bus.clone(), Arc::clone(&hub), tail.as_ref());
+    groups.hub.start(reader.run(groups.hub.stop()));
+    start_copying(&Arc::new(bus), database, channels, (&hub, board), groups);
+    Ok(Events { hub, nats: Some(connection) })
+}
+
+fn start_copying<B: ChangeBus>(
+    bus: &Arc<B>,
+    database: &Database,
+    channels: Channels,
+    (hub, board): (&Arc<Hub>, &Arc<Board>),
+    groups: &Groups,
+) {
+    let leading = watch::Sender::new(false);
+    let presence = PresenceWatch {
+        database: database.clone(),
+        board: Arc::clone(board),
+        wake_ups: channels.presence,
+        bus: Arc::clone(bus),
+        leading: leading.subscribe(),
+    };
+    let log = PostgresChangeLog(database.clone());
+    let relay = Relay { log, bus: Arc::clone(bus), wake_ups: channels.events, leading };
+    groups.relay.start(relay.run(groups.relay.stop()));
+    groups.relay.start(presence.run(groups.relay.stop()));
+    groups.hub.start(follow_lineage(
+        database.clone(),
+        Arc::clone(hub),
+        channels.connected,
+        groups.hub.stop(),
+    ));
+}
+
+/// Whatever is in a batch already was committed before anybody subscribes here: whoever wants it asks for it with a
+/// cursor. Only what is opened from now on is news.
+fn head(tail: Option<&Tail>, lineage: &Lineage, last_batch: i64) -> Cursor {
+    let behind_batches = Cursor::end_of(last_batch);
+    let published = tail.and_then(|tail| tail.last.as_ref()).filter(|last| last.lineage == *lineage);
+    published.map_or(behind_batches, |last| last.cursor.max(behind_batches))
+}

@@ -1,0 +1,164 @@
+//! Putting the rooms together, in order, and taking them apart in reverse.
+
+mod answer;
+mod events;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::config::{HttpConfig, PostgresConfig, ServeConfig};
+use crate::graphql::{Services, schema};
+use crate::http::App;
+use crate::nats::NatsError;
+use crate::postgres::{Database, DatabaseError, listen};
+use crate::presence::Board;
+use crate::rate_limit::OperationBudget;
+use crate::shutdown::Group;
+use crate::token::TokenVerifier;
+use crate::upkeep::Upkeep;
+use crate::websocket::{AllowedOrigins, Sockets};
+
+use events::Events;
+
+/// A database that starts together with the gateway gets this long.
+const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
+/// A shorter secret can be guessed from one token.
+const SHORTEST_SECRET: usize = 32;
+
+/// Why the gateway could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// NATS.
+    #[error(transparent)]
+    Nats(#[from] NatsError),
+    /// The secret.
+    #[error("JWT_SECRET must not be empty")]
+    NoSecret,
+    /// The port.
+    #[error("cannot listen on {host}:{port}: {error}")]
+    Port {
+        /// Host asked for.
+        host: std::net::IpAddr,
+        /// Port asked for.
+        port: u16,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// The server.
+    #[error("serving ended: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Tasks behind the interface, in the order in which they end.
+struct Groups {
+    /// What copies events and looks at sessions.
+    relay: Group,
+    /// What delivers them.
+    hub: Group,
+}
+
+/// Serves until `stop` completes.
+///
+/// # Errors
+///
+/// When a part cannot start.
+pub async fn serve(
+    config: ServeConfig,
+    metrics: Option<PrometheusHandle>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    check_secret(&config)?;
+    let listener = bind(&config.http).await?;
+    let database = connect(&config.postgres).await?;
+    let groups = Groups { relay: Group::new("relay"), hub: Group::new("hub") };
+    let listen_url = config.postgres.database_listen_url.as_ref().unwrap_or(&config.postgres.database_url);
+    let (channels, listening) = listen(listen_url, groups.hub.stop())?;
+    groups.hub.start(listening);
+    let board = Arc::new(Board::default());
+    let events = events::start(&config, &database, channels, &board, &groups).await?;
+    let budget =
+        Arc::new(OperationBudget::new(config.http.rate_limit_per_second, config.http.rate_limit_burst));
+    let upkeep = Upkeep {
+        database: database.clone(),
+        board: Arc::clone(&board),
+        budget: Arc::clone(&budget),
+        metrics: metrics.clone(),
+    };
+    groups.relay.start(upkeep.run(groups.relay.stop()));
+    let services = Services { database, hub: Arc::clone(&events.hub), board };
+    let app = Arc::new(assemble(&config, services, &events, budget, metrics));
+    let served = answer::answer(listener, app, stop, config.http.drain_timeout).await;
+    groups.relay.end().await;
+    groups.hub.end().await;
+    if let Some(nats) = &events.nats {
+        nats.close().await;
+    }
+    tracing::info!("ended");
+    served
+}
+
+fn check_secret(config: &ServeConfig) -> Result<(), ServeError> {
+    match config.jwt_secret.expose().len() {
+        0 => Err(ServeError::NoSecret),
+        length if length < SHORTEST_SECRET => {
+            tracing::warn!("JWT_SECRET is shorter than {SHORTEST_SECRET} bytes: use it for development only");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The port is taken first, so that a gateway that cannot have it disturbs nothing.
+async fn bind(config: &HttpConfig) -> Result<TcpListener, ServeError> {
+    let (host, port) = (config.host, config.port);
+    TcpListener::bind((host, port)).await.map_err(|error| ServeError::Port { host, port, error })
+}
+
+async fn connect(config: &PostgresConfig) -> Result<Database, DatabaseError> {
+    let patience = Instant::now() + DATABASE_PATIENCE;
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
+    loop {
+        match Database::connect(config).await {
+            Err(error) if error.is_transient() && Instant::now() < patience => {
+                tracing::warn!(%error, "waiting for the database");
+                sleep(backoff.delay()).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+fn assemble(
+    config: &ServeConfig,
+    services: Services,
+    events: &Events,
+    budget: Arc<OperationBudget>,
+    metrics: Option<PrometheusHandle>,
+) -> App {
+    let verifier = TokenVerifier::new(&config.jwt_secret);
+    let origins = AllowedOrigins::new(&config.http.allowed_origins);
+    let database = services.database.clone();
+    let schema = schema(services);
+    let drain = CancellationToken::new();
+    let sockets = Arc::new(Sockets {
+        schema: schema.clone(),
+        verifier: verifier.clone(),
+        budget: Arc::clone(&budget),
+        origins: origins.clone(),
+        most: config.http.max_sockets,
+        open: AtomicUsize::new(0),
+        drain: drain.clone(),
+    });
+    App { schema, verifier, budget, origins, sockets, database, nats: events.nats.clone(), metrics, drain }
+}

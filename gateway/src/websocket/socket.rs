@@ -1,0 +1,292 @@
+//! One socket: a single task that reads, executes, writes and keeps time. It spawns nothing, so what belongs to a
+//! socket ends with it.
+
+use std::collections::HashMap;
+use std::future::ready;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Response, Value};
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::stream::{AbortHandle, Abortable, BoxStream, SelectAll};
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::protocol::{self, Close, CloseCode, Conversation, Step};
+use super::upgrade::Sockets;
+use crate::failure::{Code, Failure};
+use crate::graphql::{Operation, is_request_error, with_codes, write};
+use crate::token::{Identity, TokenError};
+
+/// Longest wait for `connection_init`.
+const INIT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a ping is sent.
+const PING_PERIOD: Duration = Duration::from_secs(10);
+/// A client that has been silent for so long, or has taken nothing for so long, is gone.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Longest wait for the client's side of a close.
+pub const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What an operation yields.
+enum Outcome {
+    Result(Arc<str>, Box<Response>, Option<OperationType>),
+    End(Arc<str>),
+}
+
+/// Why the loop ends.
+enum Ending {
+    /// We close.
+    Close(Close),
+    /// The client is gone or has closed.
+    Gone,
+}
+
+/// One socket.
+pub struct Socket {
+    link: WebSocket,
+    sockets: Arc<Sockets>,
+    conversation: Conversation,
+    identity: Option<Identity>,
+    results: SelectAll<Abortable<BoxStream<'static, Outcome>>>,
+    running: HashMap<Arc<str>, AbortHandle>,
+    opened: Instant,
+    heard: Instant,
+    next_ping: Instant,
+    expires: Option<Instant>,
+}
+
+impl Socket {
+    /// A socket whose upgrade may already have brought a token.
+    pub fn new(link: WebSocket, sockets: Arc<Sockets>, identity: Option<Identity>) -> Self {
+        let now = Instant::now();
+        Self {
+            link,
+            sockets,
+            conversation: Conversation::default(),
+            identity,
+            results: SelectAll::new(),
+            running: HashMap::new(),
+            opened: now,
+            heard: now,
+            next_ping: now + PING_PERIOD,
+            expires: None,
+        }
+    }
+
+    /// Serves the socket until either side ends it.
+    pub async fn run(mut self) {
+        let drain = self.sockets.drain.clone();
+        let ending = loop {
+            let deadline = self.deadline();
+            let step = tokio::select! {
+                biased;
+                () = drain.cancelled() => Err(closing(CloseCode::Restart, "Restarting")),
+                () = sleep_until(deadline) => self.on_time().await,
+                message = self.link.recv() => self.on_message(message).await,
+                Some(outcome) = self.results.next() => self.on_outcome(outcome).await,
+            };
+            if let Err(ending) = step {
+                break ending;
+            }
+        };
+        if let Ending::Close(close) = ending {
+            metrics::counter!("gateway_sockets_closed_total", "code" => close.code.number().to_string())
+                .increment(1);
+            self.close(close).await;
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let init = (!self.conversation.is_acknowledged()).then(|| self.opened + INIT_TIMEOUT);
+        [Some(self.next_ping), Some(self.heard + SILENCE), init, self.expires]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.next_ping)
+    }
+
+    async fn on_time(&mut self) -> Result<(), Ending> {
+        let now = Instant::now();
+        if !self.conversation.is_acknowledged() && now >= self.opened + INIT_TIMEOUT {
+            return Err(closing(CloseCode::InitTimeout, "Connection initialisation timeout"));
+        }
+        if self.expires.is_some_and(|expires| now >= expires) {
+            return Err(closing(CloseCode::Forbidden, TokenError::Expired.to_string()));
+        }
+        if now >= self.heard + SILENCE {
+            return Err(Ending::Gone);
+        }
+        if now >= self.next_ping {
+            self.next_ping = now + PING_PERIOD;
+            self.put(Message::Ping(Bytes::new())).await?;
+        }
+        Ok(())
+    }
+
+    async fn on_message(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Ending> {
+        self.heard = Instant::now();
+        match message {
+            Some(Ok(Message::Text(text))) => self.on_text(&text).await,
+            Some(Ok(Message::Binary(_))) => Err(closing(CloseCode::BadMessage, "Message must be text")),
+            // The library answers a ping by itself.
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+            Some(Err(error)) if is_too_big(&error) => Err(closing(CloseCode::TooBig, "Message too big")),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(Ending::Gone),
+        }
+    }
+
+    async fn on_text(&mut self, text: &str) -> Result<(), Ending> {
+        match self.conversation.receive(text) {
+            Step::Authenticate(token) => self.authenticate(token).await,
+            Step::Refresh(token) => self.refresh(&token).await,
+            Step::Start(id, operation) => self.start(id, *operation).await,
+            Step::Refuse(id) => {
+                let failure =
+                    Failure::new(Code::TooManySubscriptions, "too many operations on one connection");
+                self.send(protocol::error(&id, &errors(&failure.into()))).await
+            }
+            Step::Stop(id) => {
+                if let Some(operation) = self.running.remove(&id) {
+                    operation.abort();
+                }
+                Ok(())
+            }
+            Step::Send(message) => self.send(message).await,
+            Step::Ignore => Ok(()),
+            Step::Close(close) => Err(Ending::Close(close)),
+        }
+    }
+
+    /// A token of the message counts before one of the upgrade.
+    async fn authenticate(&mut self, token: Option<String>) -> Result<(), Ending> {
+        let identity = match (token, self.identity.take()) {
+            (Some(token), _) => self.verify(&token),
+            (None, Some(identity)) => Ok(identity),
+            (None, None) => Err(TokenError::Absent),
+        };
+        match identity {
+            Ok(identity) => self.admit(identity),
+            Err(error) => return Err(closing(CloseCode::Forbidden, error.to_string())),
+        }
+        let acknowledgement = self.conversation.acknowledge();
+        self.send(acknowledgement).await
+    }
+
+    /// A fresh token must be of the same person: running subscriptions were opened in that name.
+    async fn refresh(&mut self, token: &str) -> Result<(), Ending> {
+        let same = |fresh: &Identity| {
+            self.identity.as_ref().is_some_and(|was| (was.user, was.tenant) == (fresh.user, fresh.tenant))
+        };
+        match self.verify(token) {
+            Ok(fresh) if same(&fresh) => self.admit(fresh),
+            Ok(_) => return Err(closing(CloseCode::Forbidden, "the token is of another user")),
+            Err(error) => return Err(closing(CloseCode::Forbidden, error.to_string())),
+        }
+        self.send(protocol::pong(None)).await
+    }
+
+    fn admit(&mut self, identity: Identity) {
+        self.expires = Instant::now().checked_add(identity.remaining());
+        self.identity = Some(identity);
+    }
+
+    /// With or without the word `Bearer`: several clients leave it out.
+    fn verify(&self, text: &str) -> Result<Identity, TokenError> {
+        let verifier = &self.sockets.verifier;
+        if text.contains(' ') { verifier.verify_bearer(text) } else { verifier.verify(text) }
+    }
+
+    async fn start(&mut self, id: Arc<str>, operation: Operation) -> Result<(), Ending> {
+        let Some(identity) = self.identity.clone() else {
+            return Err(closing(CloseCode::Unauthorized, "Unauthorized"));
+        };
+        if let Err(wait) = self.sockets.budget.take(identity.user) {
+            self.conversation.complete(&id);
+            return self.send(protocol::error(&id, &errors(&Failure::rate_limited(wait).into()))).await;
+        }
+        let (request, kind) = operation.into_request();
+        let (result_id, end_id) = (Arc::clone(&id), Arc::clone(&id));
+        let results = self
+            .sockets
+            .schema
+            .execute_stream(request.data(identity))
+            .map(move |response| Outcome::Result(Arc::clone(&result_id), Box::new(response), kind))
+            .chain(stream::once(ready(Outcome::End(end_id))))
+            .boxed();
+        let (handle, registration) = AbortHandle::new_pair();
+        self.results.push(Abortable::new(results, registration));
+        self.running.insert(id, handle);
+        Ok(())
+    }
+
+    async fn on_outcome(&mut self, outcome: Outcome) -> Result<(), Ending> {
+        match outcome {
+            Outcome::Result(id, response, kind) => {
+                let response = with_codes(*response);
+                if !ends_operation(&response, kind) {
+                    return self.send(protocol::next(&id, &write(&response))).await;
+                }
+                self.forget(&id);
+                self.send(protocol::error(&id, &errors(&response))).await
+            }
+            Outcome::End(id) => {
+                if self.forget(&id) {
+                    return self.send(protocol::complete(&id)).await;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn forget(&mut self, id: &Arc<str>) -> bool {
+        if let Some(operation) = self.running.remove(id) {
+            operation.abort();
+        }
+        self.conversation.complete(id)
+    }
+
+    async fn send(&mut self, text: String) -> Result<(), Ending> {
+        self.put(Message::Text(text.into())).await
+    }
+
+    /// While a client takes nothing its queues in the hub fill, and it is told that it lagged; one that takes nothing at
+    /// all is gone.
+    async fn put(&mut self, message: Message) -> Result<(), Ending> {
+        match timeout(SILENCE, self.link.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Ending::Gone),
+        }
+    }
+
+    async fn close(mut self, close: Close) {
+        let frame = CloseFrame { code: close.code.number(), reason: close.reason.into() };
+        let goodbye = async {
+            if self.link.send(Message::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(_)) = self.link.recv().await {}
+            }
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
+    }
+}
+
+fn closing(code: CloseCode, reason: impl Into<String>) -> Ending {
+    Ending::Close(Close::new(code, reason))
+}
+
+/// Whether a response is the protocol's `error`, after which nothing follows: the request was refused, or a
+/// subscription has failed. A query or mutation that ran has a result, also when parts of it failed.
+fn ends_operation(response: &Response, kind: Option<OperationType>) -> bool {
+    let failed = response.data == Value::Null && !response.errors.is_empty();
+    failed && (kind == Some(OperationType::Subscription) || is_request_error(response))
+}
+
+fn errors(response: &Response) -> String {
+    serde_json::to_string(&response.errors).unwrap_or_else(|_| "[]".to_owned())
+}
+
+fn is_too_big(error: &axum::Error) -> bool {
+    // The library's error type is private to it; its words are all there is.
+    error.to_string().contains("too long")
+}

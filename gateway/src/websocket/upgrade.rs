@@ -1,0 +1,111 @@
+//! From a request to a socket: who may have one, and how large its buffers are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use tokio_util::sync::CancellationToken;
+
+use super::origin::AllowedOrigins;
+use super::protocol::{Close, CloseCode, SUBPROTOCOL};
+use super::socket::Socket;
+use crate::graphql::Schema;
+use crate::rate_limit::OperationBudget;
+use crate::token::{Identity, TokenVerifier};
+
+/// A mutation of a megabyte, and its envelope.
+pub const LARGEST_MESSAGE: usize = (1 << 20) + (64 << 10);
+/// Idle sockets are many and mostly send nothing: the library's default of 128 KiB would be nine tenths of their memory.
+const READ_BUFFER: usize = 4 << 10;
+/// Where the guide's example puts the token.
+const AUTH_TOKEN: &str = "authtoken";
+
+/// What all sockets share.
+pub struct Sockets {
+    /// Executes operations.
+    pub schema: Schema,
+    /// Checks tokens.
+    pub verifier: TokenVerifier,
+    /// Budgets of users.
+    pub budget: Arc<OperationBudget>,
+    /// Pages that may open one.
+    pub origins: AllowedOrigins,
+    /// How many there may be.
+    pub most: usize,
+    /// How many there are.
+    pub open: AtomicUsize,
+    /// Tells them to end.
+    pub drain: CancellationToken,
+}
+
+/// Counts one socket for as long as it lives.
+struct Seat(Arc<Sockets>);
+
+impl Seat {
+    fn take(sockets: &Arc<Sockets>) -> Option<Self> {
+        let seat = Self(Arc::clone(sockets));
+        let before = sockets.open.fetch_add(1, Ordering::Relaxed);
+        metrics::gauge!("gateway_sockets").increment(1.0);
+        (before < sockets.most).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        metrics::gauge!("gateway_sockets").decrement(1.0);
+    }
+}
+
+/// Answers an upgrade. What can be told as a close code is told as one, because a browser shows its page nothing of a
+/// refused upgrade.
+pub fn upgrade(sockets: &Arc<Sockets>, upgrade: WebSocketUpgrade, headers: &HeaderMap) -> Response {
+    if !sockets.origins.allows(headers) {
+        metrics::counter!("gateway_sockets_refused_total", "reason" => "origin").increment(1);
+        return (StatusCode::FORBIDDEN, "this origin may not connect").into_response();
+    }
+    let upgrade = upgrade
+        .protocols([SUBPROTOCOL])
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(LARGEST_MESSAGE)
+        .max_frame_size(LARGEST_MESSAGE);
+    let refusal = if upgrade.selected_protocol().is_none() {
+        Some(Close::new(CloseCode::Subprotocol, "Subprotocol not acceptable"))
+    } else if sockets.drain.is_cancelled() {
+        Some(Close::new(CloseCode::Restart, "Restarting"))
+    } else {
+        None
+    };
+    let refusal = match (refusal, Seat::take(sockets)) {
+        (None, Some(seat)) => {
+            let identity = from_headers(&sockets.verifier, headers);
+            return upgrade.on_upgrade(move |socket| async move {
+                Socket::new(socket, Arc::clone(&seat.0), identity).run().await;
+                drop(seat);
+            });
+        }
+        (None, None) => Close::new(CloseCode::Overload, "Too many connections"),
+        (Some(refusal), _) => refusal,
+    };
+    metrics::counter!("gateway_sockets_refused_total", "reason" => "close").increment(1);
+    upgrade.on_upgrade(move |socket| say_goodbye(socket, refusal))
+}
+
+/// A token of the upgrade request itself; browsers cannot send one, other programs can.
+fn from_headers(verifier: &TokenVerifier, headers: &HeaderMap) -> Option<Identity> {
+    let text = headers.get(header::AUTHORIZATION).or_else(|| headers.get(AUTH_TOKEN))?;
+    verifier.verify_bearer(text.to_str().ok()?).ok()
+}
+
+async fn say_goodbye(mut socket: WebSocket, close: Close) {
+    let frame = CloseFrame { code: close.code.number(), reason: close.reason.into() };
+    let _ = tokio::time::timeout(super::socket::GOODBYE, async {
+        if socket.send(Message::Close(Some(frame))).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    })
+    .await;
+}
