@@ -3,23 +3,30 @@
 //! `cargo xtask test` builds what is needed and says in the environment where it is.
 #![expect(clippy::missing_panics_doc, reason = "a test harness reports by panicking: every function may")]
 
+pub mod bench;
+pub mod browser;
 pub mod built;
 pub mod erp;
 pub mod gateway;
+pub mod graphql;
 pub mod nats;
 pub mod node;
 pub mod patience;
 pub mod people;
 pub mod postgres;
 mod scratch;
+pub mod subscriber;
 mod template;
 pub mod world;
 
+pub use browser::Browser;
 pub use erp::Erp;
 pub use gateway::Gateway;
+pub use graphql::{Answer, ask, post};
 pub use nats::{Nats, Release};
 pub use node::{Node, node};
 pub use patience::{eventually, within};
 pub use people::{ALICE, BOB, CAROL, Person, TENANT, TENANT_OTHER};
 pub use postgres::{Postgres, Settings};
+pub use subscriber::{Kind, Subscriber};
 pub use world::{Quote, World};

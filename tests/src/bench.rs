@@ -1,0 +1,37 @@
+//! Measurements, as commands: never timed tests. Each prints what it did, on what, and medians.
+
+pub mod latency;
+pub mod write;
+
+/// The median; of an even number of values the lower one.
+///
+/// # Panics
+/// When there are no values.
+pub fn median(values: &mut [f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The value below which that share of all lies.
+///
+/// # Panics
+/// When there are no values.
+pub fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().checked_sub(1).expect("something was measured");
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index between 0 and the last, rounded down"
+    )]
+    let index = (last as f64 * share) as usize;
+    values[index]
+}
+
+/// Processors and their name, for the record.
+pub fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    format!("{cores} cores, {}", model.map_or("unknown processor", |(_, name)| name.trim()))
+}

@@ -1,0 +1,15 @@
+//! `cargo xtask bench`: measurements against the real parts.
+
+use quote_collab_tests::bench;
+
+#[tokio::main]
+async fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("write") => bench::write::run().await,
+        Some("latency") => bench::latency::run().await,
+        _ => {
+            bench::write::run().await;
+            bench::latency::run().await;
+        }
+    }
+}
