@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use xtask::failure::{Failure, Result};
 use xtask::place::Place;
@@ -24,7 +25,9 @@ pub fn extension(place: &Place, tools: &Tools, progress: &Progress) -> Result<()
     let mut pgrx = program::cargo(&tools.cargo_pgrx);
     pgrx.args(["pgrx", "package", "--package", "quote_collab_ext", "--pg-config"]).arg(&tools.pg_config);
     pgrx.arg("--out-dir").arg(&fresh);
-    program::run(pgrx.env("PGRX_HOME", &tools.pgrx_home).current_dir(&place.root))?;
+    pgrx.env("PGRX_HOME", &tools.pgrx_home).current_dir(&place.root);
+    // What cargo-pgrx says about each file it copies comes in colour, what cargo says does not.
+    program::run_showing(pgrx.stdout(Stdio::null()), &|line| !line.starts_with('\x1b'))?;
     for file in contents(&fresh) {
         if !file.exists() {
             return Err(Failure::Refused(format!("cargo-pgrx did not package {}", file.display())));

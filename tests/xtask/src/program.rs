@@ -1,5 +1,6 @@
 //! Running other people's programs.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -11,6 +12,23 @@ const TAIL: usize = 40;
 /// Runs a program that talks to the reader itself.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().map_err(Failure::io(format!("run `{}`", line(command))))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::Program { line: line(command), status: status.to_string(), output: String::new() })
+}
+
+/// Runs a program and repeats the lines of its error output that the reader wants to see.
+pub fn run_showing(command: &mut Command, is_wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+    let failure = |command: &Command| Failure::io(format!("run `{}`", line(command)));
+    let mut child = command.stderr(Stdio::piped()).spawn().map_err(failure(command))?;
+    for text in child.stderr.take().into_iter().flat_map(|stderr| BufReader::new(stderr).lines()) {
+        let text = text.map_err(failure(command))?;
+        if is_wanted(&text) {
+            eprintln!("{text}");
+        }
+    }
+    let status = child.wait().map_err(failure(command))?;
     if status.success() {
         return Ok(());
     }

@@ -63,19 +63,13 @@ pub fn print(file: &Path, variables: &[(&str, String)], detached: bool) {
     ] {
         println!("\n  token of {who}\n  {}", value(name));
     }
-    let quote = value("QUOTE_ID");
-    println!("\nListen to a quote, in one terminal:\n");
-    println!("  . {}", file.display());
-    println!("  npx wscat -c {web_socket}/graphql -s graphql-transport-ws \\");
+    println!("\nListen to a quote, in one terminal:\n\n  . {}", file.display());
+    println!("  npx wscat -w 600 -s graphql-transport-ws -c {web_socket}/graphql \\");
+    println!(r#"    -x '{{"type":"connection_init","payload":{{"authToken":"Bearer '$TOKEN_ALICE'"}}}}' \"#);
     println!(
-        "    -x '{{\"type\":\"connection_init\",\"payload\":{{\"authToken\":\"Bearer '$TOKEN_ALICE'\"}}}}' -w 600"
+        r#"    -x '{{"id":"1","type":"subscribe","payload":{{"query":"subscription {{ quoteChanged(quoteId: \"'$QUOTE_ID'\") {{ eventType version changes {{ field oldValue newValue }} }} }}"}}}}'"#
     );
-    println!(
-        "  {{\"id\":\"1\",\"type\":\"subscribe\",\"payload\":{{\"query\":\"subscription {{ quoteChanged(quoteId: \
-         \\\"{quote}\\\") {{ eventType version changes {{ field oldValue newValue }} }} }}\"}}}}"
-    );
-    println!("\nChange it, in another:\n");
-    println!("  . {}", file.display());
+    println!("\nChange it, in another:\n\n  . {}", file.display());
     println!(
         "  psql \"$DATABASE_URL\" -c \"update quotes set notes = 'Call before delivery' where id = '$QUOTE_ID'\""
     );
