@@ -13,8 +13,8 @@
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
-// The bound of every wait: a shared machine may be slow, a live page must not be.
-const TIMEOUT_MS = 30_000;
+// The bound of every wait, a little less than that of the test, so that the page's own reason is told.
+const TIMEOUT_MS = 25_000;
 
 const server = await chromium.launchServer({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",

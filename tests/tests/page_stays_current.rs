@@ -1,0 +1,92 @@
+//! The page at `/` shows what others do as they do it, and never takes away what somebody is typing.
+
+use quote_collab_tests::{ALICE, BOB, Browser, TENANT, World};
+
+#[tokio::test]
+async fn an_update_appears_on_the_open_page() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let app = world.app().await;
+    let mut browser = Browser::start();
+    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    let line = format!("[data-line='{}']", quote.line);
+    for (statement, field, value) in [
+        ("update quotes set notes = 'from psql' where id = $1", "[data-field=notes]", "from psql"),
+        ("update quotes set status = 'ISSUED' where id = $1", "[data-field=status]", "ISSUED"),
+        ("update quotes set total_amount = 77.5 where id = $1", "[data-total=totalAmount]", "77.5000"),
+        ("update quotes set notes = null where id = $1", "#feed ins", "(empty)"),
+    ] {
+        app.execute(statement, &[&quote.id]).await.expect("an update");
+        browser.see("alice", field, value).await;
+    }
+    app.execute("update quote_lines set quantity = 0.1 where id = $1", &[&quote.line])
+        .await
+        .expect("an update");
+    browser.see("alice", &format!("{line} [data-field=quantity]"), "0.1000").await;
+    let insert = "insert into quote_lines (tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount)
+        values ($1, $2, 99, 'Embossing', 1, 1, 1)";
+    app.execute(insert, &[&TENANT, &quote.id]).await.expect("an insert");
+    browser.see("alice", "#lines [data-field=description]", "Embossing").await;
+    app.execute("delete from quote_lines where id = $1", &[&quote.line]).await.expect("a delete");
+    browser.see_no("alice", &line).await;
+}
+
+#[tokio::test]
+async fn what_is_typed_stays_and_saves_beside_a_change_of_another_field() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let app = world.app().await;
+    let mut browser = Browser::start();
+    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    browser.fill("alice", "[data-field=notes]", "half a sent").await;
+    let update = "update quotes set notes = 'other', contact_name = 'Someone' where id = $1";
+    app.execute(update, &[&quote.id]).await.expect("an update");
+    browser.see("alice", "[data-field=contactName]", "Someone").await;
+    browser.see("alice", "[data-field=notes]", "half a sent").await;
+    browser.see("alice", ".note", "now: other").await;
+    let price = format!("[data-line='{}'] [data-field=unitPrice]", quote.line);
+    browser.fill("alice", &price, "1234567890.1000").await;
+    browser.click("alice", &format!("[data-line='{}'] button[type=submit]", quote.line)).await;
+    browser.see("alice", "#notice", "Saved as version").await;
+    let stored = "select unit_price::text from quote_lines where id = $1";
+    let row = app.query_one(stored, &[&quote.line]).await.expect("the line");
+    assert_eq!(row.get::<_, String>(0), "1234567890.1000");
+}
+
+#[tokio::test]
+async fn people_see_each_other_and_where_they_are() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let mut browser = Browser::start();
+    for person in [ALICE, BOB] {
+        browser.open(person.name, &world.gateway, &world.gateway.token(&person), quote.id).await;
+    }
+    browser.see("alice", "#people", "bob").await;
+    browser.see("bob", "#people", "alice").await;
+    browser.click("bob", &format!("[data-line='{}'] [data-field=quantity]", quote.line)).await;
+    browser.see("alice", &format!("[data-line='{}'] .peers", quote.line), "bob").await;
+    browser.see("alice", "#people", "editing Quantity, line 1").await;
+    browser.leave("bob").await;
+    browser.see_no("alice", &format!("#people [data-user='{}']", BOB.id)).await;
+}
+
+#[tokio::test]
+async fn a_restarted_gateway_is_found_again_with_nothing_missing() {
+    let mut world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let app = world.app().await;
+    let mut browser = Browser::start();
+    let token = world.gateway.token(&ALICE);
+    browser.open("alice", &world.gateway, &token, quote.id).await;
+    app.execute("update quotes set notes = 'before' where id = $1", &[&quote.id]).await.expect("an update");
+    browser.see("alice", "#feed ins", "before").await;
+    world.gateway.kill();
+    browser.see("alice", "#state[data-state=waiting], #state[data-state=connecting]", "").await;
+    app.execute("update quotes set notes = 'meanwhile' where id = $1", &[&quote.id])
+        .await
+        .expect("an update");
+    world.gateway.restart().await;
+    browser.see("alice", "#state[data-state=live]", "").await;
+    browser.see("alice", "[data-field=notes]", "meanwhile").await;
+    browser.see("alice", "#feed ins", "meanwhile").await;
+}
