@@ -93,6 +93,27 @@ begin
 end $$;
 comment on function add_quote_columns(regclass, text, jsonb) is 'adds the columns that collaboration needs to an ERP table';
 
+-- Keys must be uuids and versions whole numbers. SQLSTATE 42804.
+create function check_quote_column_types(target regclass, columns jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wrong record;
+begin
+    select a.attname, r.role, r.types into wrong
+    from (values ('id', '{uuid}'::regtype[]), ('tenant', '{uuid}'), ('quote', '{uuid}'), ('version', '{smallint,integer,bigint}')) r (role, types)
+    join pg_attribute a on a.attrelid = target and a.attname = columns ->> r.role and not a.attisdropped
+    join pg_type t on t.oid = a.atttypid
+    where case when t.typtype = 'd' then t.typbasetype else t.oid end <> all (r.types)
+    limit 1;
+    if found then
+        raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
+            using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or '));
+    end if;
+end $$;
+comment on function check_quote_column_types(regclass, jsonb) is 'refuses key and version columns of types that cannot work';
+
 -- One table: columns, settings row, triggers.
 create function attach_quote_table(target regclass, entity text, log regclass, options jsonb) returns quote_collab_settings
 language plpgsql
@@ -108,6 +129,7 @@ begin
     select n.nspname, c.relname into target_schema, target_name
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target;
     added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen));
+    perform @extschema@.check_quote_column_types(target, @extschema@.find_quote_columns(target, entity, chosen));
     insert into @extschema@.quote_collab_settings as s
         (table_schema, table_name, entity, columns, ignored_columns, added_columns, relations, system_user_id)
     values (target_schema, target_name, entity, @extschema@.find_quote_columns(target, entity, chosen),
@@ -168,6 +190,8 @@ declare
     header_settings @extschema@.quote_collab_settings;
     line_settings @extschema@.quote_collab_settings;
 begin
+    -- One attach or detach at a time.
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
     perform @extschema@.check_quote_tables(header, lines, options);
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
@@ -199,6 +223,10 @@ begin
         raise exception 'no table "%" on the search path', case when header is null then 'quotes' else 'quote_lines' end
             using errcode = 'undefined_table',
                   hint = 'Name both tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
+    end if;
+    if getdatabaseencoding() <> 'UTF8' then
+        raise exception 'quote collaboration needs a database in UTF8' using errcode = 'feature_not_supported',
+            detail = format('This one is in %s.', getdatabaseencoding());
     end if;
     if jsonb_typeof(options) is distinct from 'object' then
         raise exception 'options must be a json object' using errcode = 'invalid_parameter_value';

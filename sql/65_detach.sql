@@ -51,6 +51,7 @@ declare
     line @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE_LINE');
     s name := header.table_schema;
 begin
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;

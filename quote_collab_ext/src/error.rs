@@ -12,6 +12,8 @@ pub enum Error {
     TriggerArgument(&'static str),
     /// A column that plays a role is gone: it was renamed or dropped after attach.
     MissingColumn { role: String, column: String },
+    /// A column that plays a role has a type it cannot have.
+    WrongType { role: &'static str },
     /// The audit log that the trigger writes to is gone.
     MissingLog(String),
     /// A value that must be a UUID is not one.
@@ -64,6 +66,12 @@ impl Error {
                 format!("column \"{column}\" is gone"),
                 Some(format!("It played the role \"{role}\" when the table was attached.")),
                 ATTACH,
+            ),
+            Self::WrongType { role } => (
+                PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
+                format!("the column for the role \"{role}\" has the wrong type"),
+                Some("Keys are of type uuid, versions smallint, integer or bigint.".to_owned()),
+                Some("Change the type back, or detach quote collaboration from the table."),
             ),
             Self::MissingLog(log) => (
                 PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,

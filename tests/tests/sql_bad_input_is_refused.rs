@@ -91,13 +91,16 @@ async fn attach_refuses_what_it_cannot_serve_and_leaves_no_trace() {
     let erp = Erp::bare().await;
     let admin = erp.client("postgres").await;
     admin
-        .batch_execute("create extension quote_collab_ext; create view a_view as select * from quotes; create table half (id uuid, tenant_id uuid)")
+        .batch_execute("create extension quote_collab_ext; create view a_view as select * from quotes; create table half (id uuid, tenant_id uuid); create table numbered (id bigint, tenant_id uuid); \
+             create table other_version (id uuid, tenant_id uuid, version text)")
         .await
         .unwrap();
     let before = erp.schema().await;
     for (statement, expected) in [
         ("select attach_quote_collaboration('a_view', 'quote_lines')", "42809"),
         ("select attach_quote_collaboration('quotes', 'half')", "42703"),
+        ("select attach_quote_collaboration('numbered', 'quote_lines')", "42804"),
+        ("select attach_quote_collaboration('other_version', 'quote_lines')", "42804"),
         (
             r#"select attach_quote_collaboration(options => '{"columns": {"total_amount": "sum_total"}}')"#,
             "42703",
@@ -113,4 +116,28 @@ async fn attach_refuses_what_it_cannot_serve_and_leaves_no_trace() {
         assert_eq!(error.code().code(), expected, "{statement}: {}", error.message());
     }
     assert_eq!(erp.schema().await, before);
+}
+
+#[tokio::test]
+async fn a_key_that_changes_its_type_is_an_error_and_no_crash() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute("create table offers (id uuid primary key, tenant_id uuid, amount int); create table items (id uuid, tenant_id uuid, quote_id uuid);
+            select detach_quote_collaboration(); select attach_quote_collaboration('offers', 'items');
+            insert into offers values (uuid_generate_v7(), uuid_generate_v7(), 1); update offers set amount = 2;
+            insert into items select uuid_generate_v7(), tenant_id, id from offers;
+            alter table offers alter column version type text; alter table items alter column quote_id type bigint using 5")
+        .await
+        .unwrap();
+    for statement in ["update offers set amount = 3", "update items set id = id", "delete from items"] {
+        let error = admin.batch_execute(statement).await.unwrap_err();
+        assert_eq!(error.as_db_error().unwrap().code().code(), "42804", "{statement}");
+    }
+    let repair = "alter table offers alter column version type int using 2; update offers set amount = 4";
+    admin.batch_execute(repair).await.unwrap();
+    let rename = "alter table offers rename column tenant_id to firm; update offers set amount = 5";
+    let error = admin.batch_execute(rename).await.unwrap_err();
+    assert_eq!(error.as_db_error().unwrap().code().code(), "42703");
+    assert_eq!(erp.count("select amount::bigint from offers").await, 4);
 }

@@ -11,9 +11,9 @@ use crate::memory;
 
 /// Writes the rows of `changes`, which all go to `log`; `false` when SQL must do it.
 pub fn write(log: &Log, changes: &[RowChange]) -> bool {
-    let (Some(first), Some(last)) = (changes.first(), changes.last()) else { return true };
+    let Some(first) = changes.first() else { return true };
     let Some(partition) = log.partition_of(first.mint.at) else { return false };
-    if log.partition_of(last.mint.at) != Some(partition) {
+    if !changes.iter().all(|change| log.partition_of(change.mint.at) == Some(partition)) {
         return false;
     }
     // SAFETY: inside a transaction; both relations stay locked until its end, as an INSERT would lock them.

@@ -131,10 +131,7 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row) -> Result<Option<Uu
         return Ok(Some(user));
     }
     let roles = &plan.roles;
-    let named = |role: Option<i16>| {
-        role.filter(|attnum| plan.column(*attnum).is_some_and(|column| column.type_oid == pg_sys::UUIDOID))
-            .and_then(|attnum| row.uuid(attnum))
-    };
+    let named = |role: Option<i16>| role.and_then(|attnum| row.uuid(attnum));
     let from_row = match kind {
         Kind::Create => named(roles.updated_by).or_else(|| named(roles.created_by)),
         Kind::Update => named(roles.updated_by.filter(|attnum| call.assigns(*attnum))),

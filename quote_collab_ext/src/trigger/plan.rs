@@ -23,6 +23,8 @@ pub struct Column {
     pub attnum: i16,
     pub name: String,
     pub type_oid: pg_sys::Oid,
+    /// The type below a domain.
+    base_type: pg_sys::Oid,
     pub by_value: bool,
     pub length: i16,
     /// Its change is a change of the row.
@@ -111,21 +113,29 @@ impl Plan {
                 .map(|column| Some(column.attnum))
                 .ok_or_else(|| Error::MissingColumn { role: role.to_owned(), column: name.to_owned() })
         };
-        let required = |role: &'static str| find(role)?.ok_or(Error::TriggerArgument(role));
+        // What is read as a uuid or a number must be one: the table may have been altered since attach.
+        let typed = |role: &'static str, types: &[pg_sys::Oid]| -> Result<i16, Error> {
+            let attnum = find(role)?.ok_or(Error::TriggerArgument(role))?;
+            let fits =
+                columns.iter().any(|column| column.attnum == attnum && types.contains(&column.base_type));
+            if fits { Ok(attnum) } else { Err(Error::WrongType { role }) }
+        };
+        let key = |role| typed(role, &[pg_sys::UUIDOID]);
+        let user = |role| Ok::<_, Error>(find(role)?.and_then(|_| key(role).ok()));
         let entity = match arguments.one("entity") {
             Some("QUOTE") => Entity::Quote,
             Some("QUOTE_LINE") => Entity::QuoteLine,
             _ => return Err(Error::TriggerArgument("entity")),
         };
         let roles = Roles {
-            id: required("id")?,
-            tenant: required("tenant")?,
-            quote: if entity == Entity::QuoteLine { Some(required("quote")?) } else { None },
-            version: required("version")?,
+            id: key("id")?,
+            tenant: key("tenant")?,
+            quote: if entity == Entity::QuoteLine { Some(key("quote")?) } else { None },
+            version: typed("version", &[pg_sys::INT2OID, pg_sys::INT4OID, pg_sys::INT8OID])?,
             updated_at: find("updated_at")?,
-            updated_by: find("updated_by")?,
+            updated_by: user("updated_by")?,
             stamps_user: arguments.one("stamp_user").is_some(),
-            created_by: find("created_by")?,
+            created_by: user("created_by")?,
             line_number: find("line_number")?,
             totals: TOTALS.into_iter().filter_map(|role| Some((role, find(role).ok()??))).collect(),
         };
@@ -177,6 +187,8 @@ fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments, memory: &memory
             Column {
                 attnum: attribute.attnum,
                 type_oid: attribute.atttypid,
+                // SAFETY: a catalog look-up for a type that a column has.
+                base_type: unsafe { pg_sys::getBaseType(attribute.atttypid) },
                 by_value: attribute.attbyval,
                 length: attribute.attlen,
                 audited: !arguments.all("ignore").any(|ignored| ignored == name),
