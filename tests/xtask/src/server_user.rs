@@ -1,6 +1,7 @@
 //! Which user of the operating system runs PostgreSQL: it refuses to be root.
 
-use std::os::unix::fs::chown;
+use std::fs::Metadata;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -49,6 +50,15 @@ impl ServerUser {
             Self::Ourselves => Ok(()),
             Self::Postgres { uid, gid } => chown(path, Some(uid), Some(gid))
                 .map_err(Failure::io(format!("give {} to postgres", path.display()))),
+        }
+    }
+
+    /// Whether a file belongs to this user.
+    #[must_use]
+    pub fn owns(self, file: &Metadata) -> bool {
+        match self {
+            Self::Ourselves => file.uid() == rustix::process::geteuid().as_raw(),
+            Self::Postgres { uid, .. } => file.uid() == uid,
         }
     }
 

@@ -191,6 +191,10 @@ fn home(place: &Place, user: ServerUser) -> Result<PathBuf> {
         return Ok(inside);
     }
     let outside = place.outside();
+    // Everybody may write to /var/tmp: a directory or link of somebody else under this name is not ours to use.
+    if fs::symlink_metadata(&outside).is_ok_and(|found| !found.is_dir() || !user.owns(&found)) {
+        return Err(Failure::Refused(format!("{} belongs to somebody else", outside.display())));
+    }
     Cluster { bin: PathBuf::new(), home: outside.clone(), user, port: 0 }.make_home()?;
     if fs::read_link(&inside).ok().as_ref() != Some(&outside) {
         let linked = std::os::unix::fs::symlink(&outside, &inside);
