@@ -83,6 +83,11 @@ impl Subscriber {
         self.node.next_where(|line| line["type"] == "error").await["errors"][0].take()
     }
 
+    /// Waits until the connection is closed: code and reason.
+    pub async fn next_closed(&mut self) -> Value {
+        self.node.next_where(|line| line["type"] == "closed").await
+    }
+
     /// Waits until the connection is made again.
     pub async fn reconnected(&mut self) {
         self.node.next_where(|line| line["type"] == "connected").await;
