@@ -21,7 +21,7 @@ pub enum OperationError {
     #[error("the request must be one JSON object")]
     NotAnObject,
     /// There is no query.
-    #[error("query must be a string")]
+    #[error("query must be given, as a string")]
     Query,
     /// The name is something else than text.
     #[error("operationName must be a string")]

@@ -41,8 +41,18 @@ const ASSETS: &[Asset] = &[
     Asset { path: "/sheet.js", content_type: JAVASCRIPT, body: include_str!("../../web/sheet.js") },
     Asset { path: "/style.css", content_type: CSS, body: include_str!("../../web/style.css") },
     Asset { path: "/token.js", content_type: JAVASCRIPT, body: include_str!("../../web/token.js") },
-    Asset { path: "/console.js", content_type: JAVASCRIPT, body: include_str!("console/console.js") },
-    Asset { path: "/console.css", content_type: CSS, body: include_str!("console/console.css") },
+    Asset { path: "/console/console.css", content_type: CSS, body: include_str!("console/console.css") },
+    Asset { path: "/console/console.js", content_type: JAVASCRIPT, body: include_str!("console/console.js") },
+    Asset {
+        path: "/console/graphiql.js",
+        content_type: JAVASCRIPT,
+        body: include_str!("console/graphiql.js"),
+    },
+    Asset {
+        path: "/console/transport.js",
+        content_type: JAVASCRIPT,
+        body: include_str!("console/transport.js"),
+    },
 ];
 
 /// The console is shown at the address of the interface itself, to browsers.
@@ -54,10 +64,19 @@ pub fn router() -> Router<Arc<App>> {
     ASSETS.iter().fold(Router::new(), |router, asset| router.route(asset.path, get(async || serve(asset))))
 }
 
+/// What the console may load on top of the general policy: `GraphiQL`, whose files its page pins by their digest.
+const CONSOLE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self' https://unpkg.com; style-src 'self' 'unsafe-inline' https://unpkg.com; \
+     img-src 'self' data:; font-src 'self' data:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'",
+);
+
 /// The console.
 #[must_use]
 pub fn console() -> Response {
-    serve(&CONSOLE)
+    let mut response = serve(&CONSOLE);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, CONSOLE_POLICY);
+    response
 }
 
 /// A new gateway brings new files under the same names, so browsers ask each time.

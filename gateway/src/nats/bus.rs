@@ -83,7 +83,8 @@ impl ChangeBus for NatsBus {
     }
 
     /// All messages are sent before the first acknowledgement is awaited. Each names the number of the one before it,
-    /// so none can be stored behind a hole.
+    /// so none can be stored behind a hole. Acknowledgements do not
+    /// survive the connection: when it breaks, there is nothing to wait for.
     async fn publish(
         &self,
         messages: &[Message],
@@ -109,7 +110,10 @@ impl ChangeBus for NatsBus {
             }
             Ok::<_, PublishError>(join_all(pending).await)
         };
-        let answers = timeout(ACK_TIMEOUT, publishing).await.map_err(|error| unreachable(&error))?;
+        let answers = tokio::select! {
+            answers = timeout(ACK_TIMEOUT, publishing) => answers.map_err(|error| unreachable(&error))?,
+            () = self.connection.lost() => return Err(BusError::Unreachable("connection lost".to_owned())),
+        };
         accepted(&answers.map_err(|error| refused(&error))?, sequence)
     }
 

@@ -115,6 +115,13 @@ impl NatsConnection {
             .is_ok_and(|state| state.is_ok())
     }
 
+    /// Completes when the connection of now is no more.
+    pub async fn lost(&self) {
+        let mut state = self.state.clone();
+        let generation = state.borrow_and_update().generation;
+        let _ = state.wait_for(|state| !state.connected || state.generation != generation).await;
+    }
+
     /// Sends what is still in the buffer, then closes.
     pub async fn close(&self) {
         let _ = tokio::time::timeout(REQUEST_TIMEOUT, self.client.drain()).await;

@@ -80,7 +80,7 @@ impl Statements {
             ),
             checkpoint: at("select p.batch, p.position, p.stream_seq from @.quote_relay_position() p"),
             save_checkpoint: at(
-                "select @.quote_relay_checkpoint(epoch => $1, batch => $2, position => $3, stream_seq => $4)",
+                "select @.quote_relay_checkpoint(epoch => $1, batch => $2, \"position\" => $3, stream_seq => $4)",
             ),
         }
     }

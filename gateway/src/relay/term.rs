@@ -12,10 +12,12 @@ use super::{LEASE_LIFE, LEASE_RENEWAL, RelayError};
 use crate::cursor::{Cursor, Lineage};
 use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Epoch, Message, Opened};
 
-/// Events of one read, and so of one pipelined publication.
-const LARGEST_READ: u16 = 500;
+/// Events of one publication, sent before the first acknowledgement is awaited.
+const PUBLICATION: usize = 500;
+/// Events of one read. Reading a large batch in few large pieces is what lets a relay catch up after a long outage.
+const LARGEST_READ: u16 = 4_000;
 /// A first read is small, because nobody knows yet how large the events are.
-const FIRST_READ: u16 = 64;
+const FIRST_READ: u16 = 250;
 /// A read of more bytes than this makes the next one smaller.
 const READ_BYTES: usize = 4 << 20;
 /// How often the lazy copy is renewed at most.
@@ -95,6 +97,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     /// Copies the rest of the cursor's batch and all batches up to this one.
     pub async fn copy_up_to(&mut self, newest: i64, stop: &CancellationToken) -> Result<(), RelayError> {
         while !stop.is_cancelled() {
+            self.renew().await?;
             let limit = self.limit;
             let changes = self.log.read(self.cursor, limit).await?;
             let ended = changes.len() < usize::from(limit);
@@ -103,8 +106,10 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             let messages =
                 changes.iter().map(|change| encode(change, batch, largest)).collect::<Result<Vec<_>, _>>()?;
             self.adapt(&messages);
-            self.publish(&messages).await?;
-            self.renew().await?;
+            for publication in messages.chunks(PUBLICATION) {
+                self.publish(publication).await?;
+                self.renew().await?;
+            }
             if ended && self.cursor.batch >= newest {
                 break;
             }
@@ -121,8 +126,8 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         let full = messages.len() == usize::from(self.limit);
         if bytes > READ_BYTES {
             self.limit = (self.limit / 2).max(1);
-        } else if full && bytes < READ_BYTES / 4 {
-            self.limit = self.limit.saturating_mul(2).min(LARGEST_READ);
+        } else if full && bytes < READ_BYTES / 8 {
+            self.limit = self.limit.saturating_mul(4).min(LARGEST_READ);
         }
     }
 
