@@ -1,6 +1,6 @@
 // A subscriber as users have it: the npm package graphql-ws, unchanged, told only where to resume.
 //
-//   node subscriber.mjs --url ws://…/graphql --token JWT --quote ID [--quote ID …] [--kind quote,line,presence]
+//   node subscriber.mjs --url ws://…/graphql --token JWT --quote ID [--quote ID …] [--kind quote,line,presence] [--after CURSOR]
 //
 // Prints one JSON object a line: connected, event, error, closed, complete. A line {"token": JWT} on stdin is used
 // from the next connection on, {"terminate": true} cuts the connection, {"quit": true} ends the process.
@@ -30,6 +30,7 @@ const { values: options } = parseArgs({
     token: { type: "string" },
     quote: { type: "string", multiple: true },
     kind: { type: "string", default: "quote,line" },
+    after: { type: "string" },
   },
 });
 let { token } = options;
@@ -79,7 +80,7 @@ function subscribe(kind, quoteId, after) {
   );
 }
 
-for (const quoteId of options.quote) for (const kind of options.kind.split(",")) subscribe(kind, quoteId);
+for (const quoteId of options.quote) for (const kind of options.kind.split(",")) subscribe(kind, quoteId, options.after);
 
 createInterface({ input: process.stdin }).on("line", (line) => {
   const command = JSON.parse(line);

@@ -45,11 +45,24 @@ impl Subscriber {
     /// Subscribes to every kind for every quote.
     #[must_use]
     pub fn start(gateway: &Gateway, token: &str, quotes: &[Uuid], kinds: &[Kind]) -> Self {
+        Self::start_after(gateway, token, quotes, kinds, None)
+    }
+
+    /// Subscribes to every kind for every quote behind a cursor.
+    #[must_use]
+    pub fn start_after(
+        gateway: &Gateway,
+        token: &str,
+        quotes: &[Uuid],
+        kinds: &[Kind],
+        after: Option<&str>,
+    ) -> Self {
         let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
         let (url, kind) = (gateway.web_socket_url(), names.join(","));
         let mut args =
             vec!["--url".to_owned(), url, "--token".to_owned(), token.to_owned(), "--kind".to_owned(), kind];
         args.extend(quotes.iter().flat_map(|quote| ["--quote".to_owned(), quote.to_string()]));
+        args.extend(after.into_iter().flat_map(|cursor| ["--after".to_owned(), cursor.to_owned()]));
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         let subscriptions =
             quotes.iter().flat_map(|quote| kinds.iter().map(move |kind| (*kind, *quote))).collect();
