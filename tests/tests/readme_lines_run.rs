@@ -48,14 +48,19 @@ async fn the_sql_runs_in_order_in_an_erp_without_anything() {
             let script = std::env::temp_dir().join(format!("readme-{}-{ran}.sql", std::process::id()));
             std::fs::write(&script, &block.text).expect("a script is written");
             let mut psql = Command::new(built::server_programs().join("psql"));
-            psql.args(["-X", "-v", "ON_ERROR_STOP=1", "-v", &format!("quote_id={quote}"), "-d", &url, "-f"]).arg(&script);
+            psql.args(["-X", "-v", "ON_ERROR_STOP=1", "-v", &format!("quote_id={quote}"), "-d", &url, "-f"])
+                .arg(&script);
             run(&mut psql, &block.text);
             std::fs::remove_file(&script).expect("the script is removed");
             ran += 1;
         }
     }
     assert!(ran >= 3, "the documents have SQL");
-    assert_eq!(erp.count("select count(*) from quote_changes where field_name = 'notes'").await, 1, "the save took place");
+    assert_eq!(
+        erp.count("select count(*) from quote_changes where field_name = 'notes'").await,
+        1,
+        "the save took place"
+    );
 }
 
 #[tokio::test]
@@ -78,13 +83,21 @@ async fn the_shell_lines_run_beside_a_running_stack() {
     let mut ran = 0;
     for block in blocks("README.md").into_iter().filter(|block| block.language == "sh") {
         // The two commands themselves are what runs this test, and what it runs beside.
-        let text: String = block.text.lines().filter(|line| !line.starts_with("cargo ")).map(|line| format!("{line}\n")).collect();
+        let text: String = block
+            .text
+            .lines()
+            .filter(|line| !line.starts_with("cargo "))
+            .map(|line| format!("{line}\n"))
+            .collect();
         let mut shell = Command::new("bash");
         shell.args(["-e", "-u", "-o", "pipefail", "-c", &text]).current_dir(&home);
         let printed = tokio::task::spawn_blocking(move || run(&mut shell, &text)).await.expect("bash runs");
         ran += printed.len();
         if block.text.contains("getQuoteChangeHistory") {
-            assert!(printed.contains("Rush order") && printed.contains(r#""fieldName":"notes""#), "{printed}");
+            assert!(
+                printed.contains("Rush order") && printed.contains(r#""fieldName":"notes""#),
+                "{printed}"
+            );
         }
     }
     std::fs::remove_dir_all(&home).expect("the directory is removed");

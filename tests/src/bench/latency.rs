@@ -25,7 +25,10 @@ type Commits = Arc<Mutex<HashMap<(Uuid, i64), Instant>>>;
 
 /// Runs it with NATS and prints quantiles.
 pub async fn run() {
-    println!("latency: {SUBSCRIBERS} subscribers on {QUOTES} quotes, {RATE} updates/s for {SECONDS} s; {}", machine());
+    println!(
+        "latency: {SUBSCRIBERS} subscribers on {QUOTES} quotes, {RATE} updates/s for {SECONDS} s; {}",
+        machine()
+    );
     let world = World::start().await;
     let quotes: Vec<Uuid> = world.quotes_of(TENANT, QUOTES).await.iter().map(|quote| quote.id).collect();
     let (arrivals, mut arrived) = mpsc::channel(SUBSCRIBERS * 4);
@@ -36,7 +39,8 @@ pub async fn run() {
     println!("  {SUBSCRIBERS} subscribed");
     let commits = Commits::default();
     let total = RATE * SECONDS;
-    let writer = tokio::spawn(write(world.postgres.client("erp", APP).await, quotes.clone(), Arc::clone(&commits)));
+    let writer =
+        tokio::spawn(write(world.postgres.client("erp", APP).await, quotes.clone(), Arc::clone(&commits)));
     let expected = usize::try_from(total).unwrap_or_default() * SUBSCRIBERS / quotes.len();
     let mut seen = Vec::with_capacity(expected);
     while seen.len() < expected {
@@ -47,7 +51,9 @@ pub async fn run() {
     let commits = commits.lock().expect("nobody panicked");
     let mut latencies: Vec<f64> = seen
         .iter()
-        .map(|(quote, version, at)| at.saturating_duration_since(commits[&(*quote, *version)]).as_secs_f64() * 1_000.0)
+        .map(|(quote, version, at)| {
+            at.saturating_duration_since(commits[&(*quote, *version)]).as_secs_f64() * 1_000.0
+        })
         .collect();
     println!(
         "{} deliveries: p50 {:.2} ms, p95 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
@@ -63,14 +69,16 @@ pub async fn run() {
 async fn subscribe(world: &World, quote: Uuid, arrivals: mpsc::Sender<(Uuid, i64, Instant)>) {
     let mut request = world.gateway.web_socket_url().into_client_request().expect("a web socket address");
     request.headers_mut().insert("Sec-WebSocket-Protocol", "graphql-transport-ws".parse().expect("a header"));
-    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.expect("the gateway takes the socket");
+    let (mut socket, _) =
+        tokio_tungstenite::connect_async(request).await.expect("the gateway takes the socket");
     let token = world.gateway.token(&ALICE);
     let init = json!({"type": "connection_init", "payload": {"authToken": format!("Bearer {token}")}});
     socket.send(Message::text(init.to_string())).await.expect("init is sent");
     let ack = socket.next().await.expect("an answer").expect("an answer");
     assert!(ack.to_text().is_ok_and(|text| text.contains("connection_ack")), "{ack:?}");
     let query = "subscription($q: ID!) { quoteChanged(quoteId: $q) { eventId timestamp version changes { field oldValue newValue } } }";
-    let subscribe = json!({"id": "1", "type": "subscribe", "payload": {"query": query, "variables": {"q": quote}}});
+    let subscribe =
+        json!({"id": "1", "type": "subscribe", "payload": {"query": query, "variables": {"q": quote}}});
     socket.send(Message::text(subscribe.to_string())).await.expect("the subscription is sent");
     // A ping behind it: its pong says that the subscription was taken up before.
     socket.send(Message::text(json!({"type": "ping"}).to_string())).await.expect("a ping is sent");
@@ -79,8 +87,12 @@ async fn subscribe(world: &World, quote: Uuid, arrivals: mpsc::Sender<(Uuid, i64
     tokio::spawn(async move {
         while let Some(Ok(message)) = socket.next().await {
             let at = Instant::now();
-            let Ok(event) = serde_json::from_str::<Value>(message.to_text().unwrap_or_default()) else { continue };
-            let Some(version) = event["payload"]["data"]["quoteChanged"]["version"].as_i64() else { continue };
+            let Ok(event) = serde_json::from_str::<Value>(message.to_text().unwrap_or_default()) else {
+                continue;
+            };
+            let Some(version) = event["payload"]["data"]["quoteChanged"]["version"].as_i64() else {
+                continue;
+            };
             if arrivals.send((quote, version, at)).await.is_err() {
                 break;
             }
