@@ -7,7 +7,7 @@ async fn recorded(erp: &Erp) -> Vec<(String, String, Option<String>)> {
     let rows = admin
         .query("select entity_type, change_type, new_value #>> '{}' from quote_changes where field_name in ('notes', '*', 'description') order by position", &[])
         .await
-        .unwrap();
+        .expect("the log is read");
     rows.iter()
         .map(|row| (row.get(0), row.get(1), row.get::<_, Option<String>>(2).filter(|text| text.len() < 20)))
         .collect()
