@@ -18,24 +18,45 @@ use crate::setup::{self, Purpose, Tools};
 /// Tests of the extension alone begin with this; every other file of `tests/tests` needs the whole stack.
 const PG_TESTS: &str = "sql_";
 
+/// What the steps need.
+struct Proof<'a> {
+    place: &'a Place,
+    tools: Tools,
+    only: Option<Stage>,
+    filter: Option<&'a str>,
+    progress: &'a Progress,
+}
+
+/// A step: its name, the stages it belongs to, its work.
+type Step = (&'static str, &'static [Stage], fn(&Proof<'_>) -> Result<()>);
+
+const STEPS: [Step; 5] = [
+    ("core", &[Stage::Core], |proof| proof.core()),
+    (BUILD, &[Stage::Pg, Stage::E2e], |proof| proof.build()),
+    ("pg", &[Stage::Pg], |proof| proof.harness(Stage::Pg)),
+    ("e2e", &[Stage::E2e], |proof| proof.harness(Stage::E2e)),
+    ("lint", &[Stage::Lint], |proof| proof.lint()),
+];
+
+/// The step that the tests against real parts depend on.
+const BUILD: &str = "build";
+
 /// Runs all stages, or one, and says at the end what failed.
-pub fn run(place: &Place, stage: Option<Stage>, filter: Option<&str>, progress: &Progress) -> Result<()> {
-    let purpose = if matches!(stage, Some(Stage::Core | Stage::Pg)) { Purpose::Run } else { Purpose::Test };
+pub fn run(place: &Place, only: Option<Stage>, filter: Option<&str>, progress: &Progress) -> Result<()> {
+    let purpose = if matches!(only, Some(Stage::Core | Stage::Pg)) { Purpose::Run } else { Purpose::Test };
     let tools = setup::run(place, purpose, progress)?;
     let interrupts = Interrupts::catch()?;
-    let wanted = |one: Stage| stage.is_none_or(|only| only == one);
-    let mut outcomes = Vec::new();
-    for (one, name) in [(Stage::Core, "core"), (Stage::Pg, "pg"), (Stage::E2e, "e2e"), (Stage::Lint, "lint")]
-    {
-        if !wanted(one) || interrupts.requested() {
+    let proof = Proof { place, tools, only, filter, progress };
+    let mut outcomes: Vec<(&str, bool, f64)> = Vec::new();
+    for (name, stages, work) in STEPS {
+        // Without its build a test would prove something about an older one.
+        let is_built = outcomes.iter().all(|(name, passed, _)| *passed || *name != BUILD);
+        let can_run = is_built || !stages.iter().any(|stage| matches!(stage, Stage::Pg | Stage::E2e));
+        if !only.is_none_or(|only| stages.contains(&only)) || !can_run || interrupts.requested() {
             continue;
         }
         let begun = progress.seconds();
-        let outcome = match one {
-            Stage::Core => core(place, &tools, filter, progress),
-            Stage::Pg | Stage::E2e => harness(place, &tools, one, filter, progress),
-            Stage::Lint => lint(place, &tools, progress),
-        };
+        let outcome = work(&proof);
         if let Err(failure) = &outcome {
             println!("{name}: {failure}");
         }
@@ -61,63 +82,6 @@ fn conclude(outcomes: &[(&str, bool, f64)], interrupted: bool, progress: &Progre
     }
 }
 
-fn core(place: &Place, tools: &Tools, filter: Option<&str>, progress: &Progress) -> Result<()> {
-    progress.step("unit tests of the core, the gateway and these commands");
-    let mut cargo = cargo(place, tools);
-    cargo.args([
-        "test",
-        "--quiet",
-        "--no-fail-fast",
-        "-p",
-        "quote_collab_core",
-        "-p",
-        "quote_collab_gateway",
-        "-p",
-        "xtask",
-    ]);
-    program::run(filtered(&mut cargo, filter))
-}
-
-/// Runs the tests that start their own servers. They find what was built through their environment.
-fn harness(
-    place: &Place,
-    tools: &Tools,
-    stage: Stage,
-    filter: Option<&str>,
-    progress: &Progress,
-) -> Result<()> {
-    artifact::extension(place, tools, progress)?;
-    let mut command = cargo(place, tools);
-    command.args(["test", "--no-fail-fast", "-p", "quote_collab_tests"]);
-    if stage == Stage::E2e {
-        artifact::gateway(place, progress)?;
-        command.arg("--lib").env("CHROMIUM", setup::chromium()?);
-    }
-    let files = test_files(&place.root.join("tests/tests"), stage)?;
-    if files.is_empty() && stage == Stage::Pg {
-        progress.step("there are no tests of the extension alone");
-        return Ok(());
-    }
-    for file in &files {
-        command.args(["--test", file]);
-    }
-    progress.step(format_args!("{} test files against the real parts", files.len()));
-    let run_dir = RunDir::make()?;
-    command.env("TMPDIR", run_dir.path());
-    command.env("QUOTE_COLLAB_EXTENSION", place.extension()).env("QUOTE_COLLAB_GATEWAY", place.gateway());
-    command.env("QUOTE_COLLAB_PG_CONFIG", &tools.pg_config).env("NATS_SERVER", &tools.nats);
-    command.env("QUOTE_COLLAB_NODE_MODULES", place.clients().join("node_modules"));
-    if let Some(nats) = &tools.newer_nats {
-        command.env("NATS_SERVER_NEW", nats);
-    }
-    let outcome = program::run(filtered(&mut command, filter));
-    let left = run_dir.sweep();
-    if outcome.is_ok() && !left.is_empty() {
-        return Err(Failure::Refused(format!("the tests left behind: {}", left.join(", "))));
-    }
-    outcome
-}
-
 /// Names of the test files of a stage.
 fn test_files(dir: &Path, stage: Stage) -> Result<Vec<String>> {
     let entries = fs::read_dir(dir).map_err(Failure::io(format!("read {}", dir.display())))?;
@@ -129,37 +93,82 @@ fn test_files(dir: &Path, stage: Stage) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn lint(place: &Place, tools: &Tools, progress: &Progress) -> Result<()> {
-    progress.step("formatting");
-    program::run(cargo(place, tools).args(["fmt", "--all", "--check"]))?;
-    progress.step("clippy");
-    program::run(cargo(place, tools).args([
-        "clippy",
-        "--quiet",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
-    if program::find("cargo-deny").is_none() {
-        progress.step("skipped licences, bans and sources: cargo-deny is not installed");
-        return Ok(());
+impl Proof<'_> {
+    fn core(&self) -> Result<()> {
+        self.progress.step("unit tests of the core, the gateway and these commands");
+        let mut cargo = self.cargo();
+        cargo.args(["test", "--quiet", "--no-fail-fast"]);
+        cargo.args(["-p", "quote_collab_core", "-p", "quote_collab_gateway", "-p", "xtask"]);
+        program::run(self.filtered(&mut cargo))
     }
-    progress.step("licences, bans and sources");
-    program::run(cargo(place, tools).args(["deny", "--offline", "check", "licenses", "bans", "sources"]))
-}
 
-/// cargo in the clone, with the PostgreSQL that pgrx compiles against.
-fn cargo(place: &Place, tools: &Tools) -> Command {
-    let mut cargo = program::cargo(Path::new("cargo"));
-    cargo.current_dir(&place.root).env("PGRX_HOME", &tools.pgrx_home);
-    cargo
-}
-
-fn filtered<'a>(cargo: &'a mut Command, filter: Option<&str>) -> &'a mut Command {
-    if let Some(filter) = filter {
-        cargo.args(["--", filter]);
+    fn build(&self) -> Result<()> {
+        match self.only {
+            Some(Stage::Pg) => artifact::extension(self.place, &self.tools, self.progress),
+            _ => artifact::all(self.place, &self.tools, self.progress),
+        }
     }
-    cargo
+
+    /// Runs the tests that start their own servers, and sees to it that they leave nothing.
+    fn harness(&self, stage: Stage) -> Result<()> {
+        let files = test_files(&self.place.root.join("tests/tests"), stage)?;
+        self.progress.step(format_args!("{} test files against the real parts", files.len()));
+        let run_dir = RunDir::make()?;
+        let mut cargo = self.cargo();
+        cargo.args(["test", "--no-fail-fast", "-p", "quote_collab_tests"]).env("TMPDIR", run_dir.path());
+        if stage == Stage::E2e {
+            cargo.arg("--lib").env("CHROMIUM", setup::chromium()?);
+        }
+        for file in &files {
+            cargo.args(["--test", file]);
+        }
+        self.say_what_is_built(&mut cargo);
+        let outcome = program::run(self.filtered(&mut cargo));
+        let left = run_dir.sweep();
+        if outcome.is_ok() && !left.is_empty() {
+            return Err(Failure::Refused(format!("the tests left behind: {}", left.join(", "))));
+        }
+        outcome
+    }
+
+    /// The harness finds what it tests through its environment.
+    fn say_what_is_built(&self, cargo: &mut Command) {
+        cargo.env("QUOTE_COLLAB_EXTENSION", self.place.extension());
+        cargo.env("QUOTE_COLLAB_GATEWAY", self.place.gateway());
+        cargo.env("QUOTE_COLLAB_PG_CONFIG", &self.tools.pg_config);
+        cargo.env("QUOTE_COLLAB_NODE_MODULES", self.place.clients().join("node_modules"));
+        cargo.env("NATS_SERVER", &self.tools.nats);
+        if let Some(nats) = &self.tools.newer_nats {
+            cargo.env("NATS_SERVER_NEW", nats);
+        }
+    }
+
+    fn lint(&self) -> Result<()> {
+        self.progress.step("formatting");
+        let formatted = program::run(self.cargo().args(["fmt", "--all", "--check"]));
+        self.progress.step("clippy");
+        let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        program::run(self.cargo().args(clippy))?;
+        formatted?;
+        if program::find("cargo-deny").is_none() {
+            self.progress.step("skipped licences, bans and sources: cargo-deny is not installed");
+            return Ok(());
+        }
+        self.progress.step("licences, bans and sources");
+        program::run(self.cargo().args(["deny", "--offline", "check", "licenses", "bans", "sources"]))
+    }
+
+    /// cargo in the clone, with the PostgreSQL that pgrx compiles against.
+    fn cargo(&self) -> Command {
+        let mut cargo = program::cargo(Path::new("cargo"));
+        cargo.current_dir(&self.place.root).env("PGRX_HOME", &self.tools.pgrx_home);
+        cargo
+    }
+
+    fn filtered<'a>(&self, cargo: &'a mut Command) -> &'a mut Command {
+        if let Some(filter) = self.filter {
+            cargo.args(["--", filter]);
+        }
+        cargo
+    }
 }

@@ -28,8 +28,9 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
 apt-get install -q -y --no-install-recommends "$@"
 
+# This is what the package's own scripts call; the variable tells it on whose behalf.
 for package in "$@"; do
     if [ "$package" = nats-server ] && command -v deb-systemd-helper >/dev/null; then
-        deb-systemd-helper disable nats-server.service >/dev/null || true
+        DPKG_MAINTSCRIPT_PACKAGE=nats-server deb-systemd-helper disable nats-server.service >/dev/null
     fi
 done
