@@ -6,22 +6,34 @@ use quote_collab_tests::postgres::{ADMIN, Settings};
 use quote_collab_tests::{Nats, Postgres, Release};
 
 fn shared_memory() -> Vec<String> {
-    let segments = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
-    segments.lines().skip(1).map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect()
+    let segments = std::fs::read_to_string("/proc/sysvipc/shm").expect("the kernel lists shared memory");
+    segments
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().nth(1).expect("a column").to_owned())
+        .collect()
 }
 
 /// What a test needs to know about a server after it is gone.
 async fn trace(postgres: &Postgres) -> (u16, String) {
     let client = postgres.client(ADMIN, ADMIN).await;
-    let data = client.query_one("show data_directory", &[]).await.unwrap().get::<_, String>(0);
-    let status = std::fs::read_to_string(Path::new(&data).join("postmaster.pid")).unwrap();
-    let segment = status.lines().nth(6).unwrap().split_whitespace().nth(1).unwrap().to_owned();
+    let data =
+        client.query_one("show data_directory", &[]).await.expect("the server says").get::<_, String>(0);
+    let status = std::fs::read_to_string(Path::new(&data).join("postmaster.pid")).expect("the server runs");
+    let segment = status
+        .lines()
+        .nth(6)
+        .expect("the line of the segment")
+        .split_whitespace()
+        .nth(1)
+        .expect("a column")
+        .to_owned();
     assert!(shared_memory().contains(&segment));
     (postgres.port(), format!("{data} {segment}"))
 }
 
 fn assert_gone((port, trace): &(u16, String)) {
-    let (data, segment) = trace.split_once(' ').unwrap();
+    let (data, segment) = trace.split_once(' ').expect("two words");
     assert!(std::net::TcpStream::connect(("127.0.0.1", *port)).is_err(), "port {port} still answers");
     assert!(!Path::new(data).exists(), "{data} is still there");
     assert!(!shared_memory().contains(&segment.to_owned()), "shared memory {segment} is still there");

@@ -78,17 +78,13 @@ async fn the_shell_lines_run_beside_a_running_stack() {
         ("TOKEN_OTHER_TENANT", world.gateway.token(&CAROL)),
         ("QUOTE_ID", quote.id.to_string()),
     ];
-    let env: String = variables.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
-    std::fs::write(home.join("target/up/env"), env).expect("the variables are written");
+    let env: Vec<String> = variables.iter().map(|(name, value)| format!("export {name}='{value}'")).collect();
+    std::fs::write(home.join("target/up/env"), env.join("\n")).expect("the variables are written");
     let mut ran = 0;
     for block in blocks("README.md").into_iter().filter(|block| block.language == "sh") {
         // The two commands themselves are what runs this test, and what it runs beside.
-        let text: String = block
-            .text
-            .lines()
-            .filter(|line| !line.starts_with("cargo "))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let lines: Vec<&str> = block.text.lines().filter(|line| !line.starts_with("cargo ")).collect();
+        let text = lines.join("\n");
         let mut shell = Command::new("bash");
         shell.args(["-e", "-u", "-o", "pipefail", "-c", &text]).current_dir(&home);
         let printed = tokio::task::spawn_blocking(move || run(&mut shell, &text)).await.expect("bash runs");
