@@ -1,5 +1,7 @@
 //! A NATS server with `JetStream` in a directory of its own.
 
+use std::path::Path;
+
 use async_nats::Client;
 use tokio::task::spawn_blocking;
 use xtask::nats::{Nats as Program, STOP};
@@ -59,6 +61,12 @@ impl Nats {
     /// A connection.
     pub async fn client(&self) -> Client {
         within("connecting to NATS", async_nats::connect(self.url())).await.expect("NATS takes connections")
+    }
+
+    /// Where it keeps its streams.
+    #[must_use]
+    pub fn store(&self) -> &Path {
+        &self.program.store
     }
 
     /// Kills it.
