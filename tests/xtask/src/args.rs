@@ -21,6 +21,8 @@ cargo xtask test    prove everything against the real parts
     --filter NAME     only tests whose name contains NAME
 cargo xtask build   build the extension below target/extension and the gateway
 cargo xtask lint    formatting, clippy, cargo-deny where it is installed
+cargo xtask bench [write|latency]
+                    measure, with the real parts; prints medians
 cargo xtask setup   install what is missing, and nothing else
     --run             only what `up` needs
 ";
@@ -44,6 +46,11 @@ pub enum Command {
     },
     /// Build what `up` runs.
     Build,
+    /// Measure.
+    Bench {
+        /// Only this measurement.
+        what: Option<String>,
+    },
     /// Install what is missing.
     Setup {
         /// Only what `up` needs.
@@ -118,6 +125,7 @@ pub fn parse(
         "test" => test(words),
         "lint" => flag(words, "").map(|_| Command::Test { stage: Some(Stage::Lint), filter: None }),
         "build" => flag(words, "").map(|_| Command::Build),
+        "bench" => bench(words),
         "setup" => flag(words, "--run").map(|run_only| Command::Setup { run_only }),
         "help" | "--help" | "-h" => Ok(Command::Help),
         other => Err(Failure::Usage(format!("there is no command `{other}`"))),
@@ -159,6 +167,15 @@ fn test(mut words: VecDeque<String>) -> Result<Command> {
         }
     }
     Ok(Command::Test { stage, filter })
+}
+
+fn bench(mut words: VecDeque<String>) -> Result<Command> {
+    let what = words.pop_front();
+    match (what.as_deref(), words.pop_front()) {
+        (None | Some("write" | "latency"), None) => Ok(Command::Bench { what }),
+        (Some(_), Some(word)) => Err(unknown(&word)),
+        (word, _) => Err(unknown(word.unwrap_or_default())),
+    }
 }
 
 /// Whether the only flag of a command is given.

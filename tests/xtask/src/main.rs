@@ -44,6 +44,7 @@ fn run() -> Result<()> {
         Command::Down { purge } => down::run(&place, purge, &progress),
         Command::Test { stage, filter } => proof::run(&place, stage, filter.as_deref(), &progress),
         Command::Build => artifact::all(&place, &setup::run(&place, Purpose::Run, &progress)?, &progress),
+        Command::Bench { what } => proof::measure(&place, what.as_deref(), &progress),
         Command::Setup { run_only } => {
             setup::run(&place, if run_only { Purpose::Run } else { Purpose::Test }, &progress)?;
             progress.step("nothing is missing");

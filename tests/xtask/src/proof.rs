@@ -82,6 +82,22 @@ fn conclude(outcomes: &[(&str, bool, f64)], interrupted: bool, progress: &Progre
     }
 }
 
+/// Runs the measurements, or one, against what is built now.
+pub fn measure(place: &Place, what: Option<&str>, progress: &Progress) -> Result<()> {
+    let tools = setup::run(place, Purpose::Run, progress)?;
+    let proof = Proof { place, tools, only: None, filter: None, progress };
+    proof.build()?;
+    let run_dir = RunDir::make()?;
+    let mut cargo = proof.cargo();
+    cargo
+        .args(["run", "--quiet", "--release", "-p", "quote_collab_tests", "--bin", "bench", "--"])
+        .args(what);
+    proof.say_what_is_built(cargo.env("TMPDIR", run_dir.path()));
+    let outcome = program::run(&mut cargo);
+    run_dir.sweep();
+    outcome
+}
+
 /// Names of the test files of a stage.
 fn test_files(dir: &Path, stage: Stage) -> Result<Vec<String>> {
     let entries = fs::read_dir(dir).map_err(Failure::io(format!("read {}", dir.display())))?;
