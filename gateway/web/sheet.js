@@ -85,10 +85,10 @@ export class Sheet {
 
   #addLine(line) {
     const row = new Row(LINE_FIELDS, line);
-    const number = element("th", { scope: "row", textContent: textOf(line.lineNumber) });
-    const code = element("td", { textContent: textOf(line.productCode) });
+    const code = element("small", { textContent: textOf(line.productCode) });
+    const number = element("th", { scope: "row" }, `${textOf(line.lineNumber)} `, code);
     const amount = element("td", { className: "amount" });
-    const tr = element("tr", { "data-line": line.id }, number, code);
+    const tr = element("tr", { "data-line": line.id }, number);
     const place = (_field, parts) => tr.append(element("td", {}, ...parts));
     const editor = this.#editor(row, place, line.id, `, line ${textOf(line.lineNumber)}`);
     tr.append(amount, element("td", {}, editor.form));
@@ -137,6 +137,6 @@ function peersIn(users, lineId) {
 
 // The columns follow the lines: an ERP without a promised date has no column for it.
 function showColumns(fields) {
-  const titles = ["#", "Code", ...fields.map(({ label }) => label), "Amount", "Version"];
+  const titles = ["Line", ...fields.map(({ label }) => label), "Amount", "Version"];
   byId("columns").replaceChildren(...titles.map((title) => element("th", { scope: "col", textContent: title })));
 }
