@@ -41,11 +41,16 @@ async function pageOf(user) {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
     const page = await context.newPage();
     page.setDefaultTimeout(TIMEOUT_MS);
-    page.on("console", (message) => message.type() === "error" && print({ console: message.text(), user }));
+    page.on("console", (message) => isComplaint(message) && print({ console: message.text(), user }));
     page.on("pageerror", (error) => print({ console: String(error), user }));
     pages.set(user, page);
   }
   return pages.get(user);
+}
+
+// Chromium also calls it an error when a server that was stopped on purpose cannot be reached.
+function isComplaint(message) {
+  return message.type() === "error" && !message.text().includes("net::ERR_");
 }
 
 async function see(page, selector, text) {
