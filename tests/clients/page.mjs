@@ -48,9 +48,9 @@ async function pageOf(user) {
   return pages.get(user);
 }
 
-// Chromium also calls it an error when a server that was stopped on purpose cannot be reached.
+// Chromium also calls it an error when a server that was stopped on purpose cannot be reached, or refuses a token.
 function isComplaint(message) {
-  return message.type() === "error" && !message.text().includes("net::ERR_");
+  return message.type() === "error" && !/net::ERR_|status of 401/.test(message.text());
 }
 
 async function see(page, selector, text) {

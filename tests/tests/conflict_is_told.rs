@@ -44,6 +44,15 @@ fn sorted<'a>(alice: &'a Value, bob: &'a Value) -> ((Person, &'a Value), (Person
     }
 }
 
+/// What the history says of a person's notes.
+async fn in_history(world: &World, quote: &Quote, person: &Person) -> Value {
+    let token = world.gateway.token(person);
+    let history = ask(&world.gateway, &token, HISTORY, json!({ "quoteId": quote.id })).await;
+    let attempts = history.data("getQuoteChangeHistory").as_array().expect("a list");
+    let wanted = format!("of {}", person.name);
+    attempts.iter().find(|change| change["newValue"] == wanted).expect("each attempt is kept").clone()
+}
+
 #[tokio::test]
 async fn the_second_to_save_a_header_learns_field_values_who_and_when() {
     let world = World::start().await;
@@ -73,17 +82,8 @@ async fn the_second_to_save_a_header_learns_field_values_who_and_when() {
     let stored = "select notes, version from quotes where id = $1";
     let row = world.app().await.query_one(stored, &[&quote.id]).await.expect("the quote");
     assert_eq!((row.get(0), row.get(1)), (format!("of {}", winner.name), 6));
-    let token = world.gateway.token(&loser);
-    let history = ask(&world.gateway, &token, HISTORY, json!({ "quoteId": quote.id })).await;
-    let attempt_of = |person: &Person| {
-        let attempts = history.data("getQuoteChangeHistory").as_array().expect("a list");
-        attempts
-            .iter()
-            .find(|change| change["newValue"] == format!("of {}", person.name))
-            .expect("it is kept")
-            .clone()
-    };
-    let (saved, rejected) = (attempt_of(&winner), attempt_of(&loser));
+    let (saved, rejected) =
+        (in_history(&world, &quote, &winner).await, in_history(&world, &quote, &loser).await);
     assert_eq!(conflict["lastChangedAt"], saved["changedAt"]);
     assert_eq!(
         (&rejected["changedBy"], &rejected["conflictResolution"]),

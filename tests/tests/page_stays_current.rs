@@ -90,3 +90,24 @@ async fn a_restarted_gateway_is_found_again_with_nothing_missing() {
     browser.see("alice", "[data-field=notes]", "meanwhile").await;
     browser.see("alice", "#feed ins", "meanwhile").await;
 }
+
+#[tokio::test]
+async fn a_token_that_ends_is_asked_for_again_and_nothing_typed_is_lost() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let app = world.app().await;
+    let mut browser = Browser::start();
+    browser.open("alice", &world.gateway, &world.gateway.token_for(&ALICE, "8s"), quote.id).await;
+    browser.fill("alice", "[data-field=notes]", "half a sentence").await;
+    browser.see("alice", "#state[data-state=refused]", "").await;
+    app.execute("update quotes set contact_name = 'Someone' where id = $1", &[&quote.id])
+        .await
+        .expect("an update");
+    browser.fill("alice", "#token", &world.gateway.token(&ALICE)).await;
+    browser.click("alice", "#token-form button").await;
+    browser.see("alice", "#state[data-state=live]", "").await;
+    browser.see("alice", "[data-field=contactName]", "Someone").await;
+    browser.see("alice", "[data-field=notes]", "half a sentence").await;
+    browser.click("alice", "#header button[type=submit]").await;
+    browser.see("alice", "#notice", "Saved as version").await;
+}
