@@ -39,7 +39,7 @@ pub async fn database(State(app): State<Arc<App>>) -> Response {
     (code, Json(body)).into_response()
 }
 
-/// Whether NATS is connected.
+/// Whether NATS is connected and its stream is read.
 pub async fn nats(State(app): State<Arc<App>>) -> Response {
     let (code, body) = nats_state(&app);
     (code, Json(body)).into_response()
@@ -62,12 +62,14 @@ async fn database_state(app: &App) -> (StatusCode, Value) {
 fn nats_state(app: &App) -> (StatusCode, Value) {
     match &app.nats {
         None => (StatusCode::OK, json!({"status": "ok", "mode": "embedded"})),
-        Some(nats) if nats.is_connected() => {
-            (StatusCode::OK, json!({"status": "ok", "mode": "nats", "connected": true}))
+        Some(nats) => {
+            let (connected, streaming) = (nats.is_connected(), nats.is_streaming());
+            let (code, status) = if streaming {
+                (StatusCode::OK, "ok")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            };
+            (code, json!({"status": status, "mode": "nats", "connected": connected, "streaming": streaming}))
         }
-        Some(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            json!({"status": "unavailable", "mode": "nats", "connected": false}),
-        ),
     }
 }

@@ -1,5 +1,7 @@
 //! The connection to NATS, and whether there is one.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::{self, context::ContextBuilder};
@@ -35,6 +37,7 @@ pub struct NatsConnection {
     client: Client,
     context: jetstream::Context,
     state: watch::Receiver<LinkState>,
+    streaming: Arc<AtomicBool>,
 }
 
 /// Whether there is a connection, and the how-manieth.
@@ -80,7 +83,7 @@ impl NatsConnection {
             .ack_timeout(REQUEST_TIMEOUT)
             .max_ack_inflight(MOST_UNACKNOWLEDGED)
             .build(client.clone());
-        Ok(Self { client, context, state })
+        Ok(Self { client, context, state, streaming: Arc::default() })
     }
 
     /// The core client.
@@ -105,6 +108,17 @@ impl NatsConnection {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.state.borrow().connected
+    }
+
+    /// Whether the stream is being read: a server without `JetStream` can be connected and yet deliver nothing.
+    #[must_use]
+    pub fn is_streaming(&self) -> bool {
+        self.is_connected() && self.streaming.load(Ordering::Relaxed)
+    }
+
+    /// The stream is being read from now on, or not any more.
+    pub(super) fn set_streaming(&self, streaming: bool) {
+        self.streaming.store(streaming, Ordering::Relaxed);
     }
 
     /// Waits for a connection, at most so long.

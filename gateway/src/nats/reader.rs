@@ -21,7 +21,7 @@ use super::stream::unreachable;
 use crate::backoff::Backoff;
 use crate::cursor::Cursor;
 use crate::hub::Hub;
-use crate::ports::{Arrival, BusError, ChangeBus, Tail};
+use crate::ports::{Arrival, BusError, ChangeBus, Tail, TailMessage};
 
 /// The last message handed to the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,9 @@ impl StreamReader {
             if !self.connection.wait_connected(Duration::from_mins(1)).await {
                 continue;
             }
-            match self.read(&mut backoff).await {
+            let ended = self.read(&mut backoff).await;
+            self.connection.set_streaming(false);
+            match ended {
                 Ok(()) => tracing::debug!("reading the stream again"),
                 Err(error) => {
                     metrics::counter!("gateway_hub_reader_errors_total").increment(1);
@@ -85,6 +87,7 @@ impl StreamReader {
         let consumer =
             consumer.await.map_err(|error| unreachable(&error))?.map_err(|error| unreachable(&error))?;
         let mut messages = consumer.messages().await.map_err(|error| unreachable(&error))?;
+        self.connection.set_streaming(true);
         tracing::info!("reading the stream from message {start_sequence}");
         loop {
             tokio::select! {
@@ -119,37 +122,61 @@ impl StreamReader {
     /// The number of the first message that may be new.
     async fn start(&self, stream: &Stream) -> Result<u64, BusError> {
         let state = &stream.cached_info().state;
-        let end = state.last_sequence + 1;
-        if state.messages == 0 {
-            return Ok(end);
-        }
+        let mut held = Held {
+            first: state.first_sequence,
+            last: state.last_sequence,
+            is_empty: state.messages == 0,
+            seen_is_there: false,
+            tail_is_seen: false,
+        };
         if let Some(Seen { sequence, cursor }) = self.seen {
-            if sequence < state.first_sequence && sequence < state.last_sequence {
-                return Ok(self.after_expiry(sequence, state.first_sequence));
-            }
-            if sequence <= state.last_sequence && place_at(stream, sequence).await == Some(cursor) {
-                return Ok(sequence + 1);
-            }
+            held.seen_is_there = sequence <= held.last && place_at(stream, sequence).await == Some(cursor);
         }
-        let tail = self.bus.tail().await?;
-        match tail.last {
-            Some(last) if last.cursor <= self.hub.head() && last.lineage == self.hub.lineage() => Ok(end),
-            Some(_) => Ok(state.first_sequence),
-            None => Ok(end),
+        if !held.is_empty && !held.seen_is_there {
+            let tail = self.bus.tail().await?;
+            let seen =
+                |last: &TailMessage| last.cursor <= self.hub.head() && last.lineage == self.hub.lineage();
+            held.tail_is_seen = tail.last.as_ref().is_none_or(seen);
         }
-    }
-
-    /// What was seen last is no longer kept. If what followed it is gone too, subscribers must be told.
-    fn after_expiry(&self, seen: u64, first: u64) -> u64 {
-        if first > seen + 1 {
-            tracing::error!(
-                "messages {} to {} of the stream expired unread: subscribers read again",
-                seen + 1,
-                first - 1
-            );
+        let beginning = beginning(self.seen, held);
+        if beginning.missed {
+            tracing::error!("messages of the stream expired before they were read: subscribers read again");
             self.hub.resync_all();
         }
-        first
+        Ok(beginning.sequence)
+    }
+}
+
+/// What the stream holds now.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    first: u64,
+    last: u64,
+    is_empty: bool,
+    /// The message seen last is still there, under its number.
+    seen_is_there: bool,
+    /// The hub has had the last message already.
+    tail_is_seen: bool,
+}
+
+/// Where to begin, and whether something was missed for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Beginning {
+    sequence: u64,
+    missed: bool,
+}
+
+/// The decision, without I/O. In doubt everything is read again: the hub drops what it has had.
+fn beginning(seen: Option<Seen>, held: Held) -> Beginning {
+    let at = |sequence| Beginning { sequence, missed: false };
+    match seen {
+        Some(seen) if held.seen_is_there => at(seen.sequence + 1),
+        // Expired messages leave a gap behind the one seen last; a stream that is filled again begins at 1.
+        Some(seen) if seen.sequence < held.first => {
+            Beginning { sequence: held.first, missed: held.first > seen.sequence + 1 && !held.tail_is_seen }
+        }
+        _ if held.is_empty || held.tail_is_seen => at(held.last + 1),
+        _ => at(held.first),
     }
 }
 
@@ -157,4 +184,50 @@ impl StreamReader {
 async fn place_at(stream: &Stream, sequence: u64) -> Option<Cursor> {
     let message = timeout(REQUEST_TIMEOUT, stream.get_raw_message(sequence)).await.ok()?.ok()?;
     headers::read(&message.headers).ok().map(|(_, cursor, _)| cursor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELD: Held =
+        Held { first: 1, last: 100, is_empty: false, seen_is_there: false, tail_is_seen: false };
+
+    fn check(seen: impl Into<Option<u64>>, held: Held, sequence: u64, missed: bool) {
+        let seen = seen.into().map(|sequence| Seen { sequence, cursor: Cursor::default() });
+        assert_eq!(beginning(seen, held), Beginning { sequence, missed }, "{seen:?} {held:?}");
+    }
+
+    #[test]
+    fn an_undisturbed_stream_is_read_on() {
+        check(80, Held { seen_is_there: true, ..HELD }, 81, false);
+        check(100, Held { seen_is_there: true, tail_is_seen: true, ..HELD }, 101, false);
+    }
+
+    #[test]
+    fn a_stream_that_lost_its_tail_is_read_from_its_end() {
+        check(120, Held { tail_is_seen: true, ..HELD }, 101, false);
+        check(120, Held { last: 0, first: 0, is_empty: true, ..HELD }, 1, false);
+    }
+
+    #[test]
+    fn a_stream_that_was_filled_again_is_read_from_its_beginning() {
+        check(80, HELD, 1, false);
+        check(120, HELD, 1, false);
+    }
+
+    #[test]
+    fn expired_messages_that_were_not_read_are_told() {
+        check(80, Held { first: 81, ..HELD }, 81, false);
+        check(80, Held { first: 90, ..HELD }, 90, true);
+        check(80, Held { first: 101, is_empty: true, tail_is_seen: true, ..HELD }, 101, false);
+        check(80, Held { first: 101, is_empty: true, ..HELD }, 101, true);
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_nothing_trusts_the_hub() {
+        check(None, Held { tail_is_seen: true, ..HELD }, 101, false);
+        check(None, HELD, 1, false);
+        check(None, Held { last: 0, first: 0, is_empty: true, ..HELD }, 1, false);
+    }
 }

@@ -29,7 +29,7 @@ impl Database {
     ///
     /// When the database is away.
     pub async fn lineage(&self) -> Result<Lineage, DatabaseError> {
-        let rows = self.rows(RequestContext::own(), &self.statements().identity, &[]).await?;
+        let rows = self.rows(RequestContext::own(), &self.statements().relay.identity, &[]).await?;
         let row = first(&rows)?;
         Ok(Lineage {
             cluster: row.try_get(0).map_err(unexpected)?,
@@ -43,7 +43,7 @@ impl Database {
     ///
     /// When the database is away.
     pub async fn last_batch(&self) -> Result<i64, DatabaseError> {
-        self.value(RequestContext::own(), &self.statements().last_batch, &[]).await
+        self.value(RequestContext::own(), &self.statements().relay.last_batch, &[]).await
     }
 }
 
@@ -57,21 +57,22 @@ impl ChangeLog for PostgresChangeLog {
         let parameters: [super::database::Parameter<'_>; 2] =
             [(&holder, Type::TEXT), (&seconds, Type::FLOAT8)];
         let epoch: Option<i64> =
-            self.0.value(RequestContext::own(), &self.0.statements().lease, &parameters).await?;
+            self.0.value(RequestContext::own(), &self.0.statements().relay.lease, &parameters).await?;
         Ok(epoch.map(Epoch))
     }
 
     async fn open_batch(&self, epoch: Epoch, lineage: &Lineage) -> Result<Opened, DatabaseError> {
         let parameters: [super::database::Parameter<'_>; 3] =
             [(&epoch.0, Type::INT8), (&lineage.cluster, Type::TEXT), (&lineage.timeline, Type::INT4)];
-        let rows = self.0.rows(RequestContext::own(), &self.0.statements().open_batch, &parameters).await?;
+        let rows =
+            self.0.rows(RequestContext::own(), &self.0.statements().relay.open_batch, &parameters).await?;
         let Some(row) = rows.first() else { return Ok(Opened::OtherLineage) };
         let batch: Option<i64> = row.try_get(0).map_err(unexpected)?;
         Ok(batch.map_or(Opened::Nothing, Opened::Batch))
     }
 
     async fn first_batch(&self) -> Result<i64, DatabaseError> {
-        self.number(&self.0.statements().first_batch).await
+        self.number(&self.0.statements().relay.first_batch).await
     }
 
     async fn last_batch(&self) -> Result<i64, DatabaseError> {
@@ -82,11 +83,11 @@ impl ChangeLog for PostgresChangeLog {
         let limit = i32::from(limit);
         let parameters: [super::database::Parameter<'_>; 3] =
             [(&after.batch, Type::INT8), (&after.position, Type::INT8), (&limit, Type::INT4)];
-        self.0.objects(RequestContext::own(), &self.0.statements().read_batch, &parameters).await
+        self.0.objects(RequestContext::own(), &self.0.statements().relay.read_batch, &parameters).await
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, DatabaseError> {
-        let rows = self.0.rows(RequestContext::own(), &self.0.statements().checkpoint, &[]).await?;
+        let rows = self.0.rows(RequestContext::own(), &self.0.statements().relay.checkpoint, &[]).await?;
         let row = first(&rows)?;
         let number = |column: usize| {
             row.try_get::<_, Option<i64>>(column).map(Option::unwrap_or_default).map_err(unexpected)
@@ -103,7 +104,10 @@ impl ChangeLog for PostgresChangeLog {
             (&checkpoint.cursor.position, Type::INT8),
             (&sequence, Type::INT8),
         ];
-        self.0.rows(RequestContext::own(), &self.0.statements().save_checkpoint, &parameters).await.map(drop)
+        self.0
+            .rows(RequestContext::own(), &self.0.statements().relay.save_checkpoint, &parameters)
+            .await
+            .map(drop)
     }
 }
 

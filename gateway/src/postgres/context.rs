@@ -23,6 +23,11 @@ impl RequestContext {
         Self { tenant: None, user: None, session: None }
     }
 
+    /// Whether nobody is waiting for an answer.
+    pub(super) const fn is_own(&self) -> bool {
+        self.tenant.is_none()
+    }
+
     /// The work of whoever a token names.
     #[must_use]
     pub const fn of(identity: &Identity) -> Self {

@@ -17,6 +17,8 @@ use crate::config::PostgresConfig;
 
 /// Longest wait for a free connection of the pool.
 const POOL_WAIT: Duration = Duration::from_secs(5);
+/// Reading a batch of a hundred thousand events takes longer than any request may.
+const OWN_STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// The server ends a statement at its time-out; only when it cannot do even that does the client give up.
 const ANSWER_MARGIN: Duration = Duration::from_secs(3);
 
@@ -91,8 +93,9 @@ impl Database {
         sql: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, DatabaseError> {
+        let limit = if context.is_own() { OWN_STATEMENT_TIMEOUT } else { self.statement_timeout };
         let client = self.pool.get().await?;
-        let opening = context.opening(self.statement_timeout);
+        let opening = context.opening(limit);
         let answer = async {
             // Polled in this order, so sent in this order.
             let (opened, rows, committed) = futures_util::join!(
@@ -105,7 +108,7 @@ impl Database {
             committed?;
             Ok(rows)
         };
-        if let Ok(rows) = timeout(self.statement_timeout + ANSWER_MARGIN, answer).await {
+        if let Ok(rows) = timeout(limit + ANSWER_MARGIN, answer).await {
             return rows;
         }
         // Whatever this connection still has to say, it must not say it to the next request.

@@ -18,6 +18,12 @@ pub struct Statements {
     pub events_between: String,
     pub presence: String,
     pub maintenance: String,
+    pub relay: RelayStatements,
+}
+
+/// What only the relay sends.
+#[derive(Debug)]
+pub struct RelayStatements {
     pub identity: String,
     pub lease: String,
     pub open_batch: String,
@@ -69,6 +75,14 @@ impl Statements {
                 ceil(extract(epoch from s.last_heartbeat + interval '30 seconds' - t.now) * 1000)::bigint as stale_in_ms \
                 from (select clock_timestamp() as now) t left join @.quote_presence_snapshot() s on true"),
             maintenance: at("select @.quote_collab_maintenance()"),
+            relay: RelayStatements::for_schema(&at),
+        }
+    }
+}
+
+impl RelayStatements {
+    fn for_schema(at: &dyn Fn(&str) -> String) -> Self {
+        Self {
             identity: at("select i.system_identifier, i.timeline from @.quote_relay_identity() i"),
             lease: at("select @.quote_relay_lease(holder => $1, ttl => make_interval(secs => $2))"),
             open_batch: at("select @.quote_relay_open_batch(epoch => $1) from @.quote_relay_identity() i \

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -18,6 +19,8 @@ const PUBLICATION: usize = 500;
 const LARGEST_READ: u16 = 4_000;
 /// A first read is small, because nobody knows yet how large the events are.
 const FIRST_READ: u16 = 250;
+/// Batches read at once beyond the first.
+const BATCHES_AHEAD: i64 = 7;
 /// A read of more bytes than this makes the next one smaller.
 const READ_BYTES: usize = 4 << 20;
 /// How often the lazy copy is renewed at most.
@@ -98,32 +101,45 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     pub async fn copy_up_to(&mut self, newest: i64, stop: &CancellationToken) -> Result<(), RelayError> {
         while !stop.is_cancelled() {
             self.renew().await?;
-            let limit = self.limit;
-            let changes = self.log.read(self.cursor, limit).await?;
-            let ended = changes.len() < usize::from(limit);
-            let largest = self.bus.largest_payload();
-            let batch = self.cursor.batch;
-            let messages =
-                changes.iter().map(|change| encode(change, batch, largest)).collect::<Result<Vec<_>, _>>()?;
+            let (messages, next) = self.read_ahead(newest).await?;
             self.adapt(&messages);
             for publication in messages.chunks(PUBLICATION) {
                 self.publish(publication).await?;
                 self.renew().await?;
             }
-            if ended && self.cursor.batch >= newest {
-                break;
-            }
-            if ended {
-                self.cursor = Cursor { batch: self.cursor.batch + 1, position: 0 };
+            match next {
+                Some(next) => self.cursor = next,
+                None => break,
             }
         }
         Ok(())
     }
 
+    /// The next events up to `newest`, and where to read on. Several batches are read at once: a stream that is filled
+    /// again needs thousands of them, and most are small.
+    async fn read_ahead(&self, newest: i64) -> Result<(Vec<Message>, Option<Cursor>), RelayError> {
+        let (log, limit, largest) = (self.log, self.limit, self.bus.largest_payload());
+        let first = self.cursor.batch;
+        let last = newest.clamp(first, first + BATCHES_AHEAD);
+        let beginnings = (first + 1..=last).map(|batch| Cursor { batch, position: 0 });
+        let reads =
+            std::iter::once(self.cursor).chain(beginnings).map(async |after| log.read(after, limit).await);
+        let mut messages = Vec::new();
+        for (batch, changes) in (first..=last).zip(try_join_all(reads).await?) {
+            for change in &changes {
+                messages.push(encode(change, batch, largest)?);
+            }
+            if let Some(change) = changes.last().filter(|_| changes.len() >= usize::from(limit)) {
+                return Ok((messages, Some(Cursor { batch, position: change.position })));
+            }
+        }
+        Ok((messages, (last < newest).then_some(Cursor { batch: last + 1, position: 0 })))
+    }
+
     /// Keeps what one read brings into memory near a few megabytes.
     fn adapt(&mut self, messages: &[Message]) {
         let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
-        let full = messages.len() == usize::from(self.limit);
+        let full = messages.len() >= usize::from(self.limit);
         if bytes > READ_BYTES {
             self.limit = (self.limit / 2).max(1);
         } else if full && bytes < READ_BYTES / 8 {

@@ -39,7 +39,8 @@ pub async fn start(
     groups: &Groups,
 ) -> Result<Events, ServeError> {
     let lineage = database.lineage().await?;
-    if let Some(url) = &config.nats.nats_url {
+    // A variable that is set to nothing means the same as one that is not set.
+    if let Some(url) = config.nats.nats_url.as_ref().filter(|url| !url.expose().trim().is_empty()) {
         return start_with_nats(config, url, lineage, database, channels, board, groups).await;
     }
     let head = Cursor::end_of(database.last_batch().await?);

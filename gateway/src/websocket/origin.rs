@@ -19,8 +19,12 @@ impl AllowedOrigins {
     /// From the configuration; `*` allows all.
     #[must_use]
     pub fn new(origins: &[String]) -> Self {
-        let listed = origins.iter().map(|origin| origin.trim().trim_end_matches('/').to_ascii_lowercase());
-        Self { any: origins.iter().any(|origin| origin.trim() == "*"), listed: listed.collect() }
+        let named = origins
+            .iter()
+            .map(|origin| origin.trim().trim_end_matches('/'))
+            .filter(|origin| !origin.is_empty());
+        let listed: Vec<String> = named.map(str::to_ascii_lowercase).collect();
+        Self { any: listed.iter().any(|origin| origin == "*"), listed }
     }
 
     /// Whether a page of this origin was named in the configuration.
