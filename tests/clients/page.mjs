@@ -10,15 +10,24 @@
 // Each is answered by one line: {"ok": true, "seen": TEXT} or {"ok": false, "error": …}. What a page logs as an error
 // or as a breach of its content security policy comes as {"console": …} on a line of its own.
 
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { chromium } from "playwright-core";
 
 // The bound of every wait, a little less than that of the test, so that the page's own reason is told.
 const TIMEOUT_MS = 25_000;
 
+// A killed browser leaves its files behind; they go with this process.
+const scratch = mkdtempSync(join(tmpdir(), "browser-"));
+process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
+
 const server = await chromium.launchServer({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   headless: true,
+  handleSIGTERM: false,
+  env: { ...process.env, TMPDIR: scratch },
   args: [
     "--no-sandbox",
     "--disable-gpu",
@@ -29,6 +38,7 @@ const server = await chromium.launchServer({
     "--no-first-run",
   ],
 });
+process.once("SIGTERM", () => server.close().finally(() => process.exit(0)));
 const browser = await chromium.connect(server.wsEndpoint());
 const pages = new Map();
 
