@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `DATABASE_URL` | required | `postgresql://user:password@host:port/database` of the gateway's own role |
 //! | `DATABASE_LISTEN_URL` | `DATABASE_URL` | a direct connection for LISTEN, when `DATABASE_URL` is a pooler in transaction mode |
-//! | `PG_POOL_SIZE` | 16 | connections for requests; two more are used by the listener and the relay |
+//! | `PG_POOL_SIZE` | 16 | connections for requests; the gateway's own work has up to five more |
 //! | `PG_STATEMENT_TIMEOUT` | 5s | longest run of one request's statement |
 //! | `NATS_URL` | none | `nats://host:port[,…]`; absent: events stay in this process, for a single gateway |
 //! | `NATS_USER`, `NATS_PASSWORD` | none | credentials, when the server asks for them |

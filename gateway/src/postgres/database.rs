@@ -15,6 +15,8 @@ use super::error::DatabaseError;
 use super::statements::{FIND_SCHEMA, Statements};
 use crate::config::PostgresConfig;
 
+/// For the relay, presence and upkeep.
+const OWN_CONNECTIONS: usize = 4;
 /// Longest wait for a free connection of the pool.
 const POOL_WAIT: Duration = Duration::from_secs(5);
 /// Reading a batch of a hundred thousand events takes longer than any request may.
@@ -25,10 +27,12 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(3);
 /// A parameter and its type: sent with the statement, so that nothing needs to be prepared on a pooled server.
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// Handle to the database.
+/// Handle to the database. The gateway's own work has connections of its own, so that no burst of requests can hold up
+/// the events.
 #[derive(Clone)]
 pub struct Database {
     pool: Pool,
+    own_pool: Pool,
     statements: Arc<Statements>,
     statement_timeout: Duration,
 }
@@ -40,28 +44,15 @@ impl Database {
     ///
     /// When the database cannot be reached or has no extension.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, DatabaseError> {
-        let manager = Manager::from_config(
-            connection_config(&config.database_url, "quote_gateway")?,
-            NoTls,
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
-        let pool = Pool::builder(manager)
-            .max_size(usize::from(config.pg_pool_size))
-            .runtime(Runtime::Tokio1)
-            .timeouts(Timeouts {
-                wait: Some(POOL_WAIT),
-                create: Some(CONNECT_TIMEOUT),
-                recycle: Some(CONNECT_TIMEOUT),
-            })
-            .build()
-            .map_err(|error| DatabaseError::Unreachable(error.to_string()))?;
-        let client = pool.get().await?;
+        let pool = pool(config, "quote_gateway", usize::from(config.pg_pool_size))?;
+        let own_pool = self::pool(config, "quote_gateway_relay", OWN_CONNECTIONS)?;
+        let client = own_pool.get().await?;
         let rows = timeout(CONNECT_TIMEOUT, client.query_typed(FIND_SCHEMA, &[]))
             .await
             .map_err(|_| DatabaseError::TimedOut)??;
         let schema: String = rows.first().ok_or(DatabaseError::NoExtension)?.try_get(0)?;
         let statements = Arc::new(Statements::for_schema(&schema));
-        Ok(Self { pool, statements, statement_timeout: config.pg_statement_timeout })
+        Ok(Self { pool, own_pool, statements, statement_timeout: config.pg_statement_timeout })
     }
 
     /// The statements of this database.
@@ -93,8 +84,12 @@ impl Database {
         sql: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, DatabaseError> {
-        let limit = if context.is_own() { OWN_STATEMENT_TIMEOUT } else { self.statement_timeout };
-        let client = self.pool.get().await?;
+        let (pool, limit) = if context.is_own() {
+            (&self.own_pool, OWN_STATEMENT_TIMEOUT)
+        } else {
+            (&self.pool, self.statement_timeout)
+        };
+        let client = pool.get().await?;
         let opening = context.opening(limit);
         let answer = async {
             // Polled in this order, so sent in this order.
@@ -137,6 +132,24 @@ impl Database {
         let rows = self.rows(context, sql, parameters).await?;
         rows.iter().map(|row| row.try_get::<_, Json<T>>(0).map(|json| json.0).map_err(unexpected)).collect()
     }
+}
+
+fn pool(config: &PostgresConfig, name: &str, size: usize) -> Result<Pool, DatabaseError> {
+    let manager = Manager::from_config(
+        connection_config(&config.database_url, name)?,
+        NoTls,
+        ManagerConfig { recycling_method: RecyclingMethod::Fast },
+    );
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .timeouts(Timeouts {
+            wait: Some(POOL_WAIT),
+            create: Some(CONNECT_TIMEOUT),
+            recycle: Some(CONNECT_TIMEOUT),
+        })
+        .build()
+        .map_err(|error| DatabaseError::Unreachable(error.to_string()))
 }
 
 /// The row that must be there.

@@ -81,7 +81,10 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     /// Opens a batch and copies it; false when there was nothing new.
     pub async fn copy_new(&mut self, stop: &CancellationToken) -> Result<bool, RelayError> {
         self.renew().await?;
-        match self.log.open_batch(self.epoch, &self.lineage).await? {
+        let asked = Instant::now();
+        let opened = self.log.open_batch(self.epoch, &self.lineage).await?;
+        took("gateway_relay_open_seconds", asked);
+        match opened {
             Opened::Batch(number) => {
                 // Whatever was open before has been copied to its end.
                 self.cursor = Cursor { batch: self.cursor.batch + 1, position: 0 };
@@ -101,7 +104,9 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     pub async fn copy_up_to(&mut self, newest: i64, stop: &CancellationToken) -> Result<(), RelayError> {
         while !stop.is_cancelled() {
             self.renew().await?;
+            let asked = Instant::now();
             let (messages, next) = self.read_ahead(newest).await?;
+            took("gateway_relay_read_seconds", asked);
             self.adapt(&messages);
             for publication in messages.chunks(PUBLICATION) {
                 self.publish(publication).await?;
@@ -148,6 +153,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     }
 
     async fn publish(&mut self, messages: &[Message]) -> Result<(), RelayError> {
+        let asked = Instant::now();
         let mut rest = messages;
         while !rest.is_empty() {
             let accepted = self.bus.publish(rest, &self.lineage, self.sequence).await?;
@@ -157,6 +163,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             self.sequence = accepted.sequence;
             rest = &rest[accepted.count..];
         }
+        took("gateway_relay_publish_seconds", asked);
         metrics::counter!("gateway_relay_published_total").increment(messages.len() as u64);
         Ok(())
     }
@@ -187,4 +194,8 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     pub async fn finish(mut self) -> Result<(), RelayError> {
         self.note(Duration::ZERO).await
     }
+}
+
+fn took(name: &'static str, since: Instant) {
+    metrics::histogram!(name).record(since.elapsed());
 }
