@@ -17,7 +17,7 @@ use crate::postgres::APP;
 use crate::world::World;
 
 const SUBSCRIBERS: usize = 500;
-const QUOTES: i64 = 50;
+const QUOTES: i64 = 32;
 const RATE: u32 = 100;
 const SECONDS: u32 = 20;
 
