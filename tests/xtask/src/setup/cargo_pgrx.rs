@@ -28,7 +28,7 @@ pub fn install(place: &Place, progress: &Progress) -> Result<PathBuf> {
     cargo
         .args(["install", "cargo-pgrx", "--locked", "--force", "--version", &format!("={version}"), "--root"])
         .arg(&tools);
-    program::run(cargo.env("CARGO_PROFILE_DEV_DEBUG", "false"))?;
+    program::run(&mut cargo)?;
     Ok(own)
 }
 
