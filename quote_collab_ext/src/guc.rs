@@ -8,6 +8,9 @@ pub enum Notify {
     /// The best way available.
     #[name = c"auto"]
     Auto,
+    /// The background worker sends one empty NOTIFY after the commit; without it, as `Transaction`.
+    #[name = c"worker"]
+    Worker,
     /// One NOTIFY with an empty payload inside each writing transaction.
     #[name = c"transaction"]
     Transaction,
@@ -23,7 +26,7 @@ pub fn define() {
     GucRegistry::define_enum_guc(
         c"quote_collab.notify",
         c"How listeners are woken when a quote changes.",
-        c"auto takes the best way available, transaction sends one empty NOTIFY per writing transaction, off sends none and leaves readers to poll.",
+        c"auto and worker let the background worker send one empty NOTIFY after the commit, where the library is preloaded, else as transaction; worker does so even while the worker is being started. transaction sends one empty NOTIFY inside each writing transaction. off sends none and leaves readers to poll.",
         &NOTIFY,
         GucContext::Suset,
         GucFlags::default(),
@@ -38,7 +41,7 @@ pub fn define() {
     }
 }
 
-/// Whether a writing transaction sends a NOTIFY itself.
-pub fn notifies_in_transaction() -> bool {
-    matches!(NOTIFY.get(), Notify::Auto | Notify::Transaction)
+/// How listeners are woken.
+pub fn notify() -> Notify {
+    NOTIFY.get()
 }

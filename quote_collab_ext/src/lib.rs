@@ -5,6 +5,7 @@
 
 mod attribution;
 mod audit;
+mod backoff;
 mod error;
 mod functions;
 mod guc;
@@ -14,6 +15,7 @@ mod sql;
 mod transaction;
 mod trigger;
 mod wakeup;
+mod worker;
 
 ::pgrx::pg_module_magic!(name, version);
 
@@ -23,4 +25,5 @@ pub extern "C-unwind" fn _PG_init() {
     guc::define();
     transaction::watch();
     trigger::plan::watch();
+    worker::register();
 }

@@ -13,6 +13,17 @@ mod declared {
         pub fn nextval_internal(relid: pg_sys::Oid, check_permissions: bool) -> i64;
         /// `catalog/partition.h`
         pub fn get_partition_parent(relid: pg_sys::Oid, even_if_detached: bool) -> pg_sys::Oid;
+        /// `tcop/utility.h`
+        pub fn standard_ProcessUtility(
+            statement: *mut pg_sys::PlannedStmt,
+            query: *const std::ffi::c_char,
+            read_only_tree: bool,
+            context: pg_sys::ProcessUtilityContext::Type,
+            parameters: pg_sys::ParamListInfo,
+            environment: *mut pg_sys::QueryEnvironment,
+            receiver: *mut pg_sys::DestReceiver,
+            completion: *mut pg_sys::QueryCompletion,
+        );
     }
 }
 
@@ -33,3 +44,16 @@ pub unsafe fn partition_parent(partition: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: per contract.
     unsafe { pg_guard_ffi_boundary(|| declared::get_partition_parent(partition, false)) }
 }
+
+/// What runs a utility statement when no hook does, as a hook calls it: without pgrx's guard, since some statements end
+/// the transaction that the guard was set up in.
+pub const STANDARD_UTILITY: unsafe extern "C-unwind" fn(
+    *mut pg_sys::PlannedStmt,
+    *const std::ffi::c_char,
+    bool,
+    pg_sys::ProcessUtilityContext::Type,
+    pg_sys::ParamListInfo,
+    *mut pg_sys::QueryEnvironment,
+    *mut pg_sys::DestReceiver,
+    *mut pg_sys::QueryCompletion,
+) = declared::standard_ProcessUtility;

@@ -20,7 +20,11 @@ extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg: *mut s
     match event {
         // Rows that no statement trigger wrote: logical replication fires row triggers only.
         E::XACT_EVENT_PRE_COMMIT | E::XACT_EVENT_PRE_PREPARE => audit::flush(),
-        E::XACT_EVENT_COMMIT | E::XACT_EVENT_ABORT | E::XACT_EVENT_PREPARE => {
+        E::XACT_EVENT_COMMIT => {
+            audit::discard();
+            wakeup::committed();
+        }
+        E::XACT_EVENT_ABORT | E::XACT_EVENT_PREPARE => {
             audit::discard();
             wakeup::forget();
         }
@@ -41,7 +45,7 @@ extern "C-unwind" fn on_subtransaction(
         E::SUBXACT_EVENT_PRE_COMMIT_SUB => audit::flush(),
         E::SUBXACT_EVENT_ABORT_SUB => {
             audit::discard_aborted();
-            wakeup::forget();
+            wakeup::forget_subtransaction();
         }
         _ => {}
     }

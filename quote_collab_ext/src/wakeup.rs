@@ -1,22 +1,43 @@
-//! Tells listeners that something will be committed: one empty NOTIFY per transaction. It carries no facts, since any
-//! SQL user can listen.
+//! Tells listeners that something was committed: an empty NOTIFY. It carries no facts, since any SQL user can listen.
 
 use std::cell::Cell;
 
 use pgrx::{IntoDatum, pg_sys};
 
-use crate::guc;
+use crate::guc::{self, Notify};
+use crate::worker::board::{self, Slot};
 
 thread_local! {
+    /// The current transaction holds a NOTIFY, or needs none.
     static TOLD: Cell<bool> = const { Cell::new(false) };
+    /// Whom to tell when the current transaction has committed.
+    static WAKER: Cell<Option<&'static Slot>> = const { Cell::new(None) };
 }
 
-/// Arranges that listeners of `quote_events` wake when the current transaction commits. Cheap when done already.
-#[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+/// Arranges that listeners of `quote_events` wake when the current transaction has committed: the waker tells them,
+/// where one serves this database, else a NOTIFY in this transaction does. Cheap when done already.
 pub fn at_commit() {
-    if TOLD.get() || !guc::notifies_in_transaction() {
+    if TOLD.get() {
         return;
     }
+    match guc::notify() {
+        Notify::Off => return,
+        Notify::Transaction => send(),
+        way @ (Notify::Auto | Notify::Worker) => match board::mine() {
+            Some(slot) if slot.is_served() => WAKER.set(Some(slot)),
+            Some(slot) => {
+                slot.want();
+                if way == Notify::Worker { WAKER.set(Some(slot)) } else { send() }
+            }
+            None => send(),
+        },
+    }
+    TOLD.set(true);
+}
+
+/// Sends the NOTIFY with the current transaction.
+#[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+pub fn send() {
     // SAFETY: pg_notify(text, text) with two live text datums, inside a transaction.
     unsafe {
         pg_sys::OidFunctionCall2Coll(
@@ -26,10 +47,23 @@ pub fn at_commit() {
             "".into_datum().unwrap_or(pg_sys::Datum::null()),
         );
     }
-    TOLD.set(true);
 }
 
-/// Forgets that listeners were told: at the end of the transaction, and when a subtransaction took its NOTIFY back.
-pub fn forget() {
+/// The transaction has committed: its changes are visible. Never fails.
+pub fn committed() {
+    if let Some(slot) = WAKER.take() {
+        slot.tell();
+    }
     TOLD.set(false);
+}
+
+/// The transaction is over without a commit of its own: rolled back, or prepared for another to commit.
+pub fn forget() {
+    WAKER.set(None);
+    TOLD.set(false);
+}
+
+/// A subtransaction was rolled back, and a NOTIFY with it. A waker that is told too often does no harm.
+pub fn forget_subtransaction() {
+    TOLD.set(WAKER.get().is_some());
 }

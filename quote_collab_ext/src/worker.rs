@@ -1,0 +1,53 @@
+//! The background workers, there when the library is preloaded: one launcher; per attached database one waker, which
+//! sends a NOTIFY after commits; and now and then a keeper, which runs `quote_collab_maintenance()` once and ends.
+
+use std::time::Duration;
+
+use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
+use pgrx::pg_sys;
+
+pub mod board;
+mod databases;
+mod keeper;
+mod launcher;
+mod release;
+mod waker;
+
+const LIBRARY: &str = "$libdir/quote_collab_ext";
+/// A launcher that died is started again after this long.
+const RESTART: Duration = Duration::from_secs(5);
+
+/// Asks for shared memory and registers the launcher. Does nothing unless PostgreSQL is preloading the library.
+#[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+pub fn register() {
+    // SAFETY: reads a variable of the process that loads the library.
+    if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+        return;
+    }
+    board::reserve();
+    release::watch();
+    // A standby has nobody to wake and nothing to write: workers start when it is promoted.
+    worker("quote_collab launcher", "quote_collab_launcher_main")
+        .set_start_time(BgWorkerStartTime::RecoveryFinished)
+        .set_restart_time(Some(RESTART))
+        .load();
+}
+
+fn worker(kind: &str, function: &str) -> BackgroundWorkerBuilder {
+    BackgroundWorkerBuilder::new(kind)
+        .set_type(kind)
+        .set_library(LIBRARY)
+        .set_function(function)
+        .enable_spi_access()
+}
+
+/// A worker for one database, whose end the launcher is told of.
+#[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+fn worker_for(kind: &str, function: &str, database: pg_sys::Oid) -> BackgroundWorkerBuilder {
+    worker(kind, function)
+        .set_start_time(BgWorkerStartTime::RecoveryFinished)
+        .set_restart_time(None)
+        .set_argument(Some(pg_sys::Datum::from(database)))
+        // SAFETY: reads a variable of this process.
+        .set_notify_pid(unsafe { pg_sys::MyProcPid })
+}

@@ -1,0 +1,68 @@
+//! The keeper: runs `quote_collab_maintenance()` once in one database and ends, so that long work delays no wake-up.
+
+use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
+use pgrx::{PgTryBuilder, Spi, pg_guard, pg_sys, spi};
+
+use super::{board, waker};
+
+/// Entry point; the argument is the database.
+#[pg_guard]
+#[expect(unsafe_code, reason = "PostgreSQL finds the function by its symbol")]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn quote_collab_keeper_main(database: pg_sys::Datum) {
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM);
+    let database = pg_sys::Oid::from(u32::try_from(database.value()).unwrap_or_default());
+    BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
+    let attached = PgTryBuilder::new(|| Some(BackgroundWorker::transaction(look)))
+        .catch_others(|error| {
+            waker::abort(error);
+            None
+        })
+        .execute();
+    match attached {
+        // What could not be found out changes nothing.
+        None => {}
+        Some(None) => {
+            if let Some(slot) = board::find(database) {
+                slot.give_back();
+            }
+        }
+        Some(Some(schema)) => {
+            if let Some(slot) = board::mine().filter(|slot| !slot.is_served()) {
+                slot.want();
+            }
+            keep(&schema);
+        }
+    }
+}
+
+/// The quoted schema of the extension when something is attached in this database.
+fn look() -> Option<String> {
+    const EXTENSION: &str = "select quote_ident(n.nspname) from pg_catalog.pg_extension e \
+        join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'quote_collab_ext'";
+    let one = |query: &str| Spi::get_one::<String>(query).or_else(none_when_empty);
+    let schema = one(EXTENSION).ok().flatten()?;
+    let attached = format!("select 'yes' from {schema}.quote_collab_settings limit 1");
+    one(&attached).ok().flatten().map(|_| schema)
+}
+
+fn none_when_empty(error: spi::SpiError) -> Result<Option<String>, spi::SpiError> {
+    if matches!(error, spi::SpiError::InvalidPosition) { Ok(None) } else { Err(error) }
+}
+
+fn keep(schema: &str) {
+    // The same bound as attach: whoever holds a lock for longer is served later.
+    let statements =
+        ["set local lock_timeout = '5s'".to_owned(), format!("select {schema}.quote_collab_maintenance()")];
+    PgTryBuilder::new(|| {
+        BackgroundWorker::transaction(|| {
+            for statement in &statements {
+                if let Err(error) = Spi::run(statement) {
+                    pgrx::warning!("quote_collab maintenance: {error}");
+                }
+            }
+        });
+    })
+    .catch_others(waker::abort)
+    .execute();
+}

@@ -1,0 +1,144 @@
+//! The launcher: starts a waker where one is wanted, and a keeper for one database after the other.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerStatus, DynamicBackgroundWorker, SignalWakeFlags};
+use pgrx::{pg_guard, pg_sys};
+
+use super::{board, databases, worker_for};
+use crate::backoff::Backoff;
+
+/// Attached databases are looked after this often.
+const ROUND: Duration = Duration::from_secs(10);
+/// All others are looked at this often: something may have been attached there by a restored dump.
+const SURVEY: Duration = Duration::from_mins(5);
+
+/// Entry point.
+#[pg_guard]
+#[expect(unsafe_code, reason = "PostgreSQL finds the function by its symbol")]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn quote_collab_launcher_main(_argument: pg_sys::Datum) {
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    // No database: only the catalogs that all share.
+    BackgroundWorker::connect_worker_to_spi_by_oid(None, None);
+    board::launcher_is_here();
+    let mut launcher = Launcher::new();
+    while BackgroundWorker::wait_latch(Some(launcher.nap())) {
+        launcher.turn();
+    }
+    // A worker that ends with 0 is never started again, and pg_terminate_backend must not be the end of all wake-ups.
+    // SAFETY: nothing is open.
+    unsafe { pg_sys::proc_exit(1) }
+}
+
+struct Launcher {
+    wakers: HashMap<pg_sys::Oid, DynamicBackgroundWorker>,
+    keeper: Option<DynamicBackgroundWorker>,
+    queue: VecDeque<pg_sys::Oid>,
+    round: Instant,
+    survey: Instant,
+    /// After PostgreSQL had no place for another worker: when to try again.
+    retry: Option<Instant>,
+    backoff: Backoff,
+}
+
+impl Launcher {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            wakers: HashMap::new(),
+            keeper: None,
+            queue: VecDeque::new(),
+            round: now,
+            survey: now,
+            retry: None,
+            backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
+        }
+    }
+
+    fn nap(&self) -> Duration {
+        let due = [Some(self.round), Some(self.survey), self.retry].into_iter().flatten().min();
+        let left = due.map_or(ROUND, |at| at.saturating_duration_since(Instant::now()));
+        left.max(Duration::from_millis(1))
+    }
+
+    fn turn(&mut self) {
+        let now = Instant::now();
+        self.wakers.retain(|_, waker| is_running(waker));
+        self.keeper = self.keeper.take().filter(is_running);
+        self.enqueue(now);
+        if self.retry.is_some_and(|at| at > now) {
+            return;
+        }
+        self.retry = None;
+        self.start_wakers();
+        self.start_keeper();
+    }
+
+    fn enqueue(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        if self.survey <= now {
+            self.survey = now + SURVEY;
+            due.extend(databases::all());
+        }
+        if self.round <= now {
+            self.round = now + ROUND;
+            due.extend(board::slots().map(board::Slot::database));
+        }
+        for database in due {
+            if !self.queue.contains(&database) {
+                self.queue.push_back(database);
+            }
+        }
+    }
+
+    fn start_wakers(&mut self) {
+        for slot in board::slots().filter(|slot| slot.is_wanted()) {
+            let database = slot.database();
+            if self.retry.is_some() || self.wakers.contains_key(&database) {
+                continue;
+            }
+            if let Some(waker) = self.start("quote_collab waker", "quote_collab_waker_main", database) {
+                self.wakers.insert(database, waker);
+            }
+        }
+    }
+
+    /// One at a time: the next when this one has ended, which wakes the launcher.
+    fn start_keeper(&mut self) {
+        while self.keeper.is_none() && self.retry.is_none() {
+            let Some(database) = self.queue.pop_front() else { return };
+            if !databases::exists(database) {
+                if let Some(slot) = board::find(database) {
+                    slot.give_back();
+                }
+                continue;
+            }
+            self.keeper = self.start("quote_collab keeper", "quote_collab_keeper_main", database);
+        }
+    }
+
+    fn start(
+        &mut self,
+        kind: &str,
+        function: &str,
+        database: pg_sys::Oid,
+    ) -> Option<DynamicBackgroundWorker> {
+        if let Ok(started) = worker_for(kind, function, database).load_dynamic() {
+            self.backoff.reset();
+            return Some(started);
+        }
+        let wait = self.backoff.next();
+        pgrx::log!(
+            "no background worker is free for {kind}; next attempt in {} ms; raise max_worker_processes",
+            wait.as_millis()
+        );
+        self.retry = Some(Instant::now() + wait);
+        None
+    }
+}
+
+fn is_running(worker: &DynamicBackgroundWorker) -> bool {
+    matches!(worker.pid(), Ok(_) | Err(BackgroundWorkerStatus::NotYetStarted))
+}

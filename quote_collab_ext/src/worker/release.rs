@@ -1,0 +1,101 @@
+//! Statements that concern a waker, seen on their way: before a database is dropped, renamed, moved or copied its waker
+//! leaves, since PostgreSQL wants nobody connected; after COMMIT PREPARED it is told, since no callback runs then.
+
+#![expect(unsafe_code, reason = "PostgreSQL's utility hook")]
+#![expect(clippy::cast_ptr_alignment, reason = "PostgreSQL allocates nodes aligned for every type")]
+
+use std::ffi::{CStr, c_char};
+
+use pgrx::{pg_guard, pg_sys};
+
+use super::board;
+use crate::server;
+
+static mut EARLIER: pg_sys::ProcessUtility_hook_type = None;
+
+/// Installs the hook while PostgreSQL preloads the library.
+pub fn watch() {
+    // SAFETY: the postmaster has one thread; the hook keeps the one before it.
+    unsafe {
+        EARLIER = pg_sys::ProcessUtility_hook;
+        pg_sys::ProcessUtility_hook = Some(on_utility);
+    }
+}
+
+/// Not guarded: an ERROR of the statement passes through as through any C function. The frame has nothing to drop.
+unsafe extern "C-unwind" fn on_utility(
+    statement: *mut pg_sys::PlannedStmt,
+    query: *const c_char,
+    read_only_tree: bool,
+    context: pg_sys::ProcessUtilityContext::Type,
+    parameters: pg_sys::ParamListInfo,
+    environment: *mut pg_sys::QueryEnvironment,
+    receiver: *mut pg_sys::DestReceiver,
+    completion: *mut pg_sys::QueryCompletion,
+) {
+    // SAFETY: the arguments are PostgreSQL's own and go on unchanged.
+    unsafe {
+        let commits_prepared = before(statement);
+        let next = match EARLIER {
+            Some(earlier) => earlier,
+            None => server::STANDARD_UTILITY,
+        };
+        next(statement, query, read_only_tree, context, parameters, environment, receiver, completion);
+        // The statement's tree may be gone by now.
+        if commits_prepared && let Some(slot) = board::find(pg_sys::MyDatabaseId) {
+            slot.tell();
+        }
+    }
+}
+
+/// Whether the statement is a COMMIT PREPARED.
+#[pg_guard]
+unsafe extern "C-unwind" fn before(statement: *mut pg_sys::PlannedStmt) -> bool {
+    // SAFETY: the node's tag says what it is.
+    unsafe {
+        let node = (*statement).utilityStmt;
+        let name = match (*node).type_ {
+            pg_sys::NodeTag::T_DropdbStmt => (*node.cast::<pg_sys::DropdbStmt>()).dbname,
+            pg_sys::NodeTag::T_AlterDatabaseStmt => (*node.cast::<pg_sys::AlterDatabaseStmt>()).dbname,
+            pg_sys::NodeTag::T_RenameStmt => renamed(node.cast()),
+            pg_sys::NodeTag::T_CreatedbStmt => copied(node.cast()),
+            pg_sys::NodeTag::T_TransactionStmt => {
+                return (*node.cast::<pg_sys::TransactionStmt>()).kind
+                    == pg_sys::TransactionStmtKind::TRANS_STMT_COMMIT_PREPARED;
+            }
+            _ => return false,
+        };
+        if !name.is_null()
+            && pg_sys::IsTransactionState()
+            && let Some(slot) = board::find(pg_sys::get_database_oid(name, true))
+        {
+            slot.send_away();
+        }
+        false
+    }
+}
+
+unsafe fn renamed(statement: *mut pg_sys::RenameStmt) -> *mut c_char {
+    // SAFETY: a live node.
+    unsafe {
+        if (*statement).renameType == pg_sys::ObjectType::OBJECT_DATABASE {
+            (*statement).subname
+        } else {
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// The template of CREATE DATABASE, when it names one.
+unsafe fn copied(statement: *mut pg_sys::CreatedbStmt) -> *mut c_char {
+    // SAFETY: a live node with a list of DefElem.
+    unsafe {
+        let options = pgrx::PgList::<pg_sys::DefElem>::from_pg((*statement).options);
+        options.iter_ptr().find(|option| CStr::from_ptr((**option).defname) == c"template").map_or(
+            std::ptr::null_mut(),
+            |option| {
+                if (*option).arg.is_null() { std::ptr::null_mut() } else { pg_sys::defGetString(option) }
+            },
+        )
+    }
+}

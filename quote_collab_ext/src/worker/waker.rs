@@ -1,0 +1,93 @@
+//! The waker of one database: after commits, one empty NOTIFY. Its transaction writes nothing before its commit record,
+//! so it holds the cluster-wide lock of NOTIFY for microseconds, never through a flush.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
+use pgrx::{PgTryBuilder, pg_guard, pg_sys};
+
+use super::board::{self, Slot};
+use crate::backoff::Backoff;
+use crate::wakeup;
+
+/// Commits closer together than this share a NOTIFY: listeners read everything they find anyway.
+const APART: Duration = Duration::from_millis(1);
+/// The longest sleep: an upper bound to what a lost wake-up of this process could cost.
+const NAP: Duration = Duration::from_secs(10);
+
+thread_local! {
+    static SERVED: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+}
+
+/// Entry point; the argument is the database.
+#[pg_guard]
+#[expect(unsafe_code, reason = "PostgreSQL finds the function by its symbol")]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn quote_collab_waker_main(database: pg_sys::Datum) {
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+    let database = pg_sys::Oid::from(u32::try_from(database.value()).unwrap_or_default());
+    BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
+    let Some(slot) = board::mine().filter(|slot| slot.serve()) else { return };
+    SERVED.set(Some(slot));
+    // SAFETY: a static function without an argument.
+    unsafe { pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::null()) };
+    // What was committed while nobody served.
+    slot.tell();
+    serve(slot);
+}
+
+#[pg_guard]
+extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
+    if let Some(slot) = SERVED.take() {
+        slot.cease();
+    }
+}
+
+fn serve(slot: &Slot) {
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+    let mut again: Option<Instant> = None;
+    loop {
+        let nap = again.map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
+        // A timeout is in whole milliseconds; rounded up, so that it never spins.
+        if !BackgroundWorker::wait_latch(Some(nap.max(APART))) || slot.must_leave() {
+            return;
+        }
+        if again.is_some_and(|at| at > Instant::now()) || !(slot.take_pending() || again.is_some()) {
+            continue;
+        }
+        if notify() {
+            again = None;
+            backoff.reset();
+            std::thread::sleep(APART);
+        } else {
+            again = Some(Instant::now() + backoff.next());
+        }
+    }
+}
+
+/// Sends the NOTIFY; `false` when PostgreSQL refused, which it logged. The usual reason is a full queue: a listener
+/// that sits in an open transaction.
+fn notify() -> bool {
+    PgTryBuilder::new(|| {
+        BackgroundWorker::transaction(wakeup::send);
+        true
+    })
+    .catch_others(|error| {
+        abort(error);
+        false
+    })
+    .execute()
+}
+
+/// Logs an error and leaves the transaction that it ended.
+pub fn abort(error: pgrx::pg_sys::panic::CaughtError) {
+    use pgrx::pg_sys::panic::CaughtError as E;
+    let (E::PostgresError(report) | E::ErrorReport(report) | E::RustPanic { ereport: report, .. }) = error;
+    pgrx::warning!("quote_collab background worker: {}", report.message());
+    // SAFETY: in the main loop of a worker, outside of any other recovery.
+    #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+    unsafe {
+        pg_sys::AbortCurrentTransaction();
+    }
+}
