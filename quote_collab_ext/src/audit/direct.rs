@@ -18,15 +18,25 @@ pub fn write(log: &Log, changes: &[RowChange]) -> bool {
     }
     // SAFETY: inside a transaction; both relations stay locked until its end, as an INSERT would lock them.
     unsafe {
-        let mode = pg_sys::RowExclusiveLock.cast_signed();
+        let (mode, keep) = (pg_sys::RowExclusiveLock.cast_signed(), pg_sys::NoLock.cast_signed());
+        let target = pg_sys::try_table_open(partition, mode);
+        if target.is_null() {
+            log.month.set(None);
+            return false;
+        }
+        // Detached since it was found: it is not the log's any more.
+        if !(*(*target).rd_rel).relispartition {
+            pg_sys::table_close(target, keep);
+            log.month.set(None);
+            return false;
+        }
         let parent = pg_sys::table_open(log.relation, mode);
-        let target = pg_sys::table_open(partition, mode);
         let plain = (*parent).trigdesc.is_null() && (*target).trigdesc.is_null();
         if plain {
             write_rows(target, &Rows::of(changes));
         }
-        pg_sys::table_close(target, pg_sys::NoLock.cast_signed());
-        pg_sys::table_close(parent, pg_sys::NoLock.cast_signed());
+        pg_sys::table_close(target, keep);
+        pg_sys::table_close(parent, keep);
         plain
     }
 }

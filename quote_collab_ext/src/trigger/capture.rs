@@ -142,19 +142,23 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row) -> Result<Option<Uu
 
 /// What a reader needs beside the changed fields: the line's number, or all totals when one of them changed.
 fn context(plan: &Plan, row: &Row, totals_changed: bool) -> Option<pg_sys::Datum> {
-    let as_jsonb = |attnum: i16| {
+    // Null for a null; nothing for what is no scalar.
+    let member = |name: &'static str, attnum: i16| {
         let column = plan.column(attnum)?;
-        // SAFETY: the value is of the column's type.
-        row.value(attnum).map(|value| unsafe { column.to_jsonb.call(value) })
+        match row.value(attnum) {
+            None => Some((name, json::NULL)),
+            // SAFETY: the value is of the column's type and lives as long as its row.
+            Some(value) => unsafe { column.to_jsonb.scalar(value) }.map(|scalar| (name, scalar)),
+        }
     };
     match plan.entity {
-        // SAFETY: to_jsonb gives jsonb.
+        // SAFETY: the row is alive.
         Entity::QuoteLine => unsafe {
-            json::object(plan.roles.line_number.map(|attnum| ("line_number", as_jsonb(attnum))))
+            json::object(plan.roles.line_number.and_then(|attnum| member("line_number", attnum)))
         },
         // SAFETY: as above.
         Entity::Quote if totals_changed => unsafe {
-            json::object(plan.roles.totals.iter().map(|(name, attnum)| (*name, as_jsonb(*attnum))))
+            json::object(plan.roles.totals.iter().filter_map(|(name, attnum)| member(name, *attnum)))
         },
         Entity::Quote => None,
     }

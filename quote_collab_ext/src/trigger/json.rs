@@ -1,4 +1,5 @@
-//! Values as jsonb, exactly as `to_jsonb` gives them: by calling it.
+//! Values as jsonb, exactly as `to_jsonb` gives them: by calling it, or for the types that prices and texts have by
+//! doing what it does without its way over text.
 
 #![expect(unsafe_code, reason = "calls PostgreSQL's to_jsonb")]
 
@@ -9,6 +10,7 @@ use crate::memory;
 /// `to_jsonb` prepared for one argument type.
 pub struct ToJsonb {
     function: *mut pg_sys::FmgrInfo,
+    base_type: pg_sys::Oid,
 }
 
 impl ToJsonb {
@@ -35,7 +37,7 @@ impl ToJsonb {
                 pg_sys::CoercionForm::COERCE_EXPLICIT_CALL,
             );
             (*function).fn_expr = call.cast();
-            Self { function }
+            Self { function, base_type: pg_sys::getBaseType(type_oid) }
         }
     }
 
@@ -45,16 +47,74 @@ impl ToJsonb {
     /// `value` must be a datum of the type this was prepared for.
     pub unsafe fn call(&self, value: pg_sys::Datum) -> pg_sys::Datum {
         // SAFETY: the function is prepared for this type and takes one argument.
-        unsafe { pg_sys::FunctionCall1Coll(self.function, pg_sys::InvalidOid, value) }
+        unsafe {
+            match self.direct(value) {
+                Some(mut scalar) => pg_sys::Datum::from(pg_sys::JsonbValueToJsonb(&raw mut scalar)),
+                None => pg_sys::FunctionCall1Coll(self.function, pg_sys::InvalidOid, value),
+            }
+        }
+    }
+
+    /// The value as a scalar of jsonb; `None` when it is an array or an object. It may point into `value`.
+    ///
+    /// # Safety
+    /// As [`Self::call`].
+    pub unsafe fn scalar(&self, value: pg_sys::Datum) -> Option<pg_sys::JsonbValue> {
+        // SAFETY: per contract; to_jsonb gives jsonb.
+        unsafe {
+            self.direct(value).or_else(|| {
+                let jsonb = self.call(value).cast_mut_ptr::<pg_sys::Jsonb>();
+                let mut scalar = NULL;
+                pg_sys::JsonbExtractScalar(&raw mut (*jsonb).root, &raw mut scalar).then_some(scalar)
+            })
+        }
+    }
+
+    /// What needs no function: a finite numeric, a text.
+    ///
+    /// # Safety
+    /// As [`Self::call`].
+    unsafe fn direct(&self, value: pg_sys::Datum) -> Option<pg_sys::JsonbValue> {
+        let mut scalar = NULL;
+        // SAFETY: the datum is of this type, in a database in UTF-8 as jsonb wants its texts; the expanded copy lives in
+        // the current memory context. JSON has no NaN and no infinity: to_jsonb spells them.
+        unsafe {
+            match self.base_type {
+                pg_sys::NUMERICOID => {
+                    let numeric =
+                        pg_sys::pg_detoast_datum(value.cast_mut_ptr()).cast::<pg_sys::NumericData>();
+                    if pg_sys::numeric_is_nan(numeric) || pg_sys::numeric_is_inf(numeric) {
+                        return None;
+                    }
+                    scalar.type_ = pg_sys::jbvType::jbvNumeric;
+                    scalar.val.numeric = numeric;
+                }
+                pg_sys::TEXTOID | pg_sys::VARCHAROID => {
+                    let text = pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr());
+                    scalar.type_ = pg_sys::jbvType::jbvString;
+                    scalar.val.string.val = pgrx::vardata_any(text).cast_mut();
+                    scalar.val.string.len = i32::try_from(pgrx::varsize_any_exhdr(text)).ok()?;
+                }
+                _ => return None,
+            }
+        }
+        Some(scalar)
     }
 }
 
-/// A jsonb object of scalar jsonb values, in the current memory context. `None` for no members.
+/// The scalar null.
+pub const NULL: pg_sys::JsonbValue = pg_sys::JsonbValue {
+    type_: pg_sys::jbvType::jbvNull,
+    // SAFETY: no member of the union is read for a null.
+    val: unsafe { std::mem::zeroed() },
+};
+
+/// A jsonb object of scalars, in the current memory context. `None` for no members.
 ///
 /// # Safety
-/// Each value must be a jsonb datum; arrays and objects are left out.
+/// What the values point to must be alive.
 pub unsafe fn object(
-    members: impl IntoIterator<Item = (&'static str, Option<pg_sys::Datum>)>,
+    members: impl IntoIterator<Item = (&'static str, pg_sys::JsonbValue)>,
 ) -> Option<pg_sys::Datum> {
     // SAFETY: the push API of jsonb, in the order that it wants: begin, key, value, …, end; key texts are static.
     unsafe {
@@ -62,15 +122,8 @@ pub unsafe fn object(
         let begin = pg_sys::JsonbIteratorToken::WJB_BEGIN_OBJECT;
         pg_sys::pushJsonbValue(&raw mut state, begin, std::ptr::null_mut());
         let mut empty = true;
-        for (name, value) in members {
-            let mut scalar = pg_sys::JsonbValue { type_: pg_sys::jbvType::jbvNull, ..Default::default() };
-            if let Some(datum) = value {
-                let jsonb = datum.cast_mut_ptr::<pg_sys::Jsonb>();
-                if !pg_sys::JsonbExtractScalar(&raw mut (*jsonb).root, &raw mut scalar) {
-                    continue;
-                }
-            }
-            let mut key = pg_sys::JsonbValue { type_: pg_sys::jbvType::jbvString, ..Default::default() };
+        for (name, mut scalar) in members {
+            let mut key = pg_sys::JsonbValue { type_: pg_sys::jbvType::jbvString, ..NULL };
             key.val.string.val = name.as_ptr().cast_mut().cast();
             key.val.string.len = i32::try_from(name.len()).unwrap_or_default();
             pg_sys::pushJsonbValue(&raw mut state, pg_sys::JsonbIteratorToken::WJB_KEY, &raw mut key);
