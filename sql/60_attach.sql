@@ -208,6 +208,7 @@ begin
     perform @extschema@.create_recent_quote_changes_view(header_settings, line_settings, target_owner);
     perform @extschema@.create_active_quote_collaborators_view(header_settings, target_owner);
     perform @extschema@.copy_quote_privileges(header);
+    perform @extschema@.start_quote_worker();
     return format('quote collaboration is attached to %s and %s', header, lines);
 end $$;
 comment on function attach_quote_collaboration(regclass, regclass, jsonb) is 'attaches history, versions, presence and events to a header table and its lines';

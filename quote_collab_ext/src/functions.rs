@@ -3,6 +3,7 @@
 use pgrx::prelude::*;
 
 use crate::attribution;
+use crate::worker::board;
 
 /// A UUID of version 7: 48 bits of milliseconds, then a counter and random bits; ascending within a backend.
 #[pg_extern(volatile, parallel_safe)]
@@ -20,11 +21,24 @@ pub fn current_quote_tenant() -> Option<pgrx::Uuid> {
     }
 }
 
+/// Asks for the background worker that wakes the listeners of this database; false when the library is not preloaded, and
+/// transactions notify by themselves. The worker comes within moments, and stays while something is attached.
+#[pg_extern(volatile, parallel_restricted)]
+pub fn start_quote_worker() -> bool {
+    let slot = board::mine();
+    if let Some(slot) = slot.filter(|slot| !slot.is_served()) {
+        slot.want();
+    }
+    slot.is_some()
+}
+
 extension_sql!(
     r"
 comment on function uuid_generate_v7() is 'a new UUID of version 7, ascending with time';
 comment on function current_quote_tenant() is 'tenant of the current transaction, from app.current_tenant_id; null when none is set';
+comment on function start_quote_worker() is 'asks for the background worker of this database; false when the library is not preloaded';
+revoke execute on function start_quote_worker() from public;
 ",
     name = "function_comments",
-    requires = [uuid_generate_v7, current_quote_tenant]
+    requires = [uuid_generate_v7, current_quote_tenant, start_quote_worker]
 );

@@ -2,11 +2,7 @@
 
 use pgrx::extension_sql_file;
 
-extension_sql_file!(
-    "../../sql/10_settings.sql",
-    name = "settings",
-    requires = [current_quote_tenant, uuid_generate_v7]
-);
+extension_sql_file!("../../sql/10_settings.sql", name = "settings", requires = ["function_comments"]);
 extension_sql_file!("../../sql/11_session_type.sql", name = "session_type", requires = ["settings"]);
 extension_sql_file!("../../sql/12_session_ttl.sql", name = "session_ttl", requires = ["session_type"]);
 extension_sql_file!("../../sql/14_users.sql", name = "users", requires = ["session_ttl"]);

@@ -29,6 +29,16 @@ pub struct Settings {
     pub extra: Vec<(&'static str, String)>,
 }
 
+impl Settings {
+    /// With the library preloaded, hence with background workers, and further lines.
+    #[must_use]
+    pub fn preloaded(extra: &[(&'static str, &str)]) -> Self {
+        let mut lines = vec![("shared_preload_libraries", "$libdir/quote_collab_ext".to_owned())];
+        lines.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        Self { durable: false, extra: lines }
+    }
+}
+
 /// A running server. Every database role may log in without a password. It is killed and removed when dropped.
 #[derive(Debug)]
 pub struct Postgres {

@@ -1,0 +1,252 @@
+//! With the library preloaded, listeners are woken after the commit by a background worker, and the house is kept.
+
+use quote_collab_tests::{Listener, Postgres, Settings, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio_postgres::Client;
+
+const WAKER: &str =
+    "select pid from pg_stat_activity where backend_type = 'quote_collab waker' and datname = $1";
+
+/// The process of the waker of a database, once it runs.
+async fn waker(admin: &Client, database: &str) -> i32 {
+    let found =
+        || async { admin.query_opt(WAKER, &[&database]).await.expect("the statistics are read").is_some() };
+    eventually("a waker runs", found).await;
+    admin.query_one(WAKER, &[&database]).await.expect("the waker still runs").get(0)
+}
+
+async fn touch(app: &Client) {
+    let changed = app.execute("update quotes set notes = coalesce(notes, '') || '.' where id = (select min(id::text)::uuid from quotes)", &[]);
+    assert_eq!(changed.await.expect("a quote changes"), 1);
+}
+
+/// A listener that has heard the waker of its database once: what it hears later has another reason.
+async fn settled(server: &Postgres, database: &str) -> (Listener, Client, i32) {
+    let mut listener = Listener::to("quote_events", &server.url(database, "postgres")).await;
+    let app = server.client(database, "erp_app").await;
+    touch(&app).await;
+    let waker = waker(&listener.client, database).await;
+    listener.hears_from(waker).await;
+    (listener, app, waker)
+}
+
+#[tokio::test]
+async fn each_database_has_a_waker_of_its_own() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let (first, second) = (server.database().await, server.database().await);
+    let (mut in_first, app_first, waker_first) = settled(&server, &first).await;
+    let (mut in_second, app_second, waker_second) = settled(&server, &second).await;
+    assert_ne!(waker_first, waker_second);
+    touch(&app_first).await;
+    assert_eq!(in_first.next().await.payload(), "");
+    touch(&app_second).await;
+    assert_eq!(in_second.next().await.process_id(), waker_second);
+}
+
+#[tokio::test]
+async fn a_prepared_transaction_wakes_when_it_is_committed() {
+    let server = Postgres::start_with(Settings::preloaded(&[("max_prepared_transactions", "2")])).await;
+    let database = server.database().await;
+    let (mut listener, app, waker) = settled(&server, &database).await;
+    app.batch_execute("begin; update quotes set notes = 'prepared'; prepare transaction 'p'").await.unwrap();
+    let admin = server.client(&database, "postgres").await;
+    admin.batch_execute("commit prepared 'p'").await.unwrap();
+    assert_eq!(listener.next().await.process_id(), waker);
+    app.batch_execute("begin; update quotes set notes = 'given up'; prepare transaction 'q'").await.unwrap();
+    admin.batch_execute("rollback prepared 'q'").await.unwrap();
+    let recorded = "select count(*) filter (where new_value = '\"prepared\"') > 0, count(*) filter (where new_value = '\"given up\"') from quote_changes";
+    let row = admin.query_one(recorded, &[]).await.unwrap();
+    assert_eq!((row.get::<_, bool>(0), row.get::<_, i64>(1)), (true, 0));
+}
+
+#[tokio::test]
+async fn a_waker_that_was_terminated_is_replaced() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let (mut listener, app, old) = settled(&server, &database).await;
+    listener.client.execute("select pg_terminate_backend($1)", &[&old]).await.unwrap();
+    let client = &listener.client;
+    eventually("the waker is gone", || async {
+        client.query_opt(WAKER, &[&database]).await.unwrap().is_none_or(|row| row.get::<_, i32>(0) != old)
+    })
+    .await;
+    touch(&app).await;
+    let new = waker(&listener.client, &database).await;
+    assert_ne!(old, new);
+    listener.hears_from(new).await;
+    touch(&app).await;
+    listener.hears_from(new).await;
+}
+
+#[tokio::test]
+async fn the_launcher_comes_back_too() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let admin = server.client("postgres", "postgres").await;
+    let launcher = "select pid from pg_stat_activity where backend_type = 'quote_collab launcher'";
+    let old: i32 = admin.query_one(launcher, &[]).await.unwrap().get(0);
+    admin.execute("select pg_terminate_backend($1)", &[&old]).await.unwrap();
+    eventually("another launcher runs", || async {
+        admin.query_opt(launcher, &[]).await.unwrap().is_some_and(|row| row.get::<_, i32>(0) != old)
+    })
+    .await;
+    let database = server.database().await;
+    let (mut listener, app, waker) = settled(&server, &database).await;
+    touch(&app).await;
+    listener.hears_from(waker).await;
+}
+
+#[tokio::test]
+async fn a_waker_killed_by_the_kernel_restarts_the_server_and_loses_nothing() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let (listener, _app, waker) = settled(&server, &database).await;
+    kill_process(Pid::from_raw(waker).expect("a process id"), Signal::KILL).expect("the waker is killed");
+    eventually("the server ends every session", || async { listener.client.is_closed() }).await;
+    let url = server.url(&database, "postgres");
+    eventually("the server is back", || async {
+        tokio_postgres::connect(&url, tokio_postgres::NoTls).await.is_ok()
+    })
+    .await;
+    let (mut listener, app, waker) = settled(&server, &database).await;
+    touch(&app).await;
+    listener.hears_from(waker).await;
+    let recorded = "select count(*) from quote_changes where field_name = 'notes'";
+    assert_eq!(listener.client.query_one(recorded, &[]).await.unwrap().get::<_, i64>(0), 3);
+}
+
+#[tokio::test]
+async fn a_waker_stands_in_nobodys_way() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let admin = server.client("postgres", "postgres").await;
+    for statement in [
+        "create database copied template NAME",
+        "alter database NAME rename to renamed",
+        "drop database renamed",
+    ] {
+        let name = if statement.starts_with("drop") { "renamed" } else { &database };
+        let (listener, app, _waker) = settled(&server, name).await;
+        let (ended, closed) = (listener.client.is_closed(), app.is_closed());
+        assert!(!ended && !closed);
+        drop((listener, app));
+        let others =
+            "select count(*) from pg_stat_activity where datname = $1 and backend_type = 'client backend'";
+        eventually("its clients are gone", || async {
+            admin.query_one(others, &[&name]).await.unwrap().get::<_, i64>(0) == 0
+        })
+        .await;
+        admin
+            .batch_execute(&statement.replace("NAME", &database))
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    }
+}
+
+#[tokio::test]
+async fn an_extension_that_is_dropped_and_made_again_is_served_again() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let (listener, app, old) = settled(&server, &database).await;
+    let admin = &listener.client;
+    admin
+        .batch_execute(
+            "select detach_quote_collaboration(drop_history => true); drop extension quote_collab_ext",
+        )
+        .await
+        .unwrap();
+    eventually("the waker leaves", || async {
+        admin.query_opt(WAKER, &[&database]).await.unwrap().is_none()
+    })
+    .await;
+    admin.batch_execute("create extension quote_collab_ext; select attach_quote_collaboration(); select grant_quote_gateway('quote_gateway')").await.unwrap();
+    drop((listener, app));
+    let (mut listener, app, new) = settled(&server, &database).await;
+    assert_ne!(old, new);
+    touch(&app).await;
+    listener.hears_from(new).await;
+}
+
+#[tokio::test]
+async fn without_a_free_worker_the_transaction_notifies() {
+    // The launcher takes the only place.
+    let server = Postgres::start_with(Settings::preloaded(&[("max_worker_processes", "1")])).await;
+    let database = server.database().await;
+    let mut listener = Listener::to("quote_events", &server.url(&database, "postgres")).await;
+    let app = server.client(&database, "erp_app").await;
+    let me: i32 = app.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    for _ in 0..3 {
+        touch(&app).await;
+        assert_eq!(listener.next().await.process_id(), me);
+    }
+}
+
+#[tokio::test]
+async fn the_setting_chooses_who_notifies() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let (mut listener, app, waker) = settled(&server, &database).await;
+    let me: i32 = app.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    for (way, expected) in [("transaction", me), ("worker", waker), ("auto", waker)] {
+        listener
+            .client
+            .batch_execute(&format!("alter database {database} set quote_collab.notify = '{way}'"))
+            .await
+            .unwrap();
+        let app = server.client(&database, "erp_app").await;
+        let own: i32 = app.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+        touch(&app).await;
+        assert_eq!(listener.next().await.process_id(), if expected == me { own } else { expected }, "{way}");
+    }
+}
+
+#[tokio::test]
+async fn stale_sessions_go_and_partitions_come_by_themselves() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let (listener, _app, _waker) = settled(&server, &database).await;
+    let admin = &listener.client;
+    admin
+        .batch_execute(
+            "insert into active_quote_sessions (id, tenant_id, session_id, quote_id, user_id, joined_at, last_heartbeat, is_editing, status)
+             select gen_random_uuid(), tenant_id, gen_random_uuid(), id, gen_random_uuid(), now() - interval '1 hour', now() - interval '1 hour', false, 'VIEWING' from quotes limit 3;
+             do $$ begin execute format('drop table quote_changes_%s', to_char(now() + interval '3 months', 'YYYY_MM')); end $$",
+        )
+        .await
+        .unwrap();
+    let kept = "select not exists (select from active_quote_sessions) and to_regclass('quote_changes_' || to_char(now() + interval '3 months', 'YYYY_MM')) is not null";
+    eventually("the keeper has been there", || async { admin.query_one(kept, &[]).await.unwrap().get(0) })
+        .await;
+}
+
+#[tokio::test]
+async fn a_full_queue_fails_no_writer() {
+    let server = Postgres::start_with(Settings::default()).await;
+    let admin = server.client("postgres", "postgres").await;
+    let version: String = admin.query_one("show server_version_num", &[]).await.unwrap().get(0);
+    if version.as_str() < "170000" {
+        println!("skipped: the queue of this server has a fixed size of 8 GB, which takes minutes to fill");
+        return;
+    }
+    drop((admin, server));
+    let server = Postgres::start_with(Settings::preloaded(&[("max_notify_queue_pages", "64")])).await;
+    let database = server.database().await;
+    let (mut listener, app, waker) = settled(&server, &database).await;
+    let stuck = Listener::to("nothing", &server.url(&database, "postgres")).await;
+    stuck.client.batch_execute("begin; select 1").await.unwrap();
+    let fill = "select pg_notify('filling', repeat('x', 7000) || n) from generate_series(1, 20) n";
+    let filler = server.client(&database, "postgres").await;
+    let mut full = None;
+    for _ in 0..1000 {
+        if let Err(error) = filler.batch_execute(fill).await {
+            full = error.code().cloned();
+            break;
+        }
+    }
+    assert_eq!(full.expect("the queue is full at last").code(), "54000");
+    for _ in 0..20 {
+        touch(&app).await;
+    }
+    eventually("the waker says why", || async { server.log().contains("too many notifications") }).await;
+    stuck.client.batch_execute("commit").await.unwrap();
+    listener.hears_from(waker).await;
+}
