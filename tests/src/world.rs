@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::gateway::Gateway;
 use crate::nats::{Nats, Release};
-use crate::postgres::{ADMIN, APP, Postgres};
+use crate::postgres::{ADMIN, APP, Postgres, Settings};
 
 /// PostgreSQL with the sample ERP attached, NATS and the gateway. Stops in this order.
 #[derive(Debug)]
@@ -37,16 +37,21 @@ impl World {
 
     /// Starts all with the NATS server of a release.
     pub async fn with_nats(release: Release) -> Self {
-        let (postgres, nats) = tokio::join!(Postgres::start(), Nats::start(release));
+        let (postgres, nats) = tokio::join!(Self::postgres(), Nats::start(release));
         let gateway = Gateway::start(&postgres, Some(&nats)).await;
         Self { gateway, nats: Some(nats), postgres }
     }
 
     /// Starts all without NATS.
     pub async fn embedded() -> Self {
-        let postgres = Postgres::start().await;
+        let postgres = Self::postgres().await;
         let gateway = Gateway::start(&postgres, None).await;
         Self { gateway, nats: None, postgres }
+    }
+
+    /// As a server that wants the best delivery is set up.
+    async fn postgres() -> Postgres {
+        Postgres::start_with(Settings::preloaded(&[])).await
     }
 
     /// NATS, in a world that has it.

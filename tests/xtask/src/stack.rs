@@ -100,7 +100,10 @@ impl Stack {
         }
         cluster.clear_leftovers();
         cluster.install(&place.extension())?;
-        cluster.configure(&[("max_connections", "200")])?;
+        cluster.configure(&[
+            ("max_connections", "200"),
+            ("shared_preload_libraries", "$libdir/quote_collab_ext"),
+        ])?;
         let server = cluster.start()?;
         self.remember("postgres", server)
     }
