@@ -235,14 +235,14 @@ async fn a_full_queue_fails_no_writer() {
     stuck.client.batch_execute("begin; select 1").await.unwrap();
     let fill = "select pg_notify('filling', repeat('x', 7000) || n) from generate_series(1, 20) n";
     let filler = server.client(&database, "postgres").await;
-    let mut full = None;
+    let mut refused = None;
     for _ in 0..1000 {
         if let Err(error) = filler.batch_execute(fill).await {
-            full = error.code().cloned();
+            refused = error.code().cloned();
             break;
         }
     }
-    assert_eq!(full.expect("the queue is full at last").code(), "54000");
+    assert_eq!(refused.expect("the queue is full at last").code(), "54000");
     for _ in 0..20 {
         touch(&app).await;
     }

@@ -9,6 +9,9 @@ use super::values::{Rows, Value};
 use super::{Log, RowChange};
 use crate::memory;
 
+/// Rows that go into the heap in one step. More slots at once would only make PostgreSQL's book-keeping of them slow.
+const AT_ONCE: usize = 32;
+
 /// Writes the rows of `changes`, which all go to `log`; `false` when SQL must do it.
 pub fn write(log: &Log, changes: &[RowChange]) -> bool {
     let Some(first) = changes.first() else { return true };
@@ -54,12 +57,21 @@ unsafe fn write_rows(target: pg_sys::Relation, rows: &Rows) {
         (*result).type_ = pg_sys::NodeTag::T_ResultRelInfo;
         pg_sys::InitResultRelInfo(result, target, 0, std::ptr::null_mut(), 0);
         pg_sys::ExecOpenIndices(result, false);
-        let mut slots: Vec<_> = rows.iter().map(|row| fill(target, row)).collect();
-        let count = i32::try_from(slots.len()).unwrap_or_default();
         let command = pg_sys::GetCurrentCommandId(true);
-        pg_sys::table_multi_insert(target, slots.as_mut_ptr(), count, command, 0, std::ptr::null_mut());
+        let places = rows.len().min(AT_ONCE);
+        let mut slots: Vec<_> =
+            (0..places).map(|_| pg_sys::table_slot_create(target, std::ptr::null_mut())).collect();
+        for part in rows.chunks(AT_ONCE) {
+            for (row, slot) in part.iter().zip(&slots) {
+                fill(target, row, *slot);
+            }
+            let count = i32::try_from(part.len()).unwrap_or_default();
+            pg_sys::table_multi_insert(target, slots.as_mut_ptr(), count, command, 0, std::ptr::null_mut());
+            for slot in &slots[..part.len()] {
+                index(result, *slot, state);
+            }
+        }
         for slot in slots {
-            index(result, slot, state);
             pg_sys::ExecDropSingleTupleTableSlot(slot);
         }
         pg_sys::ExecCloseIndices(result);
@@ -71,17 +83,17 @@ unsafe fn write_rows(target: pg_sys::Relation, rows: &Rows) {
 }
 
 /// # Safety
-/// `target` must be open, with the columns of a log.
-unsafe fn fill(target: pg_sys::Relation, row: &[Value]) -> *mut pg_sys::TupleTableSlot {
+/// `target` must be open, with the columns of a log, and the slot one of its own.
+unsafe fn fill(target: pg_sys::Relation, row: &[Value], slot: *mut pg_sys::TupleTableSlot) {
     // SAFETY: the slot has one place per column, and the row one value per column.
     unsafe {
-        let slot = pg_sys::table_slot_create(target, std::ptr::null_mut());
+        pg_sys::ExecClearTuple(slot);
         for (place, value) in row.iter().enumerate() {
             *(*slot).tts_isnull.add(place) = value.is_none();
             *(*slot).tts_values.add(place) = value.unwrap_or(pg_sys::Datum::null());
         }
         (*slot).tts_tableOid = (*target).rd_id;
-        pg_sys::ExecStoreVirtualTuple(slot)
+        pg_sys::ExecStoreVirtualTuple(slot);
     }
 }
 

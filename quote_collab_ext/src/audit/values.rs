@@ -28,6 +28,16 @@ impl Rows {
         Self(rows)
     }
 
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The rows in groups of at most `size`.
+    pub fn chunks(&self, size: usize) -> impl Iterator<Item = &[[Value; COLUMNS.len()]]> {
+        self.0.chunks(size)
+    }
+
     /// The rows.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Value; COLUMNS.len()]> {
         self.0.iter()
