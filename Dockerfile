@@ -13,7 +13,7 @@ RUN cargo xtask build
 
 # The same major version as in setup: an extension is compiled for one.
 FROM postgres:15-bookworm AS postgres-with-extension
-COPY --from=build /src/target/extension/usr /usr
+COPY --from=build /src/target/extensions/15/usr /usr
 CMD ["postgres", "-c", "shared_preload_libraries=quote_collab_ext"]
 
 FROM debian:bookworm-slim AS gateway

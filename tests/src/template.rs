@@ -22,7 +22,7 @@ pub const ATTACHED: &str = "erp_template";
 
 /// Makes `home` the home of a cluster like the template.
 pub fn copy_to(home: &Path) -> Result<Cluster> {
-    let dir = built::extension().with_file_name("test-template");
+    let dir = built::extension().with_extension("template");
     let user = ServerUser::detect()?;
     let cluster = Cluster { bin: built::server_programs(), home: home.to_owned(), user, port: port::free()? };
     fs::create_dir_all(&dir).map_err(Failure::io(format!("make {}", dir.display())))?;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
-use pgrx::{PgTryBuilder, pg_guard, pg_sys};
+use pgrx::{PgTryBuilder, Spi, pg_guard, pg_sys};
 
 use super::board::{self, Slot};
 use crate::backoff::Backoff;
@@ -56,7 +56,7 @@ fn serve(slot: &Slot) {
         if again.is_some_and(|at| at > Instant::now()) || !(slot.take_pending() || again.is_some()) {
             continue;
         }
-        if notify() {
+        if notify(again.is_some()) {
             again = None;
             backoff.reset();
             std::thread::sleep(APART);
@@ -67,9 +67,16 @@ fn serve(slot: &Slot) {
 }
 
 /// Sends the NOTIFY; `false` when PostgreSQL refused, which it logged. The usual reason is a full queue: a listener
-/// that sits in an open transaction.
-fn notify() -> bool {
-    PgTryBuilder::new(|| {
+/// that sits in an open transaction. After that a full queue stays full even when everybody has read it, until somebody
+/// asks how full it is.
+fn notify(was_refused: bool) -> bool {
+    PgTryBuilder::new(move || {
+        if was_refused {
+            BackgroundWorker::transaction(|| {
+                // Asked for what it does on the way: it moves the end of the queue up to the slowest listener.
+                let _usage = Spi::get_one::<f64>("select pg_catalog.pg_notification_queue_usage()");
+            });
+        }
         BackgroundWorker::transaction(wakeup::send);
         true
     })

@@ -19,13 +19,17 @@ cargo xtask down    stop what `up --detach` started
 cargo xtask test    prove everything against the real parts
     core|pg|e2e|lint  only this stage
     --filter NAME     only tests whose name contains NAME
-cargo xtask build   build the extension below target/extension and the gateway
+    --pg 15,16,18     these versions of PostgreSQL in stage pg (15,18)
+cargo xtask build   build the extension below target/extensions and the gateway
 cargo xtask lint    formatting, clippy, cargo-deny where it is installed
 cargo xtask bench [write|latency]
                     measure, with the real parts; prints medians
 cargo xtask setup   install what is missing, and nothing else
     --run             only what `up` needs
 ";
+
+/// The oldest and the newest version of PostgreSQL that we serve.
+pub const VERSIONS: [u32; 2] = [15, 18];
 
 /// One of our commands.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub enum Command {
         stage: Option<Stage>,
         /// Only tests with this in their name.
         filter: Option<String>,
+        /// The versions of PostgreSQL that the extension is proved on.
+        versions: Vec<u32>,
     },
     /// Build what `up` runs.
     Build,
@@ -123,7 +129,11 @@ pub fn parse(
         "up" => up(words, variable).map(Command::Up),
         "down" => flag(words, "--purge").map(|purge| Command::Down { purge }),
         "test" => test(words),
-        "lint" => flag(words, "").map(|_| Command::Test { stage: Some(Stage::Lint), filter: None }),
+        "lint" => flag(words, "").map(|_| Command::Test {
+            stage: Some(Stage::Lint),
+            filter: None,
+            versions: Vec::new(),
+        }),
         "build" => flag(words, "").map(|_| Command::Build),
         "bench" => bench(words),
         "setup" => flag(words, "--run").map(|run_only| Command::Setup { run_only }),
@@ -155,7 +165,7 @@ fn up(mut words: VecDeque<String>, variable: &dyn Fn(&str) -> Option<String>) ->
 }
 
 fn test(mut words: VecDeque<String>) -> Result<Command> {
-    let (mut stage, mut filter) = (None, None);
+    let (mut stage, mut filter, mut versions) = (None, None, VERSIONS.to_vec());
     while let Some(word) = words.pop_front() {
         match word.as_str() {
             "core" => stage = Some(Stage::Core),
@@ -163,10 +173,17 @@ fn test(mut words: VecDeque<String>) -> Result<Command> {
             "e2e" => stage = Some(Stage::E2e),
             "lint" => stage = Some(Stage::Lint),
             "--filter" => filter = Some(value(&mut words, &word)?),
+            "--pg" => versions = read_versions(&value(&mut words, &word)?)?,
             _ => return Err(unknown(&word)),
         }
     }
-    Ok(Command::Test { stage, filter })
+    Ok(Command::Test { stage, filter, versions })
+}
+
+fn read_versions(list: &str) -> Result<Vec<u32>> {
+    let known = |text: &str| text.parse().ok().filter(|version| (15..=18).contains(version));
+    let wrong = |text| Failure::Usage(format!("--pg takes versions from 15 to 18, not `{text}`"));
+    list.split(',').map(|text| known(text).ok_or_else(|| wrong(text))).collect()
 }
 
 fn bench(mut words: VecDeque<String>) -> Result<Command> {
@@ -229,8 +246,14 @@ mod tests {
 
     #[test]
     fn test_takes_a_stage_and_a_filter() {
-        let expected = Command::Test { stage: Some(Stage::E2e), filter: Some("conflict".to_owned()) };
-        assert_eq!(read("test e2e --filter conflict").unwrap(), expected);
+        let expected = |versions: &[u32]| Command::Test {
+            stage: Some(Stage::Pg),
+            filter: Some("history".to_owned()),
+            versions: versions.to_vec(),
+        };
+        assert_eq!(read("test pg --filter history").unwrap(), expected(&VERSIONS));
+        assert_eq!(read("test pg --filter history --pg 16,17").unwrap(), expected(&[16, 17]));
+        assert!(read("test --pg 12").is_err());
     }
 
     #[test]

@@ -90,8 +90,17 @@ impl Cluster {
         writeln!(config, "include = 'quote_collab.conf'").map_err(Failure::io("write postgresql.conf"))
     }
 
+    /// Whether the server is installed as Debian does, which patches it to look for extensions elsewhere too. Any other
+    /// server is a copy of our own, which has the extension inside.
+    fn is_debian(&self) -> bool {
+        self.bin.starts_with("/usr/lib/postgresql")
+    }
+
     /// Replaces the cluster's copy of the packaged extension.
     pub fn install(&self, packaged: &Path) -> Result<()> {
+        if !self.is_debian() {
+            return Ok(());
+        }
         let copy = self.extension();
         if copy.exists() {
             fs::remove_dir_all(&copy).map_err(Failure::io(format!("remove {}", copy.display())))?;
@@ -105,22 +114,23 @@ impl Cluster {
     pub fn configure(&self, settings: &[(&str, &str)]) -> Result<()> {
         let port = self.port.to_string();
         let extension = self.extension().display().to_string();
+        let destdir = self.is_debian().then_some(("extension_destdir", extension.as_str()));
         let own = [
             ("listen_addresses", "127.0.0.1"),
             ("port", &port),
             ("unix_socket_directories", ""),
-            ("extension_destdir", &extension),
             // Below the data directory instead of /dev/shm: a killed server leaves nothing outside its directory.
             ("dynamic_shared_memory_type", "mmap"),
             ("log_line_prefix", "%m [%p] %q%u@%d "),
             ("timezone", "UTC"),
             ("log_timezone", "UTC"),
         ];
-        let text = own.iter().chain(settings).fold(String::new(), |mut text, (name, value)| {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{name} = '{}'", value.replace('\'', "''"));
-            text
-        });
+        let text =
+            destdir.iter().chain(&own).chain(settings).fold(String::new(), |mut text, (name, value)| {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "{name} = '{}'", value.replace('\'', "''"));
+                text
+            });
         let file = self.data().join("quote_collab.conf");
         fs::write(&file, text).map_err(Failure::io(format!("write {}", file.display())))?;
         self.user.own(&file)

@@ -42,11 +42,17 @@ fn run() -> Result<()> {
     match command {
         Command::Up(options) => up::run(&place, &options, &progress),
         Command::Down { purge } => down::run(&place, purge, &progress),
-        Command::Test { stage, filter } => proof::run(&place, stage, filter.as_deref(), &progress),
-        Command::Build => artifact::all(&place, &setup::run(&place, Purpose::Run, &progress)?, &progress),
+        Command::Test { stage, filter, versions } => {
+            proof::run(&place, stage, filter.as_deref(), &versions, &progress)
+        }
+        Command::Build => {
+            artifact::all(&place, &setup::run(&place, Purpose::Run, &[], &progress)?, &progress)
+        }
         Command::Bench { what } => proof::measure(&place, what.as_deref(), &progress),
         Command::Setup { run_only } => {
-            setup::run(&place, if run_only { Purpose::Run } else { Purpose::Test }, &progress)?;
+            let (purpose, versions): (_, &[u32]) =
+                if run_only { (Purpose::Run, &[]) } else { (Purpose::Test, &args::VERSIONS) };
+            setup::run(&place, purpose, versions, &progress)?;
             progress.step("nothing is missing");
             Ok(())
         }

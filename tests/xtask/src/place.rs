@@ -30,10 +30,16 @@ impl Place {
         Ok(Self { root, target, up })
     }
 
-    /// The packaged extension: a directory laid out like `/`.
+    /// The extension packaged for Debian's server: a directory laid out like `/`.
     #[must_use]
     pub fn extension(&self) -> PathBuf {
-        self.target.join("extension")
+        self.extension_for(15)
+    }
+
+    /// The extension packaged for a major version of PostgreSQL.
+    #[must_use]
+    pub fn extension_for(&self, version: u32) -> PathBuf {
+        self.target.join("extensions").join(version.to_string())
     }
 
     /// The gateway binary.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use xtask::cluster::copy_tree;
 use xtask::failure::{Failure, Result};
 use xtask::place::Place;
 use xtask::program;
@@ -13,6 +14,7 @@ use crate::artifact;
 use crate::interrupt::Interrupts;
 use crate::progress::Progress;
 use crate::run_dir::RunDir;
+use crate::setup::servers::Server;
 use crate::setup::{self, Purpose, Tools};
 
 /// Tests of the extension alone begin with this; every other file of `tests/tests` needs the whole stack.
@@ -33,8 +35,8 @@ type Step = (&'static str, &'static [Stage], fn(&Proof<'_>) -> Result<()>);
 const STEPS: [Step; 5] = [
     ("core", &[Stage::Core], |proof| proof.core()),
     (BUILD, &[Stage::Pg, Stage::E2e], |proof| proof.build()),
-    ("pg", &[Stage::Pg], |proof| proof.harness(Stage::Pg)),
-    ("e2e", &[Stage::E2e], |proof| proof.harness(Stage::E2e)),
+    ("pg", &[Stage::Pg], |proof| proof.each_server()),
+    ("e2e", &[Stage::E2e], |proof| proof.harness(Stage::E2e, &Server::of_debian())),
     ("lint", &[Stage::Lint], |proof| proof.lint()),
 ];
 
@@ -42,9 +44,16 @@ const STEPS: [Step; 5] = [
 const BUILD: &str = "build";
 
 /// Runs all stages, or one, and says at the end what failed.
-pub fn run(place: &Place, only: Option<Stage>, filter: Option<&str>, progress: &Progress) -> Result<()> {
+pub fn run(
+    place: &Place,
+    only: Option<Stage>,
+    filter: Option<&str>,
+    versions: &[u32],
+    progress: &Progress,
+) -> Result<()> {
     let purpose = if matches!(only, Some(Stage::Core | Stage::Pg)) { Purpose::Run } else { Purpose::Test };
-    let tools = setup::run(place, purpose, progress)?;
+    let versions = if matches!(only, None | Some(Stage::Pg)) { versions } else { &[] };
+    let tools = setup::run(place, purpose, versions, progress)?;
     let interrupts = Interrupts::catch()?;
     let proof = Proof { place, tools, only, filter, progress };
     let mut outcomes: Vec<(&str, bool, f64)> = Vec::new();
@@ -84,7 +93,7 @@ fn conclude(outcomes: &[(&str, bool, f64)], interrupted: bool, progress: &Progre
 
 /// Runs the measurements, or one, against what is built now.
 pub fn measure(place: &Place, what: Option<&str>, progress: &Progress) -> Result<()> {
-    let tools = setup::run(place, Purpose::Run, progress)?;
+    let tools = setup::run(place, Purpose::Run, &[], progress)?;
     let proof = Proof { place, tools, only: None, filter: None, progress };
     proof.build()?;
     let run_dir = RunDir::make()?;
@@ -92,7 +101,7 @@ pub fn measure(place: &Place, what: Option<&str>, progress: &Progress) -> Result
     cargo
         .args(["run", "--quiet", "--release", "-p", "quote_collab_tests", "--bin", "bench", "--"])
         .args(what);
-    proof.say_what_is_built(cargo.env("TMPDIR", run_dir.path()));
+    proof.say_what_is_built(cargo.env("TMPDIR", run_dir.path()), &Server::of_debian());
     let outcome = program::run(&mut cargo);
     run_dir.sweep();
     outcome
@@ -125,11 +134,39 @@ impl Proof<'_> {
         }
     }
 
+    /// The tests of the extension alone, on one version of PostgreSQL after the other.
+    fn each_server(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        for server in &self.tools.servers {
+            self.progress.step(format_args!("PostgreSQL {}", server.version));
+            if server.tree.is_some() {
+                artifact::extension_for(self.place, &self.tools, server, self.progress)?;
+            }
+            if let Err(failure) = self.harness(Stage::Pg, server) {
+                println!("PostgreSQL {}: {failure}", server.version);
+                outcome = Err(Failure::Refused(format!("PostgreSQL {} failed", server.version)));
+            }
+        }
+        outcome
+    }
+
+    /// A copy of a server that is ours, with the extension in it, where the server's user can reach it.
+    fn settle(&self, server: &Server, dir: &Path) -> Result<Server> {
+        let Some(tree) = &server.tree else { return Ok(server.clone()) };
+        copy_tree(tree, dir)?;
+        program::run(Command::new("chmod").args(["-R", "a+rX"]).arg(dir))?;
+        let copy = server.in_copy(dir).unwrap_or_else(|| server.clone());
+        artifact::install(&self.place.extension_for(server.version), server, &copy)?;
+        Ok(copy)
+    }
+
     /// Runs the tests that start their own servers, and sees to it that they leave nothing.
-    fn harness(&self, stage: Stage) -> Result<()> {
+    fn harness(&self, stage: Stage, server: &Server) -> Result<()> {
         let files = test_files(&self.place.root.join("tests/tests"), stage)?;
         self.progress.step(format_args!("{} test files against the real parts", files.len()));
         let run_dir = RunDir::make()?;
+        let copy = run_dir.path().join("server");
+        let settled = self.settle(server, &copy)?;
         let mut cargo = self.cargo();
         cargo.args(["test", "--no-fail-fast", "-p", "quote_collab_tests"]).env("TMPDIR", run_dir.path());
         if stage == Stage::E2e {
@@ -138,8 +175,9 @@ impl Proof<'_> {
         for file in &files {
             cargo.args(["--test", file]);
         }
-        self.say_what_is_built(&mut cargo);
+        self.say_what_is_built(&mut cargo, &settled);
         let outcome = program::run(self.filtered(&mut cargo));
+        let _ = fs::remove_dir_all(&copy);
         let left = run_dir.sweep();
         if outcome.is_ok() && !left.is_empty() {
             return Err(Failure::Refused(format!("the tests left behind: {}", left.join(", "))));
@@ -148,10 +186,10 @@ impl Proof<'_> {
     }
 
     /// The harness finds what it tests through its environment.
-    fn say_what_is_built(&self, cargo: &mut Command) {
-        cargo.env("QUOTE_COLLAB_EXTENSION", self.place.extension());
+    fn say_what_is_built(&self, cargo: &mut Command, server: &Server) {
+        cargo.env("QUOTE_COLLAB_EXTENSION", self.place.extension_for(server.version));
         cargo.env("QUOTE_COLLAB_GATEWAY", self.place.gateway());
-        cargo.env("QUOTE_COLLAB_PG_CONFIG", &self.tools.pg_config);
+        cargo.env("QUOTE_COLLAB_PG_CONFIG", &server.pg_config);
         cargo.env("QUOTE_COLLAB_NODE_MODULES", self.place.clients().join("node_modules"));
         cargo.env("NATS_SERVER", &self.tools.nats);
         if let Some(nats) = &self.tools.newer_nats {

@@ -29,7 +29,7 @@ pub fn run(place: &Place, options: &Up, progress: &Progress) -> Result<()> {
     for port in options.ports() {
         port.require_free()?;
     }
-    let tools = setup::run(place, Purpose::Run, progress)?;
+    let tools = setup::run(place, Purpose::Run, &[], progress)?;
     artifact::all(place, &tools, progress)?;
     fs::create_dir_all(&place.up).map_err(Failure::io(format!("make {}", place.up.display())))?;
     let interrupts = Interrupts::catch()?;

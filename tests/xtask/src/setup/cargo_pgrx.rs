@@ -8,6 +8,7 @@ use xtask::failure::{Failure, Result};
 use xtask::place::Place;
 use xtask::program;
 
+use super::servers::Server;
 use crate::progress::Progress;
 
 /// Finds cargo-pgrx of the pinned version, or installs it for this clone only.
@@ -32,11 +33,15 @@ pub fn install(place: &Place, progress: &Progress) -> Result<PathBuf> {
     Ok(own)
 }
 
-/// Settings of cargo-pgrx of this clone, which name one server; those in the reader's home stay as they are.
-pub fn home(place: &Place, pg_config: &Path) -> Result<PathBuf> {
+/// Settings of cargo-pgrx of this clone, which name its servers; those in the reader's home stay as they are.
+pub fn home(place: &Place, others: &[Server]) -> Result<PathBuf> {
     let home = place.target.join("pgrx");
     let file = home.join("config.toml");
-    let wanted = format!("[configs]\npg{} = \"{}\"\n", super::POSTGRES, pg_config.display());
+    let debian = Server::of_debian();
+    let others = others.iter().filter(|server| server.version != debian.version);
+    let wanted = std::iter::once(&debian).chain(others).fold("[configs]\n".to_owned(), |text, server| {
+        format!("{text}pg{} = \"{}\"\n", server.version, server.pg_config.display())
+    });
     if fs::read_to_string(&file).is_ok_and(|text| text == wanted) {
         return Ok(home);
     }

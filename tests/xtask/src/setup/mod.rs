@@ -4,6 +4,7 @@ mod cargo_pgrx;
 mod debian;
 mod newer_nats;
 mod npm;
+pub mod servers;
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +12,14 @@ use xtask::failure::{Failure, Result};
 use xtask::place::Place;
 use xtask::program;
 
+use self::servers::Server;
 use crate::progress::Progress;
 
 /// The PostgreSQL that Debian 12 brings.
 pub const POSTGRES: u32 = 15;
+
+/// The newest PostgreSQL that the extension is made for. Every proof runs on it and on Debian's.
+pub const NEWEST: u32 = 18;
 
 /// What for: `up` needs neither a browser nor Node.js.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +33,10 @@ pub enum Purpose {
 /// What set-up found or installed.
 #[derive(Debug, Clone)]
 pub struct Tools {
-    /// `pg_config` of the server.
+    /// `pg_config` of Debian's server.
     pub pg_config: PathBuf,
+    /// The servers to test with.
+    pub servers: Vec<Server>,
     /// `cargo-pgrx` of the pinned version.
     pub cargo_pgrx: PathBuf,
     /// Its directory of settings.
@@ -41,18 +48,22 @@ pub struct Tools {
 }
 
 /// Installs what is missing.
-pub fn run(place: &Place, purpose: Purpose, progress: &Progress) -> Result<Tools> {
+pub fn run(place: &Place, purpose: Purpose, versions: &[u32], progress: &Progress) -> Result<Tools> {
     debian::install(purpose, progress)?;
-    let pg_config = PathBuf::from(format!("/usr/lib/postgresql/{POSTGRES}/bin/pg_config"));
+    let pg_config = Server::of_debian().pg_config;
+    let mut servers = Vec::new();
+    for version in versions {
+        servers.extend(servers::install(place, *version, progress)?);
+    }
     let cargo_pgrx = cargo_pgrx::install(place, progress)?;
-    let pgrx_home = cargo_pgrx::home(place, &pg_config)?;
+    let pgrx_home = cargo_pgrx::home(place, &servers)?;
     let mut newer_nats = None;
     if purpose == Purpose::Test {
         npm::install(&place.clients(), progress)?;
         newer_nats = newer_nats::install(place, progress);
     }
     let nats = required("nats-server")?;
-    Ok(Tools { pg_config, cargo_pgrx, pgrx_home, nats, newer_nats })
+    Ok(Tools { pg_config, servers, cargo_pgrx, pgrx_home, nats, newer_nats })
 }
 
 /// Chromium for the browser tests.
