@@ -163,7 +163,7 @@ begin
         where c.oid = header and acl.privilege_type in ('SELECT', 'UPDATE') and acl.grantee <> c.relowner
     loop
         if grantee.privilege_type = 'SELECT' then
-            execute format('grant select on %1$I.quote_changes, %1$I.active_quote_sessions, %1$I.v_quote_change_events,
+            execute format('grant select on %1$I.quote_changes, %1$I.v_quote_changes_all, %1$I.active_quote_sessions, %1$I.v_quote_change_events,
                 %1$I.v_recent_quote_changes, %1$I.v_active_quote_collaborators to %2$s', log_schema, grantee.role);
         elsif grantee.role <> 'public' then
             execute format('grant select, insert, update, delete on %I.active_quote_sessions to %s', log_schema, grantee.role);
@@ -202,8 +202,10 @@ begin
     log := @extschema@.create_quote_changes(target_schema, target_owner);
     perform @extschema@.create_active_quote_sessions(target_schema, target_owner);
     perform @extschema@.create_quote_relay_tables(target_schema, target_owner);
+    perform @extschema@.create_quote_changes_seals(target_schema, target_owner);
     header_settings := @extschema@.attach_quote_table(header, 'QUOTE', log, options);
     line_settings := @extschema@.attach_quote_table(lines, 'QUOTE_LINE', log, options);
+    perform @extschema@.create_quote_changes_all_view(target_schema, target_owner);
     perform @extschema@.create_quote_change_events_view(target_schema, target_owner);
     perform @extschema@.create_recent_quote_changes_view(header_settings, line_settings, target_owner);
     perform @extschema@.create_active_quote_collaborators_view(header_settings, target_owner);

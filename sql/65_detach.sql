@@ -33,7 +33,10 @@ as $$
 declare
     part regclass;
 begin
-    for part in select t.relid from pg_partition_tree(format('%I.quote_changes', target_schema)::regclass) t loop
+    for part in
+        select t.relid from unnest(array['quote_changes', 'quote_changes_archive']) log (name)
+        cross join lateral pg_partition_tree(to_regclass(format('%I.%I', target_schema, log.name))) t
+    loop
         execute format('drop policy if exists quote_changes_tenant_isolation on %s', part);
         execute format('create policy quote_changes_tenant_isolation on %s using
             (tenant_id = (select nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid))', part);
@@ -55,12 +58,14 @@ begin
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
-    execute format('drop view if exists %1$I.v_active_quote_collaborators, %1$I.v_recent_quote_changes, %1$I.v_quote_change_events', s);
+    execute format('drop view if exists %1$I.v_active_quote_collaborators, %1$I.v_recent_quote_changes, %1$I.v_quote_change_events,
+        %1$I.v_quote_changes_all', s);
     perform @extschema@.detach_quote_table(line);
     perform @extschema@.detach_quote_table(header);
     execute format('drop table if exists %I.active_quote_sessions', s);
     if drop_history then
-        execute format('drop table if exists %1$I.quote_changes, %1$I.quote_relay_batch, %1$I.quote_relay_lease', s);
+        execute format('drop table if exists %1$I.quote_changes, %1$I.quote_changes_archive, %1$I.quote_changes_seals, %1$I.quote_relay_batch,
+            %1$I.quote_relay_lease', s);
         return 'quote collaboration is detached, its history is dropped';
     end if;
     perform @extschema@.release_quote_history(s);

@@ -43,7 +43,7 @@ begin
         select c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by, %s, c.changed_at, c.entity_type::text,
             c.field_name::text, c.old_value, c.new_value, c.change_type::text, c.session_id, c.was_conflict,
             c.conflict_resolution::text, c.entity_version_before, c.entity_version_after, c.event_id, c.position
-        from %I.quote_changes c %s
+        from %I.v_quote_changes_all c %s
         where c.quote_id = $1 and ($2 is null or c.tenant_id = $2)
         order by c.position desc, c.id desc limit $3$query$, author.name_expression, header.table_schema, author.join_clause)
     using quote_id, @extschema@.current_quote_tenant(), max_rows;

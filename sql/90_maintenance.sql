@@ -10,6 +10,7 @@ declare
     swept integer := 0;
     made integer := 0;
     dropped integer := 0;
+    sealed bigint := 0;
 begin
     swept := @extschema@.cleanup_stale_quote_sessions();
     if pg_try_advisory_xact_lock(batch::regclass::oid::integer, 1) then
@@ -18,6 +19,7 @@ begin
             and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
         get diagnostics dropped = row_count;
     end if;
-    return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped);
+    sealed := @extschema@.seal_quote_history();
+    return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped, 'rows_sealed', sealed);
 end $$;
-comment on function quote_collab_maintenance() is 'sweeps stale sessions, creates partitions ahead, drops old batches';
+comment on function quote_collab_maintenance() is 'sweeps stale sessions, creates partitions ahead, drops old batches, seals the audit log';

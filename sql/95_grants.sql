@@ -4,6 +4,7 @@ revoke execute on function
     quote_relay_lease(text, interval), quote_relay_open_batch(bigint), quote_relay_last_batch(), quote_relay_first_batch(),
     quote_relay_read(bigint, bigint, integer), quote_relay_checkpoint(bigint, bigint, bigint, bigint), quote_relay_position(),
     quote_events_between(uuid, bigint, bigint, bigint, bigint, integer),
+    seal_quote_history(), verify_quote_history(text), quote_history_digest(),
     attach_quote_collaboration(regclass, regclass, jsonb), detach_quote_collaboration(boolean)
 from public;
 
@@ -25,7 +26,7 @@ begin
         @extschema@.quote_relay_read(bigint, bigint, integer), @extschema@.quote_relay_checkpoint(bigint, bigint, bigint, bigint),
         @extschema@.quote_relay_position(), @extschema@.quote_events_between(uuid, bigint, bigint, bigint, bigint, integer) to %I', role);
     execute format('grant select, update on %I.%I, %I.%I to %I', header.table_schema, header.table_name, line.table_schema, line.table_name, role);
-    execute format('grant select on %1$I.quote_changes, %1$I.v_quote_change_events, %1$I.v_recent_quote_changes,
+    execute format('grant select on %1$I.quote_changes, %1$I.v_quote_changes_all, %1$I.v_quote_change_events, %1$I.v_recent_quote_changes,
         %1$I.v_active_quote_collaborators to %2$I', header.table_schema, role);
     execute format('grant select, insert, update, delete on %I.active_quote_sessions to %I', header.table_schema, role);
     for relation in select value from jsonb_each(header.relations) loop

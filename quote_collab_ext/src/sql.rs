@@ -13,8 +13,10 @@ extension_sql_file!(
     requires = ["quote_changes"]
 );
 extension_sql_file!("../../sql/40_relay_tables.sql", name = "relay_tables", requires = ["presence_tables"]);
-extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["relay_tables"]);
-extension_sql_file!("../../sql/55_triggers.sql", name = "triggers", requires = ["views"]);
+extension_sql_file!("../../sql/42_seal_table.sql", name = "seal_table", requires = ["relay_tables"]);
+extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["seal_table"]);
+extension_sql_file!("../../sql/51_archive_view.sql", name = "archive_view", requires = ["views"]);
+extension_sql_file!("../../sql/55_triggers.sql", name = "triggers", requires = ["archive_view"]);
 extension_sql_file!("../../sql/60_attach.sql", name = "attach", requires = ["triggers"]);
 extension_sql_file!("../../sql/65_detach.sql", name = "detach", requires = ["attach"]);
 extension_sql_file!("../../sql/69_rejection.sql", name = "rejection", requires = ["detach"]);
@@ -30,5 +32,10 @@ extension_sql_file!("../../sql/77_history.sql", name = "history", requires = ["s
 extension_sql_file!("../../sql/80_events.sql", name = "events", requires = ["history"]);
 extension_sql_file!("../../sql/85_relay.sql", name = "relay", requires = ["events"]);
 extension_sql_file!("../../sql/86_resume.sql", name = "resume", requires = ["relay"]);
-extension_sql_file!("../../sql/90_maintenance.sql", name = "maintenance", requires = ["resume"]);
-extension_sql_file!("../../sql/95_grants.sql", name = "grants", requires = ["maintenance"], finalize);
+extension_sql_file!("../../sql/87_seals.sql", name = "seals", requires = ["resume"]);
+extension_sql_file!("../../sql/90_maintenance.sql", name = "maintenance", requires = ["seals"]);
+extension_sql_file!("../../sql/91_archive.sql", name = "archive", requires = ["maintenance"]);
+extension_sql_file!("../../sql/92_doctor.sql", name = "doctor", requires = ["archive"]);
+extension_sql_file!("../../sql/93_doctor_security.sql", name = "doctor_security", requires = ["doctor"]);
+extension_sql_file!("../../sql/94_doctor_server.sql", name = "doctor_server", requires = ["doctor_security"]);
+extension_sql_file!("../../sql/95_grants.sql", name = "grants", requires = ["doctor_server"], finalize);

@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod browser;
 pub mod built;
+pub mod bypass;
 pub mod erp;
 pub mod gateway;
 pub mod graphql;

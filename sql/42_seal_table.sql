@@ -1,0 +1,50 @@
+-- Seals of the audit log: a chain of blocks, each over what became visible since the one before. Private to the owner.
+create function create_quote_changes_seals(target_schema name, target_owner name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals text := format('%I.quote_changes_seals', target_schema);
+    item record;
+begin
+    if to_regclass(seals) is not null then
+        return;
+    end if;
+    execute format($ddl$
+        create table %s (
+            no        bigint      not null,
+            prev      pg_snapshot not null,
+            cur       pg_snapshot not null,
+            floor_at  timestamptz not null,
+            prev_at   timestamptz not null,
+            cur_at    timestamptz not null,
+            origin    bigint      not null,
+            rows      bigint      not null,
+            root      bytea       not null,
+            hash      bytea       not null,
+            sealed_at timestamptz not null,
+            constraint quote_changes_seals_pkey primary key (no)
+        )$ddl$, seals);
+    for item in select * from (values
+        ('no', 'number of the block, without gaps; 0 begins the chain'),
+        ('prev', 'the block holds what was not visible in this snapshot'),
+        ('cur', 'and is visible in this one'),
+        ('floor_at', 'no change of this or a later block was made before, save for steps of the clock'),
+        ('prev_at', 'when prev was taken'),
+        ('cur_at', 'when cur was taken'),
+        ('origin', 'system identifier of the cluster whose transactions the snapshots speak of'),
+        ('rows', 'how many rows of quote_changes'),
+        ('root', 'SHA-256 over the SHA-256 of each row, in order of position and id'),
+        ('hash', 'SHA-256 over the hash of the block before and all of this block'),
+        ('sealed_at', 'when the block was made')
+    ) as c (name, text) loop
+        execute format('comment on column %s.%I is %L', seals, item.name, item.text);
+    end loop;
+    execute format('comment on table %s is %L', seals, 'chain of seals over quote_changes; verify_quote_history() checks it');
+    execute format('insert into %s select 0, ''3:3:'', ''3:3:'', ''-infinity'', ''-infinity'', ''-infinity'', @extschema@.quote_cluster_identifier(), 0, sha256(''''),
+        sha256(convert_to(''quote_changes'', ''UTF8'')), clock_timestamp()', seals);
+    execute format('alter table %s owner to %I', seals, target_owner);
+    execute format('alter table %s enable row level security', seals);
+    execute format('alter table %s force row level security', seals);
+end $$;
+comment on function create_quote_changes_seals(name, name) is 'creates the chain of seals beside an audit log';

@@ -1,0 +1,172 @@
+-- Tamper evidence without a cost for the writers: what became visible since the last block is hashed into the next, and
+-- each block into the one after it. A change of a sealed row, of a block, or of their order is found by
+-- verify_quote_history(). What a superuser does before a row is sealed, or to the whole chain at once, is found only by
+-- comparing quote_history_digest() with one that was kept elsewhere.
+
+-- What is hashed of a row: all columns as a jsonb array, whose text has one form whatever the session is set to.
+create function quote_change_digest_expression() returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+return $$sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by,
+    extract(epoch from c.changed_at), c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id,
+    c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position,
+    c.xid::text, c.origin, c.context)::text, 'UTF8'))$$;
+comment on function quote_change_digest_expression() is 'SQL expression of the hash of a row of the audit log';
+
+-- Rows and root of a block. When it follows a block of another cluster it also takes what that one had not sealed.
+create function digest_quote_changes(prev pg_snapshot, cur pg_snapshot, origin bigint, from_at timestamptz, to_at timestamptz,
+    before_cur pg_snapshot, before_origin bigint, out rows bigint, out root bytea)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set jit = off
+as $$
+begin
+    execute format($query$
+        select count(*), sha256(coalesce(string_agg(d.digest, ''::bytea order by d.position, d.id), ''))
+        from (
+            select c.position, c.id, %2$s as digest from %1$s c
+            where c.xid = any (array(select pg_snapshot_xip($1))) and c.origin = $3 and c.changed_at between $4 and $5
+                and pg_visible_in_snapshot(c.xid, $2)
+            union all
+            select c.position, c.id, %2$s from %1$s c
+            where c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2) and c.origin = $3 and c.changed_at between $4 and $5
+                and pg_visible_in_snapshot(c.xid, $2)
+            union all
+            select c.position, c.id, %2$s from %1$s c
+            where $7 <> $3 and c.origin = $7 and not pg_visible_in_snapshot(c.xid, $6)) d$query$,
+        @extschema@.quote_relay_table('v_quote_changes_all'), @extschema@.quote_change_digest_expression())
+    into rows, root using prev, cur, origin, from_at, to_at, before_cur, before_origin;
+end $$;
+comment on function digest_quote_changes(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint) is 'hashes the rows of one block of the audit log';
+
+create function quote_seal_hash(before bytea, no bigint, prev pg_snapshot, cur pg_snapshot, floor_at timestamptz, prev_at timestamptz,
+    cur_at timestamptz, origin bigint, rows bigint, root bytea, sealed_at timestamptz) returns bytea
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select sha256(before || convert_to(jsonb_build_array(no, prev::text, cur::text, extract(epoch from floor_at)::text,
+        extract(epoch from prev_at)::text, extract(epoch from cur_at)::text, origin, rows, encode(root, 'hex'), extract(epoch from sealed_at)::text)::text, 'UTF8'))
+$$;
+comment on function quote_seal_hash(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea, timestamptz) is 'hash of a block over the one before it and all of its own';
+
+-- Seals what is visible and not sealed yet; returns how many rows. One at a time: 0 when another is at it.
+create function seal_quote_history() returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals text := @extschema@.quote_relay_table('quote_changes_seals');
+    here bigint := @extschema@.quote_cluster_identifier();
+    last record;
+    cur pg_snapshot;
+    prev pg_snapshot;
+    floor_at timestamptz;
+    block record;
+    now_at timestamptz := clock_timestamp();
+begin
+    begin
+        execute format('lock table %s in share update exclusive mode nowait', seals);
+    exception when lock_not_available then
+        return 0;
+    end;
+    execute format('select * from %s order by no desc limit 1', seals) into strict last;
+    cur := pg_current_snapshot();
+    prev := case when last.origin = here then last.cur else '3:3:'::pg_snapshot end;
+    -- As in the event feed: what ran already when the last block was cut may hold changes older than that.
+    floor_at := case when last.origin <> here then '-infinity'
+        when pg_snapshot_xmin(last.cur) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
+    select * into block from @extschema@.digest_quote_changes(prev, cur, here, floor_at - interval '1 day', now_at + interval '1 day', last.cur, last.origin);
+    if block.rows > 0 then
+        execute format('insert into %s (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, @extschema@.quote_seal_hash($10, $1, $2, $3, $4, $5, $6, $7, $8, $9, $6), $6)', seals)
+        using last.no + 1, prev, cur, floor_at, last.cur_at, now_at, here, block.rows, block.root, last.hash;
+    end if;
+    return block.rows;
+end $$;
+comment on function seal_quote_history() is 'seals what was written to the audit log since it was called last; returns how many rows';
+
+-- Hash of the newest block: keep it outside of this cluster, now and then, and pass it to verify_quote_history() later.
+create function quote_history_digest() returns text
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    digest text;
+begin
+    execute format('select s.no || '':'' || encode(s.hash, ''hex'') from %s s order by s.no desc limit 1',
+        @extschema@.quote_relay_table('quote_changes_seals')) into digest;
+    return digest;
+end $$;
+comment on function quote_history_digest() is 'number and hash of the newest seal';
+
+-- Checks every block against its rows and against the block before it. One row per finding, none when all is as it was
+-- sealed. expected: a digest that quote_history_digest() gave; the block it names must be there with that hash.
+create function verify_quote_history(expected text default null) returns table (block bigint, finding text, detail text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals text := @extschema@.quote_relay_table('quote_changes_seals');
+    log text := @extschema@.quote_relay_table('v_quote_changes_all');
+    before record;
+    b record;
+    actual record;
+    here bigint := @extschema@.quote_cluster_identifier();
+    sealed bigint := 0;
+    counted bigint;
+begin
+    for b in execute format('select * from %s order by no', seals) loop
+        block := b.no;
+        if before is null then
+            if b.no <> 0 or b.hash <> sha256(convert_to('quote_changes', 'UTF8')) or b.rows <> 0 or b.cur::text <> '3:3:' then
+                finding := 'chain'; detail := 'the chain does not begin with its first block'; return next;
+            end if;
+        else
+            if b.no <> before.no + 1 then
+                finding := 'chain'; detail := format('%s blocks are missing before this one', b.no - before.no - 1); return next;
+            elsif b.hash <> @extschema@.quote_seal_hash(before.hash, b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows,
+                    b.root, b.sealed_at) then
+                finding := 'block'; detail := 'this block or the one before it was changed'; return next;
+            end if;
+            select * into actual from @extschema@.digest_quote_changes(b.prev, b.cur, b.origin, b.floor_at - interval '1 day',
+                b.cur_at + interval '1 day', before.cur, before.origin);
+            if actual.rows <> b.rows then
+                finding := 'rows'; detail := format('%s rows were sealed, %s are there', b.rows, actual.rows); return next;
+            elsif actual.root <> b.root then
+                finding := 'content'; detail := format('one of %s rows was changed', b.rows); return next;
+            end if;
+            sealed := sealed + b.rows;
+            if b.no % 10000 = 0 then
+                raise notice '% blocks with % rows are checked', b.no, sealed;
+            end if;
+        end if;
+        before := b;
+    end loop;
+    if before is null then
+        finding := 'chain'; detail := 'there is no chain'; return next;
+        return;
+    end if;
+    block := before.no;
+    -- Rows that no block counts: moved in time, or from a cluster or a transaction that never was. What this cluster wrote
+    -- since the last block waits for its seal.
+    execute format('select count(*) from %1$s c where c.origin <> $1 and not exists (select from %2$s s where s.origin = c.origin)
+            or c.origin = $1 and c.xid >= pg_snapshot_xmax(pg_current_snapshot())', log, seals) into counted using here;
+    if counted > 0 then
+        finding := 'rows'; detail := format('%s rows come from nowhere', counted); return next;
+        return;
+    end if;
+    execute format('select count(*) from %1$s c where c.origin = $1 and pg_visible_in_snapshot(c.xid, $2) or c.origin not in ($1, $3)', log)
+    into counted using before.origin, before.cur, here;
+    if counted <> sealed then
+        finding := 'rows'; detail := format('%s rows were sealed in all, %s are there', sealed, counted); return next;
+    end if;
+    if expected is not null then
+        execute format('select s.no || '':'' || encode(s.hash, ''hex'') from %s s where s.no = $1', seals)
+        into detail using (regexp_match(expected, '^(\d{1,18}):[0-9a-f]{64}$'))[1]::bigint;
+        if detail is distinct from expected then
+            finding := 'digest'; detail := 'the chain does not hold the expected digest'; return next;
+        end if;
+    end if;
+end $$;
+comment on function verify_quote_history(text) is 'finds changed, deleted, inserted and reordered rows and blocks of the audit log';

@@ -1,0 +1,163 @@
+//! What was sealed and then changed is found, whatever was changed.
+
+use quote_collab_tests::Erp;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use tokio_postgres::Client;
+
+const TAMPERINGS: usize = 500;
+const SEED: u64 = 20_260_101;
+
+/// Ways to forge one row, `ROW` standing for it.
+const ROWS: [&str; 27] = [
+    "update quote_changes set id = gen_random_uuid() where ROW",
+    "update quote_changes set tenant_id = gen_random_uuid() where ROW",
+    "update quote_changes set quote_id = gen_random_uuid() where ROW",
+    "update quote_changes set quote_line_id = gen_random_uuid() where ROW",
+    "update quote_changes set changed_by = gen_random_uuid() where ROW",
+    "update quote_changes set changed_at = changed_at + interval '1 microsecond' where ROW",
+    "update quote_changes set changed_at = changed_at - interval '5 years' where ROW",
+    "update quote_changes set entity_type = entity_type || ' ' where ROW",
+    "update quote_changes set field_name = field_name || 's' where ROW",
+    "update quote_changes set old_value = case when old_value is null then 'null'::jsonb end where ROW",
+    "update quote_changes set old_value = jsonb_build_array(old_value) where ROW",
+    "update quote_changes set new_value = jsonb_build_array(new_value) where ROW",
+    "update quote_changes set old_value = new_value, new_value = '\"forged\"' where ROW",
+    "update quote_changes set change_type = 'FORGED' where ROW",
+    "update quote_changes set session_id = gen_random_uuid() where ROW",
+    "update quote_changes set was_conflict = not was_conflict where ROW",
+    "update quote_changes set conflict_resolution = coalesce(conflict_resolution, '') || 'MERGED' where ROW",
+    "update quote_changes set entity_version_before = coalesce(entity_version_before, 0) + 1 where ROW",
+    "update quote_changes set entity_version_after = coalesce(entity_version_after, 0) + 1 where ROW",
+    "update quote_changes set event_id = gen_random_uuid() where ROW",
+    "update quote_changes set position = position + 1000000 where ROW",
+    "update quote_changes set xid = (xid::text::bigint - 1)::text::xid8 where ROW",
+    "update quote_changes set xid = (xid::text::bigint + 1000000)::text::xid8 where ROW",
+    "update quote_changes set origin = origin + 1 where ROW",
+    "update quote_changes set context = coalesce(context, '{}') || '{\"forged\": true}' where ROW",
+    "delete from quote_changes where ROW",
+    "insert into quote_changes select gen_random_uuid(), tenant_id, quote_id, quote_line_id, changed_by, changed_at, entity_type, field_name,
+        old_value, new_value, change_type, session_id, was_conflict, conflict_resolution, entity_version_before, entity_version_after,
+        event_id, position, xid, origin, context from quote_changes where ROW",
+];
+
+/// Ways to forge the chain or more than one row, `NO` standing for a block.
+const CHAIN: [&str; 13] = [
+    "update quote_changes set position = 1000000 - position",
+    "truncate quote_changes",
+    "delete from quote_changes where position > (select max(position) - 5 from quote_changes)",
+    "update quote_changes_seals set rows = rows + 1 where no = NO",
+    "update quote_changes_seals set root = sha256(root) where no = NO",
+    "update quote_changes_seals set hash = sha256(hash) where no = NO",
+    "update quote_changes_seals set sealed_at = sealed_at + interval '1 second' where no = NO",
+    "update quote_changes_seals set cur = prev where no = NO",
+    "update quote_changes_seals set origin = origin + 1 where no = NO",
+    "delete from quote_changes_seals where no = NO",
+    "delete from quote_changes_seals where no >= NO",
+    "update quote_changes_seals set no = -no where no = NO",
+    "delete from quote_changes_seals",
+];
+
+async fn number(client: &Client, query: &str) -> i64 {
+    client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
+}
+
+#[tokio::test]
+async fn every_tampering_is_found() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    for round in 0..6 {
+        admin
+            .batch_execute(&format!(
+                "update quotes set notes = 'round {round}', contact_name = null where id in (select id from quotes order by id offset {round} * 3 limit 6);
+                 update quote_lines set description = 'line {round}' where id in (select id from quote_lines order by id limit 4)"
+            ))
+            .await
+            .unwrap();
+        admin.batch_execute("select seal_quote_history()").await.unwrap();
+    }
+    let digest: String = admin.query_one("select quote_history_digest()", &[]).await.unwrap().get(0);
+    let found = format!("select count(*) from verify_quote_history('{digest}')");
+    assert_eq!(number(&admin, &found).await, 0);
+    let (rows, blocks) = (
+        number(&admin, "select count(*) from quote_changes").await,
+        number(&admin, "select max(no) from quote_changes_seals").await,
+    );
+    println!("seed {SEED}: {TAMPERINGS} tamperings with {rows} rows in {blocks} blocks");
+    let mut random = StdRng::seed_from_u64(SEED);
+    for _ in 0..TAMPERINGS {
+        let way = random.random_range(0..ROWS.len() + CHAIN.len());
+        let row = random.random_range(0..rows);
+        let statement = match ROWS.get(way) {
+            Some(way) => way.replace(
+                "ROW",
+                &format!("id = (select id from quote_changes order by position, id offset {row} limit 1)"),
+            ),
+            None => CHAIN[way - ROWS.len()].replace("NO", &random.random_range(1..=blocks).to_string()),
+        };
+        admin
+            .batch_execute(&format!("begin; {statement}"))
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+        assert!(number(&admin, &found).await > 0, "not found: {statement}");
+        admin.batch_execute("rollback").await.unwrap();
+    }
+    assert_eq!(number(&admin, &found).await, 0);
+}
+
+#[tokio::test]
+async fn every_row_is_sealed_once_however_transactions_overlap() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    // Writes first, commits last.
+    let slow = erp.client("postgres").await;
+    slow.batch_execute(
+        "begin; update quotes set notes = 'slow' where id = (select id from quotes order by id limit 1)",
+    )
+    .await
+    .unwrap();
+    let mut writers = Vec::new();
+    for writer in 1..=4 {
+        let client = erp.client("postgres").await;
+        writers.push(tokio::spawn(async move {
+            for turn in 0..60 {
+                let statement = format!(
+                    "begin; update quotes set notes = '{turn}' where id = (select id from quotes order by id offset {writer} limit 1);
+                     savepoint a; update quotes set notes = 'b{turn}' where id = (select id from quotes order by id offset {writer} + 10 limit 1); {}",
+                    if turn % 7 == 0 { "rollback" } else { "commit" }
+                );
+                client.batch_execute(&statement).await.expect("a writer writes");
+            }
+        }));
+    }
+    while writers.iter().any(|writer| !writer.is_finished()) {
+        admin.batch_execute("select seal_quote_history()").await.unwrap();
+    }
+    for writer in writers {
+        writer.await.expect("a writer ends");
+    }
+    slow.batch_execute("commit").await.unwrap();
+    admin.batch_execute("select seal_quote_history()").await.unwrap();
+    assert_eq!(number(&admin, "select count(*) from verify_quote_history()").await, 0);
+    assert!(number(&admin, "select max(no) from quote_changes_seals").await > 3);
+    assert_eq!(number(&admin, "select (select sum(rows) from quote_changes_seals)::bigint - (select count(*) from quote_changes)").await, 0);
+    assert_eq!(number(&admin, "select count(*) from quote_changes").await, 4 * 51 * 2 + 1);
+}
+
+#[tokio::test]
+async fn nobody_but_the_owner_reads_or_writes_the_chain() {
+    let erp = Erp::attached().await;
+    for role in ["erp_app", "quote_gateway"] {
+        let client = erp.client(role).await;
+        for statement in [
+            "select * from quote_changes_seals",
+            "delete from quote_changes_seals",
+            "select seal_quote_history()",
+            "select verify_quote_history()",
+            "select quote_history_digest()",
+        ] {
+            let error = client.batch_execute(statement).await.expect_err(statement);
+            assert_eq!(error.as_db_error().unwrap().code().code(), "42501", "{role}: {statement}");
+        }
+    }
+}
