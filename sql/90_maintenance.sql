@@ -12,6 +12,9 @@ declare
     dropped integer := 0;
     sealed bigint := 0;
 begin
+    if pg_is_in_recovery() then
+        return '{}';
+    end if;
     swept := @extschema@.cleanup_stale_quote_sessions();
     if pg_try_advisory_xact_lock(batch::regclass::oid::integer, 1) then
         made := @extschema@.create_quote_changes_partitions(@extschema@.quote_relay_table('quote_changes')::regclass);

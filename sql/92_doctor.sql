@@ -96,7 +96,11 @@ begin
         format('the newest change is %s old and no gateway has cut a batch since', lag), 'Look at the /health of the gateway.');
     execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
     return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning', 'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
-    execute format('select exists (select from %s x where x.last_heartbeat < now() - @extschema@.quote_session_ttl() * 3)', sessions) into found_rows;
+    -- Sessions are unlogged: a standby has none.
+    found_rows := false;
+    if not pg_is_in_recovery() then
+        execute format('select exists (select from %s x where x.last_heartbeat < now() - @extschema@.quote_session_ttl() * 3)', sessions) into found_rows;
+    end if;
     return next @extschema@.quote_collab_verdict('stale sessions swept', not found_rows, 'warning', 'nobody calls quote_collab_maintenance()',
         'Preload the library, run a gateway, or call select quote_collab_maintenance(); from cron.');
     execute format('select exists (select from %1$I.quote_changes c where c.changed_at between now() - interval ''1 day'' and now() - interval ''5 minutes''

@@ -1,6 +1,8 @@
 //! Measurements, as commands: never timed tests. Each prints what it did, on what, and medians.
 
+pub mod chart;
 pub mod latency;
+pub mod peers;
 pub mod write;
 
 /// The median; of an even number of values the lower one.

@@ -70,6 +70,22 @@ impl Postgres {
         started.await.expect("PostgreSQL starts")
     }
 
+    /// A hot standby of this server: a copy of its data that follows it.
+    pub async fn standby(&self) -> Self {
+        let primary = self.cluster.clone();
+        let started = spawn_blocking(move || {
+            let scratch = Scratch::make("standby");
+            let cluster = primary.standby(&scratch.path().join("cluster"));
+            let cluster = cluster.unwrap_or_else(|failure| panic!("{failure}"));
+            cluster
+                .configure(&[("fsync", "off"), ("max_connections", "200")])
+                .unwrap_or_else(|failure| panic!("{failure}"));
+            let server = start(&cluster);
+            Self { server, cluster, databases: AtomicUsize::new(0), _scratch: scratch }
+        });
+        started.await.expect("the standby starts")
+    }
+
     /// The server that the tests of one file share; it ends with the last of them. Each test takes its own database.
     pub async fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Postgres>> = Mutex::const_new(Weak::new());

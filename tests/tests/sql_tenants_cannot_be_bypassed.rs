@@ -249,25 +249,25 @@ async fn scene(erp: &Erp, role: &str) -> (Victim, Client) {
              create policy own on quote_lines using (tenant_id = (select current_quote_tenant()));"
         ))
         .await
-        .unwrap();
+        .expect("the scene is set");
     let one = |query: &'static str| {
         let admin = &admin;
-        async move { admin.query_one(query, &[&tenant]).await.unwrap().get::<_, Uuid>(0) }
+        async move { admin.query_one(query, &[&tenant]).await.expect("the scene is set").get::<_, Uuid>(0) }
     };
     let quote = one("select id from quotes where tenant_id = $1 order by id limit 1").await;
     let line = one("select id from quote_lines where tenant_id = $1 order by id limit 1").await;
     let session: Uuid = admin
         .query_one("select session_id from join_quote_session($1, null, gen_random_uuid())", &[&quote])
         .await
-        .unwrap()
+        .expect("the scene is set")
         .get(0);
     let partition = admin
         .query_one("select 'quote_changes_' || to_char(now() at time zone 'UTC', 'YYYY_MM')", &[])
         .await
-        .unwrap()
+        .expect("the scene is set")
         .get(0);
     let client = erp.client(role).await;
-    client.batch_execute(&format!("set app.current_tenant_id = '{own}'")).await.unwrap();
+    client.batch_execute(&format!("set app.current_tenant_id = '{own}'")).await.expect("the scene is set");
     (Victim { tenant, quote, line, session, partition }, client)
 }
 

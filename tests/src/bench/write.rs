@@ -1,80 +1,211 @@
-//! Processor time that an UPDATE of 2 of 25 columns costs, on an attached table and on its plain twin, side by side in
-//! one cluster and in turn.
+//! What an UPDATE of 2 of 25 columns costs: plain, with us, and with the ways that others keep a history; side by side
+//! in one cluster and in turn. Flushing is off: this is about processor time.
 
-use tokio_postgres::{Client, Statement};
+use std::path::Path;
+use std::process::Command;
+
+use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::{machine, median};
-use crate::Erp;
-use crate::postgres::ADMIN;
+use super::peers::{self, Peer};
+use super::{chart, machine, median};
+use crate::built;
+use crate::postgres::{ADMIN, Postgres, Settings};
+use crate::scratch::Scratch;
 
-const ROUNDS: usize = 9;
-const UPDATES: usize = 3_000;
+const ROUNDS: usize = 7;
+const UPDATES: usize = 2_000;
+const QUOTES: usize = 10_000;
+const LOADS: [u32; 4] = [1, 8, 32, 64];
+const LOAD_ROUNDS: usize = 3;
+const LOAD_SECONDS: &str = "3";
 
-/// The same columns, defaults, checks and indexes; no trigger.
-const TWIN: &str = "create table plain_quotes (like quotes including all);
-    insert into plain_quotes select * from quotes;";
+/// What was measured of one peer.
+struct Measured {
+    peer: Peer,
+    client: Client,
+    pid: i32,
+    /// Microseconds of processor time per update.
+    cpu: Vec<f64>,
+    /// Transactions per second by number of clients.
+    load: [Vec<f64>; LOADS.len()],
+    /// Milliseconds of one UPDATE and one COPY of 10,000 rows.
+    bulk: [Vec<f64>; 2],
+}
 
-/// Runs the comparison and prints it.
+/// Runs the comparison, prints it and draws it.
 pub async fn run() {
-    println!(
-        "write: {UPDATES} updates a round, {ROUNDS} rounds in turn, one client, prepared, fsync off; {}",
-        machine()
-    );
-    let erp = Erp::attached().await;
-    let client = erp.client(ADMIN).await;
-    client.batch_execute(TWIN).await.expect("the plain twin is made");
-    let quotes: Vec<Uuid> = client
-        .query("select id from quotes", &[])
-        .await
-        .expect("quotes")
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
-    let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await.expect("a backend").get(0);
-    let (mut plain, mut ours) = (Vec::new(), Vec::new());
+    println!("write: {} ; fsync off, autovacuum off, library preloaded", machine());
+    let server = Postgres::start_with(Settings::preloaded(&[
+        ("autovacuum", "off"),
+        ("shared_buffers", "1GB"),
+        ("max_wal_size", "4GB"),
+        ("checkpoint_timeout", "1h"),
+    ]))
+    .await;
+    let mut measured = Vec::new();
+    for peer in peers::all() {
+        measured.push(prepare(&server, peer).await);
+    }
+    let scratch = Scratch::make("bench");
+    // The first round of each kind warms caches and compiles plans.
     for round in 0..=ROUNDS {
-        for (table, costs) in [("plain_quotes", &mut plain), ("quotes", &mut ours)] {
-            let update = format!(
-                "update {table} set shipping_amount = shipping_amount + 1, contact_name = $1 where id = $2"
-            );
-            let update = client.prepare(&update).await.expect("the update is prepared");
-            let cost = measure(&client, &update, &quotes, pid, round).await;
-            // The first round warms caches and compiles plans.
+        for one in &mut measured {
+            let cost = update_each(one, round).await;
             if round > 0 {
-                costs.push(cost);
+                one.cpu.push(cost);
             }
         }
-        for vacuum in ["vacuum quotes", "vacuum plain_quotes"] {
-            client.batch_execute(vacuum).await.expect("vacuum");
-        }
-        println!("  round {round} of {ROUNDS}");
+        println!("  one client: round {round} of {ROUNDS}");
     }
-    let mut ratios: Vec<f64> = ours.iter().zip(&plain).map(|(ours, plain)| ours / plain).collect();
-    let mut added: Vec<f64> = ours.iter().zip(&plain).map(|(ours, plain)| ours - plain).collect();
-    println!("plain     {:6.1} us of processor per update", median(&mut plain));
-    println!("attached  {:6.1} us", median(&mut ours));
-    println!(
-        "added     {:6.1} us, ratio {:.2} (medians of {ROUNDS} pairs)",
-        median(&mut added),
-        median(&mut ratios)
-    );
+    for round in 0..LOAD_ROUNDS {
+        for one in &mut measured {
+            vacuum(one).await;
+            for (place, clients) in LOADS.iter().enumerate() {
+                one.load[place].push(load(&server, &one.peer, *clients, scratch.path()));
+            }
+        }
+        println!("  1 to 64 clients: round {} of {LOAD_ROUNDS}", round + 1);
+    }
+    for round in 0..=ROUNDS {
+        for one in measured.iter_mut().filter(|one| ["bench_plain", "bench_ours"].contains(&one.peer.name)) {
+            let taken = bulk(one, round).await;
+            if round > 0 {
+                one.bulk.iter_mut().zip(taken).for_each(|(all, one)| all.push(one));
+            }
+        }
+    }
+    report(&mut measured);
+}
+
+async fn prepare(server: &Postgres, peer: Peer) -> Measured {
+    let admin = server.client("postgres", ADMIN).await;
+    admin
+        .batch_execute(&format!("create database {} template template0", peer.name))
+        .await
+        .expect("a database");
+    let client = server.client(peer.name, ADMIN).await;
+    for statement in std::iter::once(peers::TABLES).chain(peer.setup.iter().copied()) {
+        client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{}: {error:?}", peer.name));
+    }
+    client.batch_execute("vacuum analyze").await.expect("vacuum");
+    let pid = client.query_one("select pg_backend_pid()", &[]).await.expect("a backend").get(0);
+    Measured { peer, client, pid, cpu: Vec::new(), load: Default::default(), bulk: Default::default() }
+}
+
+async fn vacuum(one: &Measured) {
+    one.client.batch_execute("vacuum quotes, quote_lines").await.expect("vacuum");
 }
 
 /// Microseconds of the backend's processor time per update.
-async fn measure(client: &Client, update: &Statement, quotes: &[Uuid], pid: i32, round: usize) -> f64 {
-    let before = processor_time(pid);
+async fn update_each(one: &Measured, round: usize) -> f64 {
+    vacuum(one).await;
+    let update = one.client.prepare(one.peer.update).await.expect("the update is prepared");
+    let before = processor_time(one.pid);
     for turn in 0..UPDATES {
-        let contact = format!("Contact {round} {turn}");
-        let quote = &quotes[(turn * 7) % quotes.len()];
-        let updated = client.execute(update, &[&contact, quote]).await.expect("an update");
-        assert_eq!(updated, 1);
+        let number = (turn * 7919 + round * 13) % QUOTES + 1;
+        let quote = Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000 | number as u128);
+        let (amount, contact) = (format!("{round}{turn}"), format!("Contact {round} {turn}"));
+        let updated = one.client.execute(&update, &[&amount, &contact, &quote]).await.expect("an update");
+        assert!(updated > 0);
     }
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let spent = (processor_time(pid) - before) as f64;
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let updates = UPDATES as f64;
-    spent / 1_000.0 / updates
+    as_f64(processor_time(one.pid) - before) / 1_000.0 / as_f64(UPDATES as u64)
+}
+
+/// Transactions per second of pgbench.
+fn load(server: &Postgres, peer: &Peer, clients: u32, dir: &Path) -> f64 {
+    let script = dir.join(format!("{}.sql", peer.name));
+    let update = peer
+        .update
+        .replace("$1::text::numeric", "(:amount)::numeric")
+        .replace("$2::text", "('n' || (:amount)::text)")
+        .replace("$3::uuid", "quote((:quote)::integer)");
+    let text = format!(
+        "\\set quote random(1, {QUOTES})\n\\set amount random(1, 100000)\n{};\n",
+        update.replace('\n', " ")
+    );
+    std::fs::write(&script, text).expect("the script is written");
+    let mut pgbench = Command::new(built::server_programs().join("pgbench"));
+    pgbench
+        .args(["-n", "-M", "prepared", "-j", "2", "-T", LOAD_SECONDS, "-c"])
+        .arg(clients.to_string())
+        .arg("-f")
+        .arg(&script);
+    pgbench.arg(server.url(peer.name, ADMIN));
+    let output = pgbench.output().expect("pgbench runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let rate =
+        text.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok());
+    rate.unwrap_or_else(|| panic!("{}: {text} {}", peer.name, String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Milliseconds of an UPDATE and of a COPY of 10,000 rows.
+async fn bulk(one: &Measured, round: usize) -> [f64; 2] {
+    let client = &one.client;
+    vacuum(one).await;
+    let file = format!("/tmp/quote-collab-bench-{}-{}.copy", std::process::id(), one.peer.name);
+    let export = format!(
+        "copy (select gen_random_uuid(), tenant_id, id, 5 + {round}, 'line', 1, 2, 2 from quotes) to program 'cat > {file} && chmod a+r {file}'"
+    );
+    client.batch_execute(&export).await.expect("rows to copy");
+    let update = format!("update quotes set shipping_amount = {round}, contact_name = 'round {round}'");
+    let copy = format!(
+        "copy quote_lines (id, tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount) from program 'cat {file} && rm {file}'"
+    );
+    let mut taken = [0.0; 2];
+    for (place, statement) in [update, copy].iter().enumerate() {
+        let begun = std::time::Instant::now();
+        client.batch_execute(statement).await.expect("10,000 rows");
+        taken[place] = begun.elapsed().as_secs_f64() * 1_000.0;
+    }
+    taken
+}
+
+fn report(measured: &mut [Measured]) {
+    let (first, _) = measured.split_first().expect("the plain table");
+    let plain_cpu = first.cpu.clone();
+    let plain_load = first.load.clone();
+    println!(
+        "\n| way | CPU us per update | added us | x plain | tps, clients: 1 | 8 | 32 | 64 |\n|---|---|---|---|---|---|---|---|"
+    );
+    let mut bars = Vec::new();
+    for one in &mut *measured {
+        let pairs = |f: fn(f64, f64) -> f64| {
+            median(&mut one.cpu.iter().zip(&plain_cpu).map(|(a, b)| f(*a, *b)).collect::<Vec<_>>())
+        };
+        let (added, ratio) = (pairs(|a, b| a - b), pairs(|a, b| a / b));
+        let load: Vec<String> = one
+            .load
+            .iter_mut()
+            .zip(&plain_load)
+            .map(|(own, plain)| {
+                let share = median(&mut own.iter().zip(plain).map(|(a, b)| a / b).collect::<Vec<_>>());
+                format!("{:.0} ({share:.2})", median(own))
+            })
+            .collect();
+        let cpu = median(&mut one.cpu);
+        println!("| {} | {cpu:.1} | {added:.1} | {ratio:.2} | {} |", one.peer.title, load.join(" | "));
+        bars.push((one.peer.title, cpu));
+    }
+    println!(
+        "\nmedians of {ROUNDS} rounds in turn; in brackets the share of the plain table's tps, {LOAD_ROUNDS} rounds of {LOAD_SECONDS} s"
+    );
+    let bulk = |one: &Measured, place: usize| one.bulk[place].clone();
+    let (plain, ours) = (&measured[0], measured.last().expect("ours"));
+    for (place, what) in ["UPDATE of 10,000 rows", "COPY of 10,000 lines"].iter().enumerate() {
+        let (mut plain, mut ours) = (bulk(plain, place), bulk(ours, place));
+        let mut ratios: Vec<f64> = ours.iter().zip(&plain).map(|(a, b)| a / b).collect();
+        println!(
+            "{what}: plain {:.0} ms, attached {:.0} ms, ratio {:.2}",
+            median(&mut plain),
+            median(&mut ours),
+            median(&mut ratios)
+        );
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/write-cost.svg");
+    let title = format!("Processor time of an UPDATE of 2 of 25 columns, us ({})", machine());
+    std::fs::write(&file, chart::bars(&title, &bars)).expect("the chart is written");
+    println!("drawn in docs/write-cost.svg");
 }
 
 /// Nanoseconds that a process has run.
@@ -84,4 +215,9 @@ fn processor_time(pid: i32) -> u64 {
         .next()
         .and_then(|number| number.parse().ok())
         .expect("schedstat begins with the time run")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn as_f64(number: u64) -> f64 {
+    number as f64
 }

@@ -96,6 +96,26 @@ impl Cluster {
         self.bin.starts_with("/usr/lib/postgresql")
     }
 
+    /// A standby of this running cluster, copied to `home` and ready to be configured and started.
+    pub fn standby(&self, home: &Path) -> Result<Self> {
+        let standby = Self { home: home.to_owned(), port: crate::port::free()?, ..self.clone() };
+        standby.make_home()?;
+        let mut copy = Command::new(self.bin.join("pg_basebackup"));
+        copy.args([
+            "--host=127.0.0.1",
+            "--username=postgres",
+            "--checkpoint=fast",
+            "--no-sync",
+            "--write-recovery-conf",
+        ]);
+        copy.arg(format!("--port={}", self.port)).arg("--pgdata").arg(standby.data()).current_dir(home);
+        program::capture(self.user.run(&mut copy))?;
+        if self.extension().exists() {
+            copy_tree(&self.extension(), &standby.extension())?;
+        }
+        Ok(standby)
+    }
+
     /// Replaces the cluster's copy of the packaged extension.
     pub fn install(&self, packaged: &Path) -> Result<()> {
         if !self.is_debian() {

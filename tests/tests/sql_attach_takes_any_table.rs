@@ -1,0 +1,189 @@
+//! Tables as ERPs have them: any name, partitioned, wide, with generated columns, in use while we come and go.
+
+use quote_collab_tests::Erp;
+use tokio_postgres::Client;
+
+/// Change type and field of everything in the log, in order.
+async fn recorded(client: &Client, log: &str) -> Vec<(String, String)> {
+    let query = format!("select change_type::text, field_name::text from {log} order by position, field_name");
+    let rows = client.query(&query, &[]).await.expect("the log is read");
+    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(kind, field)| ((*kind).to_owned(), (*field).to_owned())).collect()
+}
+
+async fn refusal(client: &Client, statement: &str) -> String {
+    let error = client.batch_execute(statement).await.expect_err(statement);
+    error.as_db_error().expect("PostgreSQL refuses").code().code().to_owned()
+}
+
+#[tokio::test]
+async fn names_that_need_quotes() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute(
+            r#"create schema "Verkauf.EU";
+               create table "Verkauf.EU"."Select" ("Id" uuid primary key, "order" uuid not null, "Größe in m²" numeric, "a""b" text, "where" timestamptz);
+               create table "Verkauf.EU"."Zeilen des Angebots" ("Id" uuid primary key, "order" uuid not null, "from" uuid not null references "Verkauf.EU"."Select", "Text=x" text);
+               insert into "Verkauf.EU"."Select" values ('00000000-0000-7000-8000-000000000001', gen_random_uuid(), 1.50, 'x', null);
+               insert into "Verkauf.EU"."Zeilen des Angebots" select gen_random_uuid(), "order", "Id", 'x' from "Verkauf.EU"."Select";"#,
+        )
+        .await
+        .unwrap();
+    let before = erp.schema().await;
+    admin
+        .batch_execute(
+            r#"create extension quote_collab_ext;
+               select attach_quote_collaboration('"Verkauf.EU"."Select"', '"Verkauf.EU"."Zeilen des Angebots"',
+                   '{"columns": {"id": "Id", "tenant": "order"}, "line_columns": {"id": "Id", "tenant": "order", "quote": "from"}}');
+               update "Verkauf.EU"."Select" set "Größe in m²" = 1.5, "a""b" = 'y';
+               update "Verkauf.EU"."Zeilen des Angebots" set "Text=x" = 'y';"#,
+        )
+        .await
+        .unwrap();
+    // 1.50 and 1.5 are equal numbers and different texts: what is stored differs.
+    let expected = pairs(&[("UPDATE", "Größe in m²"), ("UPDATE", "a\"b"), ("UPDATE", "Text=x")]);
+    assert_eq!(recorded(&admin, r#""Verkauf.EU".quote_changes"#).await, expected);
+    let saved = "select success from update_quote_with_version_check('00000000-0000-7000-8000-000000000001', 2, '{\"a\\\"b\": \"z\"}')";
+    assert!(admin.query_one(saved, &[]).await.unwrap().get::<_, bool>(0));
+    admin.batch_execute("select attach_quote_collaboration('\"Verkauf.EU\".\"Select\"', '\"Verkauf.EU\".\"Zeilen des Angebots\"',
+        '{\"columns\": {\"id\": \"Id\", \"tenant\": \"order\"}, \"line_columns\": {\"id\": \"Id\", \"tenant\": \"order\", \"quote\": \"from\"}}')").await.unwrap();
+    admin.batch_execute("select detach_quote_collaboration(drop_history => true); drop extension quote_collab_ext").await.unwrap();
+    assert_eq!(erp.schema().await, before);
+}
+
+#[tokio::test]
+async fn partitioned_tables() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute(
+            "create schema p; set search_path = p, public;
+             create table quotes (id uuid not null, tenant_id uuid not null, region text not null, notes text, primary key (id, region)) partition by list (region);
+             create table quotes_north partition of quotes for values in ('north');
+             create table quotes_south partition of quotes for values in ('south');
+             create table quote_lines (id uuid primary key, tenant_id uuid not null, quote_id uuid not null, description text) partition by hash (id);
+             create table quote_lines_0 partition of quote_lines for values with (modulus 2, remainder 0);
+             create table quote_lines_1 partition of quote_lines for values with (modulus 2, remainder 1);
+             insert into quotes values ('00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-000000000002', 'north', 'a');
+             insert into quote_lines select gen_random_uuid(), tenant_id, id, 'a' from quotes, generate_series(1, 4);",
+        )
+        .await
+        .unwrap();
+    let before = erp.schema().await;
+    admin.batch_execute("create extension quote_collab_ext; select attach_quote_collaboration()").await.unwrap();
+    admin.batch_execute("update quotes set notes = 'b'; update quotes_north set notes = 'c'; update quotes set region = 'south', notes = 'd'").await.unwrap();
+    admin.batch_execute("create table quotes_west partition of quotes for values in ('west'); update quotes set region = 'west'").await.unwrap();
+    admin.batch_execute("update quote_lines set description = 'b'").await.unwrap();
+    let mut expected = vec![("UPDATE", "notes"), ("UPDATE", "notes")];
+    // PostgreSQL moves a row between partitions by deleting and inserting it, and so it is recorded.
+    expected.extend([("DELETE", "*"), ("CREATE", "*"), ("DELETE", "*"), ("CREATE", "*")]);
+    expected.extend([("UPDATE", "description"); 4]);
+    assert_eq!(recorded(&admin, "p.quote_changes").await, pairs(&expected));
+    let versions = "select q.version, (select array_agg(coalesce(c.entity_version_after, c.entity_version_before) order by c.position) from p.quote_changes c where c.entity_type = 'QUOTE') from p.quotes q";
+    let row = admin.query_one(versions, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i32>(0), row.get::<_, Vec<i32>>(1)), (5, vec![2, 3, 3, 4, 4, 5]));
+    admin.batch_execute("drop table p.quotes_west; select detach_quote_collaboration(drop_history => true); drop extension quote_collab_ext").await.unwrap();
+    assert_eq!(erp.schema().await, before);
+}
+
+#[tokio::test]
+async fn three_hundred_columns_generated_ones_among_them() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    let version: i32 = admin.query_one("select current_setting('server_version_num')::int", &[]).await.unwrap().get(0);
+    let columns: Vec<String> = (1..=295).map(|n| format!("c{n} {}", ["text", "numeric", "integer", "timestamptz", "jsonb"][n % 5])).collect();
+    let further = if version >= 180_000 { ", doubled numeric generated always as (c1 * 2) virtual" } else { "" };
+    admin
+        .batch_execute(&format!(
+            "create schema w; set search_path = w, public; create type w.mood as enum ('good', 'bad'); create domain w.price as numeric check (value >= 0); create type w.pair as (a int, b text);
+             create table quotes (id uuid primary key, tenant_id uuid not null, serial integer generated always as identity, twice numeric generated always as (c1 * 2) stored,
+                 mood w.mood, amount w.price, both w.pair, days int4range, tags text[], {} {further});
+             create table quote_lines (id uuid primary key, tenant_id uuid not null, quote_id uuid not null);
+             alter table quotes drop column c295;
+             insert into quotes (id, tenant_id) values (gen_random_uuid(), gen_random_uuid());
+             create extension quote_collab_ext; select attach_quote_collaboration();
+             update quotes set c1 = 1, c294 = 'null', mood = 'bad', amount = 1.10, both = (1, 'x'), days = '[1,3)', tags = '{{a,b}}';",
+            columns.join(", ")
+        ))
+        .await
+        .unwrap();
+    let names = ["amount", "both", "c1", "c294", "days", "mood", "tags", "twice"];
+    let expected: Vec<_> = names.iter().map(|name| ("UPDATE", *name)).collect();
+    assert_eq!(recorded(&admin, "w.quote_changes").await, pairs(&expected));
+    let exact = "select bool_and(c.new_value = to_jsonb(q) -> c.field_name::text) from w.quote_changes c, w.quotes q";
+    assert!(admin.query_one(exact, &[]).await.unwrap().get::<_, bool>(0));
+    // A session that has its plans already sees columns come, go and change without being told.
+    let update = admin.prepare("update w.quotes set c1 = c1 + 1").await.unwrap();
+    for change in ["add column late text", "alter column c2 type text", "drop column c3", "rename column c4 to c4_renamed", "rename column late to later"] {
+        admin.execute(&update, &[]).await.unwrap();
+        admin.batch_execute(&format!("alter table w.quotes {change}")).await.unwrap();
+    }
+    admin.execute(&update, &[]).await.unwrap();
+    admin.batch_execute("truncate w.quote_changes; update w.quotes set c4_renamed = '{}', later = 'x', c2 = 'y'").await.unwrap();
+    let expected = pairs(&[("UPDATE", "c2"), ("UPDATE", "c4_renamed"), ("UPDATE", "later")]);
+    assert_eq!(recorded(&admin, "w.quote_changes").await, expected);
+}
+
+#[tokio::test]
+async fn a_busy_table_is_waited_for_and_left_whole() {
+    let erp = Erp::bare().await;
+    let (admin, busy) = (erp.client("postgres").await, erp.client("postgres").await);
+    admin.batch_execute("create extension quote_collab_ext").await.unwrap();
+    let before = erp.schema().await;
+    for statement in ["select count(*) from quotes", "update quote_lines set description = 'busy'"] {
+        busy.batch_execute(&format!("begin; {statement}")).await.unwrap();
+        assert_eq!(refusal(&admin, "set lock_timeout = '100ms'; select attach_quote_collaboration()").await, "55P03");
+        assert_eq!(erp.schema().await, before, "{statement}");
+        busy.batch_execute("rollback").await.unwrap();
+    }
+    admin.batch_execute("select attach_quote_collaboration()").await.unwrap();
+    busy.batch_execute("begin; update quotes set notes = 'busy'").await.unwrap();
+    let attached = erp.schema().await;
+    assert_eq!(refusal(&admin, "select detach_quote_collaboration()").await, "55P03");
+    assert_eq!(erp.schema().await, attached);
+    busy.batch_execute("commit").await.unwrap();
+    admin.batch_execute("select detach_quote_collaboration()").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_table_is_refused() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin.batch_execute("create extension quote_collab_ext; create view v as select * from quotes; create sequence s").await.unwrap();
+    let before = erp.schema().await;
+    for (statement, code) in [
+        ("select attach_quote_collaboration('v', 'quote_lines')", "42809"),
+        ("select attach_quote_collaboration('quotes', 'v')", "42809"),
+        ("select attach_quote_collaboration('s', 'quote_lines')", "42809"),
+        ("select attach_quote_collaboration('pg_class', 'quote_lines')", "42703"),
+        ("select attach_quote_collaboration('quotes', 'nothing')", "42P01"),
+        ("select attach_quote_collaboration(options => '[]')", "22023"),
+        ("select attach_quote_collaboration(options => '{\"columns\": {\"tenant\": \"no_such\"}}')", "42703"),
+        ("select attach_quote_collaboration(options => '{\"columns\": {\"tenant\": \"notes\"}}')", "42804"),
+        ("select detach_quote_collaboration()", "55000"),
+    ] {
+        assert_eq!(refusal(&admin, statement).await, code, "{statement}");
+        assert_eq!(erp.schema().await, before, "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_extension_keeps_tables_and_history() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin.batch_execute("update quotes set notes = 'kept'").await.unwrap();
+    assert_eq!(refusal(&admin, "drop extension quote_collab_ext").await, "2BP01");
+    let rows = erp.count("select count(*) from quote_changes").await;
+    admin.batch_execute("drop extension quote_collab_ext cascade; update quotes set notes = 'free'").await.unwrap();
+    assert_eq!(erp.count("select count(*) from quote_changes").await, rows);
+    assert_eq!(erp.count("select count(*) from quotes where notes = 'free'").await, 200);
+    // Nothing shows another tenant's history meanwhile.
+    let app = erp.client("erp_app").await;
+    assert_eq!(app.query("select * from quote_changes", &[]).await.unwrap().len(), 0);
+    admin.batch_execute("create extension quote_collab_ext; select attach_quote_collaboration(); update quotes set notes = 'again'").await.unwrap();
+    assert_eq!(erp.count("select count(*) from quote_changes").await, rows + 200);
+}

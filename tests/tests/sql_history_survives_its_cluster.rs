@@ -1,0 +1,131 @@
+//! A dump restored elsewhere, and a standby that is promoted: the history is whole, nothing is told twice, nothing missed.
+
+use std::process::Command;
+
+use quote_collab_tests::{Postgres, built};
+use tokio_postgres::Client;
+
+/// Every event that the relay hands out, batch by batch, as it would to NATS.
+async fn relay(client: &Client) -> Vec<String> {
+    let one = |query: &'static str| async move {
+        client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"))
+    };
+    let epoch: i64 = one("select quote_relay_lease('test', interval '1 hour')").await.get(0);
+    let mut events = Vec::new();
+    loop {
+        let opened =
+            client.query_one("select quote_relay_open_batch($1)", &[&epoch]).await.expect("a batch is cut");
+        let Some(batch) = opened.get::<_, Option<i64>>(0) else { return events };
+        let rows =
+            client.query("select event ->> 'event_id' from quote_relay_read($1, 0, 100000)", &[&batch]).await;
+        events.extend(rows.expect("a batch is read").iter().map(|row| row.get::<_, String>(0)));
+    }
+}
+
+async fn text(client: &Client, query: &str) -> String {
+    client
+        .query_one(query, &[])
+        .await
+        .unwrap_or_else(|error| panic!("{query}: {error:?}"))
+        .get::<_, Option<String>>(0)
+        .unwrap_or_default()
+}
+
+const HISTORY: &str =
+    "select md5(string_agg(c::text, '|' order by position, id)) || count(*) from quote_changes c";
+
+#[tokio::test]
+async fn a_restored_dump_is_whole_and_told_to_nobody_again() {
+    let (from, to) = tokio::join!(Postgres::start(), Postgres::start());
+    let database = from.database().await;
+    let source = from.client(&database, "postgres").await;
+    source.batch_execute("update quotes set notes = 'before'").await.unwrap();
+    source.batch_execute("select quote_collab_maintenance()").await.unwrap();
+    assert_eq!(relay(&source).await.len(), 200);
+    // Recorded, but neither relayed nor sealed when the dump is made.
+    source.batch_execute("update quotes set contact_name = 'last'").await.unwrap();
+    let admin = to.client("postgres", "postgres").await;
+    admin.batch_execute("create database restored template template0").await.unwrap();
+    let (dump, restore) = (from.url(&database, "postgres"), to.url("restored", "postgres"));
+    let bin = built::server_programs();
+    let done = tokio::task::spawn_blocking(move || {
+        let mut dump = Command::new(bin.join("pg_dump"))
+            .arg(dump)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("pg_dump runs");
+        let restored = Command::new(bin.join("psql"))
+            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname"])
+            .arg(restore)
+            .stdin(dump.stdout.take().expect("its output"))
+            .stdout(std::process::Stdio::null())
+            .output()
+            .expect("psql runs");
+        (dump.wait().expect("pg_dump ends").success(), restored)
+    })
+    .await
+    .expect("dump and restore");
+    assert!(done.0 && done.1.status.success(), "{}", String::from_utf8_lossy(&done.1.stderr));
+    let restored = to.client("restored", "postgres").await;
+    for same in [
+        HISTORY,
+        "select string_agg(s::text, '|' order by entity) from quote_collab_settings s",
+        "select md5(string_agg(s::text, '|' order by no)) from quote_changes_seals s",
+        "select string_agg(tgname::text || tgenabled::text, '|' order by tgname) from pg_trigger where tgname ~ '^trg_'",
+        "select sum(version)::text from quotes",
+    ] {
+        assert_eq!(text(&source, same).await, text(&restored, same).await, "{same}");
+    }
+    assert_eq!(text(&restored, "select count(*)::text from verify_quote_history()").await, "0");
+    assert!(relay(&restored).await.is_empty(), "a restored history is told again");
+    restored
+        .batch_execute("update quotes set notes = 'after' where id = (select id from quotes limit 1)")
+        .await
+        .unwrap();
+    assert_eq!(relay(&restored).await.len(), 1);
+    restored.batch_execute("select quote_collab_maintenance()").await.unwrap();
+    restored.batch_execute("update quotes set notes = 'and after'").await.unwrap();
+    restored.batch_execute("select quote_collab_maintenance()").await.unwrap();
+    assert_eq!(text(&restored, "select count(*)::text from verify_quote_history()").await, "0");
+    assert_eq!(relay(&restored).await.len(), 200);
+    // What waited for its seal when the dump was made is sealed here.
+    let unsealed =
+        "select ((select sum(rows) from quote_changes_seals) - (select count(*) from quote_changes))::text";
+    assert_eq!(text(&restored, unsealed).await, "0");
+}
+
+#[tokio::test]
+async fn a_promoted_standby_goes_on() {
+    let primary = Postgres::start().await;
+    let admin = primary.client("erp", "postgres").await;
+    admin
+        .batch_execute("update quotes set notes = 'before'; select quote_collab_maintenance()")
+        .await
+        .unwrap();
+    assert_eq!(relay(&admin).await.len(), 200);
+    admin
+        .batch_execute(
+            "update quotes set contact_name = 'unpublished' where id = (select id from quotes limit 1)",
+        )
+        .await
+        .unwrap();
+    let standby = primary.standby().await;
+    let reader = standby.client("erp", "postgres").await;
+    assert_eq!(text(&admin, HISTORY).await, text(&reader, HISTORY).await);
+    for reading in [
+        "select count(*)::text from quote_collab_doctor()",
+        "select count(*)::text from verify_quote_history()",
+        "select count(*)::text from quote_events_since(null, 10)",
+        "select count(*)::text from get_quote_change_history((select id from quotes limit 1))",
+    ] {
+        text(&reader, reading).await;
+    }
+    // Writes nothing and fails not: a cron job may run it wherever it is.
+    text(&reader, "select quote_collab_maintenance()::text").await;
+    reader.batch_execute("select pg_promote()").await.unwrap();
+    assert_eq!(relay(&reader).await.len(), 1, "what was not told before the failover is told once");
+    reader.batch_execute("update quotes set notes = 'after'").await.unwrap();
+    assert_eq!(relay(&reader).await.len(), 200);
+    reader.batch_execute("select quote_collab_maintenance()").await.unwrap();
+    assert_eq!(text(&reader, "select count(*)::text from verify_quote_history()").await, "0");
+}
