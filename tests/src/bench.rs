@@ -1,8 +1,11 @@
 //! Measurements, as commands: never timed tests. Each prints what it did, on what, and medians.
 
 pub mod chart;
+pub mod instructions;
 pub mod latency;
+pub mod notify;
 pub mod peers;
+pub mod pgbench;
 pub mod write;
 
 /// The median; of an even number of values the lower one.
@@ -36,4 +39,9 @@ pub fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     format!("{cores} cores, {}", model.map_or("unknown processor", |(_, name)| name.trim()))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn as_f64(number: u64) -> f64 {
+    number as f64
 }

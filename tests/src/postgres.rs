@@ -1,5 +1,6 @@
 //! A PostgreSQL server with the sample ERP, in a directory of its own.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -150,6 +151,22 @@ impl Postgres {
         let cluster = self.cluster.clone();
         self.server.stop(STOP, &|| false);
         self.server = spawn_blocking(move || start(&cluster)).await.expect("PostgreSQL starts again");
+    }
+
+    /// Stops the server.
+    pub fn stop(&mut self) {
+        self.server.stop(STOP, &|| false);
+    }
+
+    /// On the data of the stopped server, one process that takes its statements from its standard input; run below
+    /// another program, such as a profiler.
+    #[must_use]
+    pub fn single_user(&self, below: &[&str], database: &str) -> Command {
+        let mut command = Command::new(below[0]);
+        command.args(&below[1..]).arg(self.cluster.bin.join("postgres")).args(["--single", "-D"]);
+        command.arg(self.cluster.data()).arg(database).current_dir(self.cluster.data());
+        self.cluster.user.run(&mut command);
+        command
     }
 
     /// What the server wrote to its log.

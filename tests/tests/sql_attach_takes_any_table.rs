@@ -5,7 +5,8 @@ use tokio_postgres::Client;
 
 /// Change type and field of everything in the log, in order.
 async fn recorded(client: &Client, log: &str) -> Vec<(String, String)> {
-    let query = format!("select change_type::text, field_name::text from {log} order by position, field_name");
+    let query =
+        format!("select change_type::text, field_name::text from {log} order by position, field_name");
     let rows = client.query(&query, &[]).await.expect("the log is read");
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
@@ -51,7 +52,12 @@ async fn names_that_need_quotes() {
     assert!(admin.query_one(saved, &[]).await.unwrap().get::<_, bool>(0));
     admin.batch_execute("select attach_quote_collaboration('\"Verkauf.EU\".\"Select\"', '\"Verkauf.EU\".\"Zeilen des Angebots\"',
         '{\"columns\": {\"id\": \"Id\", \"tenant\": \"order\"}, \"line_columns\": {\"id\": \"Id\", \"tenant\": \"order\", \"quote\": \"from\"}}')").await.unwrap();
-    admin.batch_execute("select detach_quote_collaboration(drop_history => true); drop extension quote_collab_ext").await.unwrap();
+    admin
+        .batch_execute(
+            "select detach_quote_collaboration(drop_history => true); drop extension quote_collab_ext",
+        )
+        .await
+        .unwrap();
     assert_eq!(erp.schema().await, before);
 }
 
@@ -74,7 +80,10 @@ async fn partitioned_tables() {
         .await
         .unwrap();
     let before = erp.schema().await;
-    admin.batch_execute("create extension quote_collab_ext; select attach_quote_collaboration()").await.unwrap();
+    admin
+        .batch_execute("create extension quote_collab_ext; select attach_quote_collaboration()")
+        .await
+        .unwrap();
     admin.batch_execute("update quotes set notes = 'b'; update quotes_north set notes = 'c'; update quotes set region = 'south', notes = 'd'").await.unwrap();
     admin.batch_execute("create table quotes_west partition of quotes for values in ('west'); update quotes set region = 'west'").await.unwrap();
     admin.batch_execute("update quote_lines set description = 'b'").await.unwrap();
@@ -94,9 +103,13 @@ async fn partitioned_tables() {
 async fn three_hundred_columns_generated_ones_among_them() {
     let erp = Erp::bare().await;
     let admin = erp.client("postgres").await;
-    let version: i32 = admin.query_one("select current_setting('server_version_num')::int", &[]).await.unwrap().get(0);
-    let columns: Vec<String> = (1..=295).map(|n| format!("c{n} {}", ["text", "numeric", "integer", "timestamptz", "jsonb"][n % 5])).collect();
-    let further = if version >= 180_000 { ", doubled numeric generated always as (c1 * 2) virtual" } else { "" };
+    let version: i32 =
+        admin.query_one("select current_setting('server_version_num')::int", &[]).await.unwrap().get(0);
+    let columns: Vec<String> = (1..=295)
+        .map(|n| format!("c{n} {}", ["text", "numeric", "integer", "timestamptz", "jsonb"][n % 5]))
+        .collect();
+    let further =
+        if version >= 180_000 { ", doubled numeric generated always as (c1 * 2) virtual" } else { "" };
     admin
         .batch_execute(&format!(
             "create schema w; set search_path = w, public; create type w.mood as enum ('good', 'bad'); create domain w.price as numeric check (value >= 0); create type w.pair as (a int, b text);
@@ -114,16 +127,28 @@ async fn three_hundred_columns_generated_ones_among_them() {
     let names = ["amount", "both", "c1", "c294", "days", "mood", "tags", "twice"];
     let expected: Vec<_> = names.iter().map(|name| ("UPDATE", *name)).collect();
     assert_eq!(recorded(&admin, "w.quote_changes").await, pairs(&expected));
-    let exact = "select bool_and(c.new_value = to_jsonb(q) -> c.field_name::text) from w.quote_changes c, w.quotes q";
+    let exact =
+        "select bool_and(c.new_value = to_jsonb(q) -> c.field_name::text) from w.quote_changes c, w.quotes q";
     assert!(admin.query_one(exact, &[]).await.unwrap().get::<_, bool>(0));
     // A session that has its plans already sees columns come, go and change without being told.
     let update = admin.prepare("update w.quotes set c1 = c1 + 1").await.unwrap();
-    for change in ["add column late text", "alter column c2 type text", "drop column c3", "rename column c4 to c4_renamed", "rename column late to later"] {
+    for change in [
+        "add column late text",
+        "alter column c2 type text",
+        "drop column c3",
+        "rename column c4 to c4_renamed",
+        "rename column late to later",
+    ] {
         admin.execute(&update, &[]).await.unwrap();
         admin.batch_execute(&format!("alter table w.quotes {change}")).await.unwrap();
     }
     admin.execute(&update, &[]).await.unwrap();
-    admin.batch_execute("truncate w.quote_changes; update w.quotes set c4_renamed = '{}', later = 'x', c2 = 'y'").await.unwrap();
+    admin
+        .batch_execute(
+            "truncate w.quote_changes; update w.quotes set c4_renamed = '{}', later = 'x', c2 = 'y'",
+        )
+        .await
+        .unwrap();
     let expected = pairs(&[("UPDATE", "c2"), ("UPDATE", "c4_renamed"), ("UPDATE", "later")]);
     assert_eq!(recorded(&admin, "w.quote_changes").await, expected);
 }
@@ -136,7 +161,10 @@ async fn a_busy_table_is_waited_for_and_left_whole() {
     let before = erp.schema().await;
     for statement in ["select count(*) from quotes", "update quote_lines set description = 'busy'"] {
         busy.batch_execute(&format!("begin; {statement}")).await.unwrap();
-        assert_eq!(refusal(&admin, "set lock_timeout = '100ms'; select attach_quote_collaboration()").await, "55P03");
+        assert_eq!(
+            refusal(&admin, "set lock_timeout = '100ms'; select attach_quote_collaboration()").await,
+            "55P03"
+        );
         assert_eq!(erp.schema().await, before, "{statement}");
         busy.batch_execute("rollback").await.unwrap();
     }
@@ -153,7 +181,12 @@ async fn a_busy_table_is_waited_for_and_left_whole() {
 async fn what_is_no_table_is_refused() {
     let erp = Erp::bare().await;
     let admin = erp.client("postgres").await;
-    admin.batch_execute("create extension quote_collab_ext; create view v as select * from quotes; create sequence s").await.unwrap();
+    admin
+        .batch_execute(
+            "create extension quote_collab_ext; create view v as select * from quotes; create sequence s",
+        )
+        .await
+        .unwrap();
     let before = erp.schema().await;
     for (statement, code) in [
         ("select attach_quote_collaboration('v', 'quote_lines')", "42809"),
@@ -178,7 +211,10 @@ async fn dropping_the_extension_keeps_tables_and_history() {
     admin.batch_execute("update quotes set notes = 'kept'").await.unwrap();
     assert_eq!(refusal(&admin, "drop extension quote_collab_ext").await, "2BP01");
     let rows = erp.count("select count(*) from quote_changes").await;
-    admin.batch_execute("drop extension quote_collab_ext cascade; update quotes set notes = 'free'").await.unwrap();
+    admin
+        .batch_execute("drop extension quote_collab_ext cascade; update quotes set notes = 'free'")
+        .await
+        .unwrap();
     assert_eq!(erp.count("select count(*) from quote_changes").await, rows);
     assert_eq!(erp.count("select count(*) from quotes where notes = 'free'").await, 200);
     // Nothing shows another tenant's history meanwhile.

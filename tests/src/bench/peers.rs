@@ -1,5 +1,9 @@
 //! The ways to keep a version and a history that the write bench sets side by side, each in a database of its own.
 
+use tokio_postgres::Client;
+
+use crate::postgres::{ADMIN, Postgres};
+
 /// One way.
 pub struct Peer {
     /// Name of its database.
@@ -11,6 +15,12 @@ pub struct Peer {
     /// The UPDATE of two columns, `$1` an amount, `$2` a name, `$3` the quote.
     pub update: &'static str,
 }
+
+/// How many quotes there are.
+pub const QUOTES: usize = 10_000;
+
+/// The id of a quote is this plus its number, from 1.
+pub const QUOTE_ID: u128 = 0x0000_0000_0000_7000_8000_0000_0000_0000;
 
 /// 25 columns, 1.5 kB a row, a text that is stored compressed; 10,000 quotes and 40,000 lines.
 pub const TABLES: &str = "
@@ -94,8 +104,33 @@ end $$;
 create trigger keep_rows after update on quotes for each row execute function keep_rows();
 ";
 
-const UPDATE: &str =
+/// The UPDATE of the peers that do everything in triggers.
+pub const UPDATE: &str =
     "update quotes set shipping_amount = $1::text::numeric, contact_name = $2::text where id = $3::uuid";
+
+/// Makes the database of a peer; returns a session in it.
+pub async fn prepare(server: &Postgres, peer: &Peer) -> Client {
+    let admin = server.client("postgres", ADMIN).await;
+    let create = format!("create database {} template template0", peer.name);
+    admin.batch_execute(&create).await.expect("a database");
+    let client = server.client(peer.name, ADMIN).await;
+    for statement in std::iter::once(TABLES).chain(peer.setup.iter().copied()) {
+        client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{}: {error:?}", peer.name));
+    }
+    client.batch_execute("vacuum analyze").await.expect("vacuum");
+    client
+}
+
+/// An UPDATE of a peer as pgbench's clients run it: another quote each time.
+#[must_use]
+pub fn pgbench_script(update: &str) -> String {
+    let update = update
+        .replace("$1::text::numeric", "(:amount)::numeric")
+        .replace("$2::text", "('n' || (:amount)::text)")
+        .replace("$3::uuid", "quote((:quote)::integer)")
+        .replace('\n', " ");
+    format!("\\set quote random(1, {QUOTES})\n\\set amount random(1, 100000)\n{update};\n")
+}
 
 /// All of them; the first is the measure of the others.
 #[must_use]
@@ -112,11 +147,13 @@ pub fn all() -> Vec<Peer> {
         peer("bench_diff", "PL/pgSQL version + set-based jsonb diff", UPDATE, &[VERSION, LOG, DIFF]),
         peer("bench_rows", "PL/pgSQL version + whole rows", UPDATE, &[VERSION, WHOLE_ROWS]),
         peer("bench_client", "PL/pgSQL version, client sends the diff", known, &[VERSION, LOG]),
-        peer(
-            "bench_ours",
-            "quote collaboration",
-            UPDATE,
-            &["create extension quote_collab_ext", "select attach_quote_collaboration()"],
-        ),
+        ours(),
     ]
+}
+
+/// Our own way.
+#[must_use]
+pub fn ours() -> Peer {
+    let setup = vec!["create extension quote_collab_ext", "select attach_quote_collaboration()"];
+    Peer { name: "bench_ours", title: "quote collaboration", update: UPDATE, setup }
 }

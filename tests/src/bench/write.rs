@@ -2,23 +2,21 @@
 //! in one cluster and in turn. Flushing is off: this is about processor time.
 
 use std::path::Path;
-use std::process::Command;
 
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use super::peers::{self, Peer};
-use super::{chart, machine, median};
-use crate::built;
+use super::peers::{self, Peer, QUOTES};
+use super::pgbench::Load;
+use super::{as_f64, chart, machine, median};
 use crate::postgres::{ADMIN, Postgres, Settings};
 use crate::scratch::Scratch;
 
 const ROUNDS: usize = 7;
 const UPDATES: usize = 2_000;
-const QUOTES: usize = 10_000;
 const LOADS: [u32; 4] = [1, 8, 32, 64];
 const LOAD_ROUNDS: usize = 3;
-const LOAD_SECONDS: &str = "3";
+const LOAD_SECONDS: u32 = 3;
 
 /// What was measured of one peer.
 struct Measured {
@@ -45,7 +43,7 @@ pub async fn run() {
     .await;
     let mut measured = Vec::new();
     for peer in peers::all() {
-        measured.push(prepare(&server, peer).await);
+        measured.push(self::measured(&server, peer).await);
     }
     let scratch = Scratch::make("bench");
     // The first round of each kind warms caches and compiles plans.
@@ -78,17 +76,8 @@ pub async fn run() {
     report(&mut measured);
 }
 
-async fn prepare(server: &Postgres, peer: Peer) -> Measured {
-    let admin = server.client("postgres", ADMIN).await;
-    admin
-        .batch_execute(&format!("create database {} template template0", peer.name))
-        .await
-        .expect("a database");
-    let client = server.client(peer.name, ADMIN).await;
-    for statement in std::iter::once(peers::TABLES).chain(peer.setup.iter().copied()) {
-        client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{}: {error:?}", peer.name));
-    }
-    client.batch_execute("vacuum analyze").await.expect("vacuum");
+async fn measured(server: &Postgres, peer: Peer) -> Measured {
+    let client = peers::prepare(server, &peer).await;
     let pid = client.query_one("select pg_backend_pid()", &[]).await.expect("a backend").get(0);
     Measured { peer, client, pid, cpu: Vec::new(), load: Default::default(), bulk: Default::default() }
 }
@@ -104,7 +93,7 @@ async fn update_each(one: &Measured, round: usize) -> f64 {
     let before = processor_time(one.pid);
     for turn in 0..UPDATES {
         let number = (turn * 7919 + round * 13) % QUOTES + 1;
-        let quote = Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000 | number as u128);
+        let quote = Uuid::from_u128(peers::QUOTE_ID | number as u128);
         let (amount, contact) = (format!("{round}{turn}"), format!("Contact {round} {turn}"));
         let updated = one.client.execute(&update, &[&amount, &contact, &quote]).await.expect("an update");
         assert!(updated > 0);
@@ -115,28 +104,9 @@ async fn update_each(one: &Measured, round: usize) -> f64 {
 /// Transactions per second of pgbench.
 fn load(server: &Postgres, peer: &Peer, clients: u32, dir: &Path) -> f64 {
     let script = dir.join(format!("{}.sql", peer.name));
-    let update = peer
-        .update
-        .replace("$1::text::numeric", "(:amount)::numeric")
-        .replace("$2::text", "('n' || (:amount)::text)")
-        .replace("$3::uuid", "quote((:quote)::integer)");
-    let text = format!(
-        "\\set quote random(1, {QUOTES})\n\\set amount random(1, 100000)\n{};\n",
-        update.replace('\n', " ")
-    );
-    std::fs::write(&script, text).expect("the script is written");
-    let mut pgbench = Command::new(built::server_programs().join("pgbench"));
-    pgbench
-        .args(["-n", "-M", "prepared", "-j", "2", "-T", LOAD_SECONDS, "-c"])
-        .arg(clients.to_string())
-        .arg("-f")
-        .arg(&script);
-    pgbench.arg(server.url(peer.name, ADMIN));
-    let output = pgbench.output().expect("pgbench runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let rate =
-        text.lines().find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok());
-    rate.unwrap_or_else(|| panic!("{}: {text} {}", peer.name, String::from_utf8_lossy(&output.stderr)))
+    std::fs::write(&script, peers::pgbench_script(peer.update)).expect("the script is written");
+    let url = server.url(peer.name, ADMIN);
+    Load { url, script: &script, clients, seconds: LOAD_SECONDS, options: "" }.run()
 }
 
 /// Milliseconds of an UPDATE and of a COPY of 10,000 rows.
@@ -215,9 +185,4 @@ fn processor_time(pid: i32) -> u64 {
         .next()
         .and_then(|number| number.parse().ok())
         .expect("schedstat begins with the time run")
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn as_f64(number: u64) -> f64 {
-    number as f64
 }

@@ -6,9 +6,13 @@ use quote_collab_tests::bench;
 async fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("write") => bench::write::run().await,
+        Some("instructions") => bench::instructions::run().await,
+        Some("notify") => bench::notify::run().await,
         Some("latency") => bench::latency::run().await,
         _ => {
             bench::write::run().await;
+            bench::instructions::run().await;
+            bench::notify::run().await;
             bench::latency::run().await;
         }
     }
