@@ -91,11 +91,10 @@ begin
                 xid                   xid8        not null,
                 origin                bigint      not null,
                 context               jsonb,
-                constraint quote_changes_pkey primary key (id, changed_at)
+                constraint quote_changes_pkey primary key (changed_at, id)
             ) partition by range (changed_at)$ddl$, log);
         execute format('create index quote_changes_quote on %s (quote_id, position) with (deduplicate_items = off)', log);
         execute format('create index quote_changes_feed on %s (xid, position) with (deduplicate_items = off)', log);
-        execute format('create index quote_changes_changed_at on %s using brin (changed_at)', log);
         execute format('create table %I.quote_changes_default partition of %s default', target_schema, log);
         execute format('create sequence %I.quote_changes_position_seq as bigint owned by %s.position', target_schema, log);
         perform @extschema@.comment_quote_changes(log::regclass);

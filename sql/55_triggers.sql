@@ -1,5 +1,5 @@
--- The triggers of one attached table. They carry what they need as arguments, readable in \d, so that firing one reads
--- no table of ours. ENABLE ALWAYS: rows applied by a replication role leave a history too.
+-- The triggers of one attached table. They carry what they need as an argument, readable in \d, so that firing one reads
+-- no table of ours; as one argument, because PostgreSQL copies each with every statement. ENABLE ALWAYS: rows applied by a replication role leave a history too.
 create function create_quote_triggers(target regclass, settings quote_collab_settings, log regclass) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -11,13 +11,11 @@ declare
     ignored text[] := settings.ignored_columns::text[] || array(
         select settings.columns ->> r from unnest('{version,updated_at,updated_by}'::text[]) r where settings.columns ? r);
 begin
-    select string_agg(quote_literal(a), ', ' order by a) into arguments from (
-        select format('entity=%s', settings.entity)
-        union all select format('log=%s', (select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log))
-        union all select format('%s=%s', key, value) from jsonb_each_text(settings.columns)
-        union all select format('ignore=%s', i) from unnest(ignored) i
-        union all select 'stamp_user=yes' where settings.columns ->> 'updated_by' = any (settings.added_columns::text[])
-        union all select format('system_user=%s', settings.system_user_id) where settings.system_user_id is not null) x (a);
+    select quote_literal(settings.columns || jsonb_build_object('entity', settings.entity, 'ignore', to_jsonb(ignored), 'log', format('%I.%I', n.nspname, c.relname))
+        || case when settings.columns ->> 'updated_by' = any (settings.added_columns::text[]) then '{"stamp_user": "yes"}' else '{}' end::jsonb
+        || jsonb_strip_nulls(jsonb_build_object('system_user', settings.system_user_id)))
+    into arguments
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
     execute format('drop trigger if exists trg_increment_%s_version on %s', kind, target);
     execute format('drop trigger if exists trg_capture_%s_change on %s', kind, target);
     execute format('drop trigger if exists trg_flush_%s_changes on %s', kind, target);

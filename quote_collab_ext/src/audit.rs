@@ -1,10 +1,12 @@
 //! The audit log: row changes are noted by the row trigger and written, many at once, when the statement ends.
 
 mod direct;
+mod indexes;
 mod insert;
 mod log;
 mod partition;
 mod pending;
+mod text;
 mod values;
 
 use pgrx::pg_sys;
@@ -14,6 +16,7 @@ use uuid::Uuid;
 
 pub use log::Log;
 pub use pending::{discard, discard_aborted, flush, note};
+pub use text::text;
 
 /// What happened to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,19 +27,20 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word in `change_type`.
-    pub fn word(self) -> &'static str {
+    /// The word in `change_type`, as a datum of type text.
+    pub fn word(self) -> &'static [u8] {
         match self {
-            Self::Create => "CREATE",
-            Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
+            Self::Create => const { &text::short::<7>("CREATE") },
+            Self::Update => const { &text::short::<7>("UPDATE") },
+            Self::Delete => const { &text::short::<7>("DELETE") },
         }
     }
 }
 
 /// One changed column; `old` and `new` are jsonb datums, `None` for SQL null.
 pub struct Field {
-    pub name: String,
+    /// As a datum of type text.
+    pub name: Rc<[u8]>,
     pub old: Option<pg_sys::Datum>,
     pub new: Option<pg_sys::Datum>,
 }

@@ -8,7 +8,7 @@ use pgrx::{PgLogLevel, PgSqlErrorCode};
 pub enum Error {
     /// A trigger function was called in another way than by its trigger.
     TriggerProtocol(&'static str),
-    /// A trigger argument is not `name=value`, or a required one is absent.
+    /// The trigger's arguments cannot be read, or a required one is absent.
     TriggerArgument(&'static str),
     /// A column that plays a role is gone: it was renamed or dropped after attach.
     MissingColumn { role: String, column: String },
@@ -22,6 +22,8 @@ pub enum Error {
     NullKey { column: String },
     /// The version counter of a row is at its end.
     VersionExhausted,
+    /// A row or a value does not fit into a jsonb.
+    TooLarge,
     /// Writing the audit log failed inside SPI.
     Audit(&'static str, i32),
 }
@@ -96,6 +98,12 @@ impl Error {
                 "the version counter is exhausted".to_owned(),
                 None,
                 None,
+            ),
+            Self::TooLarge => (
+                PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+                "the row is too large for its history".to_owned(),
+                Some("A jsonb value holds at most 255 MiB.".to_owned()),
+                Some("Keep such values in columns that are ignored, or outside of the row."),
             ),
             Self::Audit(step, code) => (
                 PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,

@@ -13,6 +13,25 @@ mod declared {
         pub fn nextval_internal(relid: pg_sys::Oid, check_permissions: bool) -> i64;
         /// `catalog/partition.h`
         pub fn get_partition_parent(relid: pg_sys::Oid, even_if_detached: bool) -> pg_sys::Oid;
+        /// `catalog/index.h`
+        pub fn FormIndexDatum(
+            info: *mut pg_sys::IndexInfo,
+            slot: *mut pg_sys::TupleTableSlot,
+            state: *mut pg_sys::EState,
+            values: *mut pg_sys::Datum,
+            nulls: *mut bool,
+        );
+        /// `access/genam.h`
+        pub fn index_insert(
+            index: pg_sys::Relation,
+            values: *mut pg_sys::Datum,
+            nulls: *mut bool,
+            place: pg_sys::ItemPointer,
+            table: pg_sys::Relation,
+            check: pg_sys::IndexUniqueCheck::Type,
+            is_unchanged: bool,
+            info: *mut pg_sys::IndexInfo,
+        ) -> bool;
         /// `tcop/utility.h`
         pub fn standard_ProcessUtility(
             statement: *mut pg_sys::PlannedStmt,
@@ -43,6 +62,55 @@ pub unsafe fn next_value(sequence: pg_sys::Oid) -> i64 {
 pub unsafe fn partition_parent(partition: pg_sys::Oid) -> pg_sys::Oid {
     // SAFETY: per contract.
     unsafe { pg_guard_ffi_boundary(|| declared::get_partition_parent(partition, false)) }
+}
+
+/// An open index of columns, not of expressions.
+pub struct Index {
+    /// The index itself.
+    pub relation: pg_sys::Relation,
+    /// What PostgreSQL works out for inserting.
+    pub info: *mut pg_sys::IndexInfo,
+    /// Whether duplicates are refused.
+    pub check: pg_sys::IndexUniqueCheck::Type,
+}
+
+/// Makes the entries of rows that are in the table, behind one guard for all: setting one up for each of the calls would
+/// take as long as forming the entries.
+///
+/// # Safety
+/// The indexes must be the open ones of `table`, and each slot hold a row of it and its place.
+pub unsafe fn insert_index_entries(
+    table: pg_sys::Relation,
+    indexes: &[Index],
+    slots: &[*mut pg_sys::TupleTableSlot],
+) {
+    const KEYS: usize = pg_sys::INDEX_MAX_KEYS as usize;
+    let insert = || {
+        let (mut values, mut nulls) = ([pg_sys::Datum::null(); KEYS], [false; KEYS]);
+        let (values, nulls) = (values.as_mut_ptr(), nulls.as_mut_ptr());
+        for slot in slots {
+            for index in indexes {
+                // SAFETY: per contract; an ERROR passes over nothing that has to be dropped. An index without
+                // expressions needs no executor state.
+                unsafe {
+                    declared::FormIndexDatum(index.info, *slot, std::ptr::null_mut(), values, nulls);
+                    let place = &raw mut (**slot).tts_tid;
+                    declared::index_insert(
+                        index.relation,
+                        values,
+                        nulls,
+                        place,
+                        table,
+                        index.check,
+                        false,
+                        index.info,
+                    );
+                }
+            }
+        }
+    };
+    // SAFETY: per contract.
+    unsafe { pg_guard_ffi_boundary(insert) }
 }
 
 /// What runs a utility statement when no hook does, as a hook calls it: without pgrx's guard, since some statements end

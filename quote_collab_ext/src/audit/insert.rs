@@ -8,7 +8,7 @@ use std::ffi::CString;
 use pgrx::pg_sys;
 
 use super::log::COLUMNS;
-use super::values::Rows;
+use super::values::{Rows, mint_ids};
 use super::{Log, RowChange};
 use crate::error::Error;
 
@@ -22,7 +22,8 @@ pub fn insert(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
             return Err(Error::Audit("connecting", connected));
         }
         let plan = prepared(log)?;
-        for row in Rows::of(changes).iter() {
+        let ids = mint_ids(changes);
+        for row in Rows::of(changes, &ids).iter() {
             let mut values = row.map(|value| value.unwrap_or(pg_sys::Datum::null()));
             let nulls = row.map(|value| if value.is_none() { b'n' } else { b' ' }.cast_signed());
             let done = pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr(), false, 0);

@@ -45,6 +45,8 @@ pub struct Log {
     pub sequence: pg_sys::Oid,
     /// The prepared INSERT, kept for the life of the plan.
     pub insert: OnceCell<pg_sys::SPIPlanPtr>,
+    /// Somebody put a trigger on the log itself: only SQL fires it.
+    pub has_triggers: bool,
     /// The partition of the month that was written last.
     pub month: Cell<Option<Month>>,
 }
@@ -57,9 +59,11 @@ impl Log {
         // The sequence stands beside the table under a fixed name, in the same quoting.
         let schema = name.strip_suffix(".quote_changes").ok_or_else(missing)?;
         let sequence = self::relation(&format!("{schema}.quote_changes_position_seq")).ok_or_else(missing)?;
+        let (owner, has_triggers) = owner_and_triggers(relation);
         Ok(Rc::new(Self {
             relation,
-            owner: owner(relation),
+            owner,
+            has_triggers,
             name: name.to_owned(),
             sequence,
             insert: OnceCell::new(),
@@ -90,16 +94,16 @@ pub fn relation(name: &str) -> Option<pg_sys::Oid> {
     oid.filter(|oid| *oid != pg_sys::InvalidOid)
 }
 
-fn owner(relation: pg_sys::Oid) -> pg_sys::Oid {
+fn owner_and_triggers(relation: pg_sys::Oid) -> (pg_sys::Oid, bool) {
     // SAFETY: the relation exists; opening it without a lock of our own is safe because the caller's statement fires
-    // its trigger, and the owner is read at once.
+    // its trigger, and what is wanted is read at once. PostgreSQL tells when it changes: then the log is found anew.
     unsafe {
         let opened = pg_sys::RelationIdGetRelation(relation);
         if opened.is_null() {
-            return pg_sys::InvalidOid;
+            return (pg_sys::InvalidOid, false);
         }
-        let owner = (*(*opened).rd_rel).relowner;
+        let found = ((*(*opened).rd_rel).relowner, !(*opened).trigdesc.is_null());
         pg_sys::RelationClose(opened);
-        owner
+        found
     }
 }

@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 
 use pgrx::pg_sys;
+use quote_collab_core::jsonb::{self, Value};
 
 use super::{RowChange, direct, insert};
 use crate::error::Error;
@@ -12,6 +13,9 @@ use crate::memory;
 
 /// So many row changes are written at once at most, to bound memory while a statement touches millions of rows.
 const BATCH: usize = 1000;
+
+/// Bytes of room that a backend keeps for putting together the next jsonb.
+const SCRATCH_KEPT: usize = 64 * 1024;
 
 struct Noted {
     change: RowChange,
@@ -21,6 +25,8 @@ struct Noted {
 
 thread_local! {
     static NOTED: RefCell<Vec<Noted>> = const { RefCell::new(Vec::new()) };
+    /// Where a jsonb is put together before its length is known.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static MEMORY: Cell<pg_sys::MemoryContext> = const { Cell::new(std::ptr::null_mut()) };
 }
 
@@ -40,13 +46,34 @@ impl Memory {
         Self(context)
     }
 
-    /// A copy of a varlena datum that outlives the trigger call.
-    pub fn keep(self, datum: pg_sys::Datum) -> pg_sys::Datum {
-        // SAFETY: callers pass jsonb datums; the copy is made in this context.
-        unsafe {
-            let _scope = memory::Scope::enter(self.0);
-            pg_sys::Datum::from(pg_sys::pg_detoast_datum_copy(datum.cast_mut_ptr()))
-        }
+    /// A value as a jsonb datum that outlives the trigger call.
+    pub fn keep(self, value: Value<'_>) -> pg_sys::Datum {
+        self.keep_stored(|stored| jsonb::single(stored, value))
+    }
+
+    /// An object as a jsonb datum that outlives the trigger call; `None` without members.
+    pub fn keep_object(self, members: &[(&str, Value<'_>)]) -> Option<pg_sys::Datum> {
+        (!members.is_empty()).then(|| self.keep_stored(|stored| jsonb::object(stored, members)))
+    }
+
+    fn keep_stored(self, write: impl FnOnce(&mut Vec<u8>)) -> pg_sys::Datum {
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            scratch.extend_from_slice(&[0; 4]);
+            write(scratch);
+            if scratch.len() > jsonb::LONGEST {
+                Error::TooLarge.raise();
+            }
+            let length = jsonb::length_header(u32::try_from(scratch.len()).unwrap_or(u32::MAX));
+            scratch[..4].copy_from_slice(&length.to_ne_bytes());
+            // SAFETY: this context is alive.
+            unsafe {
+                let kept = pg_sys::MemoryContextAlloc(self.0, scratch.len()).cast::<u8>();
+                kept.copy_from_nonoverlapping(scratch.as_ptr(), scratch.len());
+                scratch.shrink_to(SCRATCH_KEPT);
+                pg_sys::Datum::from(kept)
+            }
+        })
     }
 }
 

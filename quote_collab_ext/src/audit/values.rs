@@ -2,83 +2,92 @@
 
 #![expect(unsafe_code, reason = "PostgreSQL's clock, sequence and control data")]
 
-use pgrx::{IntoDatum, pg_sys};
+use std::marker::PhantomData;
+
+use pgrx::pg_sys;
 use quote_collab_core::change::Entity;
+use uuid::Uuid;
 
 use super::log::COLUMNS;
-use super::{Log, Mint, RowChange};
+use super::{Log, Mint, RowChange, text};
 use crate::server;
 
 /// A datum; `None` for SQL null.
 pub type Value = Option<pg_sys::Datum>;
 
-/// Rows in the column order of the log.
-pub struct Rows(Vec<[Value; COLUMNS.len()]>);
+/// Rows in the column order of the log. Their datums point into the changes and into the ids.
+pub struct Rows<'a> {
+    rows: Vec<[Value; COLUMNS.len()]>,
+    _sources: PhantomData<(&'a [RowChange], &'a [Uuid])>,
+}
 
-impl Rows {
-    /// The rows of some changes; datums live in the current memory context.
-    pub fn of(changes: &[RowChange]) -> Self {
+/// New ids for the rows of some changes, one per field.
+pub fn mint_ids(changes: &[RowChange]) -> Vec<Uuid> {
+    let fields = changes.iter().map(|change| change.fields.len()).sum();
+    std::iter::repeat_with(Uuid::now_v7).take(fields).collect()
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of some changes under the ids that were made for them.
+    pub fn of(changes: &'a [RowChange], ids: &'a [Uuid]) -> Self {
         // SAFETY: assigns the transaction's id if it has none yet; reads the cluster's control data.
         let (transaction, origin) =
             unsafe { (pg_sys::GetTopFullTransactionId().value, pg_sys::GetSystemIdentifier().cast_signed()) };
-        let mut rows = Vec::with_capacity(changes.iter().map(|change| change.fields.len()).sum());
+        let mut rows = Vec::with_capacity(ids.len());
+        let mut ids = ids.iter();
         for change in changes {
-            push_rows(&mut rows, change, transaction, origin);
+            push_rows(&mut rows, change, &mut ids, transaction, origin);
         }
-        Self(rows)
+        Self { rows, _sources: PhantomData }
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.rows.len()
     }
 
     /// The rows in groups of at most `size`.
     pub fn chunks(&self, size: usize) -> impl Iterator<Item = &[[Value; COLUMNS.len()]]> {
-        self.0.chunks(size)
+        self.rows.chunks(size)
     }
 
     /// The rows.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Value; COLUMNS.len()]> {
-        self.0.iter()
+        self.rows.iter()
     }
 }
 
-fn push_rows(rows: &mut Vec<[Value; COLUMNS.len()]>, change: &RowChange, transaction: u64, origin: i64) {
-    let entity = match change.entity {
-        Entity::Quote => "QUOTE",
-        Entity::QuoteLine => "QUOTE_LINE",
+fn push_rows(
+    rows: &mut Vec<[Value; COLUMNS.len()]>,
+    change: &RowChange,
+    ids: &mut std::slice::Iter<'_, Uuid>,
+    transaction: u64,
+    origin: i64,
+) {
+    let entity: &[u8] = match change.entity {
+        Entity::Quote => const { &text::short::<6>("QUOTE") },
+        Entity::QuoteLine => const { &text::short::<11>("QUOTE_LINE") },
     };
-    let shared = [
-        uuid(change.tenant),
-        uuid(change.quote),
-        change.line.and_then(uuid),
-        change.actor.and_then(uuid),
-        change.session.and_then(uuid),
-        uuid(change.mint.event_id),
-        entity.into_datum(),
-        change.kind.word().into_datum(),
-    ];
-    let [tenant, quote, line, actor, session, event, entity, kind] = shared;
-    for (index, field) in change.fields.iter().enumerate() {
+    let (entity, kind) = (bytes(entity), bytes(change.kind.word()));
+    for (index, (field, id)) in change.fields.iter().zip(ids).enumerate() {
         rows.push([
-            uuid(uuid::Uuid::now_v7()),
-            tenant,
-            quote,
-            line,
-            actor,
+            uuid(id),
+            uuid(&change.tenant),
+            uuid(&change.quote),
+            change.line.as_ref().and_then(uuid),
+            change.actor.as_ref().and_then(uuid),
             Some(pg_sys::Datum::from(change.mint.at)),
             entity,
-            field.name.as_str().into_datum(),
+            bytes(&field.name),
             field.old,
             field.new,
             kind,
-            session,
+            change.session.as_ref().and_then(uuid),
             Some(pg_sys::Datum::from(false)),
             None,
             change.version_before.map(pg_sys::Datum::from),
             change.version_after.map(pg_sys::Datum::from),
-            event,
+            uuid(&change.mint.event_id),
             Some(pg_sys::Datum::from(change.mint.position)),
             Some(pg_sys::Datum::from(transaction)),
             Some(pg_sys::Datum::from(origin)),
@@ -87,8 +96,13 @@ fn push_rows(rows: &mut Vec<[Value; COLUMNS.len()]>, change: &RowChange, transac
     }
 }
 
-fn uuid(id: uuid::Uuid) -> Value {
-    pgrx::Uuid::from_bytes(id.into_bytes()).into_datum()
+/// A uuid is its sixteen bytes, by reference.
+fn uuid(id: &Uuid) -> Value {
+    bytes(id.as_bytes())
+}
+
+fn bytes(stored: &[u8]) -> Value {
+    Some(pg_sys::Datum::from(stored.as_ptr()))
 }
 
 impl Mint {
@@ -97,6 +111,6 @@ impl Mint {
     pub fn new(log: &Log) -> Self {
         // SAFETY: the clock and the sequence of this database, inside a transaction; the sequence belongs to the log.
         let (at, position) = unsafe { (pg_sys::GetCurrentTimestamp(), server::next_value(log.sequence)) };
-        Self { event_id: uuid::Uuid::now_v7(), at, position }
+        Self { event_id: Uuid::now_v7(), at, position }
     }
 }

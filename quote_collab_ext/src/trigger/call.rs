@@ -8,6 +8,8 @@
 
 use pgrx::{is_a, pg_sys};
 
+use super::row::Row;
+
 /// What fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
@@ -70,11 +72,18 @@ impl<'a> Call<'a> {
     }
 
     /// The row before an update or delete, or the inserted row.
-    pub fn first_tuple(self) -> pg_sys::HeapTuple {
-        self.data.tg_trigtuple
+    pub fn first_row(self) -> Row<'a> {
+        // SAFETY: the trigger manager keeps this row in its slot during the call, null where there is none.
+        unsafe { Row::of(self.data.tg_trigslot) }
     }
 
     /// The row after an update.
+    pub fn new_row(self) -> Row<'a> {
+        // SAFETY: as above.
+        unsafe { Row::of(self.data.tg_newslot) }
+    }
+
+    /// The row after an update, as a tuple.
     pub fn new_tuple(self) -> pg_sys::HeapTuple {
         self.data.tg_newtuple
     }

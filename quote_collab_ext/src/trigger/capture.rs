@@ -2,15 +2,17 @@
 
 #![expect(unsafe_code, reason = "reads PostgreSQL's tuples")]
 
+use std::rc::Rc;
+
 use pgrx::pg_sys;
 use quote_collab_core::change::Entity;
+use quote_collab_core::jsonb::Value;
 use uuid::Uuid;
 
 use super::call::{Call, Operation};
-use super::json;
-use super::plan::Plan;
+use super::plan::{Column, Plan};
 use super::row::Row;
-use super::stamp::{changed_columns, version};
+use super::stamp::version;
 use crate::audit::{self, Field, Kind, Mint, RowChange};
 use crate::error::Error;
 use crate::{attribution, wakeup};
@@ -29,19 +31,17 @@ pub unsafe fn capture(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum,
     }
     let plan = Plan::of(call)?;
     match operation {
-        Operation::Insert => note_whole(&plan, call, Kind::Create, call.first_tuple())?,
-        Operation::Delete => note_whole(&plan, call, Kind::Delete, call.first_tuple())?,
+        Operation::Insert => note_whole(&plan, call, Kind::Create, &call.first_row())?,
+        Operation::Delete => note_whole(&plan, call, Kind::Delete, &call.first_row())?,
         Operation::Update => capture_update(&plan, call)?,
     }
     Ok(pg_sys::Datum::null())
 }
 
 fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
-    let descriptor = call.relation().rd_att;
-    // SAFETY: both tuples are the relation's, alive during the call.
-    let (old, new) =
-        unsafe { (Row::deform(call.first_tuple(), descriptor), Row::deform(call.new_tuple(), descriptor)) };
-    let changed = changed_columns(plan, &old, &new, |column| column.audited);
+    let (old, new) = (call.first_row(), call.new_row());
+    let audited = plan.columns.iter().filter(|column| column.audited);
+    let changed: Vec<&Column> = audited.filter(|column| old.differs(&new, column)).collect();
     if changed.is_empty() {
         return Ok(());
     }
@@ -49,8 +49,8 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
     let keys = [Some(roles.id), Some(roles.tenant), roles.quote];
     if changed.iter().any(|column| keys.contains(&Some(column.attnum))) {
         // The row went elsewhere: gone for those who saw it there, new for those who see it here.
-        note_whole(plan, call, Kind::Delete, call.first_tuple())?;
-        return note_whole(plan, call, Kind::Create, call.new_tuple());
+        note_whole(plan, call, Kind::Delete, &old)?;
+        return note_whole(plan, call, Kind::Create, &new);
     }
     let totals_changed =
         changed.iter().any(|column| roles.totals.iter().any(|(_, total)| *total == column.attnum));
@@ -58,16 +58,15 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
         let fields = changed
             .iter()
             .map(|column| {
-                // SAFETY: the values are of the column's type.
-                let keep = |value| memory.keep(unsafe { column.to_jsonb.call(value) });
+                let keep = |attnum| column_value(column, attnum).map(|value| memory.keep(value));
                 Field {
-                    name: column.name.clone(),
-                    old: old.value(column.attnum).map(keep),
-                    new: new.value(column.attnum).map(keep),
+                    name: Rc::clone(&column.stored_name),
+                    old: keep(old.value(column.attnum)),
+                    new: keep(new.value(column.attnum)),
                 }
             })
             .collect();
-        let context = context(plan, &new, totals_changed).map(|object| memory.keep(object));
+        let context = memory.keep_object(&context(plan, &new, totals_changed));
         let mut change = row_change(plan, call, Kind::Update, &new)?;
         change.version_before = i32::try_from(version(plan, &old)).ok();
         change.version_after = i32::try_from(version(plan, &new)).ok();
@@ -77,30 +76,44 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, tuple: pg_sys::HeapTuple) -> Result<(), Error> {
-    let descriptor = call.relation().rd_att;
-    // SAFETY: the tuple is the relation's, alive during the call.
-    let row = unsafe { Row::deform(tuple, descriptor) };
+/// A value of a column as jsonb; `None` for SQL null.
+fn column_value<'a>(column: &Column, value: Option<pg_sys::Datum>) -> Option<Value<'a>> {
+    // SAFETY: the rows that values are taken from here live as long as the trigger call, and so does its memory context.
+    value.map(|value| unsafe { column.to_jsonb.value(value) })
+}
+
+fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<(), Error> {
     audit::note(|memory| {
-        // SAFETY: a tuple of the relation as a datum of the relation's row type.
-        let whole = memory
-            .keep(unsafe { plan.row_to_jsonb.call(pg_sys::heap_copy_tuple_as_datum(tuple, descriptor)) });
-        let context = context(plan, &row, false).map(|object| memory.keep(object));
-        let mut change = row_change(plan, call, kind, &row)?;
-        let at = i32::try_from(version(plan, &row)).ok();
+        let members: Vec<_> = plan
+            .by_name
+            .iter()
+            .map(|place| &plan.columns[*place])
+            .map(|column| {
+                let value = column_value(column, row.value(column.attnum));
+                (column.name.as_str(), value.unwrap_or(Value::Null))
+            })
+            .collect();
+        let whole = memory.keep_object(&members);
+        let context = memory.keep_object(&context(plan, row, false));
+        let mut change = row_change(plan, call, kind, row)?;
+        let at = i32::try_from(version(plan, row)).ok();
         let (old, new) = match kind {
-            Kind::Delete => (Some(whole), None),
-            _ => (None, Some(whole)),
+            Kind::Delete => (whole, None),
+            _ => (None, whole),
         };
         (change.version_before, change.version_after) = (old.and(at), new.and(at));
-        Ok(RowChange { fields: vec![Field { name: "*".to_owned(), old, new }], context, ..change })
+        Ok(RowChange {
+            fields: vec![Field { name: Rc::clone(&plan.whole_row), old, new }],
+            context,
+            ..change
+        })
     })?;
     wakeup::at_commit();
     Ok(())
 }
 
 /// Keys and author of a change to `row`; versions, fields and context are the caller's.
-fn row_change(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row) -> Result<RowChange, Error> {
+fn row_change(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<RowChange, Error> {
     let roles = &plan.roles;
     let id = row.key(plan, roles.id)?;
     let (quote, line) = match roles.quote {
@@ -126,7 +139,7 @@ fn row_change(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row) -> Result<RowC
 
 /// Who: `app.current_user_id`, else `updated_by` as this very statement set it, else the configured system user. An
 /// `updated_by` left over from an earlier change says nothing about this one.
-fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row) -> Result<Option<Uuid>, Error> {
+fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Option<Uuid>, Error> {
     if let Some(user) = attribution::current_user()? {
         return Ok(Some(user));
     }
@@ -141,25 +154,20 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row) -> Result<Option<Uu
 }
 
 /// What a reader needs beside the changed fields: the line's number, or all totals when one of them changed.
-fn context(plan: &Plan, row: &Row, totals_changed: bool) -> Option<pg_sys::Datum> {
-    // Null for a null; nothing for what is no scalar.
-    let member = |name: &'static str, attnum: i16| {
-        let column = plan.column(attnum)?;
-        match row.value(attnum) {
-            None => Some((name, json::NULL)),
-            // SAFETY: the value is of the column's type and lives as long as its row.
-            Some(value) => unsafe { column.to_jsonb.scalar(value) }.map(|scalar| (name, scalar)),
-        }
+fn context(plan: &Plan, row: &Row<'_>, totals_changed: bool) -> Vec<(&'static str, Value<'static>)> {
+    let member = |(name, attnum): (&'static str, i16)| {
+        let value = column_value(plan.column(attnum)?, row.value(attnum)).unwrap_or(Value::Null);
+        (!matches!(value, Value::Container(_))).then_some((name, value))
     };
     match plan.entity {
-        // SAFETY: the row is alive.
-        Entity::QuoteLine => unsafe {
-            json::object(plan.roles.line_number.and_then(|attnum| member("line_number", attnum)))
-        },
-        // SAFETY: as above.
-        Entity::Quote if totals_changed => unsafe {
-            json::object(plan.roles.totals.iter().filter_map(|(name, attnum)| member(name, *attnum)))
-        },
-        Entity::Quote => None,
+        Entity::QuoteLine => plan
+            .roles
+            .line_number
+            .map(|attnum| ("line_number", attnum))
+            .into_iter()
+            .filter_map(member)
+            .collect(),
+        Entity::Quote if totals_changed => plan.roles.totals.iter().copied().filter_map(member).collect(),
+        Entity::Quote => Vec::new(),
     }
 }

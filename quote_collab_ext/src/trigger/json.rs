@@ -1,11 +1,18 @@
-//! Values as jsonb, exactly as `to_jsonb` gives them: by calling it, or for the types that prices and texts have by
-//! doing what it does without its way over text.
+//! Values as jsonb, exactly as `to_jsonb` gives them: by calling it, or for the types that quotes are made of by doing
+//! what it does without its way over text.
 
-#![expect(unsafe_code, reason = "calls PostgreSQL's to_jsonb")]
+#![expect(unsafe_code, reason = "reads PostgreSQL's datums and calls its to_jsonb")]
 
-use pgrx::pg_sys;
+use std::ffi::CStr;
 
+use pgrx::{FromDatum, pg_sys};
+use quote_collab_core::jsonb::{LONGEST, Value, root};
+
+use super::row::payload;
 use crate::memory;
+
+/// Room for a time in ISO 8601; PostgreSQL's `MAXDATELEN`.
+const LONGEST_TIME: usize = 128;
 
 /// `to_jsonb` prepared for one argument type.
 pub struct ToJsonb {
@@ -41,97 +48,62 @@ impl ToJsonb {
         }
     }
 
-    /// The value as a jsonb datum in the current memory context.
+    /// The value as jsonb. It may point into `value` and into the current memory context, and lives as long as both.
     ///
     /// # Safety
     /// `value` must be a datum of the type this was prepared for.
-    pub unsafe fn call(&self, value: pg_sys::Datum) -> pg_sys::Datum {
-        // SAFETY: the function is prepared for this type and takes one argument.
+    pub unsafe fn value<'a>(&self, value: pg_sys::Datum) -> Value<'a> {
+        // SAFETY: per contract; what to_jsonb gives is a jsonb of its own, neither compressed nor out of line.
         unsafe {
-            match self.direct(value) {
-                Some(mut scalar) => pg_sys::Datum::from(pg_sys::JsonbValueToJsonb(&raw mut scalar)),
-                None => pg_sys::FunctionCall1Coll(self.function, pg_sys::InvalidOid, value),
-            }
-        }
-    }
-
-    /// The value as a scalar of jsonb; `None` when it is an array or an object. It may point into `value`.
-    ///
-    /// # Safety
-    /// As [`Self::call`].
-    pub unsafe fn scalar(&self, value: pg_sys::Datum) -> Option<pg_sys::JsonbValue> {
-        // SAFETY: per contract; to_jsonb gives jsonb.
-        unsafe {
-            self.direct(value).or_else(|| {
-                let jsonb = self.call(value).cast_mut_ptr::<pg_sys::Jsonb>();
-                let mut scalar = NULL;
-                pg_sys::JsonbExtractScalar(&raw mut (*jsonb).root, &raw mut scalar).then_some(scalar)
+            self.direct(value).unwrap_or_else(|| {
+                let jsonb = pg_sys::FunctionCall1Coll(self.function, pg_sys::InvalidOid, value);
+                root(payload(jsonb)).unwrap_or(Value::Null)
             })
         }
     }
 
-    /// What needs no function: a finite numeric, a text.
+    /// What needs no `to_jsonb`.
     ///
     /// # Safety
-    /// As [`Self::call`].
-    unsafe fn direct(&self, value: pg_sys::Datum) -> Option<pg_sys::JsonbValue> {
-        let mut scalar = NULL;
-        // SAFETY: the datum is of this type, in a database in UTF-8 as jsonb wants its texts; the expanded copy lives in
-        // the current memory context. JSON has no NaN and no infinity: to_jsonb spells them.
+    /// As [`Self::value`].
+    unsafe fn direct<'a>(&self, value: pg_sys::Datum) -> Option<Value<'a>> {
+        // SAFETY: the datum is of this type, in a database in UTF-8 as jsonb wants its texts.
         unsafe {
-            match self.base_type {
-                pg_sys::NUMERICOID => {
-                    let numeric =
-                        pg_sys::pg_detoast_datum(value.cast_mut_ptr()).cast::<pg_sys::NumericData>();
-                    if pg_sys::numeric_is_nan(numeric) || pg_sys::numeric_is_inf(numeric) {
-                        return None;
-                    }
-                    scalar.type_ = pg_sys::jbvType::jbvNumeric;
-                    scalar.val.numeric = numeric;
+            Some(match self.base_type {
+                pg_sys::NUMERICOID => Value::Number(Some(payload(value)).filter(|digits| is_finite(digits))?),
+                pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => {
+                    Value::Text(Some(payload(value)).filter(|text| text.len() <= LONGEST)?)
                 }
-                pg_sys::TEXTOID | pg_sys::VARCHAROID => {
-                    let text = pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr());
-                    scalar.type_ = pg_sys::jbvType::jbvString;
-                    scalar.val.string.val = pgrx::vardata_any(text).cast_mut();
-                    scalar.val.string.len = i32::try_from(pgrx::varsize_any_exhdr(text)).ok()?;
+                pg_sys::BOOLOID => Value::Bool(value.value() != 0),
+                pg_sys::INT2OID => whole(i64::from(i16::from_datum(value, false)?)),
+                pg_sys::INT4OID => whole(i64::from(i32::from_datum(value, false)?)),
+                pg_sys::INT8OID => whole(i64::from_datum(value, false)?),
+                pg_sys::DATEOID | pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => {
+                    let room = pg_sys::palloc(LONGEST_TIME).cast();
+                    pg_sys::JsonEncodeDateTime(room, value, self.base_type, std::ptr::null());
+                    Value::Text(CStr::from_ptr(room).to_bytes())
+                }
+                pg_sys::UUIDOID => {
+                    let id = uuid::Uuid::from_bytes(*value.cast_mut_ptr::<[u8; 16]>());
+                    let room = pg_sys::palloc(uuid::fmt::Hyphenated::LENGTH).cast::<u8>();
+                    let room = std::slice::from_raw_parts_mut(room, uuid::fmt::Hyphenated::LENGTH);
+                    Value::Text(id.hyphenated().encode_lower(room).as_bytes())
                 }
                 _ => return None,
-            }
+            })
         }
-        Some(scalar)
     }
 }
 
-/// The scalar null.
-pub const NULL: pg_sys::JsonbValue = pg_sys::JsonbValue {
-    type_: pg_sys::jbvType::jbvNull,
-    // SAFETY: no member of the union is read for a null.
-    val: unsafe { std::mem::zeroed() },
-};
+/// JSON has no NaN and no infinity: `to_jsonb` spells them. Both have the two upper bits of a numeric's first half-word
+/// set, and no finite number has (`numeric.c`).
+fn is_finite(digits: &[u8]) -> bool {
+    digits.first_chunk().is_some_and(|first| u16::from_ne_bytes(*first) & 0xC000 != 0xC000)
+}
 
-/// A jsonb object of scalars, in the current memory context. `None` for no members.
-///
 /// # Safety
-/// What the values point to must be alive.
-pub unsafe fn object(
-    members: impl IntoIterator<Item = (&'static str, pg_sys::JsonbValue)>,
-) -> Option<pg_sys::Datum> {
-    // SAFETY: the push API of jsonb, in the order that it wants: begin, key, value, …, end; key texts are static.
-    unsafe {
-        let mut state: *mut pg_sys::JsonbParseState = std::ptr::null_mut();
-        let begin = pg_sys::JsonbIteratorToken::WJB_BEGIN_OBJECT;
-        pg_sys::pushJsonbValue(&raw mut state, begin, std::ptr::null_mut());
-        let mut empty = true;
-        for (name, mut scalar) in members {
-            let mut key = pg_sys::JsonbValue { type_: pg_sys::jbvType::jbvString, ..NULL };
-            key.val.string.val = name.as_ptr().cast_mut().cast();
-            key.val.string.len = i32::try_from(name.len()).unwrap_or_default();
-            pg_sys::pushJsonbValue(&raw mut state, pg_sys::JsonbIteratorToken::WJB_KEY, &raw mut key);
-            pg_sys::pushJsonbValue(&raw mut state, pg_sys::JsonbIteratorToken::WJB_VALUE, &raw mut scalar);
-            empty = false;
-        }
-        let end = pg_sys::JsonbIteratorToken::WJB_END_OBJECT;
-        let result = pg_sys::pushJsonbValue(&raw mut state, end, std::ptr::null_mut());
-        (!empty).then(|| pg_sys::Datum::from(pg_sys::JsonbValueToJsonb(result)))
-    }
+/// Allocates in the current memory context, inside a transaction.
+unsafe fn whole<'a>(number: i64) -> Value<'a> {
+    // SAFETY: per contract.
+    unsafe { Value::Number(payload(pg_sys::Datum::from(pg_sys::int64_to_numeric(number)))) }
 }

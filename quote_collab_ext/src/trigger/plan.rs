@@ -10,11 +10,11 @@ use std::rc::Rc;
 
 use pgrx::{pg_guard, pg_sys};
 use quote_collab_core::arguments::Arguments;
-use quote_collab_core::change::Entity;
+use quote_collab_core::change::{Entity, WHOLE_ROW};
 
 use super::call::Call;
 use super::json::ToJsonb;
-use crate::audit::Log;
+use crate::audit::{self, Log};
 use crate::error::Error;
 use crate::memory;
 
@@ -22,6 +22,8 @@ use crate::memory;
 pub struct Column {
     pub attnum: i16,
     pub name: String,
+    /// The name as a datum of type text.
+    pub stored_name: Rc<[u8]>,
     pub type_oid: pg_sys::Oid,
     /// The type below a domain.
     base_type: pg_sys::Oid,
@@ -55,7 +57,10 @@ pub struct Plan {
     pub entity: Entity,
     pub columns: Vec<Column>,
     pub roles: Roles,
-    pub row_to_jsonb: ToJsonb,
+    /// Places in `columns`, in the order in which jsonb keeps the members of an object.
+    pub by_name: Vec<usize>,
+    /// `*` as a datum of type text.
+    pub whole_row: Rc<[u8]>,
     pub log: Rc<Log>,
     pub system_user: Option<uuid::Uuid>,
     relation: pg_sys::Oid,
@@ -63,7 +68,8 @@ pub struct Plan {
     _memory: memory::Owned,
 }
 
-const TOTALS: [&str; 5] = ["subtotal", "tax_amount", "shipping_amount", "discount_amount", "total_amount"];
+/// In the order in which jsonb keeps them.
+const TOTALS: [&str; 5] = ["subtotal", "tax_amount", "total_amount", "discount_amount", "shipping_amount"];
 
 thread_local! {
     static PLANS: RefCell<HashMap<pg_sys::Oid, Rc<Plan>>> = RefCell::new(HashMap::new());
@@ -139,14 +145,14 @@ impl Plan {
             line_number: find("line_number")?,
             totals: TOTALS.into_iter().filter_map(|role| Some((role, find(role).ok()??))).collect(),
         };
-        // SAFETY: an open relation has its pg_class row.
-        let row_type = unsafe { (*relation.rd_rel).reltype };
+        let mut by_name: Vec<usize> = (0..columns.len()).collect();
+        by_name.sort_by_key(|place| (columns[*place].name.len(), columns[*place].name.as_bytes()));
         Ok(Self {
             entity,
             roles,
             columns,
-            // SAFETY: the plan keeps the context.
-            row_to_jsonb: unsafe { ToJsonb::new(row_type, memory.context()) },
+            by_name,
+            whole_row: audit::text(WHOLE_ROW),
             log: Log::find(arguments.one("log").ok_or(Error::TriggerArgument("log"))?)?,
             system_user: arguments.one("system_user").and_then(|user| user.parse().ok()),
             relation: relation.rd_id,
@@ -173,7 +179,7 @@ fn arguments(trigger: &pg_sys::Trigger) -> Result<Arguments, Error> {
     // SAFETY: tgargs has tgnargs C strings.
     let texts =
         (0..count).map(|index| unsafe { CStr::from_ptr(*trigger.tgargs.add(index)) }.to_string_lossy());
-    Arguments::parse(texts).ok_or(Error::TriggerArgument("name=value"))
+    Arguments::parse(texts).ok_or(Error::TriggerArgument("arguments"))
 }
 
 fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments, memory: &memory::Owned) -> Vec<Column> {
@@ -195,6 +201,7 @@ fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments, memory: &memory
                 generated: attribute.attgenerated != 0,
                 // SAFETY: the plan keeps the context beside the columns.
                 to_jsonb: unsafe { ToJsonb::new(attribute.atttypid, memory.context()) },
+                stored_name: audit::text(&name),
                 name,
             }
         })

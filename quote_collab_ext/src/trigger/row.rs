@@ -3,31 +3,35 @@
 #![expect(unsafe_code, reason = "reads PostgreSQL's tuples")]
 
 use pgrx::pg_sys;
-use quote_collab_core::diff::Image;
+use quote_collab_core::diff::{self, Image};
 use uuid::Uuid;
 
 use super::plan::{Column, Plan};
 use crate::error::Error;
 
-/// Values of one row by attribute; valid as long as its tuple.
-pub struct Row {
-    values: Vec<pg_sys::Datum>,
-    nulls: Vec<bool>,
+/// Values of one row by attribute; valid during the trigger call.
+pub struct Row<'a> {
+    values: &'a [pg_sys::Datum],
+    nulls: &'a [bool],
 }
 
-impl Row {
-    /// Takes a tuple apart.
+impl<'a> Row<'a> {
+    /// The row in a slot, which takes it apart once for all who ask. Without a slot a row without columns.
     ///
     /// # Safety
-    /// `tuple` must be a live tuple of the relation that `descriptor` describes.
-    pub unsafe fn deform(tuple: pg_sys::HeapTuple, descriptor: pg_sys::TupleDesc) -> Self {
-        // SAFETY: per contract; the arrays have one place per attribute.
+    /// `slot` must be null, or hold a row and go on holding it during the trigger call.
+    pub unsafe fn of(slot: *mut pg_sys::TupleTableSlot) -> Self {
+        if slot.is_null() {
+            return Self { values: &[], nulls: &[] };
+        }
+        // SAFETY: per contract; the slot has one place per attribute, and all are filled now.
         unsafe {
-            let count = usize::try_from((*descriptor).natts).unwrap_or_default();
-            let mut values = vec![pg_sys::Datum::null(); count];
-            let mut nulls = vec![true; count];
-            pg_sys::heap_deform_tuple(tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-            Self { values, nulls }
+            pg_sys::slot_getallattrs(slot);
+            let count = usize::try_from((*slot).tts_nvalid).unwrap_or_default();
+            Self {
+                values: std::slice::from_raw_parts((*slot).tts_values, count),
+                nulls: std::slice::from_raw_parts((*slot).tts_isnull, count),
+            }
         }
     }
 
@@ -35,6 +39,33 @@ impl Row {
     pub fn value(&self, attnum: i16) -> Option<pg_sys::Datum> {
         let index = usize::try_from(attnum).ok()?.checked_sub(1)?;
         if *self.nulls.get(index)? { None } else { self.values.get(index).copied() }
+    }
+
+    /// The same row with some values replaced, as a tuple of its own.
+    ///
+    /// # Safety
+    /// `like` must be the live tuple that this row is in, and the values of the types of their columns.
+    pub unsafe fn with(
+        &self,
+        changes: &[(i16, pg_sys::Datum)],
+        like: pg_sys::HeapTuple,
+        descriptor: pg_sys::TupleDesc,
+    ) -> pg_sys::HeapTuple {
+        let (mut values, mut nulls) = (self.values.to_vec(), self.nulls.to_vec());
+        for (attnum, value) in changes {
+            let place = usize::try_from(*attnum).unwrap_or_default().wrapping_sub(1);
+            if let (Some(old), Some(null)) = (values.get_mut(place), nulls.get_mut(place)) {
+                (*old, *null) = (*value, false);
+            }
+        }
+        // SAFETY: per contract; the new tuple is told to be the same row, as heap_modify_tuple tells it.
+        unsafe {
+            let made = pg_sys::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+            (*(*made).t_data).t_ctid = (*(*like).t_data).t_ctid;
+            (*made).t_self = (*like).t_self;
+            (*made).t_tableOid = (*like).t_tableOid;
+            made
+        }
     }
 
     /// A uuid column; `None` when null.
@@ -48,8 +79,18 @@ impl Row {
         self.uuid(attnum).ok_or_else(|| Error::NullKey { column: plan.column_name(attnum) })
     }
 
+    /// Whether a column holds another value than in `other`, a row of the same table.
+    pub fn differs(&self, other: &Self, column: &Column) -> bool {
+        let (old, new) = (self.value(column.attnum), other.value(column.attnum));
+        // The bits of a value that is passed by value are the value; of others they are an address.
+        if old.is_none() && new.is_none() || column.by_value && old.is_some() && old == new {
+            return false;
+        }
+        diff::differs(self.image(column), other.image(column), || !self.expanded_equals(other, column))
+    }
+
     /// The image of a column: what is stored, without expanding it.
-    pub fn image(&self, column: &Column) -> Image<'_> {
+    fn image(&self, column: &Column) -> Image<'a> {
         let Some(datum) = self.value(column.attnum) else { return Image::Null };
         if column.by_value {
             return Image::Word(datum.value() as u64);
@@ -68,7 +109,7 @@ impl Row {
     }
 
     /// Whether a compressed or out-of-line column holds the same bytes in both rows, once expanded.
-    pub fn expanded_equals(&self, other: &Self, column: &Column) -> bool {
+    fn expanded_equals(&self, other: &Self, column: &Column) -> bool {
         let (Some(a), Some(b)) = (self.value(column.attnum), other.value(column.attnum)) else {
             return false;
         };
@@ -78,10 +119,23 @@ impl Row {
             if pg_sys::toast_raw_datum_size(a) != pg_sys::toast_raw_datum_size(b) {
                 return false;
             }
-            let a = pg_sys::pg_detoast_datum_packed(a.cast_mut_ptr());
-            let b = pg_sys::pg_detoast_datum_packed(b.cast_mut_ptr());
-            pgrx::varlena_to_byte_slice(a) == pgrx::varlena_to_byte_slice(b)
+            payload(a) == payload(b)
         }
+    }
+}
+
+/// The bytes of a varlena behind its header, expanded in the current memory context where they are stored otherwise.
+///
+/// # Safety
+/// `datum` must be a live varlena, and must outlive the result; so must the current memory context.
+pub unsafe fn payload<'a>(datum: pg_sys::Datum) -> &'a [u8] {
+    // SAFETY: per contract.
+    unsafe {
+        let mut pointer = datum.cast_mut_ptr::<pg_sys::varlena>();
+        if pgrx::varatt_is_1b_e(pointer) || pgrx::varatt_is_4b_c(pointer) {
+            pointer = pg_sys::pg_detoast_datum_packed(pointer);
+        }
+        pgrx::varlena_to_byte_slice(pointer)
     }
 }
 

@@ -3,7 +3,6 @@
 #![expect(unsafe_code, reason = "builds PostgreSQL's tuples")]
 
 use pgrx::{FromDatum, IntoDatum, pg_sys};
-use quote_collab_core::diff;
 
 use super::call::{Call, Operation};
 use super::plan::{Column, Plan};
@@ -23,42 +22,23 @@ pub unsafe fn stamp(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, E
         return Err(Error::TriggerProtocol(NAME));
     }
     let plan = Plan::of(call)?;
-    let descriptor = call.relation().rd_att;
-    // SAFETY: both tuples are the relation's, alive during the call.
-    let (old, new) =
-        unsafe { (Row::deform(call.first_tuple(), descriptor), Row::deform(call.new_tuple(), descriptor)) };
-    let changed =
-        !changed_columns(&plan, &old, &new, |column| column.audited && !column.generated).is_empty();
+    let (old, new) = (call.first_row(), call.new_row());
+    let counts = |column: &&Column| column.audited && !column.generated;
+    let changed = plan.columns.iter().filter(counts).any(|column| old.differs(&new, column));
     let stamps = Stamps::of(&plan, call, &old, &new, changed)?;
-    // SAFETY: the columns exist in the descriptor and the values have their types.
-    Ok(unsafe { stamps.apply(call.new_tuple(), descriptor) })
-}
-
-/// The columns that differ, among those that count.
-pub fn changed_columns<'p>(
-    plan: &'p Plan,
-    old: &Row,
-    new: &Row,
-    counts: impl Fn(&Column) -> bool,
-) -> Vec<&'p Column> {
-    plan.columns
-        .iter()
-        .filter(|column| counts(column))
-        .filter(|column| {
-            diff::differs(old.image(column), new.image(column), || !old.expanded_equals(new, column))
-        })
-        .collect()
+    if stamps.0.is_empty() {
+        return Ok(pg_sys::Datum::from(call.new_tuple()));
+    }
+    // SAFETY: the row is in that tuple, and the values have the types of their columns.
+    Ok(pg_sys::Datum::from(unsafe { new.with(&stamps.0, call.new_tuple(), call.relation().rd_att) }))
 }
 
 /// Columns to overwrite in the new row.
 #[derive(Default)]
-struct Stamps {
-    attnums: Vec<i32>,
-    values: Vec<pg_sys::Datum>,
-}
+struct Stamps(Vec<(i16, pg_sys::Datum)>);
 
 impl Stamps {
-    fn of(plan: &Plan, call: Call<'_>, old: &Row, new: &Row, changed: bool) -> Result<Self, Error> {
+    fn of(plan: &Plan, call: Call<'_>, old: &Row<'_>, new: &Row<'_>, changed: bool) -> Result<Self, Error> {
         let mut stamps = Self::default();
         let roles = &plan.roles;
         let before = version(plan, old);
@@ -93,8 +73,7 @@ impl Stamps {
     }
 
     fn push(&mut self, attnum: i16, value: pg_sys::Datum) {
-        self.attnums.push(i32::from(attnum));
-        self.values.push(value);
+        self.0.push((attnum, value));
     }
 
     /// The transaction's time, in the column's type; a column of another type is the ERP's own affair.
@@ -117,31 +96,10 @@ impl Stamps {
             _ => {}
         }
     }
-
-    /// # Safety
-    /// `tuple` must be a tuple of `descriptor`, and the values of the columns' types.
-    unsafe fn apply(mut self, tuple: pg_sys::HeapTuple, descriptor: pg_sys::TupleDesc) -> pg_sys::Datum {
-        if self.attnums.is_empty() {
-            return pg_sys::Datum::from(tuple);
-        }
-        let mut nulls = vec![false; self.attnums.len()];
-        let count = i32::try_from(self.attnums.len()).unwrap_or_default();
-        // SAFETY: per contract; the three arrays have the same length.
-        unsafe {
-            pg_sys::Datum::from(pg_sys::heap_modify_tuple_by_cols(
-                tuple,
-                descriptor,
-                count,
-                self.attnums.as_mut_ptr(),
-                self.values.as_mut_ptr(),
-                nulls.as_mut_ptr(),
-            ))
-        }
-    }
 }
 
 /// The version of a row; 0 when null.
-pub fn version(plan: &Plan, row: &Row) -> i64 {
+pub fn version(plan: &Plan, row: &Row<'_>) -> i64 {
     let Some(datum) = row.value(plan.roles.version) else { return 0 };
     // SAFETY: decodes a datum of the type that its length says: smallint, integer or bigint.
     unsafe {

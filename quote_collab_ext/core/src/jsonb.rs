@@ -1,0 +1,212 @@
+//! PostgreSQL's stored form of jsonb, as far as a changed row needs it: one value, and an object of values.
+//!
+//! Source: `utils/jsonb.h` and `jsonb_util.c` of PostgreSQL. The form is kept from version to version, since data files
+//! survive an upgrade. What is written here is byte for byte what `to_jsonb` writes, without the header that tells the
+//! length of the whole value.
+
+/// A value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// JSON's null.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A text in UTF-8.
+    Text(&'a [u8]),
+    /// The bytes of a stored numeric behind its length header; finite.
+    Number(&'a [u8]),
+    /// A stored array or object, without the header of the whole value.
+    Container(&'a [u8]),
+}
+
+/// Longest payload that an entry's length field can tell.
+pub const LONGEST: usize = 0x0FFF_FFFF;
+
+const SCALAR: u32 = 0x1000_0000;
+const OBJECT: u32 = 0x2000_0000;
+const ARRAY: u32 = 0x4000_0000;
+const IS_NUMBER: u32 = 0x1000_0000;
+const IS_FALSE: u32 = 0x2000_0000;
+const IS_TRUE: u32 = 0x3000_0000;
+const IS_NULL: u32 = 0x4000_0000;
+const IS_CONTAINER: u32 = 0x5000_0000;
+const KIND: u32 = 0x7000_0000;
+/// The entry tells where its value ends, not how long it is.
+const HAS_OFFSET: u32 = 0x8000_0000;
+/// Every so many entries one tells its end, so that a reader need not add up all lengths.
+const STRIDE: usize = 32;
+const ENTRY: usize = 4;
+
+/// Appends a jsonb that is just one value. Its payload must not exceed [`LONGEST`].
+pub fn single(out: &mut Vec<u8>, value: Value<'_>) {
+    match value {
+        Value::Container(stored) => out.extend_from_slice(stored),
+        scalar => container(out, ARRAY | SCALAR | 1, &[scalar]),
+    }
+}
+
+/// The value that a stored jsonb is; `None` for bytes that are none. An array or object is not looked into.
+///
+/// # Examples
+/// ```
+/// use quote_collab_core::jsonb::{Value, root, single};
+/// let mut stored = Vec::new();
+/// single(&mut stored, Value::Text(b"x"));
+/// assert_eq!(root(&stored), Some(Value::Text(b"x")));
+/// ```
+#[must_use]
+pub fn root(stored: &[u8]) -> Option<Value<'_>> {
+    let (header, rest) = stored.split_first_chunk()?;
+    if u32::from_ne_bytes(*header) & SCALAR == 0 {
+        return Some(Value::Container(stored));
+    }
+    let (entry, payload) = rest.split_first_chunk()?;
+    Some(match u32::from_ne_bytes(*entry) & KIND {
+        0 => Value::Text(payload),
+        IS_NUMBER => Value::Number(payload.get(4..)?),
+        IS_FALSE => Value::Bool(false),
+        IS_TRUE => Value::Bool(true),
+        IS_NULL => Value::Null,
+        _ => return None,
+    })
+}
+
+/// Appends a jsonb object. Names must be distinct, and in the order that jsonb keeps them in: by length, then by bytes.
+/// All payloads together must not exceed [`LONGEST`], and there must not be more than 2^27 members.
+///
+/// # Examples
+/// ```
+/// use quote_collab_core::jsonb::{Value, object};
+/// let mut stored = Vec::new();
+/// object(&mut stored, &[("a", Value::Null), ("bb", Value::Text(b"x"))]);
+/// assert_eq!(stored.len(), 4 + 4 * 4 + 3 + 1);
+/// ```
+pub fn object(out: &mut Vec<u8>, members: &[(&str, Value<'_>)]) {
+    let names = members.iter().map(|(name, _)| Value::Text(name.as_bytes()));
+    let entries: Vec<Value<'_>> = names.chain(members.iter().map(|(_, value)| *value)).collect();
+    let count = u32::try_from(members.len()).unwrap_or_default();
+    container(out, OBJECT | count, &entries);
+}
+
+fn container(out: &mut Vec<u8>, header: u32, entries: &[Value<'_>]) {
+    let start = out.len();
+    word(out, header);
+    let first = out.len();
+    out.resize(first + entries.len() * ENTRY, 0);
+    let payload = out.len();
+    for (index, entry) in entries.iter().enumerate() {
+        let begin = out.len();
+        let kind = append(out, start, *entry);
+        let (length, end) = (size(out.len() - begin), size(out.len() - payload));
+        let entry = if index.is_multiple_of(STRIDE) { kind | HAS_OFFSET | end } else { kind | length };
+        let at = first + index * ENTRY;
+        out[at..at + ENTRY].copy_from_slice(&entry.to_ne_bytes());
+    }
+}
+
+/// Appends a payload and returns the kind that its entry tells.
+fn append(out: &mut Vec<u8>, start: usize, value: Value<'_>) -> u32 {
+    match value {
+        Value::Null => IS_NULL,
+        Value::Bool(true) => IS_TRUE,
+        Value::Bool(false) => IS_FALSE,
+        Value::Text(text) => {
+            out.extend_from_slice(text);
+            0
+        }
+        Value::Number(digits) => {
+            align(out, start);
+            word(out, length_header(size(digits.len() + 4)));
+            out.extend_from_slice(digits);
+            IS_NUMBER
+        }
+        Value::Container(stored) => {
+            align(out, start);
+            out.extend_from_slice(stored);
+            IS_CONTAINER
+        }
+    }
+}
+
+/// What is read in place begins at a multiple of four.
+fn align(out: &mut Vec<u8>, start: usize) {
+    out.resize(start + (out.len() - start).next_multiple_of(4), 0);
+}
+
+/// The four-byte header of a value of so many bytes, itself included.
+#[must_use]
+pub fn length_header(bytes: u32) -> u32 {
+    if cfg!(target_endian = "little") { bytes << 2 } else { bytes }
+}
+
+fn word(out: &mut Vec<u8>, word: u32) {
+    out.extend_from_slice(&word.to_ne_bytes());
+}
+
+fn size(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Value, object, root, single};
+
+    fn words(bytes: &[u8]) -> Vec<u32> {
+        bytes.chunks_exact(4).map(|four| u32::from_ne_bytes(four.try_into().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_scalar_is_an_array_of_one() {
+        let cases = [
+            (Value::Null, 0xC000_0000, 8),
+            (Value::Bool(false), 0xA000_0000, 8),
+            (Value::Bool(true), 0xB000_0000, 8),
+            (Value::Text(b"abcde"), 0x8000_0005, 13),
+            (Value::Text(b""), 0x8000_0000, 8),
+            (Value::Number(&[0, 0x80, 1, 0]), 0x9000_0008, 16),
+        ];
+        for (value, entry, length) in cases {
+            let mut stored = Vec::new();
+            single(&mut stored, value);
+            assert_eq!(words(&stored)[..2], [0x5000_0001, entry], "{value:?}");
+            assert_eq!(stored.len(), length, "{value:?}");
+            assert_eq!(root(&stored), Some(value));
+        }
+    }
+
+    #[test]
+    fn an_object_in_an_object_stays_as_it_is_stored() {
+        let (mut inner, mut outer) = (Vec::new(), Vec::new());
+        object(&mut inner, &[("abc", Value::Text(b"x"))]);
+        object(&mut outer, &[("a", Value::Null), ("o", Value::Container(&inner))]);
+        assert_eq!(words(&outer)[..5], [0x2000_0002, 0x8000_0001, 1, 0x4000_0000, 0x5000_0012]);
+        assert_eq!(outer[24..], inner);
+        assert_eq!(root(&outer), Some(Value::Container(&outer)));
+        assert_eq!(root(b"abc"), None);
+    }
+
+    #[test]
+    fn a_number_in_an_object_begins_at_a_multiple_of_four() {
+        let mut stored = vec![0xFF];
+        object(&mut stored, &[("tax", Value::Number(&[1, 2])), ("total", Value::Number(&[3, 4]))]);
+        let stored = &stored[1..];
+        // Header, four entries, eight letters, then the first number; two bytes of padding go with the second.
+        assert_eq!(words(stored)[..5], [0x2000_0002, 0x8000_0003, 5, 0x1000_0006, 0x1000_0008]);
+        assert_eq!(&stored[20..28], b"taxtotal");
+        assert_eq!((&stored[32..34], &stored[40..42], stored.len()), (&[1, 2][..], &[3, 4][..], 42));
+    }
+
+    #[test]
+    fn one_entry_in_thirty_two_tells_its_end() {
+        let names: Vec<String> = (10..50).map(|number| number.to_string()).collect();
+        let members: Vec<_> = names.iter().map(|name| (name.as_str(), Value::Text(b"x"))).collect();
+        let mut stored = Vec::new();
+        object(&mut stored, &members);
+        let entries = &words(&stored)[1..=80];
+        for (index, entry) in entries.iter().enumerate() {
+            let (length, end) = if index < 40 { (2, 2 * index + 2) } else { (1, 80 + index - 39) };
+            let expected = if index % 32 == 0 { 0x8000_0000 | u32::try_from(end).unwrap() } else { length };
+            assert_eq!(*entry, expected, "entry {index}");
+        }
+    }
+}

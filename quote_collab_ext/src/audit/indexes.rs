@@ -1,0 +1,67 @@
+//! The indexes of a partition of the log, for entries that are made row by row.
+
+#![expect(unsafe_code, reason = "PostgreSQL's index access methods")]
+
+use pgrx::{PgList, pg_sys};
+
+use crate::server::{self, Index};
+
+/// Open indexes; closed when dropped. Their locks stay until the transaction ends.
+pub struct Indexes(Vec<Index>);
+
+impl Indexes {
+    /// Opens the indexes of a table; `None` when one of them is more than a plain index over columns, or just being
+    /// built: that is the executor's affair.
+    ///
+    /// # Safety
+    /// `table` must be open and locked for writing; the current memory context must outlive the result.
+    pub unsafe fn open(table: pg_sys::Relation) -> Option<Self> {
+        let mut opened = Self(Vec::new());
+        // SAFETY: per contract: the list and the descriptions live in the current memory context.
+        unsafe {
+            let oids = PgList::<pg_sys::Oid>::from_pg(pg_sys::RelationGetIndexList(table));
+            for oid in oids.iter_oid() {
+                let relation = pg_sys::index_open(oid, pg_sys::RowExclusiveLock.cast_signed());
+                let info = pg_sys::BuildIndexInfo(relation);
+                let form = &*(*relation).rd_index;
+                let check = if form.indisunique {
+                    pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES
+                } else {
+                    pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO
+                };
+                opened.0.push(Index { relation, info, check });
+                let is_plain = (*info).ii_ReadyForInserts
+                    && (*info).ii_Expressions.is_null()
+                    && (*info).ii_Predicate.is_null()
+                    && (*info).ii_ExclusionOps.is_null()
+                    && form.indimmediate;
+                if !is_plain {
+                    return None;
+                }
+            }
+        }
+        Some(opened)
+    }
+
+    /// Makes the entries of rows that are in the table.
+    ///
+    /// # Safety
+    /// `table` must be the table that the indexes were opened for, and each slot hold a row of it and its place.
+    pub unsafe fn insert(&self, table: pg_sys::Relation, slots: &[*mut pg_sys::TupleTableSlot]) {
+        // SAFETY: per contract.
+        unsafe { server::insert_index_entries(table, &self.0, slots) }
+    }
+}
+
+impl Drop for Indexes {
+    fn drop(&mut self) {
+        for index in &self.0 {
+            // SAFETY: opened by open() and not closed yet.
+            unsafe {
+                #[cfg(any(feature = "pg17", feature = "pg18"))]
+                pg_sys::index_insert_cleanup(index.relation, index.info);
+                pg_sys::index_close(index.relation, pg_sys::NoLock.cast_signed());
+            }
+        }
+    }
+}
