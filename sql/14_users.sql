@@ -21,7 +21,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    who uuid := nullif(current_setting('app.current_user_id', true), '')::uuid;
+    who uuid := @extschema@.current_quote_user();
 begin
     if who is null or not target.columns ? 'updated_by'
             or target.relations ? 'users' and (select u.known from @extschema@.find_quote_user(who) u) is not true then

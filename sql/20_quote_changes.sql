@@ -120,7 +120,7 @@ begin
         ('tenant_id', 'tenant of the quote; row security compares it'),
         ('quote_id', 'the quote; no foreign key: the log outlives a deleted quote'),
         ('quote_line_id', 'the line, null when the header changed'),
-        ('changed_by', 'who: app.current_user_id, else the row''s updated_by, else the configured system user'),
+        ('changed_by', 'who: the verified user, else app.current_user_id, else the row''s updated_by, else the configured system user'),
         ('changed_at', 'when, by the database''s clock; partition key'),
         ('entity_type', 'QUOTE or QUOTE_LINE'),
         ('field_name', 'changed column; * for a whole row'),

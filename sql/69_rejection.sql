@@ -1,6 +1,6 @@
 -- Notes a refused save in the audit log. Runs with the extension owner's rights, since nobody may write the log, and
 -- therefore believes nothing: it finds the row itself, for the current tenant, and does nothing unless the version
--- really differs.
+-- really differs. Where tenants are verified, no tenant means no row, unless row security does not hold the session.
 create function record_rejected_quote_change(entity text, row_id uuid, expected_version integer, changes jsonb) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -11,6 +11,10 @@ declare
     current_row jsonb := @extschema@.find_quote_row(target, row_id);
     actual_version integer := (current_row ->> (target.columns ->> 'version'))::integer;
 begin
+    if @extschema@.current_quote_tenant() is null and current_setting('quote_collab.tenant_source') = 'verified'
+            and exists (select from pg_roles r where r.rolname = session_user and not (r.rolsuper or r.rolbypassrls)) then
+        return;
+    end if;
     if current_row is null or actual_version = expected_version then
         return;
     end if;
@@ -25,7 +29,7 @@ begin
     using (current_row ->> (target.columns ->> 'tenant'))::uuid,
           coalesce(current_row ->> (target.columns ->> 'quote'), current_row ->> (target.columns ->> 'id'))::uuid,
           case entity when 'QUOTE_LINE' then row_id end,
-          coalesce(nullif(current_setting('app.current_user_id', true), '')::uuid, target.system_user_id),
+          coalesce(@extschema@.current_quote_user(), target.system_user_id),
           entity, current_row, nullif(current_setting('app.current_session_id', true), '')::uuid,
           expected_version, actual_version, changes;
 end $$;

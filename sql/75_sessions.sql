@@ -18,7 +18,7 @@ end $$;
 comment on function require_quote_session_status(text) is 'refuses a status that is none';
 
 -- An upsert by session_id: joining again moves the session and counts as a heartbeat. user_id defaults to
--- app.current_user_id. SQLSTATE 42501 when the session belongs to somebody else.
+-- app.current_user_id; a verified user joins as himself whatever is passed. SQLSTATE 42501 when the session belongs to somebody else.
 create function join_quote_session(
     quote_id uuid, session_id uuid default null, user_id uuid default null, user_name text default null,
     user_email text default null, status text default 'VIEWING')
@@ -30,7 +30,7 @@ as $$
 declare
     header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
     quote jsonb := @extschema@.require_quote_row(header, quote_id);
-    who uuid := coalesce(user_id, nullif(current_setting('app.current_user_id', true), '')::uuid);
+    who uuid := @extschema@.current_quote_user(user_id);
     known record;
     session @extschema@.quote_session;
 begin
@@ -94,7 +94,7 @@ begin
             is distinct from (s.current_line_id, s.current_field, s.cursor_position, s.is_editing, s.status)$query$,
         @extschema@.quote_session_target())
     into moved using session_id, current_line_id, current_field, cursor_position, is_editing, status,
-        nullif(current_setting('app.current_user_id', true), '')::uuid, @extschema@.current_quote_tenant();
+        @extschema@.current_quote_user(), @extschema@.current_quote_tenant();
     if moved then
         perform pg_notify('quote_presence', '');
     end if;
@@ -114,7 +114,7 @@ begin
     end if;
     execute format('delete from %s s where s.session_id = $1 and ($2 is null or s.user_id = $2) and ($3 is null or s.tenant_id = $3) returning s.id',
         @extschema@.quote_session_target())
-    into gone using session_id, nullif(current_setting('app.current_user_id', true), '')::uuid, @extschema@.current_quote_tenant();
+    into gone using session_id, @extschema@.current_quote_user(), @extschema@.current_quote_tenant();
     if gone is not null then
         perform pg_notify('quote_presence', '');
     end if;

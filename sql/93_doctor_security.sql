@@ -58,8 +58,5 @@ begin
         format('%s is not held by row security', session_user), 'Connect applications as a role without SUPERUSER and BYPASSRLS.');
     return next @extschema@.quote_collab_verdict('this role does not own the log', not me.owns, 'warning',
         format('%s may change the log and its policies', session_user), 'Connect applications as a role that owns nothing.');
-    return next @extschema@.quote_collab_verdict('tenant cannot be chosen by SQL users',
-        current_setting('quote_collab.tenant_source', true) = 'verified', 'warning',
-        'any SQL user can set app.current_tenant_id', 'Give SQL access to the application and the gateway only.');
 end $$;
 comment on function quote_collab_doctor_security(name) is 'doctor: who may see and do what';

@@ -65,6 +65,7 @@ begin
             return query select * from @extschema@.quote_collab_doctor_tables();
             return query select * from @extschema@.quote_collab_doctor_history(home);
             return query select * from @extschema@.quote_collab_doctor_security(home);
+            return query select * from @extschema@.quote_collab_doctor_tenants();
         exception when insufficient_privilege or undefined_table then
             return next @extschema@.quote_collab_verdict('everything can be checked', false, 'warning', sqlerrm, 'Run it as the owner of quote_changes.');
         end;
@@ -72,4 +73,4 @@ begin
 end $$;
 comment on function quote_collab_doctor() is 'checks everything that can be wrong, each with a hint that mends it';
 revoke execute on function quote_collab_doctor(), quote_collab_doctor_server(), quote_collab_doctor_tables(),
-    quote_collab_doctor_history(name), quote_collab_doctor_security(name) from public;
+    quote_collab_doctor_history(name), quote_collab_doctor_security(name), quote_collab_doctor_tenants() from public;

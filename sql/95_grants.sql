@@ -9,7 +9,7 @@ revoke execute on function
 from public;
 
 -- Lets a role run the gateway: the relay's functions, and the rights that the gateway's queries need. The role itself
--- stays an ordinary one, held to the tenant of each request.
+-- stays an ordinary one, held to the tenant of each request; where tenants are verified, it may set that tenant.
 create function grant_quote_gateway(role name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -32,6 +32,10 @@ begin
     for relation in select value from jsonb_each(header.relations) loop
         execute format('grant select on %I.%I to %I', relation ->> 'schema', relation ->> 'table', role);
     end loop;
+    -- The gateway verifies tokens itself and then sets the tenant. PostgreSQL 14 has no such grant.
+    if current_setting('quote_collab.tenant_source', true) = 'verified' and current_setting('server_version_num')::integer >= 150000 then
+        execute format('grant set on parameter app.current_tenant_id to %I', role);
+    end if;
 end $$;
 comment on function grant_quote_gateway(name) is 'gives a role what the gateway needs';
 revoke execute on function grant_quote_gateway(name) from public;

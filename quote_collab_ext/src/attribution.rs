@@ -6,6 +6,7 @@ use pgrx::pg_sys;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::tenant;
 
 /// A setting that holds a UUID; `None` when unset or empty.
 #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
@@ -25,8 +26,11 @@ pub fn uuid_setting(name: &CStr, label: &'static str) -> Result<Option<Uuid>, Er
     Uuid::try_parse_ascii(text.trim_ascii()).map(Some).map_err(|_| Error::NotUuid { setting: label })
 }
 
-/// The acting user, from `app.current_user_id`.
+/// The acting user: whom a token has verified for this transaction, else `app.current_user_id`, which anybody may set.
 pub fn current_user() -> Result<Option<Uuid>, Error> {
+    if let Some(user) = tenant::verified_user() {
+        return Ok(Some(user));
+    }
     uuid_setting(c"app.current_user_id", "app.current_user_id")
 }
 

@@ -3,6 +3,8 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 
+use crate::token::Refusal;
+
 /// What can go wrong at the border. Messages never carry quote contents.
 #[derive(Debug)]
 pub enum Error {
@@ -24,6 +26,10 @@ pub enum Error {
     VersionExhausted,
     /// A row or a value does not fit into a jsonb.
     TooLarge,
+    /// A token that is not good here and now.
+    TokenRefused(Refusal),
+    /// The tenant must be verified, and this process does not keep ordinary roles from setting it.
+    NotGuarded,
     /// Writing the audit log failed inside SPI.
     Audit(&'static str, i32),
 }
@@ -104,6 +110,20 @@ impl Error {
                 "the row is too large for its history".to_owned(),
                 Some("A jsonb value holds at most 255 MiB.".to_owned()),
                 Some("Keep such values in columns that are ignored, or outside of the row."),
+            ),
+            Self::TokenRefused(refusal) => (
+                PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+                "the token is refused".to_owned(),
+                Some(refusal.detail().to_owned()),
+                None,
+            ),
+            Self::NotGuarded => (
+                PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                "tokens are not verified in this process".to_owned(),
+                Some("It does not know, or not yet, how the server is configured to verify them.".to_owned()),
+                Some(
+                    "Preload the library, restart, and set nothing that begins with quote_collab. in the session.",
+                ),
             ),
             Self::Audit(step, code) => (
                 PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,

@@ -1,6 +1,11 @@
 //! Settings of the extension.
 
+pub mod arrival;
+
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
+
+use crate::tenant;
+use crate::token::keys;
 
 /// How listeners learn that something was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
@@ -31,6 +36,9 @@ pub fn define() {
         GucContext::Suset,
         GucFlags::default(),
     );
+    tenant::define();
+    keys::define();
+    tenant::guard();
     // SAFETY: PostgreSQL copies the prefix; no backend state is held.
     #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
     unsafe {

@@ -5,6 +5,7 @@
 
 mod attribution;
 mod audit;
+mod authentication;
 mod backoff;
 mod error;
 mod functions;
@@ -12,6 +13,8 @@ mod guc;
 mod memory;
 mod server;
 mod sql;
+mod tenant;
+mod token;
 mod transaction;
 mod trigger;
 mod wakeup;

@@ -2,7 +2,11 @@
 
 use pgrx::extension_sql_file;
 
-extension_sql_file!("../../sql/10_settings.sql", name = "settings", requires = ["function_comments"]);
+extension_sql_file!(
+    "../../sql/10_settings.sql",
+    name = "settings",
+    requires = ["function_comments", "authentication_comments"]
+);
 extension_sql_file!("../../sql/11_session_type.sql", name = "session_type", requires = ["settings"]);
 extension_sql_file!("../../sql/12_session_ttl.sql", name = "session_ttl", requires = ["session_type"]);
 extension_sql_file!("../../sql/14_users.sql", name = "users", requires = ["session_ttl"]);
@@ -37,5 +41,10 @@ extension_sql_file!("../../sql/90_maintenance.sql", name = "maintenance", requir
 extension_sql_file!("../../sql/91_archive.sql", name = "archive", requires = ["maintenance"]);
 extension_sql_file!("../../sql/92_doctor.sql", name = "doctor", requires = ["archive"]);
 extension_sql_file!("../../sql/93_doctor_security.sql", name = "doctor_security", requires = ["doctor"]);
-extension_sql_file!("../../sql/94_doctor_server.sql", name = "doctor_server", requires = ["doctor_security"]);
+extension_sql_file!(
+    "../../sql/93_doctor_tenants.sql",
+    name = "doctor_tenants",
+    requires = ["doctor_security"]
+);
+extension_sql_file!("../../sql/94_doctor_server.sql", name = "doctor_server", requires = ["doctor_tenants"]);
 extension_sql_file!("../../sql/95_grants.sql", name = "grants", requires = ["doctor_server"], finalize);

@@ -1,6 +1,7 @@
 //! The background workers, there when the library is preloaded: one launcher; per attached database one waker, which
 //! sends a NOTIFY after commits; and now and then a keeper, which runs `quote_collab_maintenance()` once and ends.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
@@ -13,6 +14,8 @@ mod launcher;
 mod release;
 mod waker;
 
+/// The library came with the server's start.
+static PRELOADED: AtomicBool = AtomicBool::new(false);
 const LIBRARY: &str = "$libdir/quote_collab_ext";
 /// A launcher that died is started again after this long.
 const RESTART: Duration = Duration::from_secs(5);
@@ -24,6 +27,7 @@ pub fn register() {
     if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
         return;
     }
+    PRELOADED.store(true, Ordering::Relaxed);
     board::reserve();
     release::watch();
     // A standby has nobody to wake and nothing to write: workers start when it is promoted.
@@ -31,6 +35,11 @@ pub fn register() {
         .set_start_time(BgWorkerStartTime::RecoveryFinished)
         .set_restart_time(Some(RESTART))
         .load();
+}
+
+/// Whether the library was there before any session.
+pub fn is_preloaded() -> bool {
+    PRELOADED.load(Ordering::Relaxed)
 }
 
 fn worker(kind: &str, function: &str) -> BackgroundWorkerBuilder {

@@ -20,16 +20,44 @@ pub struct Erp {
 impl Erp {
     /// The ERP alone.
     pub async fn bare() -> Self {
-        let server = Postgres::shared().await;
-        let database = server.plain_database().await;
-        Self { server, database }
+        Self::bare_on(Postgres::shared().await).await
     }
 
     /// The ERP with quote collaboration attached.
     pub async fn attached() -> Self {
-        let server = Postgres::shared().await;
+        Self::attached_on(Postgres::shared().await).await
+    }
+
+    /// The same on a server where tenants are verified.
+    pub async fn verified() -> Self {
+        Self::attached_on(Postgres::shared_verified().await).await
+    }
+
+    /// The ERP with quote collaboration attached on a server of one's own.
+    pub async fn attached_on(server: Arc<Postgres>) -> Self {
         let database = server.database().await;
         Self { server, database }
+    }
+
+    /// The ERP alone on a server of one's own.
+    pub async fn bare_on(server: Arc<Postgres>) -> Self {
+        let database = server.plain_database().await;
+        Self { server, database }
+    }
+
+    /// The name of the database.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Tries to connect with options of the command line, as PGOPTIONS gives them.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses them.
+    pub async fn client_with(&self, role: &str, options: &str) -> Result<Client, tokio_postgres::Error> {
+        self.server.client_with(&self.database, role, options).await
     }
 
     /// A connection as a role.

@@ -19,6 +19,8 @@ pub mod patience;
 pub mod people;
 pub mod postgres;
 mod scratch;
+pub mod signer;
+pub mod spoof;
 pub mod subscriber;
 mod template;
 pub mod world;

@@ -12,6 +12,7 @@ use xtask::process::{Server, inhabitants, kill_all};
 
 use crate::patience::within;
 use crate::scratch::Scratch;
+use crate::signer;
 use crate::template;
 
 /// The superuser.
@@ -37,6 +38,16 @@ impl Settings {
         let mut lines = vec![("shared_preload_libraries", "$libdir/quote_collab_ext".to_owned())];
         lines.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
         Self { durable: false, extra: lines }
+    }
+
+    /// Preloaded, with tenants verified by secret and public keys.
+    #[must_use]
+    pub fn verified() -> Self {
+        Self::preloaded(&[
+            ("quote_collab.tenant_source", "verified"),
+            ("quote_collab.jwt_secret", signer::SECRET),
+            ("quote_collab.jwt_keys", &signer::key_set()),
+        ])
     }
 }
 
@@ -90,11 +101,21 @@ impl Postgres {
     /// The server that the tests of one file share; it ends with the last of them. Each test takes its own database.
     pub async fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Postgres>> = Mutex::const_new(Weak::new());
-        let mut shared = SHARED.lock().await;
+        Self::shared_in(&SHARED, Settings::default).await
+    }
+
+    /// Another such server, where tenants are verified with the keys of [`crate::signer`].
+    pub async fn shared_verified() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Postgres>> = Mutex::const_new(Weak::new());
+        Self::shared_in(&SHARED, Settings::verified).await
+    }
+
+    async fn shared_in(place: &Mutex<Weak<Self>>, settings: fn() -> Settings) -> Arc<Self> {
+        let mut shared = place.lock().await;
         if let Some(running) = shared.upgrade() {
             return running;
         }
-        let started = Arc::new(Self::start().await);
+        let started = Arc::new(Self::start_with(settings()).await);
         *shared = Arc::downgrade(&started);
         started
     }
@@ -130,6 +151,25 @@ impl Postgres {
     /// A new database with the sample ERP alone: nothing created, nothing attached. Returns its name.
     pub async fn plain_database(&self) -> String {
         self.copy(template::PLAIN).await
+    }
+
+    /// Tries to connect with options of the command line, as PGOPTIONS gives them.
+    ///
+    /// # Errors
+    ///
+    /// When the server refuses them.
+    pub async fn client_with(
+        &self,
+        database: &str,
+        role: &str,
+        options: &str,
+    ) -> Result<Client, tokio_postgres::Error> {
+        let mut config: tokio_postgres::Config =
+            self.url(database, role).parse().expect("the address is one");
+        let (client, connection) =
+            within("connecting to PostgreSQL", config.options(options).connect(NoTls)).await?;
+        tokio::spawn(connection);
+        Ok(client)
     }
 
     async fn copy(&self, template: &str) -> String {

@@ -1,12 +1,14 @@
 //! The doctor finds what is wrong, and nothing in a healthy database.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use quote_collab_tests::Erp;
+use quote_collab_tests::signer::{SECRET, key_set, public_key};
+use quote_collab_tests::{Erp, Postgres, Settings};
 use tokio_postgres::Client;
 
 /// What is broken, how, and the check that must tell.
-const FAULTS: [(&str, &str); 27] = [
+const FAULTS: [(&str, &str); 28] = [
     ("alter table quotes disable trigger trg_capture_quote_change", "triggers enabled always: public.quotes"),
     (
         "alter table quote_lines enable trigger trg_increment_quote_line_version",
@@ -56,6 +58,7 @@ const FAULTS: [(&str, &str); 27] = [
     ),
     ("set local quote_collab.notify = 'off'", "listeners are woken"),
     ("set local synchronous_commit = off", "commits are durable"),
+    ("grant set on parameter app.current_tenant_id to erp_app", "tenant set by gateways only"),
     ("drop table quote_changes cascade", "audit log present"),
     ("select detach_quote_collaboration()", "attached"),
 ];
@@ -119,6 +122,96 @@ async fn a_gateway_and_row_security_are_good_news() {
         assert_eq!(consult(&admin).await[check], "warning");
         admin.batch_execute(repair).await.unwrap();
         assert_eq!(consult(&admin).await[check], "ok");
+    }
+}
+
+/// Where tenants are verified: what is broken, and the check that must tell.
+const FAULTS_OF_VERIFIED: [(&str, &str); 6] = [
+    ("revoke set on parameter app.current_tenant_id from quote_gateway", "gateways may set the tenant"),
+    ("grant set on parameter app.current_tenant_id to erp_app", "tenant set by gateways only"),
+    ("grant set on parameter app.current_tenant_id to public", "tenant set by gateways only"),
+    (
+        "alter role erp_app set app.current_tenant_id = 'a0000000-0000-4000-8000-000000000001'",
+        "no tenant by default",
+    ),
+    (
+        "do $$ begin execute format('alter database %I set app.current_tenant_id = %L', current_database(), 'x'); end $$",
+        "no tenant by default",
+    ),
+    ("alter role all set quote_collab.verified_user = 'x'", "no tenant by default"),
+];
+
+#[tokio::test]
+async fn verified_tenants_are_good_news_until_somebody_else_may_set_them() {
+    let erp = Erp::attached_on(Arc::new(Postgres::start_with(Settings::verified()).await)).await;
+    let admin = erp.client("postgres").await;
+    assert_eq!(consult(&admin).await["gateways may set the tenant"], "error");
+    admin.batch_execute("select grant_quote_gateway('quote_gateway')").await.unwrap();
+    let healthy = consult(&admin).await;
+    assert_eq!(healthy["tenant cannot be chosen by SQL users"], "ok");
+    for (fault, check) in FAULTS_OF_VERIFIED {
+        assert_eq!(healthy.get(check).map(String::as_str), Some("ok"), "{check} before {fault}");
+        admin.batch_execute(&format!("begin; {fault}")).await.unwrap();
+        assert_ne!(consult(&admin).await[check], "ok", "{fault}");
+        admin.batch_execute("rollback").await.unwrap();
+    }
+    assert_eq!(consult(&admin).await, healthy);
+}
+
+#[tokio::test]
+async fn settings_that_verify_badly_are_told() {
+    let weak = serde_json::json!({ "keys": [public_key("weak")] }).to_string();
+    let all = key_set();
+    let servers = [
+        (
+            vec![("tenant_source", "verified"), ("jwt_secret", "short"), ("jwt_keys", weak.as_str())],
+            true,
+            vec![
+                ("token secret long enough", "warning"),
+                ("token keys usable", "error"),
+                ("token keys configured", "ok"),
+            ],
+        ),
+        (
+            vec![("tenant_source", "verified"), ("jwt_keys", "no JSON")],
+            true,
+            vec![
+                ("token secret long enough", "ok"),
+                ("token keys usable", "error"),
+                ("token keys configured", "warning"),
+            ],
+        ),
+        (
+            vec![("tenant_source", "verifyed"), ("jwt_keys", all.as_str())],
+            true,
+            vec![
+                ("settings known", "error"),
+                ("tenant guarded as configured", "error"),
+                ("token keys usable", "ok"),
+            ],
+        ),
+        (
+            vec![("tenant_source", "verified"), ("jwt_secret", SECRET)],
+            false,
+            vec![
+                ("token secret kept", "error"),
+                ("tenants verified from the start", "warning"),
+                ("token keys configured", "warning"),
+                ("tenant guarded as configured", "ok"),
+            ],
+        ),
+    ];
+    for (settings, is_preloaded, expected) in servers {
+        let mut setup = if is_preloaded { Settings::preloaded(&[]) } else { Settings::default() };
+        setup.extra.extend(settings.iter().map(|(name, value)| {
+            let name: &'static str = format!("quote_collab.{name}").leak();
+            (name, (*value).to_owned())
+        }));
+        let erp = Erp::attached_on(Arc::new(Postgres::start_with(setup).await)).await;
+        let told = consult(&erp.client("postgres").await).await;
+        for (check, severity) in expected {
+            assert_eq!(told.get(check).map(String::as_str), Some(severity), "{check} with {settings:?}");
+        }
     }
 }
 

@@ -1,41 +1,89 @@
-//! The page about tenants is a script that runs, and does what it says.
+//! The page about tenants is a script that runs, and does what it says, in both modes.
 
-use quote_collab_tests::Erp;
+use std::sync::Arc;
 
-#[tokio::test]
-async fn every_statement_of_the_page_runs() {
-    let erp = Erp::bare().await;
+use quote_collab_tests::signer::{Key, claims, signed};
+use quote_collab_tests::{ALICE, Erp, Postgres, Settings};
+use tokio_postgres::Client;
+
+const PAGE: &str = include_str!("../../docs/tenants.md");
+/// Where the page turns to the other mode.
+const VERIFIED: &str = "## Verified tenants";
+
+/// What stands in blocks of a language.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let after: Vec<&str> = page.split(fence.as_str()).skip(1).collect();
+    after.iter().filter_map(|rest| rest.split("```").next()).collect()
+}
+
+async fn run(erp: &Erp, page: &str, token: &str) {
     let admin = erp.client("postgres").await;
-    let page = include_str!("../../docs/tenants.md");
-    let blocks: Vec<&str> =
-        page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let blocks = blocks(page, "sql");
     assert!(blocks.len() >= 5);
     for block in blocks {
-        admin.batch_execute(block).await.unwrap_or_else(|error| panic!("{block}\n{error:?}"));
+        let block = block.replace("TOKEN", token);
+        admin.batch_execute(&block).await.unwrap_or_else(|error| panic!("{block}\n{error:?}"));
     }
-    let tenants = erp.tenants().await;
+}
+
+/// The rows of a table that a role sees, and of how many tenants.
+async fn seen(client: &Client, table: &str) -> (i64, i64) {
+    let query = format!("select count(*), count(distinct tenant_id) from {table}");
+    let row = client.query_one(&query, &[]).await.expect("the table is readable");
+    (row.get(0), row.get(1))
+}
+
+/// Nothing before `opening`, then rows of one's own alone, everywhere.
+async fn sees_its_own(erp: &Erp, role: &str, opening: &str) {
+    let client = erp.client(role).await;
+    assert_eq!(seen(&client, "quotes").await.0, 0, "{role} without a tenant");
+    client
+        .batch_execute(&format!("begin; {opening}; update quotes set notes = 'own'"))
+        .await
+        .expect("it may write");
+    for table in ["quotes", "quote_lines", "quote_changes", "v_quote_changes_all"] {
+        let (rows, tenants) = seen(&client, table).await;
+        assert!(rows > 0 && tenants == 1, "{role}: {table}");
+    }
+    client.batch_execute("commit").await.expect("it is saved");
+}
+
+#[tokio::test]
+async fn every_statement_runs_where_tenants_are_set() {
+    let erp = Erp::bare().await;
+    let page = PAGE.split(VERIFIED).next().expect("the page begins");
+    run(&erp, page, "").await;
+    let set = format!("set local app.current_tenant_id = '{}'", ALICE.tenant);
     for role in ["shop_app", "shop_gateway"] {
-        let client = erp.client(role).await;
-        let seen = |table: &'static str| {
-            let client = &client;
-            async move {
-                client
-                    .query_one(&format!("select count(*), count(distinct tenant_id) from {table}"), &[])
-                    .await
-                    .expect("the table is readable")
-            }
-        };
-        assert_eq!(seen("quotes").await.get::<_, i64>(0), 0, "{role} without a tenant");
-        client
-            .batch_execute(&format!(
-                "set app.current_tenant_id = '{}'; update quotes set notes = 'own'",
-                tenants[0]
-            ))
-            .await
-            .unwrap();
-        for table in ["quotes", "quote_lines", "quote_changes", "v_quote_changes_all"] {
-            let row = seen(table).await;
-            assert!(row.get::<_, i64>(0) > 0 && row.get::<_, i64>(1) == 1, "{role}: {table}");
-        }
+        sees_its_own(&erp, role, &set).await;
     }
+}
+
+#[tokio::test]
+async fn every_statement_runs_where_tenants_are_verified() {
+    let lines = blocks(PAGE, "ini");
+    let setting = |line: &'static str| {
+        let (name, value) = line.split_once(" = ").expect("a line is a setting");
+        // Named with its directory, since the tests install it elsewhere.
+        (name, value.trim_matches('\'').replace("quote_collab_ext", "$libdir/quote_collab_ext"))
+    };
+    let extra: Vec<_> = lines.iter().flat_map(|lines| lines.lines()).map(setting).collect();
+    let secret =
+        extra.iter().find(|(name, _)| name.ends_with("secret")).expect("there is a secret").1.clone();
+    let token = signed(r#"{"alg":"HS256"}"#, &claims(ALICE).to_string(), Key::Secret(secret.as_bytes()));
+    let server = Postgres::start_with(Settings { durable: false, extra }).await;
+    let erp = Erp::bare_on(Arc::new(server)).await;
+    run(&erp, PAGE, &token).await;
+    sees_its_own(&erp, "shop_app", &format!("select authenticate_quote_user('{token}')")).await;
+    let set = format!("set local app.current_tenant_id = '{}'", ALICE.tenant);
+    sees_its_own(&erp, "shop_gateway", &set).await;
+    let refused = erp.client("shop_app").await.batch_execute(&set).await.unwrap_err();
+    assert_eq!(refused.as_db_error().unwrap().code().code(), "42501");
+    let doctor = erp.client("postgres").await;
+    let complaints = doctor
+        .query("select check_name from quote_collab_doctor_tenants() where severity <> 'ok'", &[])
+        .await
+        .unwrap();
+    assert!(complaints.is_empty(), "{complaints:?}");
 }

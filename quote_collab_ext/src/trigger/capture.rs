@@ -137,7 +137,7 @@ fn row_change(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<
     })
 }
 
-/// Who: `app.current_user_id`, else `updated_by` as this very statement set it, else the configured system user. An
+/// Who: the verified user, else `app.current_user_id`, else `updated_by` as this very statement set it, else the configured system user. An
 /// `updated_by` left over from an earlier change says nothing about this one.
 fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Option<Uuid>, Error> {
     if let Some(user) = attribution::current_user()? {

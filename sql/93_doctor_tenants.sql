@@ -1,0 +1,68 @@
+-- Who vouches for the tenant of a transaction.
+create function quote_collab_doctor_tenants() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    guard jsonb := @extschema@.quote_tenant_guard();
+    verified boolean := (guard ->> 'verified')::boolean;
+    guarded boolean := (guard ->> 'guarded')::boolean;
+begin
+    return next @extschema@.quote_collab_verdict('tenant cannot be chosen by SQL users', verified and guarded, 'warning',
+        'any SQL user can set app.current_tenant_id', 'Give SQL access to the application and the gateway only, or have tenants verified: quote_collab.tenant_source.');
+    return next @extschema@.quote_collab_verdict('tenant guarded as configured', guarded = verified, 'error',
+        format('quote_collab.tenant_source is %s, this process does %s', case when verified then 'verified' else 'setting' end,
+            case when guarded then 'keep ordinary roles from setting the tenant' else 'not guard the tenant and shows nobody a row' end), 'Restart the server.');
+    return next @extschema@.quote_collab_verdict('settings known', not (guard ->> 'in_doubt')::boolean, 'error',
+        'a value of quote_collab.* is wrong, or the session brought its own: tenants are guarded and no token is taken',
+        'Look into the server''s log for a refused value, correct it and restart; preload the library.');
+    return next @extschema@.quote_collab_verdict('tenants verified from the start', not verified or (guard ->> 'preloaded')::boolean, 'warning',
+        'a session is guarded from the first use of the extension on, and tokens of HS256 are refused',
+        'shared_preload_libraries = ''quote_collab_ext'' in postgresql.conf, then restart.');
+    return next @extschema@.quote_collab_verdict('token secret kept', not (guard ->> 'secret')::boolean or (guard ->> 'preloaded')::boolean, 'error',
+        'until a session uses the extension it can read quote_collab.jwt_secret', 'Change the secret, preload the library and restart; or use public keys.');
+    return next @extschema@.quote_collab_verdict('token secret long enough', not (guard ->> 'short_secret')::boolean, 'warning',
+        'quote_collab.jwt_secret is shorter than 32 bytes and can be guessed', 'Take 32 random bytes, for example from openssl rand -base64 32.');
+    return next @extschema@.quote_collab_verdict('token keys usable', not (guard ->> 'unusable_keys')::boolean, 'error',
+        'quote_collab.jwt_keys is not a key set, or some of its keys are left out',
+        'Each key needs a kid of its own and is RSA of 2048 bits or more (RS256), P-256 (ES256) or Ed25519 (EdDSA).');
+    return next @extschema@.quote_collab_verdict('token keys configured', not verified or not (guard ->> 'keyless')::boolean, 'warning',
+        'authenticate_quote_user() refuses every token', 'Set quote_collab.jwt_secret or quote_collab.jwt_keys and reload.');
+    return query select * from @extschema@.quote_collab_doctor_tenant_roles(verified);
+end $$;
+comment on function quote_collab_doctor_tenants() is 'doctor: who vouches for the tenant of a transaction';
+
+-- Roles that set the tenant without a token; the gateway's, which verifies tokens itself, is known by its rights.
+create function quote_collab_doctor_tenant_roles(verified boolean) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gateways oid[] := array(select r.oid from pg_roles r
+        where not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute'));
+    setters oid[] := '{}';
+    names text;
+begin
+    if current_setting('server_version_num')::integer >= 150000 then
+        setters := array(select acl.grantee from pg_parameter_acl p cross join lateral aclexplode(p.paracl) acl
+            left join pg_roles r on r.oid = acl.grantee
+            where p.parname = 'app.current_tenant_id' and acl.privilege_type = 'SET' and r.rolsuper is not true);
+    end if;
+    select string_agg(distinct case setter when 0 then 'public' else pg_get_userbyid(setter)::text end, ', ') into names
+    from unnest(setters) setter where setter <> all (gateways);
+    return next @extschema@.quote_collab_verdict('tenant set by gateways only', names is null, 'warning',
+        format('these roles may set any tenant: %s', names), 'revoke set on parameter app.current_tenant_id from …;');
+    select string_agg(pg_get_userbyid(gateway)::text, ', ') into names
+    from unnest(gateways) gateway where gateway <> all (setters) and not 0::oid = any (setters);
+    return next @extschema@.quote_collab_verdict('gateways may set the tenant', not verified or names is null, 'error',
+        format('the gateway fails as: %s', names), 'select grant_quote_gateway(…);');
+    select string_agg(distinct coalesce(pg_get_userbyid(nullif(s.setrole, 0))::text, 'everybody'), ', ') into names
+    from pg_db_role_setting s cross join lateral unnest(s.setconfig) setting
+    where setting ~* '^(app\.current_tenant_id|quote_collab\.verified_)';
+    return next @extschema@.quote_collab_verdict('no tenant by default', not verified or names is null
+            and not exists (select from pg_settings s where s.name = 'app.current_tenant_id' and s.reset_val <> ''), 'warning',
+        format('sessions begin with a tenant that no token vouches for: %s', coalesce(names, 'this one')),
+        'alter role … reset app.current_tenant_id; and look into postgresql.conf.');
+end $$;
+comment on function quote_collab_doctor_tenant_roles(boolean) is 'doctor: roles that set the tenant without a token';
+revoke execute on function quote_collab_doctor_tenant_roles(boolean) from public;
