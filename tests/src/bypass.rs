@@ -1,6 +1,9 @@
 //! Attempts to reach another tenant's rows, each with what must come of it.
 
 use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::erp::Erp;
 
 /// What must come of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,4 +69,98 @@ async fn attempt(client: &Client, statements: &str) -> Result<Vec<String>, Strin
         }
     }
     Ok(rows)
+}
+
+/// Ids of the tenant that must not be reached.
+#[derive(Debug)]
+pub struct Victim {
+    /// The tenant.
+    pub tenant: Uuid,
+    quote: Uuid,
+    line: Uuid,
+    session: Uuid,
+    partition: String,
+}
+
+impl Victim {
+    fn fill(&self, text: &str) -> String {
+        text.replace("'QUOTE', 'QUOTE'", &format!("'QUOTE_ENTITY', '{}'", self.quote))
+            .replace("'QUOTE'", &format!("'{}'", self.quote))
+            .replace("QUOTE_ENTITY", "QUOTE")
+            .replace("'LINE'", &format!("'{}'", self.line))
+            .replace("'TENANT'", &format!("'{}'", self.tenant))
+            .replace("'SESSION'", &format!("'{}'", self.session))
+            .replace(
+                "INSERT_TAKEN",
+                &format!(
+                    "insert into quotes (id, tenant_id, quote_number, quote_date, customer_id) select '{}', tenant_id, 'TAKEN', now(), customer_id from (select * from quotes limit 1) q",
+                    self.quote
+                ),
+            )
+            .replace("PARTITION", &format!("select * from {}", self.partition))
+    }
+}
+
+/// Two tenants with history and a session each, row security on the ERP's tables, and a client as the first one.
+pub async fn scene(erp: &Erp, role: &str) -> (Victim, Client) {
+    let admin = erp.client("postgres").await;
+    let tenants = erp.tenants().await;
+    let (own, tenant) = (tenants[0], tenants[1]);
+    admin
+        .batch_execute(&format!(
+            "update quotes set notes = case tenant_id when '{tenant}' then 'canary' else 'own' end;
+             update quote_lines set description = case tenant_id when '{tenant}' then 'canary' else 'own' end;
+             analyze quote_changes, quotes;
+             grant insert, update, delete on quotes, quote_lines to erp_app;
+             alter table quotes enable row level security, force row level security;
+             alter table quote_lines enable row level security, force row level security;
+             create policy own on quotes using (tenant_id = (select current_quote_tenant()));
+             create policy own on quote_lines using (tenant_id = (select current_quote_tenant()));
+             select lo_from_bytea(424242, 'canary');"
+        ))
+        .await
+        .expect("the scene is set");
+    if version(&admin).await >= 18 {
+        admin
+            .batch_execute(
+                "alter table quotes add column loud text generated always as (upper(notes)) virtual",
+            )
+            .await
+            .expect("the scene is set");
+    }
+    let one = |query: &'static str| {
+        let admin = &admin;
+        async move { admin.query_one(query, &[&tenant]).await.expect("the scene is set").get::<_, Uuid>(0) }
+    };
+    let quote = one("select id from quotes where tenant_id = $1 order by id limit 1").await;
+    let line = one("select id from quote_lines where tenant_id = $1 order by id limit 1").await;
+    let session: Uuid = admin
+        .query_one("select session_id from join_quote_session($1, null, gen_random_uuid())", &[&quote])
+        .await
+        .expect("the scene is set")
+        .get(0);
+    let partition = admin
+        .query_one("select 'quote_changes_' || to_char(now() at time zone 'UTC', 'YYYY_MM')", &[])
+        .await
+        .expect("the scene is set")
+        .get(0);
+    let client = erp.client(role).await;
+    client.batch_execute(&format!("set app.current_tenant_id = '{own}'")).await.expect("the scene is set");
+    (Victim { tenant, quote, line, session, partition }, client)
+}
+
+/// The major version of the server.
+pub async fn version(client: &Client) -> i32 {
+    let row = client.query_one("select current_setting('server_version_num')::integer / 10000", &[]).await;
+    row.expect("the server knows its version").get(0)
+}
+
+/// Makes each attempt as the ERP's role; panics with those that went wrong, or when one left something behind.
+pub async fn try_all(attempts: &[Attempt]) {
+    let erp = Erp::attached().await;
+    let (victim, client) = scene(&erp, "erp_app").await;
+    let before = erp.fingerprint().await;
+    let wrong = attempt_all(&client, attempts, |text| victim.fill(text)).await;
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), attempts.len(), wrong.join("\n"));
+    assert_eq!(erp.fingerprint().await, before);
 }
