@@ -48,3 +48,20 @@ pub async fn visible(client: &Client) -> Vec<Uuid> {
 pub fn code(error: &tokio_postgres::Error) -> &str {
     error.as_db_error().unwrap_or_else(|| panic!("{error:?}")).code().code()
 }
+
+/// Makes the planner use workers for anything.
+pub const PARALLEL: &str =
+    "set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0;
+    set max_parallel_workers_per_gather = 2";
+
+/// What a query says about the tenant from within parallel workers: how many rows, and whether workers took part.
+pub async fn in_workers(client: &Client) -> (i64, bool) {
+    const QUERY: &str = "select count(*) from quote_changes where tenant_id = current_quote_tenant() and new_value is not null";
+    let plan: String = client
+        .query_one(&format!("explain (analyze, format json) {QUERY}"), &[])
+        .await
+        .map(|row| row.get::<_, tokio_postgres::types::Json<serde_json::Value>>(0).0.to_string())
+        .expect("the plan is explained");
+    let count = client.query_one(QUERY, &[]).await.expect("workers are let in").get(0);
+    (count, (1..=2).any(|number| plan.contains(&format!("\"Workers Launched\":{number}"))))
+}

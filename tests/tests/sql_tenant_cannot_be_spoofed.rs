@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quote_collab_tests::bypass::Outcome::{Empty, Own, Refused};
 use quote_collab_tests::bypass::{Attempt, attempt_all};
 use quote_collab_tests::signer::{self, authenticate};
-use quote_collab_tests::spoof::{NOBODY, code, scene, visible};
+use quote_collab_tests::spoof::{NOBODY, PARALLEL, code, in_workers, scene, visible};
 use quote_collab_tests::{ALICE, BOB, CAROL, Erp, Postgres, Settings};
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -256,23 +256,6 @@ async fn by_a_plan_that_was_made_for_another() {
             assert_eq!(client.query(&seen, &[]).await.unwrap().len(), 0, "{mode}");
         }
     }
-}
-
-/// Makes the planner use workers for anything.
-const PARALLEL: &str =
-    "set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0;
-    set max_parallel_workers_per_gather = 2";
-
-/// What a query says about the tenant from within parallel workers: how many rows, and whether workers took part.
-async fn in_workers(client: &Client) -> (i64, bool) {
-    const QUERY: &str = "select count(*) from quote_changes where tenant_id = current_quote_tenant() and new_value is not null";
-    let plan: String = client
-        .query_one(&format!("explain (analyze, format json) {QUERY}"), &[])
-        .await
-        .map(|row| row.get::<_, tokio_postgres::types::Json<serde_json::Value>>(0).0.to_string())
-        .expect("the plan is explained");
-    let count = client.query_one(QUERY, &[]).await.expect("workers are let in").get(0);
-    (count, (1..=2).any(|number| plan.contains(&format!("\"Workers Launched\":{number}"))))
 }
 
 #[tokio::test]

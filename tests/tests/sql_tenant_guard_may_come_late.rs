@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quote_collab_tests::signer::{self, Key, authenticate, signed};
-use quote_collab_tests::spoof::{NOBODY, code, scene, visible};
+use quote_collab_tests::spoof::{NOBODY, PARALLEL, code, in_workers, scene, visible};
 use quote_collab_tests::{ALICE, CAROL, Erp, Postgres, Settings};
 use uuid::Uuid;
 
@@ -119,6 +119,12 @@ async fn a_library_that_is_loaded_late_trusts_no_option_of_the_connection() {
     client.batch_execute("begin").await.unwrap();
     authenticate(&client, &good).await.expect("public keys need no preloading");
     assert_eq!(visible(&client).await, [ALICE.tenant]);
+    client.batch_execute(PARALLEL).await.unwrap();
+    let own = format!(
+        "select count(*) from quote_changes where tenant_id = '{}' and new_value is not null",
+        ALICE.tenant
+    );
+    assert_eq!(in_workers(&client).await, (erp.count(&own).await, true));
     client.batch_execute("commit").await.unwrap();
     // Anybody could read the secret before the library is loaded, so that it is none.
     assert_eq!(code(&authenticate(&client, &signer::token(ALICE)).await.unwrap_err()), "28000");
