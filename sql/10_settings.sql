@@ -1,50 +1,48 @@
 -- What attach decided, one row per attached table. Names, never OIDs: a dump restores into another cluster.
 create table quote_collab_settings (
-    table_schema    name        not null,
-    table_name      name        not null,
-    entity          text        not null,
-    columns         jsonb       not null,
-    ignored_columns name[]      not null,
-    added_columns   name[]      not null,
-    relations       jsonb       not null default '{}',
-    system_user_id  uuid,
-    attached_at     timestamptz not null default now(),
+    table_schema       name        not null,
+    table_name         name        not null,
+    entity             text        not null,
+    header_schema      name        not null,
+    header_table       name        not null,
+    log_schema         name        not null,
+    columns            jsonb       not null,
+    ignored_columns    name[]      not null,
+    added_columns      name[]      not null,
+    relations          jsonb       not null default '{}',
+    system_user_id     uuid,
+    truncation         text        not null default 'refuse',
+    replicated_history boolean     not null default false,
+    archive_after      interval,
+    drop_after         interval,
+    usage_granted      name[]      not null default '{}',
+    attached_at        timestamptz not null default clock_timestamp(),
     constraint quote_collab_settings_pkey primary key (table_schema, table_name),
-    constraint quote_collab_settings_entity check (entity in ('QUOTE', 'QUOTE_LINE'))
+    constraint quote_collab_settings_pair unique (header_schema, header_table, entity),
+    constraint quote_collab_settings_entity check (entity in ('QUOTE', 'QUOTE_LINE')),
+    constraint quote_collab_settings_truncation check (truncation in ('refuse', 'record'))
 );
 
 select pg_extension_config_dump('quote_collab_settings', '');
 
 comment on table quote_collab_settings is 'one row per table attached to quote collaboration; written by attach_quote_collaboration()';
-comment on column quote_collab_settings.table_schema is 'schema of the attached table; quote_changes and active_quote_sessions live in the schema of the quotes';
+comment on column quote_collab_settings.table_schema is 'schema of the attached table';
 comment on column quote_collab_settings.table_name is 'name of the attached table';
 comment on column quote_collab_settings.entity is 'QUOTE (the header) or QUOTE_LINE';
+comment on column quote_collab_settings.header_schema is 'schema of the header of this pair of tables; the header''s own row names itself';
+comment on column quote_collab_settings.header_table is 'name of the header of this pair of tables';
+comment on column quote_collab_settings.log_schema is 'schema of quote_changes and all that is one per database: that of the header that was attached first';
 comment on column quote_collab_settings.columns is 'role of a column → its name in this table, e.g. {"unit_price": "price_each"}';
 comment on column quote_collab_settings.ignored_columns is 'columns whose change is no change: they raise no version and leave no history';
 comment on column quote_collab_settings.added_columns is 'columns that attach added and detach takes away again';
 comment on column quote_collab_settings.relations is 'users and customers tables for names in views: {"users": {"schema", "table", "id", "name", "email"}}';
 comment on column quote_collab_settings.system_user_id is 'who is named as author when neither app.current_user_id nor updated_by says';
+comment on column quote_collab_settings.truncation is 'what becomes of a TRUNCATE: refuse, or record every row as deleted';
+comment on column quote_collab_settings.replicated_history is 'rows that logical replication applies bring their history along: the triggers leave them alone';
+comment on column quote_collab_settings.archive_after is 'age at which maintenance archives whole months; null: never';
+comment on column quote_collab_settings.drop_after is 'age at which maintenance drops archived months; null: never';
+comment on column quote_collab_settings.usage_granted is 'roles that attach gave USAGE on the schema of the log';
 comment on column quote_collab_settings.attached_at is 'when the table was first attached';
-
--- The settings of the attached header or line table. SQLSTATE 55000 when nothing is attached.
-create function quote_collab_target(entity text) returns quote_collab_settings
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    target @extschema@.quote_collab_settings;
-begin
-    select s.* into target from @extschema@.quote_collab_settings s
-    where s.entity = quote_collab_target.entity
-    order by s.attached_at, s.table_schema, s.table_name limit 1;
-    if not found then
-        raise exception 'quote collaboration is not attached to any table'
-            using errcode = 'object_not_in_prerequisite_state',
-                  hint = 'Run select attach_quote_collaboration() as the owner of the database.';
-    end if;
-    return target;
-end $$;
-comment on function quote_collab_target(text) is 'settings of the attached QUOTE or QUOTE_LINE table';
 
 -- Column a role is played by, quoted for use in dynamic SQL; null when the table has no such column.
 create function quote_collab_column(settings quote_collab_settings, role text) returns text

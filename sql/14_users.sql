@@ -1,19 +1,68 @@
--- Name and e-mail of a user from the ERP's users table, as far as the caller may read it; known is null when he may not.
-create function find_quote_user(user_id uuid, out user_name text, out user_email text, out known boolean)
+-- People, from the ERP's users tables: each pair of tables may name one.
+
+-- May the caller read a table that attach found, users or customers? No when it is gone or its schema is closed to him.
+create function quote_relation_readable(relation jsonb) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table'), false)
+$$;
+comment on function quote_relation_readable(jsonb) is 'true when the caller may read a table of users or customers';
+
+-- Each once, in the order of attaching.
+create function quote_user_relations() returns setof jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select s.relations -> 'users' from @extschema@.quote_collab_settings s
+    where s.entity = 'QUOTE' and @extschema@.quote_relation_readable(s.relations -> 'users')
+    group by 1 order by min(s.attached_at)
+$$;
+comment on function quote_user_relations() is 'the users tables of all attached pairs that the caller may read';
+
+create function find_quote_user_in(users jsonb, user_id uuid, out user_name text, out user_email text, out known boolean)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    users jsonb := (@extschema@.quote_collab_target('QUOTE')).relations -> 'users';
 begin
-    if users is not null and has_table_privilege(format('%I.%I', users ->> 'schema', users ->> 'table'), 'select') then
+    if @extschema@.quote_relation_readable(users) then
         execute format('select u.%I::text, %s, true from %I.%I u where u.%I = $1', users ->> 'name',
             coalesce(format('u.%I::text', users ->> 'email'), 'null'), users ->> 'schema', users ->> 'table', users ->> 'id')
         into user_name, user_email, known using user_id;
         known := coalesce(known, false);
     end if;
 end $$;
+comment on function find_quote_user_in(jsonb, uuid) is 'name and e-mail of a user in one users table';
+
+-- Name and e-mail of a user from the ERP's users tables, as far as the caller may read them; known is null when he may not.
+create function find_quote_user(user_id uuid, out user_name text, out user_email text, out known boolean)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    users jsonb;
+begin
+    for users in select * from @extschema@.quote_user_relations() loop
+        select u.* into user_name, user_email, known from @extschema@.find_quote_user_in(users, user_id) u;
+        exit when known;
+    end loop;
+end $$;
 comment on function find_quote_user(uuid) is 'name and e-mail of a user, nulls when unknown or not readable';
+
+-- Join to the users tables as " left join … u1 on u1.id = <column>", and the expression of the name; empty and null when
+-- the ERP has no such table or the caller may not read it.
+create function quote_user_join(column_name text, out join_clause text, out name_expression text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(string_agg(format('left join %I.%I %s on %s.%I = %s', r.users ->> 'schema', r.users ->> 'table', r.alias, r.alias,
+            r.users ->> 'id', column_name), ' ' order by r.place), ''),
+        coalesce('coalesce(' || string_agg(format('%s.%I::text', r.alias, r.users ->> 'name'), ', ' order by r.place) || ')', 'null::text')
+    from (select u.users, u.place, 'u' || u.place from @extschema@.quote_user_relations() with ordinality u (users, place)) r (users, place, alias)
+$$;
+comment on function quote_user_join(text) is 'how a query names the author of a change';
 
 -- updated_by as a derived column of a save: the acting user, unless the ERP knows no such user.
 create function quote_author_column(target quote_collab_settings) returns jsonb
@@ -23,8 +72,8 @@ as $$
 declare
     who uuid := @extschema@.current_quote_user();
 begin
-    if who is null or not target.columns ? 'updated_by'
-            or target.relations ? 'users' and (select u.known from @extschema@.find_quote_user(who) u) is not true then
+    if who is null or not target.columns ? 'updated_by' or target.relations ? 'users'
+            and (select u.known from @extschema@.find_quote_user_in(target.relations -> 'users', who) u) is not true then
         return '{}';
     end if;
     return jsonb_build_object(target.columns ->> 'updated_by', format('%L::uuid', who));

@@ -1,5 +1,6 @@
 -- The triggers of one attached table. They carry what they need as an argument, readable in \d, so that firing one reads
--- no table of ours; as one argument, because PostgreSQL copies each with every statement. ENABLE ALWAYS: rows applied by a replication role leave a history too.
+-- no table of ours; as one argument, because PostgreSQL copies each with every statement. ENABLE ALWAYS: rows applied by a
+-- replication role leave a history too, unless they bring it along.
 create function create_quote_triggers(target regclass, settings quote_collab_settings, log regclass) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -19,21 +20,18 @@ begin
     execute format('drop trigger if exists trg_increment_%s_version on %s', kind, target);
     execute format('drop trigger if exists trg_capture_%s_change on %s', kind, target);
     execute format('drop trigger if exists trg_flush_%s_changes on %s', kind, target);
-    execute format('drop trigger if exists trg_refuse_%s_truncate on %s', kind, target);
     execute format('create trigger trg_increment_%1$s_version before update on %2$s for each row
         execute function @extschema@.increment_%1$s_version(%3$s)', kind, target, arguments);
     execute format('create trigger trg_capture_%1$s_change after insert or update or delete on %2$s for each row
         execute function @extschema@.capture_quote_change(%3$s)', kind, target, arguments);
     execute format('create trigger trg_flush_%1$s_changes after insert or update or delete on %2$s for each statement
         execute function @extschema@.flush_quote_changes()', kind, target);
-    execute format('create trigger trg_refuse_%1$s_truncate before truncate on %2$s for each statement
-        execute function @extschema@.refuse_quote_truncate()', kind, target);
-    execute format('alter table %2$s enable always trigger trg_increment_%1$s_version, enable always trigger trg_capture_%1$s_change,
-        enable always trigger trg_flush_%1$s_changes, enable always trigger trg_refuse_%1$s_truncate', kind, target);
+    execute format('alter table %2$s enable %3$s trigger trg_increment_%1$s_version, enable %3$s trigger trg_capture_%1$s_change,
+        enable %3$s trigger trg_flush_%1$s_changes', kind, target, case when settings.replicated_history then '' else 'always' end);
     execute format('comment on trigger trg_increment_%s_version on %s is %L', kind, target, 'version + 1 and updated_at = now() when a row really changes');
     execute format('comment on trigger trg_capture_%s_change on %s is %L', kind, target, 'compares the row before and after and notes what changed');
     execute format('comment on trigger trg_flush_%s_changes on %s is %L', kind, target, 'writes what the statement changed into quote_changes');
-    execute format('comment on trigger trg_refuse_%s_truncate on %s is %L', kind, target, 'TRUNCATE would leave no history');
+    perform @extschema@.create_quote_truncate_triggers(target, settings);
 end $$;
 comment on function create_quote_triggers(regclass, quote_collab_settings, regclass) is 'creates the triggers of one attached table';
 
@@ -45,15 +43,3 @@ create function capture_quote_change() returns trigger language c as 'MODULE_PAT
 comment on function capture_quote_change() is 'after-row trigger: notes what changed in one row';
 create function flush_quote_changes() returns trigger language c as 'MODULE_PATHNAME', 'flush_changes';
 comment on function flush_quote_changes() is 'after-statement trigger: writes what was noted into quote_changes';
-
-create function refuse_quote_truncate() returns trigger
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    raise exception 'truncate of % is refused', tg_relid::regclass
-        using errcode = 'feature_not_supported',
-              detail = 'It would remove quotes without a trace in quote_changes.',
-              hint = 'Use delete, or disable the trigger as the table''s owner and write down why.';
-end $$;
-comment on function refuse_quote_truncate() is 'before-truncate trigger: refuses';

@@ -18,14 +18,14 @@ begin
         raise exception 'table % has no column for the role "%"', target, role
             using errcode = 'undefined_column',
                   detail = format('Looked for: %s.', array_to_string(case when chosen ? role then array[chosen ->> role] else candidates end, ', ')),
-                  hint = format('Name it in the options: {"columns": {"%s": "..."}}.', role);
+                  hint = format('Name it in the options, "columns" for the header, "line_columns" for the lines: {"%s": "..."}.', role);
     end if;
     return found_column;
 end $$;
 comment on function find_quote_column(regclass, text, jsonb, text[], boolean) is 'finds the column that plays a role in a table';
 
--- Role → column of a header or line table.
-create function find_quote_columns(target regclass, entity text, chosen jsonb) returns jsonb
+-- Role → column of a header or line table. reference: names of the column by which lines know their header, best first.
+create function find_quote_columns(target regclass, entity text, chosen jsonb, reference text[] default '{quote_id}') returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -34,21 +34,21 @@ as $$
         ('QUOTE', 'id', '{id}'::text[], true), ('QUOTE', 'tenant', '{tenant_id}', true),
         ('QUOTE', 'version', '{version}', false), ('QUOTE', 'updated_at', '{updated_at}', false),
         ('QUOTE', 'updated_by', '{updated_by}', false), ('QUOTE', 'created_by', '{created_by}', false),
-        ('QUOTE', 'quote_number', '{quote_number}', false), ('QUOTE', 'customer', '{customer_id}', false),
+        ('QUOTE', 'quote_number', '{quote_number,order_number,document_number}', false), ('QUOTE', 'customer', '{customer_id}', false),
         ('QUOTE', 'status', '{status}', false), ('QUOTE', 'subtotal', '{subtotal}', false),
         ('QUOTE', 'tax_amount', '{tax_amount}', false), ('QUOTE', 'shipping_amount', '{shipping_amount}', false),
         ('QUOTE', 'discount_amount', '{discount_amount}', false), ('QUOTE', 'total_amount', '{total_amount}', false),
         ('QUOTE_LINE', 'id', '{id}', true), ('QUOTE_LINE', 'tenant', '{tenant_id}', true),
-        ('QUOTE_LINE', 'quote', '{quote_id}', true), ('QUOTE_LINE', 'version', '{version}', false),
+        ('QUOTE_LINE', 'quote', reference, true), ('QUOTE_LINE', 'version', '{version}', false),
         ('QUOTE_LINE', 'updated_at', '{updated_at}', false), ('QUOTE_LINE', 'updated_by', '{updated_by}', false),
         ('QUOTE_LINE', 'created_by', '{created_by}', false), ('QUOTE_LINE', 'line_number', '{line_number}', false),
-        ('QUOTE_LINE', 'quantity', '{quantity,quantity_quoted}', false),
+        ('QUOTE_LINE', 'quantity', '{quantity,quantity_quoted,quantity_ordered}', false),
         ('QUOTE_LINE', 'unit_price', '{unit_price}', false), ('QUOTE_LINE', 'line_amount', '{line_amount}', false)
     ) as r (entity, role, candidates, required)
     cross join lateral (select @extschema@.find_quote_column(target, r.role, chosen, r.candidates, r.required)) c (name)
     where r.entity = find_quote_columns.entity
 $$;
-comment on function find_quote_columns(regclass, text, jsonb) is 'finds the columns of an ERP table by role';
+comment on function find_quote_columns(regclass, text, jsonb, text[]) is 'finds the columns of an ERP table by role';
 
 -- {"schema", "table", "id", "name", "email"} of a table of people or firms; null when the ERP has none.
 create function find_quote_relation(target_schema name, chosen jsonb, default_table text, names text[], emails text[])
@@ -115,67 +115,50 @@ end $$;
 comment on function check_quote_column_types(regclass, jsonb) is 'refuses key and version columns of types that cannot work';
 
 -- One table: columns, settings row, triggers.
-create function attach_quote_table(target regclass, entity text, log regclass, options jsonb) returns quote_collab_settings
+create function attach_quote_table(target regclass, entity text, header regclass, log regclass, options jsonb) returns quote_collab_settings
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     settings @extschema@.quote_collab_settings;
     chosen jsonb := coalesce(options -> case entity when 'QUOTE' then 'columns' else 'line_columns' end, '{}');
+    reference text[] := @extschema@.quote_reference_candidates(target, header, coalesce(options -> 'columns' ->> 'id', 'id'));
     added name[];
-    target_schema name;
-    target_name name;
+    names record;
 begin
-    select n.nspname, c.relname into target_schema, target_name
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target;
-    added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen));
-    perform @extschema@.check_quote_column_types(target, @extschema@.find_quote_columns(target, entity, chosen));
+    select n.nspname as schema_name, c.relname as table_name, hn.nspname as header_schema, h.relname as header_table, ln.nspname as log_schema
+    into names from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_class h join pg_namespace hn on hn.oid = h.relnamespace,
+        pg_class l join pg_namespace ln on ln.oid = l.relnamespace
+    where c.oid = target and h.oid = header and l.oid = log;
+    added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen, reference));
+    perform @extschema@.check_quote_column_types(target, @extschema@.find_quote_columns(target, entity, chosen, reference));
     insert into @extschema@.quote_collab_settings as s
-        (table_schema, table_name, entity, columns, ignored_columns, added_columns, relations, system_user_id)
-    values (target_schema, target_name, entity, @extschema@.find_quote_columns(target, entity, chosen),
+        (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
+        system_user_id, truncation, replicated_history, archive_after, drop_after)
+    values (names.schema_name, names.table_name, entity, names.header_schema, names.header_table, names.log_schema,
+        @extschema@.find_quote_columns(target, entity, chosen, reference),
         array(select jsonb_array_elements_text(options -> 'ignored_columns'))::name[], added,
         jsonb_strip_nulls(jsonb_build_object(
-            'users', @extschema@.find_quote_relation(target_schema, options -> 'users', 'users', '{username,user_name,name}', '{email}'),
-            'customers', @extschema@.find_quote_relation(target_schema, options -> 'customers', 'customers', '{customer_name,name}', '{email}'))),
-        (options ->> 'system_user_id')::uuid)
+            'users', @extschema@.find_quote_relation(names.schema_name, options -> 'users', 'users', '{username,user_name,name}', '{email}'),
+            'customers', @extschema@.find_quote_relation(names.schema_name, options -> 'customers', 'customers', '{customer_name,name}', '{email}'))),
+        (options ->> 'system_user_id')::uuid, coalesce(options ->> 'truncate', 'refuse'),
+        coalesce((options ->> 'replicated_history')::boolean, false), (options ->> 'archive_after')::interval, (options ->> 'drop_after')::interval)
     on conflict (table_schema, table_name) do update set
+        header_schema = excluded.header_schema, header_table = excluded.header_table,
         columns = excluded.columns, ignored_columns = excluded.ignored_columns, relations = excluded.relations,
-        added_columns = s.added_columns || excluded.added_columns, system_user_id = excluded.system_user_id
+        added_columns = s.added_columns || excluded.added_columns, system_user_id = excluded.system_user_id,
+        truncation = excluded.truncation, replicated_history = excluded.replicated_history,
+        archive_after = excluded.archive_after, drop_after = excluded.drop_after
     returning s.* into settings;
     perform @extschema@.create_quote_triggers(target, settings, log);
     return settings;
 end $$;
-comment on function attach_quote_table(regclass, text, regclass, jsonb) is 'makes one ERP table collaborative';
-
--- Copies privileges: who may read the quotes may read their history, who may change them may take part in presence.
--- PUBLIC gets nothing that writes.
-create function copy_quote_privileges(header regclass) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    log_schema name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = header);
-    grantee record;
-begin
-    for grantee in
-        select acl.privilege_type, case acl.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(acl.grantee)) end as role
-        from pg_class c cross join lateral aclexplode(c.relacl) acl
-        where c.oid = header and acl.privilege_type in ('SELECT', 'UPDATE') and acl.grantee <> c.relowner
-    loop
-        if grantee.privilege_type = 'SELECT' then
-            execute format('grant select on %1$I.quote_changes, %1$I.v_quote_changes_all, %1$I.active_quote_sessions, %1$I.v_quote_change_events,
-                %1$I.v_recent_quote_changes, %1$I.v_active_quote_collaborators to %2$s', log_schema, grantee.role);
-        elsif grantee.role <> 'public' then
-            execute format('grant select, insert, update, delete on %I.active_quote_sessions to %s', log_schema, grantee.role);
-            execute format('grant execute on function @extschema@.cleanup_stale_quote_sessions() to %s', grantee.role);
-        end if;
-    end loop;
-end $$;
-comment on function copy_quote_privileges(regclass) is 'gives the readers and writers of the quotes their rights on history and presence';
+comment on function attach_quote_table(regclass, text, regclass, regclass, jsonb) is 'makes one ERP table collaborative';
 
 -- Attaches collaboration to a pair of tables. quotes and quote_lines default to the tables of those names on the
 -- search path. options: {"columns": {role: column}, "line_columns": {role: column}, "ignored_columns": [...],
--- "users": {"schema","table","id","name","email"}, "customers": {...}, "system_user_id": uuid}.
+-- "users": {"schema","table","id","name","email"}, "customers": {...}, "system_user_id": uuid,
+-- "truncate": "refuse" | "record", "replicated_history": boolean, "archive_after": interval, "drop_after": interval}.
 -- Everything or nothing: an error leaves no trace. Waits at most 5 seconds for a lock, unless lock_timeout says otherwise.
 create function attach_quote_collaboration(quotes regclass default null, quote_lines regclass default null, options jsonb default '{}')
 returns text
@@ -184,11 +167,9 @@ as $$
 declare
     header regclass := coalesce(quotes, to_regclass('quotes'));
     lines regclass := coalesce(quote_lines, to_regclass('quote_lines'));
-    target_schema name;
-    target_owner name;
+    home name;
+    home_owner name;
     log regclass;
-    header_settings @extschema@.quote_collab_settings;
-    line_settings @extschema@.quote_collab_settings;
 begin
     -- One attach or detach at a time.
     lock table @extschema@.quote_collab_settings in share row exclusive mode;
@@ -196,54 +177,18 @@ begin
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
-    select n.nspname, r.rolname into target_schema, target_owner
-    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace join pg_catalog.pg_roles r on r.oid = c.relowner
-    where c.oid = header;
-    log := @extschema@.create_quote_changes(target_schema, target_owner);
-    perform @extschema@.create_active_quote_sessions(target_schema, target_owner);
-    perform @extschema@.create_quote_relay_tables(target_schema, target_owner);
-    perform @extschema@.create_quote_changes_seals(target_schema, target_owner);
-    header_settings := @extschema@.attach_quote_table(header, 'QUOTE', log, options);
-    line_settings := @extschema@.attach_quote_table(lines, 'QUOTE_LINE', log, options);
-    perform @extschema@.create_quote_changes_all_view(target_schema, target_owner);
-    perform @extschema@.create_quote_change_events_view(target_schema, target_owner);
-    perform @extschema@.create_recent_quote_changes_view(header_settings, line_settings, target_owner);
-    perform @extschema@.create_active_quote_collaborators_view(header_settings, target_owner);
+    select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
+    log := @extschema@.create_quote_changes(home, home_owner);
+    perform @extschema@.create_active_quote_sessions(home, home_owner);
+    perform @extschema@.create_quote_relay_tables(home, home_owner);
+    perform @extschema@.create_quote_changes_seals(home, home_owner);
+    perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options);
+    perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options);
+    perform @extschema@.create_quote_changes_all_view(home, home_owner);
+    perform @extschema@.create_quote_change_events_view(home, home_owner);
+    perform @extschema@.create_pair_views(home, home_owner);
     perform @extschema@.copy_quote_privileges(header);
     perform @extschema@.start_quote_worker();
-    return format('quote collaboration is attached to %s and %s', header, lines);
+    return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
 end $$;
 comment on function attach_quote_collaboration(regclass, regclass, jsonb) is 'attaches history, versions, presence and events to a header table and its lines';
-
-create function check_quote_tables(header regclass, lines regclass, options jsonb) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    other @extschema@.quote_collab_settings;
-begin
-    if header is null or lines is null then
-        raise exception 'no table "%" on the search path', case when header is null then 'quotes' else 'quote_lines' end
-            using errcode = 'undefined_table',
-                  hint = 'Name both tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
-    end if;
-    if getdatabaseencoding() <> 'UTF8' then
-        raise exception 'quote collaboration needs a database in UTF8' using errcode = 'feature_not_supported',
-            detail = format('This one is in %s.', getdatabaseencoding());
-    end if;
-    if jsonb_typeof(options) is distinct from 'object' then
-        raise exception 'options must be a json object' using errcode = 'invalid_parameter_value';
-    end if;
-    if exists (select from pg_class c where c.oid in (header, lines) and c.relkind not in ('r', 'p')) then
-        raise exception 'quote collaboration attaches to ordinary and partitioned tables only'
-            using errcode = 'wrong_object_type';
-    end if;
-    select s.* into other from @extschema@.quote_collab_settings s
-    where format('%I.%I', s.table_schema, s.table_name)::regclass not in (header, lines) limit 1;
-    if found then
-        raise exception 'quote collaboration is already attached to %', format('%I.%I', other.table_schema, other.table_name)
-            using errcode = 'object_not_in_prerequisite_state',
-                  hint = 'Detach it first; this release serves one pair of tables in a database.';
-    end if;
-end $$;
-comment on function check_quote_tables(regclass, regclass, jsonb) is 'refuses what cannot be attached';

@@ -6,23 +6,20 @@ set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 declare
-    target text := format('%I.%I', settings.table_schema, settings.table_name);
+    target regclass := @extschema@.quote_collab_table(settings);
     kind text := case settings.entity when 'QUOTE' then 'quote' else 'quote_line' end;
     added name;
 begin
-    if to_regclass(target) is not null then
+    if target is not null then
         execute format('drop trigger if exists trg_increment_%s_version on %s', kind, target);
         execute format('drop trigger if exists trg_capture_%s_change on %s', kind, target);
         execute format('drop trigger if exists trg_flush_%s_changes on %s', kind, target);
-        execute format('drop trigger if exists trg_refuse_%s_truncate on %s', kind, target);
         foreach added in array settings.added_columns loop
             execute format('alter table %s drop column if exists %I', target, added);
         end loop;
     end if;
-    delete from @extschema@.quote_collab_settings s
-    where s.table_schema = settings.table_schema and s.table_name = settings.table_name;
 end $$;
-comment on function detach_quote_table(quote_collab_settings) is 'takes triggers, settings and added columns away from one table';
+comment on function detach_quote_table(quote_collab_settings) is 'takes triggers and added columns away from one table';
 
 -- Row security of a log that stays behind: the same rule in words of PostgreSQL alone, so that DROP EXTENSION can follow.
 -- Verified tenants have no such words: without the library anybody sets app.current_tenant_id, so nobody sees a row.
@@ -46,31 +43,96 @@ begin
 end $$;
 comment on function release_quote_history(name) is 'frees the policies of a remaining audit log from the extension';
 
-create function detach_quote_collaboration(drop_history boolean default false) returns text
+-- The header of the pair to be detached: the one that is named, by its header or its lines; else the only one, or the
+-- only one whose tables are gone and cannot be named.
+create function choose_quote_pair(named regclass) returns quote_collab_settings
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    chosen @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
+    candidates integer;
+begin
+    if named is null and (select count(*) from @extschema@.quote_collab_pairs()) < 2 then
+        return chosen;
+    end if;
+    select count(*) into candidates from @extschema@.quote_collab_pairs() p
+    where named in (@extschema@.quote_collab_table(p.header), @extschema@.quote_collab_table(p.line))
+        or named is null and @extschema@.quote_collab_table(p.header) is null and @extschema@.quote_collab_table(p.line) is null;
+    if candidates <> 1 then
+        raise exception 'quote collaboration is attached to %', case when named is null then 'more than one pair of tables' else 'other tables' end
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = format('Name one: %s.', (select string_agg(format('select detach_quote_collaboration(quotes => %L)',
+                      format('%I.%I', (p.header).table_schema, (p.header).table_name)), ' or ') from @extschema@.quote_collab_pairs() p));
+    end if;
+    select (p.header).* into chosen from @extschema@.quote_collab_pairs() p
+    where named in (@extschema@.quote_collab_table(p.header), @extschema@.quote_collab_table(p.line))
+        or named is null and @extschema@.quote_collab_table(p.header) is null and @extschema@.quote_collab_table(p.line) is null;
+    return chosen;
+end $$;
+comment on function choose_quote_pair(regclass) is 'the pair that detach is to take away';
+
+-- What belongs to all pairs, when the last of them goes.
+create function detach_quote_home(header quote_collab_settings, drop_history boolean) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 declare
-    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
-    line @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE_LINE');
-    s name := header.table_schema;
+    role name;
+begin
+    execute format('drop view if exists %1$I.v_quote_change_events, %1$I.v_quote_changes_all', header.log_schema);
+    execute format('drop table if exists %I.active_quote_sessions', header.log_schema);
+    if not drop_history then
+        perform @extschema@.release_quote_history(header.log_schema);
+        return;
+    end if;
+    execute format('drop table if exists %1$I.quote_changes, %1$I.quote_changes_archive, %1$I.quote_changes_seals, %1$I.quote_relay_batch,
+        %1$I.quote_relay_lease', header.log_schema);
+    for role in select r.rolname from pg_roles r where r.rolname = any (header.usage_granted) loop
+        execute format('revoke usage on schema %I from %I', header.log_schema, role);
+    end loop;
+end $$;
+comment on function detach_quote_home(quote_collab_settings, boolean) is 'takes away what belongs to no pair of tables alone';
+
+-- quotes: the pair, by its header; needed where several are attached. Detaching one leaves the log, the relay and the
+-- other pairs whole, also where the log lies in its schema. History can go with the last pair only.
+create function detach_quote_collaboration(drop_history boolean default false, quotes regclass default null) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    header @extschema@.quote_collab_settings;
+    line @extschema@.quote_collab_settings;
+    home_owner name;
+    is_last boolean;
 begin
     lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    header := @extschema@.choose_quote_pair(quotes);
+    line := @extschema@.quote_collab_partner(header);
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
-    execute format('drop view if exists %1$I.v_active_quote_collaborators, %1$I.v_recent_quote_changes, %1$I.v_quote_change_events,
-        %1$I.v_quote_changes_all', s);
-    perform @extschema@.detach_quote_table(line);
-    perform @extschema@.detach_quote_table(header);
-    execute format('drop table if exists %I.active_quote_sessions', s);
-    if drop_history then
-        execute format('drop table if exists %1$I.quote_changes, %1$I.quote_changes_archive, %1$I.quote_changes_seals, %1$I.quote_relay_batch,
-            %1$I.quote_relay_lease', s);
-        return 'quote collaboration is detached, its history is dropped';
+    delete from @extschema@.quote_collab_settings s where (s.header_schema, s.header_table) = (header.header_schema, header.header_table);
+    is_last := not exists (select from @extschema@.quote_collab_settings);
+    if drop_history and not is_last then
+        raise exception 'the history belongs to other pairs of tables too' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Detach this pair without drop_history, and drop the history with the last one.';
+    elsif is_last then
+        execute format('drop view if exists %1$I.v_active_quote_collaborators, %1$I.v_recent_quote_changes', header.log_schema);
+    else
+        select pg_get_userbyid(c.relowner) into home_owner from pg_class c where c.oid = format('%I.quote_changes', header.log_schema)::regclass;
+        perform @extschema@.create_pair_views(header.log_schema, home_owner);
+        update @extschema@.quote_collab_settings s set usage_granted = s.usage_granted || header.usage_granted
+        where (s.table_schema, s.table_name) = (select t.table_schema, t.table_name from @extschema@.quote_collab_target('QUOTE') t);
     end if;
-    perform @extschema@.release_quote_history(s);
-    return format('quote collaboration is detached, its history stays in %I.quote_changes', s);
+    perform @extschema@.detach_quote_table(line), @extschema@.detach_quote_table(header), @extschema@.drop_quote_truncate_triggers();
+    if is_last then
+        perform @extschema@.detach_quote_home(header, drop_history);
+    end if;
+    return case when not is_last then format('quote collaboration is detached from %I.%I', header.table_schema, header.table_name)
+        when drop_history then 'quote collaboration is detached, its history is dropped'
+        else format('quote collaboration is detached, its history stays in %I.quote_changes', header.log_schema) end;
 end $$;
-comment on function detach_quote_collaboration(boolean) is 'takes collaboration away again; history stays unless drop_history => true';
+comment on function detach_quote_collaboration(boolean, regclass) is 'takes collaboration away again; history stays unless drop_history => true';

@@ -57,7 +57,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    target @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
+    target @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
 begin
     perform @extschema@.require_quote_version(expected_version);
     return (@extschema@.require_quote_row(target, quote_id) ->> (target.columns ->> 'version'))::integer = expected_version;
@@ -69,7 +69,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    target @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE_LINE');
+    target @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);
 begin
     perform @extschema@.require_quote_version(expected_version);
     return (@extschema@.require_quote_row(target, line_id) ->> (target.columns ->> 'version'))::integer = expected_version;
@@ -162,9 +162,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     conflicts jsonb;
-    users jsonb := target.relations -> 'users';
-    log_schema name := (@extschema@.quote_collab_target('QUOTE')).table_schema;
+    author record;
 begin
+    select * into author from @extschema@.quote_user_join('last.changed_by');
     execute format($query$
         with log as materialized (
             select c.field_name, c.old_value, c.changed_by, c.changed_at, c.position from %1$I.quote_changes c
@@ -178,10 +178,8 @@ begin
         from jsonb_each($4) f
         left join lateral (select l.position, l.old_value from log l where l.field_name = f.key order by l.position limit 1) base on true
         left join lateral (select l.changed_by, l.changed_at from log l
-                           order by l.field_name = f.key desc, l.position desc limit 1) last on true$query$,
-        log_schema,
-        case when users is null or not has_table_privilege(format('%I.%I', users ->> 'schema', users ->> 'table'), 'select') then 'null'
-             else format('(select u.%I from %I.%I u where u.%I = last.changed_by)', users ->> 'name', users ->> 'schema', users ->> 'table', users ->> 'id') end)
+                           order by l.field_name = f.key desc, l.position desc limit 1) last on true
+        %3$s$query$, target.log_schema, author.name_expression, author.join_clause)
     into conflicts
     using coalesce(current_row ->> (target.columns ->> 'quote'), current_row ->> (target.columns ->> 'id'))::uuid,
           case target.entity when 'QUOTE_LINE' then (current_row ->> (target.columns ->> 'id'))::uuid end,

@@ -6,7 +6,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
     fields jsonb;
     derived jsonb := @extschema@.quote_author_column(header);
 begin

@@ -42,8 +42,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
-    line @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE_LINE');
+    line @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);
+    header @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(line);
     parent uuid;
     fields jsonb;
 begin

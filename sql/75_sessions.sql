@@ -2,7 +2,7 @@
 create function quote_session_target() returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
-as $$ select format('%I.active_quote_sessions', (@extschema@.quote_collab_target('QUOTE')).table_schema) $$;
+as $$ select format('%I.active_quote_sessions', @extschema@.quote_collab_home()) $$;
 comment on function quote_session_target() is 'quoted name of the presence table';
 
 create function require_quote_session_status(status text) returns void
@@ -28,7 +28,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
     quote jsonb := @extschema@.require_quote_row(header, quote_id);
     who uuid := @extschema@.current_quote_user(user_id);
     known record;
@@ -127,7 +127,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform @extschema@.require_quote_row(@extschema@.quote_collab_target('QUOTE'), quote_id);
+    perform @extschema@.require_quote_row(@extschema@.find_quote_target('QUOTE', quote_id), quote_id);
     return query execute format('select s.* from %s s where s.quote_id = $1 and ($2 is null or s.tenant_id = $2)
         and s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl() order by s.joined_at, s.session_id',
         @extschema@.quote_session_target())

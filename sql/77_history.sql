@@ -7,30 +7,11 @@ create type quote_change as (
 );
 comment on type quote_change is 'one changed field of one quote or line';
 
--- Join to the users table as " left join … u on u.id = <column>", and the expression of the name; empty and null when
--- the ERP has no such table or the caller may not read it.
-create function quote_user_join(column_name text, out join_clause text, out name_expression text)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    users jsonb := (@extschema@.quote_collab_target('QUOTE')).relations -> 'users';
-begin
-    join_clause := '';
-    name_expression := 'null::text';
-    if users is not null and has_table_privilege(format('%I.%I', users ->> 'schema', users ->> 'table'), 'select') then
-        join_clause := format('left join %I.%I u on u.%I = %s', users ->> 'schema', users ->> 'table', users ->> 'id', column_name);
-        name_expression := format('u.%I::text', users ->> 'name');
-    end if;
-end $$;
-comment on function quote_user_join(text) is 'how a query names the author of a change';
-
 create function get_quote_change_history(quote_id uuid, max_rows integer default 50) returns setof quote_change
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
     author record;
 begin
     if quote_id is null then
@@ -45,7 +26,8 @@ begin
             c.conflict_resolution::text, c.entity_version_before, c.entity_version_after, c.event_id, c.position
         from %I.v_quote_changes_all c %s
         where c.quote_id = $1 and ($2 is null or c.tenant_id = $2)
-        order by c.position desc, c.id desc limit $3$query$, author.name_expression, header.table_schema, author.join_clause)
+        order by c.position desc, c.id desc limit $3$query$, author.name_expression,
+        @extschema@.quote_collab_home(), author.join_clause)
     using quote_id, @extschema@.current_quote_tenant(), max_rows;
 end $$;
 comment on function get_quote_change_history(uuid, integer) is 'changes of a quote and its lines, newest first; a deleted quote keeps its history';
@@ -55,7 +37,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
 begin
     if since_version is null then
         raise exception 'the version must not be null' using errcode = 'null_value_not_allowed';
@@ -70,7 +52,7 @@ comment on function has_quote_been_updated(uuid, integer) is 'true when the quot
 create function quote_is_accessible(quote_id uuid) returns boolean
 language sql
 set search_path = pg_catalog, pg_temp
-as $$ select @extschema@.find_quote_row(@extschema@.quote_collab_target('QUOTE'), quote_id) is not null $$;
+as $$ select @extschema@.find_quote_row(@extschema@.find_quote_target('QUOTE', quote_id), quote_id) is not null $$;
 comment on function quote_is_accessible(uuid) is 'true when the quote exists for the caller and the current tenant';
 
 create function get_quote(quote_id uuid) returns jsonb
@@ -78,8 +60,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
-    line @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE_LINE');
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
+    line @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(header);
     quote jsonb := @extschema@.require_quote_row(header, quote_id);
     lines jsonb;
 begin
@@ -91,36 +73,57 @@ begin
 end $$;
 comment on function get_quote(uuid) is 'a quote and its lines as they are now';
 
+-- How a header is listed: its row as jsonb, and its place, last number first. $1: tenant, $2: at most so many.
+create function quote_list_query(header quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customers jsonb := header.relations -> 'customers';
+    number text := 'q.' || @extschema@.quote_collab_column(header, 'quote_number');
+    id text := 'q.' || @extschema@.quote_collab_column(header, 'id');
+    customer text := 'q.' || @extschema@.quote_collab_column(header, 'customer');
+begin
+    if customer is null or not @extschema@.quote_relation_readable(customers) then
+        customers := null;
+    end if;
+    return format($query$
+        (select jsonb_build_object('id', %1$s, 'quote_number', %2$s, 'customer_name', %3$s, 'status', %4$s, 'total_amount', %5$s, 'version', q.%6$s),
+            row_number() over (order by %7$s) from %8$I.%9$I q %10$s where q.%11$s = $1 order by %7$s limit $2)$query$,
+        id, coalesce(number, 'null'), coalesce('c.' || quote_ident(customers ->> 'name'), 'null'),
+        coalesce('q.' || @extschema@.quote_collab_column(header, 'status'), 'null'),
+        coalesce('q.' || @extschema@.quote_collab_column(header, 'total_amount'), 'null'),
+        @extschema@.quote_collab_column(header, 'version'), coalesce(number || ' desc', id), header.table_schema, header.table_name,
+        case when customers is null then '' else format('left join %I.%I c on c.%I = %s', customers ->> 'schema', customers ->> 'table',
+            customers ->> 'id', customer) end,
+        @extschema@.quote_collab_column(header, 'tenant'));
+end $$;
+comment on function quote_list_query(quote_collab_settings) is 'query of the rows of one header for list_quotes()';
+
+-- Of several pairs those that the caller may read, in turn, so that a long one hides none.
 create function list_quotes(max_rows integer default 50) returns setof jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
-    customers jsonb := header.relations -> 'customers';
     tenant uuid := @extschema@.current_quote_tenant();
+    alone boolean := (select count(*) < 2 from @extschema@.quote_collab_pairs());
+    query text;
 begin
     if tenant is null then
         raise exception 'no tenant is set' using errcode = 'invalid_parameter_value', hint = 'Set app.current_tenant_id.';
     elsif max_rows is null or max_rows not between 0 and 1000 then
         raise exception 'the limit must be between 0 and 1000' using errcode = 'invalid_parameter_value';
-    elsif customers is not null and not has_table_privilege(format('%I.%I', customers ->> 'schema', customers ->> 'table'), 'select') then
-        customers := null;
     end if;
-    return query execute format($query$
-        select jsonb_build_object('id', q.%s, 'quote_number', %s, 'customer_name', %s, 'status', %s, 'total_amount', %s, 'version', q.%s)
-        from %I.%I q %s where q.%s = $1 order by %s limit $2$query$,
-        @extschema@.quote_collab_column(header, 'id'),
-        coalesce('q.' || @extschema@.quote_collab_column(header, 'quote_number'), 'null'),
-        case when customers is null then 'null' else format('c.%I', customers ->> 'name') end,
-        coalesce('q.' || @extschema@.quote_collab_column(header, 'status'), 'null'),
-        coalesce('q.' || @extschema@.quote_collab_column(header, 'total_amount'), 'null'),
-        @extschema@.quote_collab_column(header, 'version'),
-        header.table_schema, header.table_name,
-        case when customers is null then '' else format('left join %I.%I c on c.%I = q.%s', customers ->> 'schema', customers ->> 'table',
-            customers ->> 'id', @extschema@.quote_collab_column(header, 'customer')) end,
-        @extschema@.quote_collab_column(header, 'tenant'),
-        coalesce('q.' || @extschema@.quote_collab_column(header, 'quote_number') || ' desc', 'q.' || @extschema@.quote_collab_column(header, 'id')))
+    if alone then
+        query := @extschema@.quote_list_query(@extschema@.quote_collab_target('QUOTE'));
+    else
+        select string_agg(format('select q.item, q.place, %s from %s q (item, place)', p.pair, @extschema@.quote_list_query(p.header)), ' union all ')
+        into query from @extschema@.quote_collab_pairs() with ordinality p (header, line, pair)
+        where @extschema@.quote_columns_readable(p.header, '{id,tenant,quote_number,customer,status,total_amount,version}');
+    end if;
+    return query execute format('select x.item from (%s) x (item, place%s) order by x.place%s limit $2',
+        coalesce(query, 'select null::jsonb, 0, 0 where false'), case when alone then '' else ', pair' end, case when alone then '' else ', x.pair' end)
     using tenant, max_rows;
 end $$;
 comment on function list_quotes(integer) is 'quotes of the current tenant for a picker';

@@ -101,7 +101,6 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
-    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
     author record;
 begin
     select * into author from @extschema@.quote_user_join('e.changed_by');
@@ -117,7 +116,7 @@ begin
             where v.xid >= pg_snapshot_xmax($2) and v.xid < pg_snapshot_xmax($5)
               and v.origin = $1 and v.changed_at between $8 and $10 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
             order by position limit $9) e %2$s
-        order by e.position$query$, header.table_schema, author.join_clause, author.name_expression)
+        order by e.position$query$, @extschema@.quote_collab_home(), author.join_clause, author.name_expression)
     using c.origin, c.prev, c.prev_at, c.floor_at, c.cur, c.cur_at, c.position,
         to_timestamp(c.floor_at) - interval '1 day', max, to_timestamp(c.cur_at) + interval '1 day';
 end $$;

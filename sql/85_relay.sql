@@ -5,7 +5,7 @@
 create function quote_relay_table(name text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
-as $$ select format('%I.%I', (@extschema@.quote_collab_target('QUOTE')).table_schema, name) $$;
+as $$ select format('%I.%I', @extschema@.quote_collab_home(), name) $$;
 comment on function quote_relay_table(text) is 'quoted name of a table beside the audit log';
 
 create function quote_relay_identity(out system_identifier text, out timeline integer)

@@ -21,13 +21,16 @@ declare
     s @extschema@.quote_collab_settings;
     target regclass;
     kind text;
+    expected text[];
     name text;
     missing text;
 begin
-    for s in select * from @extschema@.quote_collab_settings order by entity loop
+    for s in select * from @extschema@.quote_collab_settings order by attached_at loop
         name := format('%I.%I', s.table_schema, s.table_name);
         kind := case s.entity when 'QUOTE' then 'quote' else 'quote_line' end;
-        target := to_regclass(name);
+        target := @extschema@.quote_collab_table(s);
+        expected := array[format('trg_increment_%s_version', kind), format('trg_capture_%s_change', kind),
+            format('trg_flush_%s_changes', kind), format('trg_%s_%s_truncate', s.truncation, kind)];
         return next @extschema@.quote_collab_verdict('table exists: ' || name, target is not null, 'error',
             'the attached table is gone', 'select detach_quote_collaboration();');
         continue when target is null;
@@ -36,16 +39,19 @@ begin
         return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
             format('columns are gone or were renamed: %s', missing), 'select attach_quote_collaboration();');
         select string_agg(t.name, ', ') into missing
-        from unnest(array[format('trg_increment_%s_version', kind), format('trg_capture_%s_change', kind),
-            format('trg_flush_%s_changes', kind), format('trg_refuse_%s_truncate', kind)]) t (name)
+        from unnest(expected) t (name)
         where not exists (select from pg_trigger g where g.tgrelid = target and g.tgname = t.name);
         return next @extschema@.quote_collab_verdict('triggers present: ' || name, missing is null, 'error',
             format('changes are not recorded, these triggers are missing: %s', missing), 'select attach_quote_collaboration();');
         select string_agg(g.tgname, ', ') into missing from pg_trigger g
-        where g.tgrelid = target and g.tgname ~ format('^trg_(increment_%1$s_version|capture_%1$s_change|flush_%1$s_changes|refuse_%1$s_truncate)$', kind)
-            and g.tgenabled <> 'A';
-        return next @extschema@.quote_collab_verdict('triggers enabled always: ' || name, missing is null, 'error',
-            format('these triggers are disabled, or not for replicated rows: %s', missing), 'select attach_quote_collaboration();');
+        where g.tgrelid = target and g.tgname = any (expected) and g.tgenabled <> case when s.replicated_history then 'O' else 'A' end::"char";
+        return next @extschema@.quote_collab_verdict(case when s.replicated_history then 'triggers enabled: ' else 'triggers enabled always: ' end || name,
+            missing is null, 'error', format('these triggers are disabled, or differ on replicated rows from what attach was told: %s', missing),
+            'select attach_quote_collaboration();');
+        select string_agg(t.relid::text, ', ') into missing from pg_partition_tree(target) t join pg_class c on c.oid = t.relid
+        where c.relkind in ('r', 'p') and not exists (select from pg_trigger g where g.tgrelid = t.relid and g.tgname = expected[4]);
+        return next @extschema@.quote_collab_verdict('truncate guarded on partitions: ' || name, missing is null, 'warning',
+            format('a TRUNCATE that names one of these partitions leaves no history: %s', missing), 'select attach_quote_collaboration();');
         select string_agg(g.tgname, ', ') into missing from pg_trigger g
         where g.tgrelid = target and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19
             and g.tgname > format('trg_increment_%s_version', kind);

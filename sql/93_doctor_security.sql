@@ -38,7 +38,8 @@ begin
         format('somebody may write the log: %s', names), 'Revoke these privileges.');
     select string_agg(distinct case acl.grantee when 0 then 'public' else pg_get_userbyid(acl.grantee)::text end, ', ') into names
     from @extschema@.quote_collab_settings s join pg_namespace n on n.nspname = s.table_schema join pg_class c on c.relnamespace = n.oid and c.relname = s.table_name
-    cross join lateral aclexplode(c.relacl) acl where acl.privilege_type = 'TRUNCATE' and acl.grantee <> c.relowner;
+    cross join lateral aclexplode(c.relacl) acl
+    where s.truncation = 'refuse' and acl.privilege_type = 'TRUNCATE' and acl.grantee <> c.relowner;
     return next @extschema@.quote_collab_verdict('truncate granted to nobody', names is null, 'warning',
         format('these roles may truncate the quotes, which the trigger alone refuses: %s', names), 'revoke truncate on quotes, quote_lines from …;');
     select string_agg(p.oid::regprocedure::text, ', ') into names from pg_proc p

@@ -56,7 +56,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    home name := (select s.table_schema from @extschema@.quote_collab_settings s where s.entity = 'QUOTE' order by s.attached_at limit 1);
+    home name := (select s.log_schema from @extschema@.quote_collab_settings s limit 1);
 begin
     return next @extschema@.quote_collab_verdict('attached', home is not null, 'error', 'quote collaboration is not attached', 'select attach_quote_collaboration();');
     return query select * from @extschema@.quote_collab_doctor_server();

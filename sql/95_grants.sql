@@ -5,32 +5,38 @@ revoke execute on function
     quote_relay_read(bigint, bigint, integer), quote_relay_checkpoint(bigint, bigint, bigint, bigint), quote_relay_position(),
     quote_events_between(uuid, bigint, bigint, bigint, bigint, integer),
     seal_quote_history(), verify_quote_history(text), quote_history_digest(),
-    attach_quote_collaboration(regclass, regclass, jsonb), detach_quote_collaboration(boolean)
+    attach_quote_collaboration(regclass, regclass, jsonb), detach_quote_collaboration(boolean, regclass)
 from public;
 
--- Lets a role run the gateway: the relay's functions, and the rights that the gateway's queries need. The role itself
--- stays an ordinary one, held to the tenant of each request; where tenants are verified, it may set that tenant.
+-- Lets a role run the gateway: the relay's functions, and the rights that the gateway's queries need on every attached pair
+-- of tables; call it again when a pair is attached later. The role itself stays an ordinary one, held to the tenant of
+-- each request; where tenants are verified, it may set that tenant.
 create function grant_quote_gateway(role name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    header @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
-    line @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE_LINE');
+    home name := @extschema@.quote_collab_home();
+    pair record;
     relation jsonb;
 begin
-    execute format('grant usage on schema %I, @extschema@ to %I', header.table_schema, role);
+    execute format('grant usage on schema %I, @extschema@ to %I', home, role);
     execute format('grant execute on function @extschema@.cleanup_stale_quote_sessions(), @extschema@.quote_collab_maintenance(),
         @extschema@.quote_presence_snapshot(), @extschema@.quote_relay_identity(), @extschema@.quote_relay_lease(text, interval),
         @extschema@.quote_relay_open_batch(bigint), @extschema@.quote_relay_last_batch(), @extschema@.quote_relay_first_batch(),
         @extschema@.quote_relay_read(bigint, bigint, integer), @extschema@.quote_relay_checkpoint(bigint, bigint, bigint, bigint),
         @extschema@.quote_relay_position(), @extschema@.quote_events_between(uuid, bigint, bigint, bigint, bigint, integer) to %I', role);
-    execute format('grant select, update on %I.%I, %I.%I to %I', header.table_schema, header.table_name, line.table_schema, line.table_name, role);
     execute format('grant select on %1$I.quote_changes, %1$I.v_quote_changes_all, %1$I.v_quote_change_events, %1$I.v_recent_quote_changes,
-        %1$I.v_active_quote_collaborators to %2$I', header.table_schema, role);
-    execute format('grant select, insert, update, delete on %I.active_quote_sessions to %I', header.table_schema, role);
-    for relation in select value from jsonb_each(header.relations) loop
-        execute format('grant select on %I.%I to %I', relation ->> 'schema', relation ->> 'table', role);
+        %1$I.v_active_quote_collaborators to %2$I', home, role);
+    execute format('grant select, insert, update, delete on %I.active_quote_sessions to %I', home, role);
+    for pair in select * from @extschema@.quote_collab_pairs() loop
+        execute format('grant usage on schema %I, %I to %I', (pair.header).table_schema, (pair.line).table_schema, role);
+        execute format('grant select, update on %I.%I, %I.%I to %I', (pair.header).table_schema, (pair.header).table_name,
+            (pair.line).table_schema, (pair.line).table_name, role);
+        for relation in select value from jsonb_each((pair.header).relations) loop
+            execute format('grant usage on schema %I to %I', relation ->> 'schema', role);
+            execute format('grant select on %I.%I to %I', relation ->> 'schema', relation ->> 'table', role);
+        end loop;
     end loop;
     -- The gateway verifies tokens itself and then sets the tenant. PostgreSQL 14 has no such grant.
     if current_setting('quote_collab.tenant_source', true) = 'verified' and current_setting('server_version_num')::integer >= 150000 then

@@ -3,6 +3,7 @@
 use pgrx::prelude::*;
 
 use crate::worker::board;
+use crate::{attribution, wakeup};
 
 /// A UUID of version 7: 48 bits of milliseconds, then a counter and random bits; ascending within a backend.
 #[pg_extern(volatile, parallel_safe)]
@@ -21,12 +22,19 @@ pub fn start_quote_worker() -> bool {
     slot.is_some()
 }
 
+/// Wakes the listeners of events when the current transaction has committed, as a change of a quote does.
+#[pg_extern(volatile, parallel_unsafe)]
+pub fn wake_quote_listeners() {
+    wakeup::at_commit();
+}
+
 extension_sql!(
     r"
 comment on function uuid_generate_v7() is 'a new UUID of version 7, ascending with time';
 comment on function start_quote_worker() is 'asks for the background worker of this database; false when the library is not preloaded';
-revoke execute on function start_quote_worker() from public;
+comment on function wake_quote_listeners() is 'wakes the listeners of events when the current transaction has committed';
+revoke execute on function start_quote_worker(), wake_quote_listeners() from public;
 ",
     name = "function_comments",
-    requires = [uuid_generate_v7, start_quote_worker]
+    requires = [uuid_generate_v7, start_quote_worker, wake_quote_listeners]
 );

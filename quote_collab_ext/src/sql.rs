@@ -9,7 +9,8 @@ extension_sql_file!(
 );
 extension_sql_file!("../../sql/11_session_type.sql", name = "session_type", requires = ["settings"]);
 extension_sql_file!("../../sql/12_session_ttl.sql", name = "session_ttl", requires = ["session_type"]);
-extension_sql_file!("../../sql/14_users.sql", name = "users", requires = ["session_ttl"]);
+extension_sql_file!("../../sql/13_pairs.sql", name = "pairs", requires = ["session_ttl"]);
+extension_sql_file!("../../sql/14_users.sql", name = "users", requires = ["pairs"]);
 extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["users"]);
 extension_sql_file!(
     "../../sql/30_presence_tables.sql",
@@ -20,8 +21,13 @@ extension_sql_file!("../../sql/40_relay_tables.sql", name = "relay_tables", requ
 extension_sql_file!("../../sql/42_seal_table.sql", name = "seal_table", requires = ["relay_tables"]);
 extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["seal_table"]);
 extension_sql_file!("../../sql/51_archive_view.sql", name = "archive_view", requires = ["views"]);
-extension_sql_file!("../../sql/55_triggers.sql", name = "triggers", requires = ["archive_view"]);
-extension_sql_file!("../../sql/60_attach.sql", name = "attach", requires = ["triggers"]);
+extension_sql_file!("../../sql/52_pair_views.sql", name = "pair_views", requires = ["archive_view"]);
+extension_sql_file!("../../sql/55_triggers.sql", name = "triggers", requires = ["pair_views"]);
+extension_sql_file!("../../sql/56_truncate.sql", name = "truncate", requires = ["triggers"]);
+extension_sql_file!("../../sql/57_line_reference.sql", name = "line_reference", requires = ["truncate"]);
+extension_sql_file!("../../sql/58_attach_checks.sql", name = "attach_checks", requires = ["line_reference"]);
+extension_sql_file!("../../sql/59_privileges.sql", name = "privileges", requires = ["attach_checks"]);
+extension_sql_file!("../../sql/60_attach.sql", name = "attach", requires = ["privileges"]);
 extension_sql_file!("../../sql/65_detach.sql", name = "detach", requires = ["attach"]);
 extension_sql_file!("../../sql/69_rejection.sql", name = "rejection", requires = ["detach"]);
 extension_sql_file!("../../sql/70_version_check.sql", name = "version_check", requires = ["rejection"]);

@@ -114,12 +114,12 @@ async fn three_hundred_columns_generated_ones_among_them() {
         .batch_execute(&format!(
             "create schema w; set search_path = w, public; create type w.mood as enum ('good', 'bad'); create domain w.price as numeric check (value >= 0); create type w.pair as (a int, b text);
              create table quotes (id uuid primary key, tenant_id uuid not null, serial integer generated always as identity, twice numeric generated always as (c1 * 2) stored,
-                 mood w.mood, amount w.price, both w.pair, days int4range, tags text[], {} {further});
+                 mood w.mood, amount w.price, \"both\" w.pair, days int4range, tags text[], {} {further});
              create table quote_lines (id uuid primary key, tenant_id uuid not null, quote_id uuid not null);
              alter table quotes drop column c295;
              insert into quotes (id, tenant_id) values (gen_random_uuid(), gen_random_uuid());
              create extension quote_collab_ext; select attach_quote_collaboration();
-             update quotes set c1 = 1, c294 = 'null', mood = 'bad', amount = 1.10, both = (1, 'x'), days = '[1,3)', tags = '{{a,b}}';",
+             update quotes set c1 = 1, c294 = 'null', mood = 'bad', amount = 1.10, \"both\" = (1, 'x'), days = '[1,3)', tags = '{{a,b}}';",
             columns.join(", ")
         ))
         .await

@@ -1,0 +1,120 @@
+-- The attached pairs of tables, a header and its lines each. They share one audit log, one presence table, one relay and
+-- one chain of seals: those of the home, the schema of the pair that was attached first.
+
+-- The settings of the header or the lines that were attached first. SQLSTATE 55000 when nothing is attached.
+create function quote_collab_target(entity text) returns quote_collab_settings
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings;
+begin
+    select s.* into target from @extschema@.quote_collab_settings s
+    where s.entity = quote_collab_target.entity
+    order by s.attached_at, s.table_schema, s.table_name limit 1;
+    if not found then
+        raise exception 'quote collaboration is not attached to any table'
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Run select attach_quote_collaboration() as the owner of the database.';
+    end if;
+    return target;
+end $$;
+comment on function quote_collab_target(text) is 'settings of the QUOTE or QUOTE_LINE table that was attached first';
+
+-- Schema of the audit log and all that is one per database. SQLSTATE 55000 when nothing is attached.
+create function quote_collab_home() returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select (@extschema@.quote_collab_target('QUOTE')).log_schema $$;
+comment on function quote_collab_home() is 'schema of the audit log, the presence table and the relay';
+
+create function quote_collab_pairs() returns table (header quote_collab_settings, line quote_collab_settings)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select h, l from @extschema@.quote_collab_settings h
+    join @extschema@.quote_collab_settings l on (l.header_schema, l.header_table, l.entity) = (h.header_schema, h.header_table, 'QUOTE_LINE')
+    where h.entity = 'QUOTE'
+    order by h.attached_at, h.table_schema, h.table_name
+$$;
+comment on function quote_collab_pairs() is 'the attached pairs of tables in the order of attaching';
+
+create function quote_collab_partner(target quote_collab_settings) returns quote_collab_settings
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select s.* from @extschema@.quote_collab_settings s
+    where (s.header_schema, s.header_table) = (target.header_schema, target.header_table) and s.entity <> target.entity
+$$;
+comment on function quote_collab_partner(quote_collab_settings) is 'settings of the lines of a header, or of the header of lines';
+
+-- Asked of the catalogs, since to_regclass() refuses whoever may not use the schema. Null when the table is gone.
+create function quote_collab_table(settings quote_collab_settings) returns regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = settings.table_schema and c.relname = settings.table_name
+$$;
+comment on function quote_collab_table(quote_collab_settings) is 'an attached table; null when it is gone';
+
+-- May the caller read the columns that play these roles? Roles without a column do not count; a column that is gone since
+-- attach says no.
+create function quote_columns_readable(settings quote_collab_settings, roles text[]) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select count(*) = (select count(distinct settings.columns ->> r) from unnest(roles) r)
+        and coalesce(bool_and(has_schema_privilege(c.relnamespace, 'usage') and has_column_privilege(c.oid, a.attnum, 'select')), false)
+    from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.oid = @extschema@.quote_collab_table(settings) and a.attname in (select settings.columns ->> r from unnest(roles) r)
+$$;
+comment on function quote_columns_readable(quote_collab_settings, text[]) is 'true when the caller may read the columns that play these roles';
+
+-- Does the table hold this row for the caller and the current tenant? A policy that asks for what the caller may not do
+-- says no.
+create function quote_table_holds(target quote_collab_settings, row_id uuid) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    holds boolean;
+begin
+    if not @extschema@.quote_columns_readable(target, '{id,tenant}') then
+        return false;
+    end if;
+    execute format('select exists (select from %I.%I t where t.%s = $1 and ($2 is null or t.%s = $2))',
+        target.table_schema, target.table_name, @extschema@.quote_collab_column(target, 'id'), @extschema@.quote_collab_column(target, 'tenant'))
+    into holds using row_id, @extschema@.current_quote_tenant();
+    return holds;
+exception when insufficient_privilege then
+    return false;
+end $$;
+comment on function quote_table_holds(quote_collab_settings, uuid) is 'true when an attached table has this row for the caller';
+
+-- The attached table that holds a row, in the order of attaching, under the caller's rights: an id names its row. Where
+-- none does, a table that the caller may read, so that what follows says that the row is unknown.
+create function find_quote_target(entity text, row_id uuid) returns quote_collab_settings
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    first @extschema@.quote_collab_settings := @extschema@.quote_collab_target(entity);
+    readable @extschema@.quote_collab_settings;
+    target @extschema@.quote_collab_settings;
+begin
+    if row_id is null or (select count(*) = 1 from @extschema@.quote_collab_settings s where s.entity = first.entity) then
+        return first;
+    end if;
+    for target in select s.* from @extschema@.quote_collab_settings s where s.entity = first.entity
+        order by s.attached_at, s.table_schema, s.table_name
+    loop
+        if @extschema@.quote_table_holds(target, row_id) then
+            return target;
+        elsif readable.entity is null and @extschema@.quote_columns_readable(target, '{id,tenant}') then
+            readable := target;
+        end if;
+    end loop;
+    return case when readable.entity is null then first else readable end;
+end $$;
+comment on function find_quote_target(text, uuid) is 'settings of the attached table that holds a row';
