@@ -1,5 +1,6 @@
 //! A PostgreSQL server with the sample ERP, in a directory of its own.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -8,6 +9,7 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio_postgres::{Client, NoTls};
 use xtask::cluster::{Cluster, STOP, STOP_NOW};
+use xtask::failure::Result;
 use xtask::process::{Server, inhabitants, kill_all};
 
 use crate::patience::within;
@@ -68,10 +70,19 @@ impl Postgres {
 
     /// Starts a server of this test's own with settings.
     pub async fn start_with(settings: Settings) -> Self {
+        Self::start_made(settings, template::copy_to).await
+    }
+
+    /// Starts a server with a system identifier of its own; all others are copies of one cluster.
+    pub async fn start_apart() -> Self {
+        Self::start_made(Settings::default(), template::make_apart).await
+    }
+
+    async fn start_made(settings: Settings, make: fn(&Path) -> Result<Cluster>) -> Self {
         let started = spawn_blocking(move || {
             let scratch = Scratch::make("postgres");
-            let cluster = template::copy_to(&scratch.path().join("cluster"))
-                .unwrap_or_else(|failure| panic!("{failure}"));
+            let made = make(&scratch.path().join("cluster"));
+            let cluster = made.unwrap_or_else(|failure| panic!("{failure}"));
             let fsync = if settings.durable { "on" } else { "off" };
             let mut lines = vec![("fsync", fsync), ("max_connections", "200")];
             lines.extend(settings.extra.iter().map(|(name, value)| (*name, value.as_str())));

@@ -45,6 +45,22 @@ pub fn copy_to(home: &Path) -> Result<Cluster> {
 fn make(dir: &Path, like: &Cluster) -> Result<()> {
     let scratch = Scratch::make("template");
     let cluster = Cluster { home: scratch.path().join("cluster"), ..like.clone() };
+    fill(&cluster)?;
+    let kept = dir.join("cluster");
+    let _ = fs::remove_file(dir.join("stamp"));
+    let _ = fs::remove_dir_all(&kept);
+    copy_tree(&cluster.home, &kept)
+}
+
+/// Makes `home` the home of a cluster with the same databases and an identity of its own, which no copy has.
+pub fn make_apart(home: &Path) -> Result<Cluster> {
+    let user = ServerUser::detect()?;
+    let cluster = Cluster { bin: built::server_programs(), home: home.to_owned(), user, port: port::free()? };
+    fill(&cluster)?;
+    Ok(cluster)
+}
+
+fn fill(cluster: &Cluster) -> Result<()> {
     cluster.make_home()?;
     cluster.init(None)?;
     cluster.install(&built::extension())?;
@@ -53,11 +69,7 @@ fn make(dir: &Path, like: &Cluster) -> Result<()> {
     let psql = Psql { program: cluster.bin.join("psql"), port: cluster.port, password: None };
     let loaded = load(&psql);
     server.stop(STOP, &|| false);
-    loaded?;
-    let kept = dir.join("cluster");
-    let _ = fs::remove_file(dir.join("stamp"));
-    let _ = fs::remove_dir_all(&kept);
-    copy_tree(&cluster.home, &kept)
+    loaded
 }
 
 fn load(psql: &Psql) -> Result<()> {

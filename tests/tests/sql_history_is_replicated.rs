@@ -1,0 +1,139 @@
+//! Logical replication: rows that arrive leave a history once, whether it is written here or arrives with them.
+
+use quote_collab_tests::{Postgres, Settings, eventually};
+use tokio_postgres::Client;
+
+async fn text(client: &Client, query: &str) -> String {
+    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    row.get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+async fn run(client: &Client, statements: &str) {
+    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+}
+
+/// A publisher and a subscriber, both with the sample ERP attached and the same rows.
+struct Replica {
+    from: Postgres,
+    source: Client,
+    target: Client,
+    _to: Postgres,
+}
+
+impl Replica {
+    async fn start() -> Self {
+        let settings =
+            || Settings { extra: vec![("wal_level", "logical".to_owned())], ..Settings::default() };
+        let (from, to) = tokio::join!(Postgres::start_with(settings()), Postgres::start_apart());
+        let (source, target) = (from.client("erp", "postgres").await, to.client("erp", "postgres").await);
+        Self { from, source, target, _to: to }
+    }
+
+    /// Subscribes to tables; what is written from now on arrives.
+    async fn subscribe(&self, tables: &str) {
+        run(
+            &self.source,
+            &format!("create publication feed for table {tables} with (publish_via_partition_root = true)"),
+        )
+        .await;
+        run(&self.source, "select pg_create_logical_replication_slot('feed', 'pgoutput')").await;
+        let subscribe = format!(
+            "create subscription feed connection '{}' publication feed with (copy_data = false, create_slot = false, slot_name = 'feed')",
+            self.from.url("erp", "postgres")
+        );
+        run(&self.target, &subscribe).await;
+    }
+
+    /// Waits until everything that was committed has been applied.
+    async fn caught_up(&self) {
+        let end = text(&self.source, "select pg_current_wal_insert_lsn()::text").await;
+        let query = &format!(
+            "select coalesce(bool_and(confirmed_flush_lsn >= '{end}'), false) from pg_replication_slots where slot_name = 'feed'"
+        );
+        eventually("the subscriber has applied everything", || async move {
+            self.source.query_one(query, &[]).await.is_ok_and(|row| row.get(0))
+        })
+        .await;
+    }
+
+    async fn end(self) {
+        run(&self.target, "alter subscription feed disable; alter subscription feed set (slot_name = none); drop subscription feed").await;
+    }
+}
+
+/// Fields and versions of every change, in order per row.
+const CHANGES: &str = "select md5(string_agg(concat_ws('|', coalesce(quote_line_id, quote_id), change_type, field_name, old_value, new_value,
+    entity_version_before, entity_version_after), ',' order by coalesce(quote_line_id, quote_id), position, field_name)) || '/' || count(*) from quote_changes";
+
+const WORK: [&str; 4] = [
+    "update quotes set notes = 'first', contact_name = 'Ada'",
+    "begin; update quotes set notes = 'second' where quote_number < 'Q-2026-00050'; update quote_lines set quantity = quantity + 1 where line_number = 1; commit",
+    "delete from quote_lines where line_number = 5",
+    "insert into quote_lines (tenant_id, quote_id, line_number, quantity, unit_price, line_amount) select tenant_id, id, 99, 1, 1, 1 from quotes",
+];
+
+#[tokio::test]
+async fn rows_that_arrive_leave_a_history_of_their_own_once() {
+    let replica = Replica::start().await;
+    replica.subscribe("quotes, quote_lines").await;
+    for statements in WORK {
+        run(&replica.source, statements).await;
+    }
+    replica.caught_up().await;
+    let target = &replica.target;
+    assert_eq!(text(target, CHANGES).await, text(&replica.source, CHANGES).await);
+    for (none, what) in [
+        ("select count(*)::text from (select from quote_changes where entity_version_after is not null and change_type = 'UPDATE'
+            group by coalesce(quote_line_id, quote_id), entity_version_after having count(distinct event_id) > 1) x", "a version told twice"),
+        ("select count(*)::text from quote_changes where origin <> quote_cluster_identifier()", "a change of another cluster"),
+    ] {
+        assert_eq!(text(target, none).await, "0", "{what}");
+    }
+    let versions = "select md5(string_agg(id::text || version || updated_at, ',' order by id)) from quotes";
+    assert_eq!(text(target, versions).await, text(&replica.source, versions).await);
+    // Out of the subscriber's relay once, and then no more.
+    let epoch: i64 =
+        target.query_one("select quote_relay_lease('test', interval '1 hour')", &[]).await.unwrap().get(0);
+    let batch: i64 = target.query_one("select quote_relay_open_batch($1)", &[&epoch]).await.unwrap().get(0);
+    let told = "select count(*)::text from quote_relay_read($1, 0, 100000)";
+    let told: String = target.query_one(told, &[&batch]).await.unwrap().get(0);
+    assert_eq!(told, text(target, "select count(distinct event_id)::text from quote_changes").await);
+    let rest: Option<i64> =
+        target.query_one("select quote_relay_open_batch($1)", &[&epoch]).await.unwrap().get(0);
+    assert_eq!(rest, None);
+    run(target, "select quote_collab_maintenance()").await;
+    assert_eq!(text(target, "select count(*)::text from verify_quote_history()").await, "0");
+    replica.end().await;
+}
+
+#[tokio::test]
+async fn history_that_arrives_with_its_rows_is_there_once() {
+    let replica = Replica::start().await;
+    let target = &replica.target;
+    run(target, "select attach_quote_collaboration(options => '{\"replicated_history\": true}')").await;
+    replica.subscribe("quotes, quote_lines, quote_changes").await;
+    for statements in WORK {
+        run(&replica.source, statements).await;
+    }
+    replica.caught_up().await;
+    let same = "select md5(string_agg(c::text, ',' order by c.position, c.id)) || '/' || count(*) from quote_changes c";
+    assert_eq!(text(target, same).await, text(&replica.source, same).await);
+    let versions = "select md5(string_agg(id::text || version || updated_at, ',' order by id)) from quotes";
+    assert_eq!(text(target, versions).await, text(&replica.source, versions).await);
+    let ill = "select count(*)::text from quote_collab_doctor() where severity = 'error' and check_name ~ 'trigger'";
+    assert_eq!(text(target, ill).await, "0");
+    // The cluster that wrote a change tells it; this one tells what is written here.
+    let epoch: i64 =
+        target.query_one("select quote_relay_lease('test', interval '1 hour')", &[]).await.unwrap().get(0);
+    let rest: Option<i64> =
+        target.query_one("select quote_relay_open_batch($1)", &[&epoch]).await.unwrap().get(0);
+    assert_eq!(rest, None);
+    // Writes of the subscriber's own leave a history as ever.
+    run(target, "update quotes set terms_and_conditions = 'own' where quote_number = 'Q-2026-00100'").await;
+    assert_eq!(
+        text(target, "select count(*)::text from quote_changes where origin = quote_cluster_identifier()")
+            .await,
+        "1"
+    );
+    replica.end().await;
+}
