@@ -23,6 +23,7 @@ begin
             root      bytea       not null,
             hash      bytea       not null,
             sealed_at timestamptz not null,
+            released  jsonb,
             constraint quote_changes_seals_pkey primary key (no)
         )$ddl$, seals);
     for item in select * from (values
@@ -36,7 +37,8 @@ begin
         ('rows', 'how many rows of quote_changes'),
         ('root', 'SHA-256 over the SHA-256 of each row, in order of position and id'),
         ('hash', 'SHA-256 over the hash of the block before and all of this block'),
-        ('sealed_at', 'when the block was made')
+        ('sealed_at', 'when the block was made'),
+        ('released', 'in a block that lets rows go: how many, blocks of which none is left, rows and root of what is left of others')
     ) as c (name, text) loop
         execute format('comment on column %s.%I is %L', seals, item.name, item.text);
     end loop;

@@ -1,4 +1,4 @@
--- Everything that must happen now and then: stale sessions, partitions ahead, old batches. Safe to call by many at
+-- Everything that must happen now and then: stale sessions, partitions ahead, old batches, retention. Safe to call by many at
 -- once: whoever finds another at it does nothing. The gateway calls it every 10 seconds; cron can.
 create function quote_collab_maintenance() returns jsonb
 language plpgsql security definer
@@ -11,6 +11,8 @@ declare
     made integer := 0;
     dropped integer := 0;
     sealed bigint := 0;
+    archived integer := 0;
+    released integer := 0;
 begin
     if pg_is_in_recovery() then
         return '{}';
@@ -21,8 +23,10 @@ begin
         execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
             and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
         get diagnostics dropped = row_count;
+        select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
     end if;
     sealed := @extschema@.seal_quote_history();
-    return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped, 'rows_sealed', sealed);
+    return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
+        'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
 end $$;
-comment on function quote_collab_maintenance() is 'sweeps stale sessions, creates partitions ahead, drops old batches, seals the audit log';
+comment on function quote_collab_maintenance() is 'sweeps stale sessions, creates partitions ahead, drops old batches, archives and seals the audit log';

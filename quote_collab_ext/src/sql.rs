@@ -43,7 +43,9 @@ extension_sql_file!("../../sql/80_events.sql", name = "events", requires = ["his
 extension_sql_file!("../../sql/85_relay.sql", name = "relay", requires = ["events"]);
 extension_sql_file!("../../sql/86_resume.sql", name = "resume", requires = ["relay"]);
 extension_sql_file!("../../sql/87_seals.sql", name = "seals", requires = ["resume"]);
-extension_sql_file!("../../sql/90_maintenance.sql", name = "maintenance", requires = ["seals"]);
+extension_sql_file!("../../sql/88_release.sql", name = "release", requires = ["seals"]);
+extension_sql_file!("../../sql/89_retention.sql", name = "retention", requires = ["release"]);
+extension_sql_file!("../../sql/90_maintenance.sql", name = "maintenance", requires = ["retention"]);
 extension_sql_file!("../../sql/91_archive.sql", name = "archive", requires = ["maintenance"]);
 extension_sql_file!("../../sql/92_doctor.sql", name = "doctor", requires = ["archive"]);
 extension_sql_file!("../../sql/93_doctor_security.sql", name = "doctor_security", requires = ["doctor"]);

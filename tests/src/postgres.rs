@@ -81,8 +81,8 @@ impl Postgres {
     async fn start_made(settings: Settings, make: fn(&Path) -> Result<Cluster>) -> Self {
         let started = spawn_blocking(move || {
             let scratch = Scratch::make("postgres");
-            let made = make(&scratch.path().join("cluster"));
-            let cluster = made.unwrap_or_else(|failure| panic!("{failure}"));
+            let cluster = make(&scratch.path().join("cluster"));
+            let cluster = cluster.unwrap_or_else(|failure| panic!("{failure}"));
             let fsync = if settings.durable { "on" } else { "off" };
             let mut lines = vec![("fsync", fsync), ("max_connections", "200")];
             lines.extend(settings.extra.iter().map(|(name, value)| (*name, value.as_str())));

@@ -83,32 +83,21 @@ impl Drop for Log {
     }
 }
 
-/// The relation of a quoted, schema-qualified name. Nobody is asked for rights on the schema: whoever may write a quote
-/// leaves a history, wherever it is kept.
+/// The relation of a schema-qualified name: a schema as `quote_ident` gives it, and a name of ours. Nobody is asked for rights
+/// on the schema: whoever may write a quote leaves a history, wherever it is kept.
 pub fn relation(name: &str) -> Option<pg_sys::Oid> {
-    let [schema, table] = parts(name)?.map(CString::new);
-    let (schema, table) = (schema.ok()?, table.ok()?);
+    let (schema, table) = name.rsplit_once('.')?;
+    let unquoted = match schema.strip_prefix('"').and_then(|schema| schema.strip_suffix('"')) {
+        Some(inner) => inner.replace("\"\"", "\""),
+        None => schema.to_owned(),
+    };
+    let (schema, table) = (CString::new(unquoted).ok()?, CString::new(table).ok()?);
     // SAFETY: look-ups in the catalogs by live C strings, inside a transaction.
     let oid = unsafe {
         let namespace = pg_sys::get_namespace_oid(schema.as_ptr(), true);
         pg_sys::get_relname_relid(table.as_ptr(), namespace)
     };
     (oid != pg_sys::InvalidOid).then_some(oid)
-}
-
-/// Schema and name of what `format('%I.%I', …)` gave.
-fn parts(name: &str) -> Option<[String; 2]> {
-    let (schema, table) = if name.starts_with('"') {
-        let end = name.match_indices("\".").find(|(at, _)| name[1..*at].matches('"').count() % 2 == 0)?.0;
-        (&name[..=end], &name[end + 2..])
-    } else {
-        name.split_once('.')?
-    };
-    let plain = |part: &str| match part.strip_prefix('"').and_then(|part| part.strip_suffix('"')) {
-        Some(inner) => inner.replace("\"\"", "\""),
-        None => part.to_owned(),
-    };
-    Some([plain(schema), plain(table)])
 }
 
 fn owner_and_triggers(relation: pg_sys::Oid) -> (pg_sys::Oid, bool) {

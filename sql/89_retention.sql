@@ -1,0 +1,43 @@
+-- How long history is kept, by the options of attach. The log is one for all pairs: the longest age that they name counts,
+-- and as long as one of them names none, nothing is moved or dropped by itself.
+create function quote_history_policy(out archive_after interval, out drop_after interval)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when bool_and(s.archive_after is not null) then max(s.archive_after) end, case when bool_and(s.drop_after is not null) then max(s.drop_after) end
+    from @extschema@.quote_collab_settings s where s.entity = 'QUOTE'
+$$;
+comment on function quote_history_policy(out interval, out interval) is 'ages at which history is archived and dropped by itself; null: never';
+
+-- Archives and drops by that policy. It gives way to everybody: what it cannot lock at once it does another time.
+create function keep_quote_history(out archived integer, out dropped integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+    policy record;
+begin
+    select * into policy from @extschema@.quote_history_policy();
+    archived := 0;
+    dropped := 0;
+    begin
+        if policy.archive_after is not null then
+            archived := @extschema@.archive_quote_changes(policy.archive_after);
+        end if;
+    exception when lock_not_available then
+        archived := 0;
+    end;
+    begin
+        if policy.drop_after is not null then
+            dropped := @extschema@.drop_archived_quote_changes(policy.drop_after);
+        end if;
+    exception
+        when lock_not_available then
+            dropped := 0;
+        when object_not_in_prerequisite_state then
+            raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+    end;
+end $$;
+comment on function keep_quote_history(out integer, out integer) is 'archives and drops history by the options of attach';
+revoke execute on function keep_quote_history(out integer, out integer) from public;

@@ -1,0 +1,133 @@
+//! History goes after its retention, and the seals tell that from tampering.
+
+use quote_collab_tests::Erp;
+use tokio_postgres::Client;
+
+/// January and February of the year before last, with one change of every quote in each, archived.
+const PAST: &str = "do $$
+declare
+    first timestamptz := date_trunc('year', now() - interval '2 years', 'UTC');
+begin
+    for month in 0 .. 1 loop
+        execute format('create table quote_changes_past_%s partition of quote_changes for values from (%L) to (%L)', month,
+            first + make_interval(months => month), first + make_interval(months => month + 1));
+        perform protect_quote_table(format('quote_changes_past_%s', month)::regclass, 'quote_changes_tenant_isolation');
+        insert into quote_changes (id, tenant_id, quote_id, changed_at, entity_type, field_name, old_value, new_value, change_type, was_conflict,
+            entity_version_before, entity_version_after, event_id, position, xid, origin)
+        select uuid_generate_v7(), tenant_id, id, first + make_interval(months => month, days => 3), 'QUOTE', 'notes', null, to_jsonb('past'::text), 'UPDATE', false,
+            1, 2, uuid_generate_v7(), nextval('quote_changes_position_seq'), pg_current_xact_id(), quote_cluster_identifier() from quotes;
+    end loop;
+end $$";
+
+/// Lets January go, and what is older.
+const DROP_JANUARY: &str = "select drop_archived_quote_changes(now() - (date_trunc('year', now() - interval '2 years', 'UTC') + interval '1 month 1 day'))::bigint";
+
+const FINDINGS: &str = "select coalesce(string_agg(finding || ' ' || (regexp_match(detail, '^\\d*'))[1], ',' order by block), 'nothing') from verify_quote_history()";
+
+async fn text(client: &Client, query: &str) -> String {
+    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    row.get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+async fn run(client: &Client, statements: &str) {
+    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+}
+
+/// Two months in one block, of which half will go, and further blocks around it.
+async fn past() -> (Erp, Client) {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, PAST).await;
+    run(&admin, "update quotes set notes = 'now'").await;
+    run(&admin, "select seal_quote_history()").await;
+    run(&admin, "update quotes set contact_name = 'later'").await;
+    run(&admin, "select seal_quote_history()").await;
+    run(&admin, "update quotes set notes = 'not sealed yet'").await;
+    (erp, admin)
+}
+
+#[tokio::test]
+async fn what_was_let_go_is_told_from_what_was_tampered_with() {
+    let (erp, admin) = past().await;
+    let digest = text(&admin, "select quote_history_digest()").await;
+    run(&admin, "select archive_quote_changes('3 months')").await;
+    assert_eq!(erp.count(DROP_JANUARY).await, 1);
+    assert_eq!(erp.count(DROP_JANUARY).await, 0);
+    assert_eq!(text(&admin, "select count(*)::text from quote_changes_archive").await, "200");
+    assert_eq!(text(&admin, FINDINGS).await, "released 200");
+    // A digest that was kept before still stands, and the chain goes on.
+    let kept =
+        format!("select count(*)::text from verify_quote_history('{digest}') where finding <> 'released'");
+    assert_eq!(text(&admin, &kept).await, "0");
+    run(&admin, "update quotes set notes = 'after'").await;
+    run(&admin, "select quote_collab_maintenance()").await;
+    assert_eq!(text(&admin, FINDINGS).await, "released 200");
+    for tampering in [
+        "update quote_changes_archive set new_value = '\"forged\"' where position = (select min(position) from quote_changes_archive)",
+        "delete from quote_changes_archive where position = (select min(position) from quote_changes_archive)",
+        "update quote_changes set changed_at = changed_at - interval '5 years' where position = (select max(position) from quote_changes)",
+        "delete from quote_changes",
+        "update quote_changes_seals set released = released || '{\"rows\": 100}' where released is not null",
+        "update quote_changes_seals set released = null where released is not null",
+        "delete from quote_changes_seals where released is not null",
+        "update quote_changes_seals set released = '{\"rows\": 1, \"gone\": \"{[1,99]}\", \"remains\": {}}' where no = 2",
+        "insert into quote_changes_archive select gen_random_uuid(), tenant_id, quote_id, quote_line_id, changed_by, changed_at, entity_type, field_name, old_value, new_value,
+            change_type, session_id, was_conflict, conflict_resolution, entity_version_before, entity_version_after, event_id, position, xid, origin, context
+            from quote_changes_archive limit 1",
+    ] {
+        run(&admin, &format!("begin; {tampering}")).await;
+        assert_ne!(text(&admin, FINDINGS).await, "released 200", "{tampering}");
+        run(&admin, "rollback").await;
+    }
+    // The other half goes later.
+    run(&admin, "select drop_archived_quote_changes('1 year')").await;
+    assert_eq!(text(&admin, FINDINGS).await, "released 200,released 200");
+    assert_eq!(text(&admin, "select count(*)::text from quote_changes_archive").await, "0");
+}
+
+#[tokio::test]
+async fn what_is_not_as_it_was_sealed_is_not_dropped() {
+    let (erp, admin) = past().await;
+    run(&admin, "select archive_quote_changes('3 months')").await;
+    let before = erp.schema().await;
+    for tampering in [
+        "update quote_changes_archive set new_value = '\"forged\"' where position = (select min(position) from quote_changes_archive)",
+        "delete from quote_changes_archive where position = (select min(position) from quote_changes_archive)",
+        "update quote_changes_archive set xid = '9223372036854775807' where position = (select min(position) from quote_changes_archive)",
+    ] {
+        run(&admin, &format!("begin; {tampering}")).await;
+        let refused = admin.batch_execute(DROP_JANUARY).await.expect_err(tampering);
+        assert_eq!(refused.as_db_error().expect("PostgreSQL refuses").code().code(), "55000", "{tampering}");
+        run(&admin, "rollback").await;
+    }
+    for age in ["null", "'-1 day'", "'0 days'"] {
+        let refused =
+            admin.batch_execute(&format!("select drop_archived_quote_changes({age})")).await.expect_err(age);
+        assert_eq!(refused.as_db_error().expect("PostgreSQL refuses").code().code(), "22023");
+    }
+    let refused =
+        erp.client("erp_app").await.batch_execute(DROP_JANUARY).await.expect_err("not for everybody");
+    assert_eq!(refused.as_db_error().expect("PostgreSQL refuses").code().code(), "42501");
+    assert_eq!(erp.schema().await, before);
+}
+
+#[tokio::test]
+async fn maintenance_keeps_history_as_long_as_every_pair_says() {
+    let (erp, admin) = past().await;
+    let months = "select concat_ws('/', m -> 'months_archived', m -> 'months_dropped') from quote_collab_maintenance() m";
+    assert_eq!(text(&admin, months).await, "0/0");
+    run(&admin, "create table orders (id uuid primary key, tenant_id uuid not null); create table order_lines (id uuid primary key, tenant_id uuid, order_id uuid);
+        select attach_quote_collaboration('orders', 'order_lines');
+        select attach_quote_collaboration(options => '{\"archive_after\": \"3 months\", \"drop_after\": \"1 year\"}')").await;
+    assert_eq!(text(&admin, months).await, "0/0", "the orders name no age");
+    run(&admin, "select attach_quote_collaboration('orders', 'order_lines', '{\"archive_after\": \"6 months\", \"drop_after\": \"90 years\"}')").await;
+    assert_eq!(text(&admin, months).await, "2/0", "the longest age counts");
+    run(&admin, "select detach_quote_collaboration(quotes => 'orders')").await;
+    // Nobody waits for it: what it cannot lock at once it does another time.
+    let reader = erp.client("postgres").await;
+    run(&reader, "begin; select count(*) from quote_changes_archive").await;
+    assert_eq!(text(&admin, months).await, "0/0");
+    run(&reader, "commit").await;
+    assert_eq!(text(&admin, months).await, "0/2");
+    assert_eq!(text(&admin, FINDINGS).await, "released 400");
+}
