@@ -71,8 +71,9 @@ as $$
 $$;
 comment on function quote_columns_readable(quote_collab_settings, text[]) is 'true when the caller may read the columns that play these roles';
 
--- Does the table hold this row for the caller and the current tenant? A policy that asks for what the caller may not do
--- says no.
+-- Does the table hold this row for the caller and the current tenant? No where the caller, or a policy that acts as him, has
+-- no right to ask, and where the table is not as attach left it. Asked without looking into the catalogs first: every call
+-- that names a row pays for it.
 create function quote_table_holds(target quote_collab_settings, row_id uuid) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -80,14 +81,11 @@ as $$
 declare
     holds boolean;
 begin
-    if not @extschema@.quote_columns_readable(target, '{id,tenant}') then
-        return false;
-    end if;
-    execute format('select exists (select from %I.%I t where t.%s = $1 and ($2 is null or t.%s = $2))',
-        target.table_schema, target.table_name, @extschema@.quote_collab_column(target, 'id'), @extschema@.quote_collab_column(target, 'tenant'))
+    execute format('select exists (select from %I.%I t where t.%I = $1 and ($2 is null or t.%I = $2))',
+        target.table_schema, target.table_name, target.columns ->> 'id', target.columns ->> 'tenant')
     into holds using row_id, @extschema@.current_quote_tenant();
     return holds;
-exception when insufficient_privilege then
+exception when insufficient_privilege or undefined_table or undefined_column or invalid_schema_name then
     return false;
 end $$;
 comment on function quote_table_holds(quote_collab_settings, uuid) is 'true when an attached table has this row for the caller';
@@ -99,22 +97,24 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    first @extschema@.quote_collab_settings := @extschema@.quote_collab_target(entity);
-    readable @extschema@.quote_collab_settings;
     target @extschema@.quote_collab_settings;
+    targets @extschema@.quote_collab_settings[] := array(
+        select s from @extschema@.quote_collab_settings s where s.entity = find_quote_target.entity
+        order by s.attached_at, s.table_schema, s.table_name);
 begin
-    if row_id is null or (select count(*) = 1 from @extschema@.quote_collab_settings s where s.entity = first.entity) then
-        return first;
+    if cardinality(targets) < 2 or row_id is null then
+        return coalesce(targets[1], @extschema@.quote_collab_target(entity));
     end if;
-    for target in select s.* from @extschema@.quote_collab_settings s where s.entity = first.entity
-        order by s.attached_at, s.table_schema, s.table_name
-    loop
+    foreach target in array targets loop
         if @extschema@.quote_table_holds(target, row_id) then
             return target;
-        elsif readable.entity is null and @extschema@.quote_columns_readable(target, '{id,tenant}') then
-            readable := target;
         end if;
     end loop;
-    return case when readable.entity is null then first else readable end;
+    foreach target in array targets loop
+        if @extschema@.quote_columns_readable(target, '{id,tenant}') then
+            return target;
+        end if;
+    end loop;
+    return targets[1];
 end $$;
 comment on function find_quote_target(text, uuid) is 'settings of the attached table that holds a row';

@@ -128,12 +128,15 @@ async fn history_that_arrives_with_its_rows_is_there_once() {
     let rest: Option<i64> =
         target.query_one("select quote_relay_open_batch($1)", &[&epoch]).await.unwrap().get(0);
     assert_eq!(rest, None);
-    // Writes of the subscriber's own leave a history as ever.
+    // Writes of the subscriber's own leave a history as ever; as the one that is written to it goes on behind what arrived.
+    run(target, "select attach_quote_collaboration(); select setval('quote_changes_position_seq', (select max(position) from quote_changes))").await;
     run(target, "update quotes set terms_and_conditions = 'own' where quote_number = 'Q-2026-00100'").await;
     assert_eq!(
         text(target, "select count(*)::text from quote_changes where origin = quote_cluster_identifier()")
             .await,
         "1"
     );
+    let newest = "select new_value #>> '{}' from get_quote_change_history((select id from quotes where quote_number = 'Q-2026-00100'), 1)";
+    assert_eq!(text(target, newest).await, "own");
     replica.end().await;
 }
