@@ -2,8 +2,8 @@
 
 use pgrx::prelude::*;
 
+use crate::wakeup;
 use crate::worker::board;
-use crate::{attribution, wakeup};
 
 /// A UUID of version 7: 48 bits of milliseconds, then a counter and random bits; ascending within a backend.
 #[pg_extern(volatile, parallel_safe)]
