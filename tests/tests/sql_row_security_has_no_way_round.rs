@@ -113,7 +113,7 @@ const NEWER: [Newer; 9] = [
         "update quotes set notes = 'taken' where id = 'QUOTE' returning old.notes, new.notes",
         Empty,
     ),
-    (18, "returning old of all", "update quotes set notes = 'mine' returning old.notes", Own),
+    (18, "returning old of all", "update quotes set notes = notes returning old.notes", Own),
     (
         18,
         "delete, returning old",
