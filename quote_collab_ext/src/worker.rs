@@ -30,6 +30,11 @@ pub fn register() {
     PRELOADED.store(true, Ordering::Relaxed);
     board::reserve();
     release::watch();
+    // pg_upgrade starts a server to copy its catalogs: nobody else may create or write anything meanwhile.
+    // SAFETY: reads a variable of the postmaster.
+    if unsafe { pg_sys::IsBinaryUpgrade } {
+        return;
+    }
     // A standby has nobody to wake and nothing to write: workers start when it is promoted.
     worker("quote_collab launcher", "quote_collab_launcher_main")
         .set_start_time(BgWorkerStartTime::RecoveryFinished)

@@ -12,10 +12,13 @@ use xtask::cluster::{Cluster, STOP, STOP_NOW};
 use xtask::failure::Result;
 use xtask::process::{Server, inhabitants, kill_all};
 
+use crate::built::Build;
 use crate::patience::within;
 use crate::scratch::Scratch;
 use crate::signer;
 use crate::template;
+
+mod upgrade;
 
 /// The superuser.
 pub const ADMIN: &str = "postgres";
@@ -70,18 +73,26 @@ impl Postgres {
 
     /// Starts a server of this test's own with settings.
     pub async fn start_with(settings: Settings) -> Self {
-        Self::start_made(settings, template::copy_to).await
+        Self::start_build(Build::under_test(), settings).await
     }
 
     /// Starts a server with a system identifier of its own; all others are copies of one cluster.
     pub async fn start_apart() -> Self {
-        Self::start_made(Settings::default(), template::make_apart).await
+        Self::start_made(Build::under_test(), Settings::default(), template::make_apart).await
     }
 
-    async fn start_made(settings: Settings, make: fn(&Path) -> Result<Cluster>) -> Self {
+    async fn start_build(build: Build, settings: Settings) -> Self {
+        Self::start_made(build, settings, template::copy_to).await
+    }
+
+    async fn start_made(
+        build: Build,
+        settings: Settings,
+        make: fn(&Path, &Build) -> Result<Cluster>,
+    ) -> Self {
         let started = spawn_blocking(move || {
             let scratch = Scratch::make("postgres");
-            let cluster = make(&scratch.path().join("cluster"));
+            let cluster = make(&scratch.path().join("cluster"), &build);
             let cluster = cluster.unwrap_or_else(|failure| panic!("{failure}"));
             let fsync = if settings.durable { "on" } else { "off" };
             let mut lines = vec![("fsync", fsync), ("max_connections", "200")];
@@ -95,14 +106,19 @@ impl Postgres {
 
     /// A hot standby of this server: a copy of its data that follows it.
     pub async fn standby(&self) -> Self {
+        self.standby_with(Settings::default()).await
+    }
+
+    /// A hot standby with settings.
+    pub async fn standby_with(&self, settings: Settings) -> Self {
         let primary = self.cluster.clone();
         let started = spawn_blocking(move || {
             let scratch = Scratch::make("standby");
             let cluster = primary.standby(&scratch.path().join("cluster"));
             let cluster = cluster.unwrap_or_else(|failure| panic!("{failure}"));
-            cluster
-                .configure(&[("fsync", "off"), ("max_connections", "200")])
-                .unwrap_or_else(|failure| panic!("{failure}"));
+            let mut lines = vec![("fsync", "off"), ("max_connections", "200")];
+            lines.extend(settings.extra.iter().map(|(name, value)| (*name, value.as_str())));
+            cluster.configure(&lines).unwrap_or_else(|failure| panic!("{failure}"));
             let server = start(&cluster);
             Self { server, cluster, databases: AtomicUsize::new(0), _scratch: scratch }
         });

@@ -12,7 +12,7 @@ use xtask::psql::Psql;
 use xtask::server_user::ServerUser;
 use xtask::{erp, port};
 
-use crate::built;
+use crate::built::Build;
 use crate::scratch::Scratch;
 
 /// Database with the ERP alone; never connected to by tests, so that it can be copied.
@@ -21,19 +21,19 @@ pub const PLAIN: &str = "erp_plain_template";
 pub const ATTACHED: &str = "erp_template";
 
 /// Makes `home` the home of a cluster like the template.
-pub fn copy_to(home: &Path) -> Result<Cluster> {
-    let dir = built::extension().with_extension("template");
+pub fn copy_to(home: &Path, build: &Build) -> Result<Cluster> {
+    let dir = build.extension.with_extension("template");
     let user = ServerUser::detect()?;
-    let cluster = Cluster { bin: built::server_programs(), home: home.to_owned(), user, port: port::free()? };
+    let cluster = Cluster { bin: build.programs.clone(), home: home.to_owned(), user, port: port::free()? };
     fs::create_dir_all(&dir).map_err(Failure::io(format!("make {}", dir.display())))?;
     let lock = File::create(dir.join("lock")).map_err(Failure::io("open the template's lock"))?;
-    let stamp = stamp(&cluster)?;
+    let stamp = stamp(&cluster, build)?;
     let is_current = || fs::read_to_string(dir.join("stamp")).is_ok_and(|known| known == stamp);
     lock.lock_shared().map_err(Failure::io("lock the template"))?;
     if !is_current() {
         lock.unlock().and_then(|()| lock.lock()).map_err(Failure::io("lock the template"))?;
         if !is_current() {
-            make(&dir, &cluster)?;
+            make(&dir, &cluster, build)?;
             fs::write(dir.join("stamp"), &stamp).map_err(Failure::io("write the template's stamp"))?;
         }
     }
@@ -42,10 +42,10 @@ pub fn copy_to(home: &Path) -> Result<Cluster> {
 }
 
 /// Makes the template in a scratch directory, where PostgreSQL's user can work, and keeps a copy.
-fn make(dir: &Path, like: &Cluster) -> Result<()> {
+fn make(dir: &Path, like: &Cluster, build: &Build) -> Result<()> {
     let scratch = Scratch::make("template");
     let cluster = Cluster { home: scratch.path().join("cluster"), ..like.clone() };
-    fill(&cluster)?;
+    fill(&cluster, build)?;
     let kept = dir.join("cluster");
     let _ = fs::remove_file(dir.join("stamp"));
     let _ = fs::remove_dir_all(&kept);
@@ -53,17 +53,17 @@ fn make(dir: &Path, like: &Cluster) -> Result<()> {
 }
 
 /// Makes `home` the home of a cluster with the same databases and an identity of its own, which no copy has.
-pub fn make_apart(home: &Path) -> Result<Cluster> {
+pub fn make_apart(home: &Path, build: &Build) -> Result<Cluster> {
     let user = ServerUser::detect()?;
-    let cluster = Cluster { bin: built::server_programs(), home: home.to_owned(), user, port: port::free()? };
-    fill(&cluster)?;
+    let cluster = Cluster { bin: build.programs.clone(), home: home.to_owned(), user, port: port::free()? };
+    fill(&cluster, build)?;
     Ok(cluster)
 }
 
-fn fill(cluster: &Cluster) -> Result<()> {
+fn fill(cluster: &Cluster, build: &Build) -> Result<()> {
     cluster.make_home()?;
-    cluster.init(None)?;
-    cluster.install(&built::extension())?;
+    cluster.init(None, &[])?;
+    cluster.install(&build.extension)?;
     cluster.configure(&[("fsync", "off")])?;
     let mut server = cluster.start()?;
     let psql = Psql { program: cluster.bin.join("psql"), port: cluster.port, password: None };
@@ -85,9 +85,9 @@ fn sample() -> PathBuf {
 }
 
 /// Changes when the sample, the extension, the server or this harness changes.
-fn stamp(cluster: &Cluster) -> Result<String> {
+fn stamp(cluster: &Cluster, build: &Build) -> Result<String> {
     let mut inputs = erp::files(&sample())?;
-    collect(&built::extension(), &mut inputs)?;
+    collect(&build.extension, &mut inputs)?;
     inputs.push(cluster.bin.join("postgres"));
     inputs.sort();
     let mut hasher = DefaultHasher::new();

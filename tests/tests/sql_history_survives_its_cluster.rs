@@ -1,8 +1,8 @@
-//! A dump restored elsewhere, and a standby that is promoted: the history is whole, nothing is told twice, nothing missed.
+//! A dump restored elsewhere, a standby that is promoted, a server that is upgraded: the history is whole, nothing is told twice, nothing missed.
 
 use std::process::Command;
 
-use quote_collab_tests::{Postgres, built};
+use quote_collab_tests::{Postgres, Settings, built};
 use tokio_postgres::Client;
 
 /// Every event that the relay hands out, batch by batch, as it would to NATS.
@@ -33,6 +33,15 @@ async fn text(client: &Client, query: &str) -> String {
 
 const HISTORY: &str =
     "select md5(string_agg(c::text, '|' order by position, id)) || count(*) from quote_changes c";
+
+/// What must be the same in the database before and after.
+const KEPT: [&str; 5] = [
+    HISTORY,
+    "select string_agg(s::text, '|' order by entity) from quote_collab_settings s",
+    "select md5(string_agg(s::text, '|' order by no)) from quote_changes_seals s",
+    "select string_agg(tgname::text || tgenabled::text, '|' order by tgname) from pg_trigger where tgname ~ '^trg_'",
+    "select md5(string_agg(q::text, '|' order by id)) from quotes q",
+];
 
 #[tokio::test]
 async fn a_restored_dump_is_whole_and_told_to_nobody_again() {
@@ -67,13 +76,7 @@ async fn a_restored_dump_is_whole_and_told_to_nobody_again() {
     .expect("dump and restore");
     assert!(done.0 && done.1.status.success(), "{}", String::from_utf8_lossy(&done.1.stderr));
     let restored = to.client("restored", "postgres").await;
-    for same in [
-        HISTORY,
-        "select string_agg(s::text, '|' order by entity) from quote_collab_settings s",
-        "select md5(string_agg(s::text, '|' order by no)) from quote_changes_seals s",
-        "select string_agg(tgname::text || tgenabled::text, '|' order by tgname) from pg_trigger where tgname ~ '^trg_'",
-        "select sum(version)::text from quotes",
-    ] {
+    for same in KEPT {
         assert_eq!(text(&source, same).await, text(&restored, same).await, "{same}");
     }
     assert_eq!(text(&restored, "select count(*)::text from verify_quote_history()").await, "0");
@@ -128,4 +131,61 @@ async fn a_promoted_standby_goes_on() {
     assert_eq!(relay(&reader).await.len(), 200);
     reader.batch_execute("select quote_collab_maintenance()").await.unwrap();
     assert_eq!(text(&reader, "select count(*)::text from verify_quote_history()").await, "0");
+}
+
+const VERSION: &str = "select version::text from quotes order by id limit 1";
+const POSITION: &str = "select last_value::text from quote_changes_position_seq";
+
+#[tokio::test]
+async fn an_upgraded_server_goes_on() {
+    let settings = Settings::default;
+    let Some(older) = Postgres::start_older(settings()).await else {
+        println!("skipped: the tests run on the oldest server, there is none to upgrade from");
+        return;
+    };
+    let before = older.client("erp", "postgres").await;
+    before.batch_execute("update quotes set notes = 'before'").await.unwrap();
+    before.batch_execute("select quote_collab_maintenance()").await.unwrap();
+    assert_eq!(relay(&before).await.len(), 200);
+    let cursor = text(&before, "select quote_events_cursor()").await;
+    // Recorded, but neither relayed nor sealed when the server is stopped.
+    before.batch_execute("update quotes set contact_name = 'last'").await.unwrap();
+    let mut kept = Vec::new();
+    for query in KEPT.iter().chain(&[VERSION, POSITION]) {
+        kept.push(text(&before, query).await);
+    }
+    drop(before);
+    let newer = older.upgrade(settings()).await;
+    let after = newer.client("erp", "postgres").await;
+    for (query, before) in KEPT.iter().chain(&[VERSION, POSITION]).zip(&kept) {
+        assert_eq!(&text(&after, query).await, before, "{query}");
+    }
+    assert_eq!(text(&after, "select count(*)::text from verify_quote_history()").await, "0");
+    assert!(relay(&after).await.is_empty(), "the history is told again");
+    let told = after.query("select * from quote_events_since($1)", &[&cursor]).await;
+    let code = told.expect_err("the cursor is of the server before").code().cloned();
+    assert_eq!(code.expect("an error of the server").code(), "QC001");
+    let schema = "select md5(string_agg(format('%s %s', c.oid::regclass, c.relacl), '|' order by c.oid)) from pg_class c where relnamespace = 'public'::regnamespace";
+    let described = text(&after, schema).await;
+    after.batch_execute("select attach_quote_collaboration()").await.unwrap();
+    assert_eq!(text(&after, schema).await, described, "attaching again changes nothing");
+    after
+        .batch_execute(
+            "update quotes set notes = 'after' where id = (select id from quotes order by id limit 1)",
+        )
+        .await
+        .unwrap();
+    assert_eq!(relay(&after).await.len(), 1);
+    let next = |text: &str| (text.parse::<i64>().expect("a number") + 1).to_string();
+    assert_eq!(text(&after, VERSION).await, next(&kept[5]));
+    assert_eq!(text(&after, "select max(position)::text from quote_changes").await, next(&kept[6]));
+    after.batch_execute("update quotes set notes = 'and after'").await.unwrap();
+    after.batch_execute("select quote_collab_maintenance()").await.unwrap();
+    assert_eq!(relay(&after).await.len(), 200);
+    assert_eq!(text(&after, "select count(*)::text from verify_quote_history()").await, "0");
+    let unsealed =
+        "select ((select sum(rows) from quote_changes_seals) - (select count(*) from quote_changes))::text";
+    assert_eq!(text(&after, unsealed).await, "0");
+    let errors = "select string_agg(check_name, ', ') from quote_collab_doctor() where severity = 'error'";
+    assert_eq!(text(&after, errors).await, "survives a power cut");
 }

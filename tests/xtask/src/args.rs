@@ -19,7 +19,9 @@ cargo xtask down    stop what `up --detach` started
 cargo xtask test    prove everything against the real parts
     core|pg|e2e|lint  only this stage
     --filter NAME     only tests whose name contains NAME
-    --pg 15,16,18     these versions of PostgreSQL in stage pg (15,18)
+    --pg 15,16,17,18  these versions of PostgreSQL in stage pg (15,18)
+    QUOTE_COLLAB_SQLSMITH_QUERIES
+                      how many queries SQLsmith makes up (3000, at most 50 seconds)
 cargo xtask build   build the extension below target/extensions and the gateway
 cargo xtask lint    formatting, clippy, cargo-deny where it is installed
 cargo xtask bench [write|notify|instructions|latency]

@@ -63,7 +63,8 @@ impl Cluster {
     }
 
     /// Makes the data directory. With a password everybody needs one; without, everybody on this machine is trusted.
-    pub fn init(&self, password: Option<&str>) -> Result<()> {
+    /// `further` goes to initdb as it is.
+    pub fn init(&self, password: Option<&str>, further: &[&str]) -> Result<()> {
         let mut initdb = Command::new(self.bin.join("initdb"));
         initdb.arg("--pgdata").arg(self.data());
         initdb.args([
@@ -73,6 +74,7 @@ impl Cluster {
             "--no-instructions",
             "--no-sync",
         ]);
+        initdb.args(further);
         let file = self.home.join("initial-password");
         if let Some(password) = password {
             write_private(&file, password)?;

@@ -51,7 +51,11 @@ pub fn run(
     versions: &[u32],
     progress: &Progress,
 ) -> Result<()> {
-    let purpose = if matches!(only, Some(Stage::Core | Stage::Pg)) { Purpose::Run } else { Purpose::Test };
+    let purpose = match only {
+        Some(Stage::Core) => Purpose::Run,
+        Some(Stage::Pg) => Purpose::Extension,
+        None | Some(Stage::E2e | Stage::Lint) => Purpose::Test,
+    };
     let versions = if matches!(only, None | Some(Stage::Pg)) { versions } else { &[] };
     let tools = setup::run(place, purpose, versions, progress)?;
     let interrupts = Interrupts::catch()?;
@@ -191,7 +195,15 @@ impl Proof<'_> {
         cargo.env("QUOTE_COLLAB_GATEWAY", self.place.gateway());
         cargo.env("QUOTE_COLLAB_PG_CONFIG", &server.pg_config);
         cargo.env("QUOTE_COLLAB_NODE_MODULES", self.place.clients().join("node_modules"));
+        let debian = Server::of_debian();
+        if server.version > debian.version {
+            cargo.env("QUOTE_COLLAB_OLDER_PG_CONFIG", &debian.pg_config);
+            cargo.env("QUOTE_COLLAB_OLDER_EXTENSION", self.place.extension_for(debian.version));
+        }
         cargo.env("NATS_SERVER", &self.tools.nats);
+        if let Some(pgspot) = &self.tools.pgspot {
+            cargo.env("QUOTE_COLLAB_PGSPOT", pgspot);
+        }
         if let Some(nats) = &self.tools.newer_nats {
             cargo.env("NATS_SERVER_NEW", nats);
         }

@@ -96,7 +96,7 @@ impl Stack {
             }
         } else {
             let _ = fs::remove_dir_all(cluster.data());
-            cluster.init(Some(&self.secrets.postgres))?;
+            cluster.init(Some(&self.secrets.postgres), &[])?;
         }
         cluster.clear_leftovers();
         cluster.install(&place.extension())?;

@@ -41,6 +41,7 @@ pub fn install(purpose: Purpose, progress: &Progress) -> Result<()> {
 fn packages() -> Vec<Package> {
     let server = format!("/usr/lib/postgresql/{POSTGRES}/bin/postgres");
     let headers = format!("/usr/include/postgresql/{POSTGRES}/server/postgres.h");
+    let check = format!("/usr/lib/postgresql/{POSTGRES}/lib/plpgsql_check.so");
     let found = |name: &str| program::find(name).is_some();
     let run = |name: String, present| Package { name, purpose: Purpose::Run, present };
     let test = |name: &str, present| Package { name: name.to_owned(), purpose: Purpose::Test, present };
@@ -51,6 +52,12 @@ fn packages() -> Vec<Package> {
         run(format!("postgresql-{POSTGRES}"), Path::new(&server).exists()),
         run(format!("postgresql-server-dev-{POSTGRES}"), Path::new(&headers).exists()),
         run("nats-server".to_owned(), found("nats-server")),
+        Package {
+            name: format!("postgresql-{POSTGRES}-plpgsql-check"),
+            purpose: Purpose::Extension,
+            present: Path::new(&check).exists(),
+        },
+        Package { name: "sqlsmith".to_owned(), purpose: Purpose::Extension, present: found("sqlsmith") },
         test("nodejs", found("node")),
         test("npm", found("npm")),
         test("chromium", std::env::var_os("CHROMIUM").is_some() || found("chromium")),

@@ -4,6 +4,9 @@ mod cargo_pgrx;
 mod debian;
 mod newer_nats;
 mod npm;
+mod other_release;
+mod pgspot;
+mod pip;
 pub mod servers;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +29,9 @@ pub const NEWEST: u32 = 18;
 pub enum Purpose {
     /// To build and run.
     Run,
-    /// To build, run and test.
+    /// To build, run and test the extension alone.
+    Extension,
+    /// To build, run and test everything.
     Test,
 }
 
@@ -45,6 +50,8 @@ pub struct Tools {
     pub nats: PathBuf,
     /// A newer `nats-server`, where Python's pip could bring it.
     pub newer_nats: Option<PathBuf>,
+    /// The linter of install scripts, where Python's pip could bring it.
+    pub pgspot: Option<PathBuf>,
 }
 
 /// Installs what is missing.
@@ -57,13 +64,14 @@ pub fn run(place: &Place, purpose: Purpose, versions: &[u32], progress: &Progres
     }
     let cargo_pgrx = cargo_pgrx::install(place, progress)?;
     let pgrx_home = cargo_pgrx::home(place, &servers)?;
+    let pgspot = (purpose >= Purpose::Extension).then(|| pgspot::install(place, progress)).flatten();
     let mut newer_nats = None;
     if purpose == Purpose::Test {
         npm::install(&place.clients(), progress)?;
         newer_nats = newer_nats::install(place, progress);
     }
     let nats = required("nats-server")?;
-    Ok(Tools { pg_config, servers, cargo_pgrx, pgrx_home, nats, newer_nats })
+    Ok(Tools { pg_config, servers, cargo_pgrx, pgrx_home, nats, newer_nats, pgspot })
 }
 
 /// Chromium for the browser tests.

