@@ -2,7 +2,7 @@
 create function quote_session_ttl() returns interval
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-return interval '30 seconds';
+as $$ select interval '30 seconds' $$;
 comment on function quote_session_ttl() is 'a session without a heartbeat for this long is stale';
 
 -- The cluster that transaction ids belong to: ids of another cluster mean nothing here.

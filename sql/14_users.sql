@@ -74,7 +74,7 @@ declare
 begin
     if who is null or not target.columns ? 'updated_by' or target.relations ? 'users'
             and (select u.known from @extschema@.find_quote_user_in(target.relations -> 'users', who) u) is not true then
-        return '{}';
+        return '{}'::jsonb;
     end if;
     return jsonb_build_object(target.columns ->> 'updated_by', format('%L::uuid', who));
 end $$;

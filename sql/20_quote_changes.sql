@@ -39,6 +39,9 @@ declare
     partition_name text;
     made integer := 0;
 begin
+    if months_ahead is null or months_ahead not between 0 and 120 then
+        raise exception 'the months ahead must be between 0 and 120' using errcode = 'invalid_parameter_value';
+    end if;
     select n.nspname, c.relname, r.rolname into log_schema, log_name, log_owner
     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
     where c.oid = log;

@@ -77,7 +77,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    added name[] := '{}';
+    added name[] := '{}'::name[];
 begin
     if not columns ? 'version' then
         execute format('alter table %s add column version integer not null default 1', target);
@@ -156,17 +156,21 @@ end $$;
 comment on function attach_quote_table(regclass, text, regclass, regclass, jsonb) is 'makes one ERP table collaborative';
 
 -- Attaches collaboration to a pair of tables. quotes and quote_lines default to the tables of those names on the
--- search path. options: {"columns": {role: column}, "line_columns": {role: column}, "ignored_columns": [...],
--- "users": {"schema","table","id","name","email"}, "customers": {...}, "system_user_id": uuid,
--- "truncate": "refuse" | "record", "replicated_history": boolean, "archive_after": interval, "drop_after": interval}.
+-- caller's search path: a default is evaluated where the call is written. options: {"columns": {role: column},
+-- "line_columns": {role: column}, "ignored_columns": [...], "users": {"schema","table","id","name","email"},
+-- "customers": {...}, "system_user_id": uuid, "truncate": "refuse" | "record", "replicated_history": boolean,
+-- "archive_after": interval, "drop_after": interval}.
 -- Everything or nothing: an error leaves no trace. Waits at most 5 seconds for a lock, unless lock_timeout says otherwise.
-create function attach_quote_collaboration(quotes regclass default null, quote_lines regclass default null, options jsonb default '{}')
+create function attach_quote_collaboration(
+    quotes regclass default pg_catalog.to_regclass('quotes'), quote_lines regclass default pg_catalog.to_regclass('quote_lines'),
+    options jsonb default '{}')
 returns text
 language plpgsql
+set search_path = pg_catalog, pg_temp
 as $$
 declare
-    header regclass := coalesce(quotes, to_regclass('quotes'));
-    lines regclass := coalesce(quote_lines, to_regclass('quote_lines'));
+    header regclass := quotes;
+    lines regclass := quote_lines;
     home name;
     home_owner name;
     log regclass;
@@ -187,6 +191,7 @@ begin
     perform @extschema@.create_quote_changes_all_view(home, home_owner);
     perform @extschema@.create_quote_change_events_view(home, home_owner);
     perform @extschema@.create_pair_views(home, home_owner);
+    perform @extschema@.describe_quote_objects(home);
     perform @extschema@.copy_quote_privileges(header);
     perform @extschema@.start_quote_worker();
     return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);

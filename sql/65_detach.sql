@@ -39,6 +39,8 @@ begin
     loop
         execute format('drop policy if exists quote_changes_tenant_isolation on %s', part);
         execute format('create policy quote_changes_tenant_isolation on %s using (%s)', part, rule);
+        execute format('comment on policy quote_changes_tenant_isolation on %s is %L', part,
+            'a row is visible to its own tenant only; nobody when no tenant is set');
     end loop;
 end $$;
 comment on function release_quote_history(name) is 'frees the policies of a remaining audit log from the extension';

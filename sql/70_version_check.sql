@@ -11,7 +11,8 @@ declare
 begin
     execute format('select to_jsonb(t) from %I.%I t where t.%s = $1 and ($2 is null or t.%s = $2) %s',
         target.table_schema, target.table_name, @extschema@.quote_collab_column(target, 'id'),
-        @extschema@.quote_collab_column(target, 'tenant'), locking)
+        @extschema@.quote_collab_column(target, 'tenant'),
+        case locking when 'for no key update' then 'for no key update' when 'for update' then 'for update' else '' end)
     into found_row using row_id, @extschema@.current_quote_tenant();
     return found_row;
 end $$;
@@ -89,7 +90,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    normal jsonb := '{}';
+    normal jsonb := '{}'::jsonb;
     relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
     item record;
     column_name name;
@@ -145,7 +146,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     record_definition text := @extschema@.quote_changes_record(target, changes);
-    coerced jsonb := '{}';
+    coerced jsonb := '{}'::jsonb;
 begin
     if record_definition is not null then
         execute format('select to_jsonb(r) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;

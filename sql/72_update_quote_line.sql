@@ -6,7 +6,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     sum_expression text;
-    derived jsonb := '{}';
+    derived jsonb := '{}'::jsonb;
 begin
     if not (header.columns ? 'subtotal' and line.columns ? 'line_amount') then
         return @extschema@.find_quote_row(header, quote_id);

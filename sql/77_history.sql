@@ -1,11 +1,11 @@
 -- Reading what happened. Under the caller's rights, row security and tenant.
-create type quote_change as (
+create type @extschema@.quote_change as (
     id uuid, tenant_id uuid, quote_id uuid, quote_line_id uuid, changed_by uuid, changed_by_name text,
     changed_at timestamptz, entity_type text, field_name text, old_value jsonb, new_value jsonb, change_type text,
     session_id uuid, was_conflict boolean, conflict_resolution text, entity_version_before integer,
     entity_version_after integer, event_id uuid, position bigint
 );
-comment on type quote_change is 'one changed field of one quote or line';
+comment on type @extschema@.quote_change is 'one changed field of one quote or line';
 
 create function get_quote_change_history(quote_id uuid, max_rows integer default 50) returns setof quote_change
 language plpgsql

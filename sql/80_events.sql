@@ -13,10 +13,10 @@ $$;
 comment on function quote_events_cursor() is 'cursor that stands at now: quote_events_since gives what commits from here on';
 
 -- A parsed cursor. floor_at: no change that is still to be read was made before, save for steps of the clock.
-create type quote_cursor as (
+create type @extschema@.quote_cursor as (
     origin bigint, prev pg_snapshot, prev_at numeric, floor_at numeric, cur pg_snapshot, cur_at numeric, position bigint
 );
-comment on type quote_cursor is 'place in the event feed';
+comment on type @extschema@.quote_cursor is 'place in the event feed';
 
 create function parse_quote_cursor(cursor text) returns quote_cursor
 language plpgsql stable
@@ -49,8 +49,8 @@ comment on function parse_quote_cursor(text) is 'reads a cursor; 22023 when malf
 
 -- The next events after a cursor, oldest first, each with the cursor behind it. Without a cursor: from the beginning of
 -- the log. Under the caller's rights and row security. At most max events; call again with the last cursor.
-create type quote_event as (cursor text, event jsonb);
-comment on type quote_event is 'an event and the cursor behind it';
+create type @extschema@.quote_event as (cursor text, event jsonb);
+comment on type @extschema@.quote_event is 'an event and the cursor behind it';
 
 create function quote_events_since(cursor text, max integer default 100) returns setof quote_event
 language plpgsql
@@ -67,9 +67,7 @@ begin
     loop
         if c.cur is null then
             exit when c.prev::text = pg_current_snapshot()::text;
-            c.cur := pg_current_snapshot();
-            c.cur_at := extract(epoch from clock_timestamp());
-            c.position := 0;
+            c := row(c.origin, c.prev, c.prev_at, c.floor_at, pg_current_snapshot(), extract(epoch from clock_timestamp()), 0)::@extschema@.quote_cursor;
         end if;
         return query select * from @extschema@.read_quote_events(c, max - given);
         get diagnostics got = row_count;

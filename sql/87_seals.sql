@@ -7,10 +7,10 @@
 create function quote_change_digest_expression() returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-return $$sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by,
+as $$ select $digest$sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by,
     extract(epoch from c.changed_at), c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id,
     c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position,
-    c.xid::text, c.origin, c.context)::text, 'UTF8'))$$;
+    c.xid::text, c.origin, c.context)::text, 'UTF8'))$digest$ $$;
 comment on function quote_change_digest_expression() is 'SQL expression of the hash of a row of the audit log';
 
 -- Rows and root of a block. When it follows a block of another cluster it also takes what that one had not sealed.

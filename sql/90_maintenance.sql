@@ -15,7 +15,7 @@ declare
     released integer := 0;
 begin
     if pg_is_in_recovery() then
-        return '{}';
+        return '{}'::jsonb;
     end if;
     swept := @extschema@.cleanup_stale_quote_sessions();
     if pg_try_advisory_xact_lock(batch::regclass::oid::integer, 1) then

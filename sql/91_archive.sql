@@ -27,6 +27,7 @@ begin
             execute format('grant select on %s to %s', archive, privilege.role);
         end loop;
         perform @extschema@.create_quote_changes_all_view(log_schema, log_owner);
+        perform @extschema@.describe_quote_objects(log_schema);
     end if;
     return archive::regclass;
 end $$;

@@ -1,6 +1,6 @@
 -- quote_collab_doctor(): what a careful DBA would look at, each with a hint that mends it. Reads only; also on a standby.
-create type quote_collab_check as (check_name text, severity text, message text, hint text);
-comment on type quote_collab_check is 'one finding of quote_collab_doctor()';
+create type @extschema@.quote_collab_check as (check_name text, severity text, message text, hint text);
+comment on type @extschema@.quote_collab_check is 'one finding of quote_collab_doctor()';
 
 -- ok, or a finding of a severity when the condition does not hold; null counts as not holding.
 create function quote_collab_verdict(check_name text, holds boolean, severity text, message text, hint text) returns quote_collab_check

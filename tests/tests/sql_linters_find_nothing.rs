@@ -1,0 +1,108 @@
+//! What linters made for extensions look for is not there: names that somebody else could have taken first, statements
+//! that an argument could continue, PL/pgSQL that would fail when it is reached.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use quote_collab_tests::{Erp, built};
+
+/// The install script, as it was packaged.
+fn install_script(dir: &Path) -> Option<PathBuf> {
+    let entries: Vec<PathBuf> =
+        fs::read_dir(dir).expect("the package is read").flatten().map(|entry| entry.path()).collect();
+    let is_script = |path: &&PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("quote_collab_ext--") && name.matches("--").count() == 1 && name.ends_with(".sql")
+    };
+    let here = entries.iter().find(is_script).cloned();
+    here.or_else(|| entries.iter().filter(|path| path.is_dir()).find_map(|dir| install_script(dir)))
+}
+
+/// What pgspot cannot read, said otherwise and with the same meaning: it loses the quotes of a quoted parameter and the
+/// SELECT before the expression of RETURN NEXT.
+fn legible(script: &str) -> String {
+    script
+        .replace("return next @extschema@", "return query select @extschema@")
+        .replace("\"position\"", "\"place\"")
+}
+
+#[test]
+fn nothing_in_the_install_script_can_be_hijacked() {
+    let Some(pgspot) = built::pgspot() else {
+        println!("skipped: pgspot is not on this machine");
+        return;
+    };
+    let script = install_script(&built::extension()).expect("the package has an install script");
+    let copy = std::env::temp_dir().join(format!("pgspot-{}.sql", std::process::id()));
+    fs::write(&copy, legible(&fs::read_to_string(script).expect("the script is read")))
+        .expect("a copy is written");
+    let mut command = Command::new("python3");
+    command.args(["-m", "pgspot"]).arg(&copy).env("PYTHONPATH", pgspot).env("PYTHONDONTWRITEBYTECODE", "1");
+    let said = command.output();
+    fs::remove_file(&copy).expect("the copy is removed");
+    let said = said.expect("pgspot runs");
+    let text = String::from_utf8_lossy(&said.stdout);
+    // It says so only when it has read everything.
+    let is_clean = text.trim() == "Errors: 0 Warnings: 0 Unknown: 0" && said.stderr.is_empty();
+    assert!(said.status.success() && is_clean, "{text}{}", String::from_utf8_lossy(&said.stderr));
+}
+
+/// Functions that read a table of attach's into a record: the table is not there when the function is created, so that
+/// `plpgsql_check` does not know the record's fields, and says itself that what follows from it may be wrong.
+const RECORDS_OF_DYNAMIC_SQL: [&str; 6] = [
+    "join_quote_session",
+    "quote_events_between",
+    "quote_relay_open_batch",
+    "quote_relay_read",
+    "seal_quote_history",
+    "verify_quote_history",
+];
+
+/// Functions whose statements hold a text that was quoted elsewhere, and where.
+const QUOTED_ELSEWHERE: [(&str, &str); 9] = [
+    ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
+    ("archive_quote_changes", "bounds are what pg_get_expr() says of a partition"),
+    ("copy_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
+    ("create_active_quote_collaborators_view", "quote_collab_column() quotes"),
+    ("create_quote_changes_archive", "a role is quoted in its query, where PUBLIC must not be"),
+    ("get_quote_change_history", "quote_user_join() quotes"),
+    ("quote_events_between", "quote_user_join() quotes"),
+    ("quote_relay_read", "quote_user_join() quotes"),
+    ("read_quote_events", "quote_user_join() quotes"),
+];
+
+#[tokio::test]
+async fn plpgsql_is_sound() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let available = "select count(*) from pg_available_extensions where name = 'plpgsql_check'";
+    if erp.count(available).await == 0 {
+        println!("skipped: this server has no plpgsql_check");
+        return;
+    }
+    admin.batch_execute("create schema linter; create extension plpgsql_check schema linter").await.unwrap();
+    let findings = "
+        select p.proname::text, c.level, c.message, format('%s, line %s, %s: %s %s', p.oid::regprocedure, c.lineno, c.statement, c.message, c.query)
+        from pg_proc p
+        join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+        join pg_extension e on e.oid = d.refobjid and e.extname = 'quote_collab_ext'
+        join pg_language l on l.oid = p.prolang and l.lanname = 'plpgsql'
+        cross join lateral linter.plpgsql_check_function_tb(p.oid, security_warnings => true, extra_warnings => false,
+            performance_warnings => false, fatal_errors => false,
+            relid => case when p.prorettype = 'trigger'::regtype then 'quotes'::regclass else 0 end) c";
+    let mut wrong = Vec::new();
+    for row in admin.query(findings, &[]).await.expect("every function is checked") {
+        let (function, level, message): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+        let of_record = message.starts_with("record \"") || message.contains("result of dynamic SQL");
+        let expected = if level == "security" {
+            QUOTED_ELSEWHERE.iter().any(|(name, _)| *name == function)
+        } else {
+            of_record && RECORDS_OF_DYNAMIC_SQL.contains(&function.as_str())
+        };
+        if !expected {
+            wrong.push(format!("{level}: {}", row.get::<_, String>(3)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
