@@ -10,6 +10,7 @@ pub mod bypass;
 pub mod erp;
 pub mod gateway;
 pub mod graphql;
+pub mod history;
 pub mod ledger;
 pub mod listener;
 pub mod load;
@@ -23,6 +24,7 @@ pub mod signer;
 pub mod spoof;
 pub mod subscriber;
 mod template;
+pub mod waker;
 pub mod world;
 
 pub use browser::Browser;

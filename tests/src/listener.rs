@@ -41,6 +41,13 @@ impl Listener {
         within("a notification", self.heard.recv()).await.expect("the listener is connected")
     }
 
+    /// The processes that sent what has arrived and was not asked for yet.
+    pub async fn heard(&mut self) -> Vec<i32> {
+        // What was sent before this question is delivered before its answer.
+        self.client.batch_execute("select 1").await.expect("the listener is connected");
+        std::iter::from_fn(|| self.heard.try_recv().ok()).map(|heard| heard.process_id()).collect()
+    }
+
     /// Waits for a notification that a process sent.
     pub async fn hears_from(&mut self, process: i32) -> Notification {
         loop {

@@ -1,33 +1,14 @@
 //! With the library preloaded, listeners are woken after the commit by a background worker, and the house is kept.
 
+use quote_collab_tests::waker::{WAKER, quiet, settled, touch, waker};
 use quote_collab_tests::{Listener, Postgres, Settings, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_postgres::Client;
 
-const WAKER: &str =
-    "select pid from pg_stat_activity where backend_type = 'quote_collab waker' and datname = $1";
-
-/// The process of the waker of a database, once it runs.
-async fn waker(admin: &Client, database: &str) -> i32 {
-    let found =
-        || async { admin.query_opt(WAKER, &[&database]).await.expect("the statistics are read").is_some() };
-    eventually("a waker runs", found).await;
-    admin.query_one(WAKER, &[&database]).await.expect("the waker still runs").get(0)
-}
-
-async fn touch(app: &Client) {
-    let changed = app.execute("update quotes set notes = coalesce(notes, '') || '.' where id = (select min(id::text)::uuid from quotes)", &[]);
-    assert_eq!(changed.await.expect("a quote changes"), 1);
-}
-
-/// A listener that has heard the waker of its database once: what it hears later has another reason.
-async fn settled(server: &Postgres, database: &str) -> (Listener, Client, i32) {
-    let mut listener = Listener::to("quote_events", &server.url(database, "postgres")).await;
-    let app = server.client(database, "erp_app").await;
-    touch(&app).await;
-    let waker = waker(&listener.client, database).await;
-    listener.hears_from(waker).await;
-    (listener, app, waker)
+/// Drops a database as soon as nobody is connected to it.
+async fn dropped(admin: &Client, database: &str) {
+    let statement = format!("drop database {database}");
+    eventually(&statement, || async { admin.batch_execute(&statement).await.is_ok() }).await;
 }
 
 #[tokio::test]
@@ -185,8 +166,8 @@ async fn the_setting_chooses_who_notifies() {
     let server = Postgres::start_with(Settings::preloaded(&[])).await;
     let database = server.database().await;
     let (mut listener, app, waker) = settled(&server, &database).await;
-    let me: i32 = app.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
-    for (way, expected) in [("transaction", me), ("worker", waker), ("auto", waker)] {
+    drop(app);
+    for way in ["transaction", "worker", "auto", "off"] {
         listener
             .client
             .batch_execute(&format!("alter database {database} set quote_collab.notify = '{way}'"))
@@ -195,7 +176,88 @@ async fn the_setting_chooses_who_notifies() {
         let app = server.client(&database, "erp_app").await;
         let own: i32 = app.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
         touch(&app).await;
-        assert_eq!(listener.next().await.process_id(), if expected == me { own } else { expected }, "{way}");
+        let expected = match way {
+            "transaction" => vec![own],
+            "off" => vec![],
+            _ => vec![waker],
+        };
+        assert_eq!(quiet(&mut listener, waker).await, expected, "{way}");
+    }
+}
+
+#[tokio::test]
+async fn a_standby_has_no_workers_until_it_is_promoted() {
+    let primary = Postgres::start_with(Settings::preloaded(&[])).await;
+    let standby = primary.standby_with(Settings::preloaded(&[])).await;
+    let reader = standby.client("erp", "postgres").await;
+    let workers = "select count(*) from pg_stat_activity where backend_type ~ '^quote_collab'";
+    assert_eq!(reader.query_one(workers, &[]).await.unwrap().get::<_, i64>(0), 0);
+    reader.batch_execute("select quote_collab_maintenance()").await.unwrap();
+    reader.batch_execute("select pg_promote()").await.unwrap();
+    let (mut listener, app, waker) = settled(&standby, "erp").await;
+    touch(&app).await;
+    assert_eq!(quiet(&mut listener, waker).await, [waker]);
+    let kept = "select count(*) from quote_changes_seals where no > 0";
+    eventually("the keeper seals", || async {
+        reader.query_one(kept, &[]).await.unwrap().get::<_, i64>(0) > 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn workers_come_back_with_a_server_that_crashed() {
+    let mut server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let (listener, app, _waker) = settled(&server, &database).await;
+    server.stop_hard();
+    drop((listener, app));
+    server.restart().await;
+    let (mut listener, app, waker) = settled(&server, &database).await;
+    touch(&app).await;
+    assert_eq!(quiet(&mut listener, waker).await, [waker]);
+    let recorded = "select count(*) from quote_changes where field_name = 'notes'";
+    assert_eq!(listener.client.query_one(recorded, &[]).await.unwrap().get::<_, i64>(0), 3);
+}
+
+#[tokio::test]
+async fn a_place_that_becomes_free_is_taken() {
+    // The launcher, PostgreSQL's own for logical replication, and one waker or keeper at a time.
+    let server = Postgres::start_with(Settings::preloaded(&[("max_worker_processes", "3")])).await;
+    let (first, second) = (server.database().await, server.database().await);
+    let admin = server.client("postgres", "postgres").await;
+    // These are attached, too, and would take the place.
+    for other in ["erp", "erp_template"] {
+        dropped(&admin, other).await;
+    }
+    let (listener, app, _waker) = settled(&server, &first).await;
+    let mut crowded = Listener::to("quote_events", &server.url(&second, "postgres")).await;
+    let writer = server.client(&second, "erp_app").await;
+    let me: i32 = writer.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    touch(&writer).await;
+    assert_eq!(crowded.next().await.process_id(), me, "no place: the transaction notifies");
+    eventually("the log says why", || async { server.log().contains("raise max_worker_processes") }).await;
+    drop((listener, app));
+    dropped(&admin, &first).await;
+    let waker = waker(&admin, &second).await;
+    quiet(&mut crowded, waker).await;
+    touch(&writer).await;
+    assert_eq!(quiet(&mut crowded, waker).await, [waker]);
+}
+
+#[tokio::test]
+async fn an_extension_that_is_altered_stays_served() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let (mut listener, app, waker) = settled(&server, &database).await;
+    for statement in [
+        "alter extension quote_collab_ext update",
+        "alter extension quote_collab_ext drop function quote_field_name(text)",
+        "alter extension quote_collab_ext add function quote_field_name(text)",
+        "select attach_quote_collaboration()",
+    ] {
+        listener.client.batch_execute(statement).await.unwrap();
+        touch(&app).await;
+        assert_eq!(quiet(&mut listener, waker).await, [waker], "{statement}");
     }
 }
 

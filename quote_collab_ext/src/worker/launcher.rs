@@ -65,8 +65,13 @@ impl Launcher {
 
     fn turn(&mut self) {
         let now = Instant::now();
+        let running = self.running();
         self.wakers.retain(|_, waker| is_running(waker));
         self.keeper = self.keeper.take().filter(is_running);
+        if self.running() < running {
+            // Whoever ended left a place.
+            self.retry = None;
+        }
         self.enqueue(now);
         if self.retry.is_some_and(|at| at > now) {
             return;
@@ -74,6 +79,10 @@ impl Launcher {
         self.retry = None;
         self.start_wakers();
         self.start_keeper();
+    }
+
+    fn running(&self) -> usize {
+        self.wakers.len() + usize::from(self.keeper.is_some())
     }
 
     fn enqueue(&mut self, now: Instant) {

@@ -1,4 +1,4 @@
-//! pg_upgrade: the server under test takes over the data of an older one.
+//! `pg_upgrade`: the server under test takes over the data of an older one.
 
 use std::path::Path;
 use std::process::Command;
@@ -33,7 +33,7 @@ impl Postgres {
         upgraded.await.expect("the server is upgraded")
     }
 
-    /// The minor releases of November 2026 gave columns an option, and pg_upgrade to an earlier minor release of a later
+    /// The minor releases of November 2026 gave columns an option, and `pg_upgrade` to an earlier minor release of a later
     /// major one fails at it. Without it a column is as one that was made before.
     async fn forget_column_versions(&self) {
         const FORGET: &str =
@@ -68,7 +68,7 @@ fn take_over(old: &Cluster, home: &Path, settings: &Settings) -> Result<Cluster>
     Ok(new)
 }
 
-/// What pg_upgrade says of a failure in its own logs alone.
+/// What `pg_upgrade` says of a failure in its own logs alone.
 fn reasons(new: &Cluster) -> String {
     let logs = new.data().join("pg_upgrade_output.d");
     program::capture(Command::new("grep").args(["-rhi", "error"]).arg(logs)).unwrap_or_default()

@@ -49,9 +49,9 @@ fn download(apt: &Path, release: &str, package: &str) -> Result<PathBuf> {
     ];
     let run = |words: &[&str]| {
         let mut command = Command::new("apt-get");
-        settings.iter().for_each(|setting| {
+        for setting in &settings {
             command.args(["-o", setting]);
-        });
+        }
         program::capture(command.arg("-q").args(words).current_dir(apt.join("file")))
     };
     run(&["update"])?;
