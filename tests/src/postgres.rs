@@ -190,7 +190,7 @@ impl Postgres {
         database: &str,
         role: &str,
         options: &str,
-    ) -> Result<Client, tokio_postgres::Error> {
+    ) -> std::result::Result<Client, tokio_postgres::Error> {
         let mut config: tokio_postgres::Config =
             self.url(database, role).parse().expect("the address is one");
         let (client, connection) =

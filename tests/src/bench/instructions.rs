@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use super::machine;
 use super::peers::{self, Peer, QUOTES};
-use crate::postgres::{ADMIN, Postgres, Settings};
+use crate::postgres::{Postgres, Settings};
 
 /// Updates that warm caches and compile plans, and updates that are counted.
 const RUNS: [usize; 2] = [100, 600];
