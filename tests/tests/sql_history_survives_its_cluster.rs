@@ -45,7 +45,7 @@ const KEPT: [&str; 5] = [
 
 #[tokio::test]
 async fn a_restored_dump_is_whole_and_told_to_nobody_again() {
-    let (from, to) = tokio::join!(Postgres::start(), Postgres::start());
+    let (from, to) = tokio::join!(Postgres::start(), Postgres::start_apart());
     let database = from.database().await;
     let source = from.client(&database, "postgres").await;
     source.batch_execute("update quotes set notes = 'before'").await.unwrap();
