@@ -40,7 +40,7 @@ as $$
 declare
     gateways oid[] := array(select r.oid from pg_roles r
         where not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute'));
-    setters oid[] := '{}';
+    setters oid[] := '{}'::oid[];
     names text;
 begin
     if current_setting('server_version_num')::integer >= 150000 then

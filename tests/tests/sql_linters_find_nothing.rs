@@ -50,26 +50,30 @@ fn nothing_in_the_install_script_can_be_hijacked() {
 
 /// Functions that read a table of attach's into a record: the table is not there when the function is created, so that
 /// `plpgsql_check` does not know the record's fields, and says itself that what follows from it may be wrong.
-const RECORDS_OF_DYNAMIC_SQL: [&str; 6] = [
+const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
+    "examine_quote_seals",
     "join_quote_session",
     "quote_events_between",
     "quote_relay_open_batch",
     "quote_relay_read",
     "seal_quote_history",
+    "seal_quote_release",
     "verify_quote_history",
 ];
 
 /// Functions whose statements hold a text that was quoted elsewhere, and where.
-const QUOTED_ELSEWHERE: [(&str, &str); 9] = [
+const QUOTED_ELSEWHERE: [(&str, &str); 11] = [
     ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
     ("archive_quote_changes", "bounds are what pg_get_expr() says of a partition"),
     ("copy_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
-    ("create_active_quote_collaborators_view", "quote_collab_column() quotes"),
     ("create_quote_changes_archive", "a role is quoted in its query, where PUBLIC must not be"),
     ("get_quote_change_history", "quote_user_join() quotes"),
+    ("quote_conflicts", "quote_user_join() quotes"),
     ("quote_events_between", "quote_user_join() quotes"),
     ("quote_relay_read", "quote_user_join() quotes"),
     ("read_quote_events", "quote_user_join() quotes"),
+    ("recent_quote_change_names", "quote_collab_column() and quote_user_join() quote"),
+    ("replace_quote_view", "create_pair_views() quotes the name and makes the query"),
 ];
 
 #[tokio::test]
