@@ -8,13 +8,11 @@ use quote_collab_core::jsonb::length_header;
 pub fn text(text: &str) -> Rc<[u8]> {
     let length = text.len() + 1;
     let header = u8::try_from(length).ok().filter(|length| *length < 0x80).map(one_byte);
-    match header {
-        Some(header) => std::iter::once(header).chain(text.bytes()).collect(),
-        None => {
-            let header = length_header(u32::try_from(text.len() + 4).unwrap_or_default());
-            header.to_ne_bytes().into_iter().chain(text.bytes()).collect()
-        }
+    if let Some(header) = header {
+        return std::iter::once(header).chain(text.bytes()).collect();
     }
+    let header = length_header(u32::try_from(text.len() + 4).unwrap_or_default());
+    header.to_ne_bytes().into_iter().chain(text.bytes()).collect()
 }
 
 /// A short text as a datum of type text; `N` is its length and one.

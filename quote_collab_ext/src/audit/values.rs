@@ -71,23 +71,23 @@ fn push_rows(
     let (entity, kind) = (bytes(entity), bytes(change.kind.word()));
     for (index, (field, id)) in change.fields.iter().zip(ids).enumerate() {
         rows.push([
-            uuid(id),
-            uuid(&change.tenant),
-            uuid(&change.quote),
-            change.line.as_ref().and_then(uuid),
-            change.actor.as_ref().and_then(uuid),
+            Some(uuid(id)),
+            Some(uuid(&change.tenant)),
+            Some(uuid(&change.quote)),
+            change.line.as_ref().map(uuid),
+            change.actor.as_ref().map(uuid),
             Some(pg_sys::Datum::from(change.mint.at)),
-            entity,
-            bytes(&field.name),
+            Some(entity),
+            Some(bytes(&field.name)),
             field.old,
             field.new,
-            kind,
-            change.session.as_ref().and_then(uuid),
+            Some(kind),
+            change.session.as_ref().map(uuid),
             Some(pg_sys::Datum::from(false)),
             None,
             change.version_before.map(pg_sys::Datum::from),
             change.version_after.map(pg_sys::Datum::from),
-            uuid(&change.mint.event_id),
+            Some(uuid(&change.mint.event_id)),
             Some(pg_sys::Datum::from(change.mint.position)),
             Some(pg_sys::Datum::from(transaction)),
             Some(pg_sys::Datum::from(origin)),
@@ -97,12 +97,12 @@ fn push_rows(
 }
 
 /// A uuid is its sixteen bytes, by reference.
-fn uuid(id: &Uuid) -> Value {
+fn uuid(id: &Uuid) -> pg_sys::Datum {
     bytes(id.as_bytes())
 }
 
-fn bytes(stored: &[u8]) -> Value {
-    Some(pg_sys::Datum::from(stored.as_ptr()))
+fn bytes(stored: &[u8]) -> pg_sys::Datum {
+    pg_sys::Datum::from(stored.as_ptr())
 }
 
 impl Mint {
