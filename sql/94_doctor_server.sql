@@ -38,7 +38,7 @@ begin
     select e.extversion, v.default_version into installed, available from pg_extension e
     left join pg_available_extensions v on v.name = e.extname where e.extname = 'quote_collab_ext';
     return next @extschema@.quote_collab_verdict('extension up to date', installed = coalesce(available, installed), 'warning',
-        format('version %s is installed, %s is available', installed, available), 'alter extension quote_collab_ext update; select attach_quote_collaboration();');
+        format('version %s is installed, %s is available', installed, available), 'alter extension quote_collab_ext update; and, in the same transaction, select attach_quote_collaboration();');
     return next @extschema@.quote_collab_verdict('survives a power cut',
         current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on', 'error',
         'fsync or full_page_writes is off: a crash loses or corrupts prices', 'alter system reset fsync; alter system reset full_page_writes;');
@@ -67,7 +67,8 @@ begin
             return query select * from @extschema@.quote_collab_doctor_security(home);
             return query select * from @extschema@.quote_collab_doctor_tenants();
         exception when insufficient_privilege or undefined_table then
-            return next @extschema@.quote_collab_verdict('everything can be checked', false, 'warning', sqlerrm, 'Run it as the owner of quote_changes.');
+            return next @extschema@.quote_collab_verdict('everything can be checked', false, 'warning', sqlerrm,
+                case sqlstate when '42P01' then 'select attach_quote_collaboration();' else 'Run it as the owner of quote_changes.' end);
         end;
     end if;
 end $$;

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod browser;
 pub mod built;
 pub mod bypass;
+pub mod catalog;
 pub mod erp;
 pub mod gateway;
 pub mod graphql;

@@ -207,6 +207,11 @@ impl Postgres {
         name
     }
 
+    /// Puts one more script of an extension where the server looks for them.
+    pub fn add_script(&self, script: &Path) {
+        self.cluster.add_script(script).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
     /// Kills every process of the server at once, as the kernel does when memory runs out.
     pub fn stop_hard(&mut self) {
         self.server.kill();

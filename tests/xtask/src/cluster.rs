@@ -132,6 +132,19 @@ impl Cluster {
         self.user.own(&copy)
     }
 
+    /// Puts one more script of an extension where the server looks for them.
+    pub fn add_script(&self, script: &Path) -> Result<()> {
+        let share = program::capture(Command::new(self.bin.join("pg_config")).arg("--sharedir"))?;
+        let share = PathBuf::from(share);
+        let share = match share.strip_prefix("/") {
+            Ok(below) if self.is_debian() => self.extension().join(below),
+            _ => share,
+        };
+        let copy = share.join("extension").join(script.file_name().unwrap_or_default());
+        fs::copy(script, &copy).map_err(Failure::io(format!("write {}", copy.display())))?;
+        self.user.own(&copy)
+    }
+
     /// Writes the settings that the cluster starts with.
     pub fn configure(&self, settings: &[(&str, &str)]) -> Result<()> {
         let port = self.port.to_string();

@@ -1,0 +1,153 @@
+//! `ALTER EXTENSION UPDATE` brings every release before to this one, with its history, and to what a fresh install gives.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use quote_collab_tests::{Erp, Postgres, catalog};
+use tokio_postgres::Client;
+
+const UPDATE: &str = "alter extension quote_collab_ext update";
+const ATTACH: &str = "select attach_quote_collaboration()";
+const GRANT: &str = "select grant_quote_gateway('quote_gateway')";
+
+const HISTORY: &str =
+    "select md5(string_agg(c::text, '|' order by position, id)) || '/' || count(*) from quote_changes c";
+
+/// The install scripts of the releases before this one, as they were.
+fn releases() -> Vec<(String, PathBuf)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("releases");
+    let files = std::fs::read_dir(&dir).expect("the releases are kept").map(|entry| entry.expect("a file").path());
+    let version = |file: &Path| {
+        let name = file.file_stem().and_then(|name| name.to_str()).expect("a name");
+        name.strip_prefix("quote_collab_ext--").expect("an install script").to_owned()
+    };
+    files.map(|file| (version(&file), file)).collect()
+}
+
+/// The sample ERP with a release before this one, its version for messages, and the superuser in it.
+async fn old(version: &str, script: &Path) -> (Erp, Client) {
+    let server = Postgres::shared().await;
+    server.add_script(script);
+    let erp = Erp::bare_on(server).await;
+    let admin = erp.client("postgres").await;
+    run(&admin, &format!("create extension quote_collab_ext version '{version}'")).await;
+    (erp, admin)
+}
+
+async fn run(client: &Client, statements: &str) {
+    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+}
+
+async fn text(client: &Client, query: &str) -> String {
+    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    row.get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+/// What an update leaves as the older release made it: key and indexes of the log.
+fn without_indexes_of_the_log(catalog: &BTreeSet<String>) -> BTreeSet<String> {
+    let is_kept = |line: &String| {
+        let of_log = line.contains("quote_changes_pkey") || line.contains(" ON public.quote_changes") || line.contains(" ON ONLY public.quote_changes");
+        let of_part = line.starts_with("constraint quote_changes_") && line.contains("PRIMARY KEY (");
+        !(of_part && !line.contains("seals")) && !(of_log && !line.contains("seals"))
+    };
+    catalog.iter().filter(|line| is_kept(line)).cloned().collect()
+}
+
+/// Fields of one change, saved and written past the functions.
+async fn change(admin: &Client, note: &str) {
+    run(
+        admin,
+        &format!(
+            "update quotes set notes = '{note}' where quote_number in (select quote_number from quotes order by 1 limit 3);
+             update quote_lines set description = '{note}' where quote_id = (select id from quotes order by quote_number limit 1);
+             select update_quote_with_version_check(id, version, '{{\"contactName\": \"{note}\"}}') from quotes order by quote_number limit 1"
+        ),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_update_and_an_attach_give_what_a_fresh_install_gives() {
+    let fresh = Erp::attached().await;
+    let expected = without_indexes_of_the_log(&catalog::read(&fresh.client("postgres").await).await);
+    for (version, script) in releases() {
+        let (_erp, admin) = old(&version, &script).await;
+        run(&admin, ATTACH).await;
+        run(&admin, GRANT).await;
+        change(&admin, "before").await;
+        run(&admin, UPDATE).await;
+        change(&admin, "between").await;
+        run(&admin, ATTACH).await;
+        run(&admin, GRANT).await;
+        let found = without_indexes_of_the_log(&catalog::read(&admin).await);
+        let difference = catalog::difference(&expected, &found);
+        assert!(difference.is_empty(), "updated from {version}:\n{difference}");
+    }
+}
+
+#[tokio::test]
+async fn history_and_versions_go_on() {
+    for (version, script) in releases() {
+        let (_erp, admin) = old(&version, &script).await;
+        run(&admin, ATTACH).await;
+        change(&admin, "before").await;
+        let history = text(&admin, HISTORY).await;
+        let number = "select version::text from quotes order by quote_number limit 1";
+        assert_eq!(text(&admin, number).await, "3", "{version} counts");
+        run(&admin, &format!("begin; {UPDATE}; {ATTACH}; commit")).await;
+        assert_eq!(text(&admin, HISTORY).await, history, "updated from {version}");
+        run(&admin, "select quote_collab_maintenance()").await;
+        change(&admin, "after").await;
+        run(&admin, "select quote_collab_maintenance()").await;
+        assert_eq!(text(&admin, number).await, "5", "updated from {version}");
+        let untold = "select ((select sum(rows) from quote_changes_seals) - (select count(*) from quote_changes))::text";
+        assert_eq!(text(&admin, untold).await, "0", "all history of {version} is sealed");
+        assert_eq!(text(&admin, "select count(*)::text from verify_quote_history()").await, "0");
+        let told = "select string_agg(new_value #>> '{}', ' ' order by entity_version_after) from get_quote_change_history(
+            (select id from quotes order by quote_number limit 1)) where field_name = 'contact_name'";
+        assert_eq!(text(&admin, told).await, "before after", "updated from {version}");
+        let wrong = "select string_agg(check_name || ': ' || message, '; ') from quote_collab_doctor()
+            where severity <> 'ok' and hint ~ 'attach_quote|alter extension'";
+        assert_eq!(text(&admin, wrong).await, "", "updated from {version}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_who_writes_waits_for_the_attach_after_an_update() {
+    for (version, script) in releases() {
+        let (_erp, admin) = old(&version, &script).await;
+        run(&admin, ATTACH).await;
+        change(&admin, "before").await;
+        run(&admin, UPDATE).await;
+        change(&admin, "between").await;
+        let told = "select string_agg(distinct new_value #>> '{}', ' ') from quote_changes where field_name = 'notes'";
+        assert_eq!(text(&admin, told).await, "before between", "updated from {version}");
+        for reading in [
+            "select count(*) = (select count(*) from quote_changes) from v_recent_quote_changes",
+            "select count(*) = (select count(distinct event_id) from quote_changes) from quote_events_since(null)",
+            "select count(*) > 0 from list_quotes()",
+            "select quote_relay_open_batch(quote_relay_lease('test', '1 minute')) = 1",
+        ] {
+            assert!(admin.query_one(reading, &[]).await.unwrap().get::<_, bool>(0), "{version}: {reading}");
+        }
+        let hint = "select hint from quote_collab_doctor() where check_name = 'everything can be checked'";
+        assert_eq!(text(&admin, hint).await, "select attach_quote_collaboration();", "updated from {version}");
+        let gone = "select detach_quote_collaboration(drop_history => true); drop extension quote_collab_ext";
+        run(&admin, gone).await;
+    }
+}
+
+#[tokio::test]
+async fn an_extension_without_an_attached_pair_is_updated_too() {
+    let fresh = Erp::bare().await;
+    let newest = fresh.client("postgres").await;
+    run(&newest, "create extension quote_collab_ext").await;
+    let expected = catalog::read(&newest).await;
+    for (version, script) in releases() {
+        let (_erp, admin) = old(&version, &script).await;
+        run(&admin, UPDATE).await;
+        let difference = catalog::difference(&expected, &catalog::read(&admin).await);
+        assert!(difference.is_empty(), "updated from {version}:\n{difference}");
+        run(&admin, ATTACH).await;
+    }
+}
