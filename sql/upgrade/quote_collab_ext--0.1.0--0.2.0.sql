@@ -327,10 +327,10 @@ begin
         execute format('create index quote_changes_feed on %s (xid, position) with (deduplicate_items = off)', log);
         execute format('create table %I.quote_changes_default partition of %s default', target_schema, log);
         execute format('create sequence %I.quote_changes_position_seq as bigint owned by %s.position', target_schema, log);
-        perform @extschema@.comment_quote_changes(log::regclass);
         execute format('alter table %I.quote_changes_default owner to %I', target_schema, target_owner);
         execute format('alter table %s owner to %I', log, target_owner);
     end if;
+    perform @extschema@.comment_quote_changes(log::regclass);
     perform @extschema@.protect_quote_table(format('%I.quote_changes_default', target_schema)::regclass, 'quote_changes_tenant_isolation');
     perform @extschema@.protect_quote_table(log::regclass, 'quote_changes_tenant_isolation');
     perform @extschema@.create_quote_changes_partitions(log::regclass);

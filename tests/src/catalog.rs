@@ -38,10 +38,10 @@ const KINDS: [(&str, &str); 11] = [
     ("view", "select concat_ws(' ', v.schemaname, v.viewname, v.definition) from pg_views v join pg_namespace n on n.nspname = v.schemaname where $OURS"),
     (
         "constraint",
-        "select concat_ws(' ', c.conrelid::regclass, c.conname, pg_get_constraintdef(c.oid), c.convalidated)
+        "select concat_ws(' ', c.conrelid::regclass, c.conname, pg_get_constraintdef(c.oid), c.convalidated, obj_description(c.oid, 'pg_constraint'))
         from pg_constraint c join pg_namespace n on n.oid = c.connamespace where $OURS",
     ),
-    ("index", "select i.indexdef from pg_indexes i join pg_namespace n on n.nspname = i.schemaname where $OURS"),
+    ("index", "select concat_ws(' ', i.indexdef, obj_description(format('%I.%I', i.schemaname, i.indexname)::regclass, 'pg_class')) from pg_indexes i join pg_namespace n on n.nspname = i.schemaname where $OURS"),
     (
         "trigger",
         "select concat_ws(' ', pg_get_triggerdef(t.oid), t.tgenabled, obj_description(t.oid, 'pg_trigger')) from pg_trigger t where not t.tgisinternal",

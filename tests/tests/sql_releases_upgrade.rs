@@ -10,13 +10,16 @@ const UPDATE: &str = "alter extension quote_collab_ext update";
 const ATTACH: &str = "select attach_quote_collaboration()";
 const GRANT: &str = "select grant_quote_gateway('quote_gateway')";
 
+const SETTINGS: &str = "select string_agg((to_jsonb(s) - 'attached_at')::text, ' ' order by s.entity) from quote_collab_settings s";
+
 const HISTORY: &str =
     "select md5(string_agg(c::text, '|' order by position, id)) || '/' || count(*) from quote_changes c";
 
 /// The install scripts of the releases before this one, as they were.
 fn releases() -> Vec<(String, PathBuf)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("releases");
-    let files = std::fs::read_dir(&dir).expect("the releases are kept").map(|entry| entry.expect("a file").path());
+    let files =
+        std::fs::read_dir(&dir).expect("the releases are kept").map(|entry| entry.expect("a file").path());
     let version = |file: &Path| {
         let name = file.file_stem().and_then(|name| name.to_str()).expect("a name");
         name.strip_prefix("quote_collab_ext--").expect("an install script").to_owned()
@@ -24,13 +27,16 @@ fn releases() -> Vec<(String, PathBuf)> {
     files.map(|file| (version(&file), file)).collect()
 }
 
-/// The sample ERP with a release before this one, its version for messages, and the superuser in it.
-async fn old(version: &str, script: &Path) -> (Erp, Client) {
+/// The sample ERP with a release before this one in a schema, and the superuser in it.
+async fn old(version: &str, script: &Path, schema: &str) -> (Erp, Client) {
     let server = Postgres::shared().await;
     server.add_script(script);
     let erp = Erp::bare_on(server).await;
     let admin = erp.client("postgres").await;
-    run(&admin, &format!("create extension quote_collab_ext version '{version}'")).await;
+    if schema != "public" {
+        run(&admin, &format!("create schema {schema}; set search_path = public, {schema}")).await;
+    }
+    run(&admin, &format!("create extension quote_collab_ext schema {schema} version '{version}'")).await;
     (erp, admin)
 }
 
@@ -43,14 +49,12 @@ async fn text(client: &Client, query: &str) -> String {
     row.get::<_, Option<String>>(0).unwrap_or_default()
 }
 
-/// What an update leaves as the older release made it: key and indexes of the log.
+/// A catalog without what an update leaves as the older release made it: key and indexes of the log.
 fn without_indexes_of_the_log(catalog: &BTreeSet<String>) -> BTreeSet<String> {
-    let is_kept = |line: &String| {
-        let of_log = line.contains("quote_changes_pkey") || line.contains(" ON public.quote_changes") || line.contains(" ON ONLY public.quote_changes");
-        let of_part = line.starts_with("constraint quote_changes_") && line.contains("PRIMARY KEY (");
-        !(of_part && !line.contains("seals")) && !(of_log && !line.contains("seals"))
-    };
-    catalog.iter().filter(|line| is_kept(line)).cloned().collect()
+    let is_index = |line: &str| line.starts_with("index ") && line.contains(" public.quote_changes");
+    let is_key = |line: &str| line.starts_with("constraint quote_changes") && line.contains(" PRIMARY KEY ");
+    let differs = |line: &str| (is_index(line) || is_key(line)) && !line.contains("quote_changes_seals");
+    catalog.iter().filter(|line| !differs(line)).cloned().collect()
 }
 
 /// Fields of one change, saved and written past the functions.
@@ -69,9 +73,11 @@ async fn change(admin: &Client, note: &str) {
 #[tokio::test]
 async fn an_update_and_an_attach_give_what_a_fresh_install_gives() {
     let fresh = Erp::attached().await;
-    let expected = without_indexes_of_the_log(&catalog::read(&fresh.client("postgres").await).await);
+    let newest = fresh.client("postgres").await;
+    let expected = without_indexes_of_the_log(&catalog::read(&newest).await);
+    let settings = text(&newest, SETTINGS).await;
     for (version, script) in releases() {
-        let (_erp, admin) = old(&version, &script).await;
+        let (_erp, admin) = old(&version, &script, "public").await;
         run(&admin, ATTACH).await;
         run(&admin, GRANT).await;
         change(&admin, "before").await;
@@ -82,13 +88,14 @@ async fn an_update_and_an_attach_give_what_a_fresh_install_gives() {
         let found = without_indexes_of_the_log(&catalog::read(&admin).await);
         let difference = catalog::difference(&expected, &found);
         assert!(difference.is_empty(), "updated from {version}:\n{difference}");
+        assert_eq!(text(&admin, SETTINGS).await, settings, "updated from {version}");
     }
 }
 
 #[tokio::test]
 async fn history_and_versions_go_on() {
     for (version, script) in releases() {
-        let (_erp, admin) = old(&version, &script).await;
+        let (_erp, admin) = old(&version, &script, "collab").await;
         run(&admin, ATTACH).await;
         change(&admin, "before").await;
         let history = text(&admin, HISTORY).await;
@@ -115,13 +122,15 @@ async fn history_and_versions_go_on() {
 #[tokio::test]
 async fn nobody_who_writes_waits_for_the_attach_after_an_update() {
     for (version, script) in releases() {
-        let (_erp, admin) = old(&version, &script).await;
+        let (_erp, admin) = old(&version, &script, "public").await;
         run(&admin, ATTACH).await;
         change(&admin, "before").await;
         run(&admin, UPDATE).await;
         change(&admin, "between").await;
         let told = "select string_agg(distinct new_value #>> '{}', ' ') from quote_changes where field_name = 'notes'";
         assert_eq!(text(&admin, told).await, "before between", "updated from {version}");
+        run(&admin, "select set_config('app.current_tenant_id', tenant_id::text, false) from quotes limit 1")
+            .await;
         for reading in [
             "select count(*) = (select count(*) from quote_changes) from v_recent_quote_changes",
             "select count(*) = (select count(distinct event_id) from quote_changes) from quote_events_since(null)",
@@ -131,7 +140,11 @@ async fn nobody_who_writes_waits_for_the_attach_after_an_update() {
             assert!(admin.query_one(reading, &[]).await.unwrap().get::<_, bool>(0), "{version}: {reading}");
         }
         let hint = "select hint from quote_collab_doctor() where check_name = 'everything can be checked'";
-        assert_eq!(text(&admin, hint).await, "select attach_quote_collaboration();", "updated from {version}");
+        assert_eq!(
+            text(&admin, hint).await,
+            "select attach_quote_collaboration();",
+            "updated from {version}"
+        );
         let gone = "select detach_quote_collaboration(drop_history => true); drop extension quote_collab_ext";
         run(&admin, gone).await;
     }
@@ -144,7 +157,7 @@ async fn an_extension_without_an_attached_pair_is_updated_too() {
     run(&newest, "create extension quote_collab_ext").await;
     let expected = catalog::read(&newest).await;
     for (version, script) in releases() {
-        let (_erp, admin) = old(&version, &script).await;
+        let (_erp, admin) = old(&version, &script, "public").await;
         run(&admin, UPDATE).await;
         let difference = catalog::difference(&expected, &catalog::read(&admin).await);
         assert!(difference.is_empty(), "updated from {version}:\n{difference}");
