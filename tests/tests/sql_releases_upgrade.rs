@@ -93,7 +93,7 @@ async fn an_update_and_an_attach_give_what_a_fresh_install_gives() {
 }
 
 #[tokio::test]
-async fn history_and_versions_go_on() {
+async fn history_and_versions_go_on_after_an_update() {
     for (version, script) in releases() {
         let (_erp, admin) = old(&version, &script, "collab").await;
         run(&admin, ATTACH).await;
