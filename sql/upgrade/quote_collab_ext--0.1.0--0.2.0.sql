@@ -918,8 +918,8 @@ begin
     elsif jsonb_typeof(options -> 'replicated_history') not in ('boolean', 'null') then
         raise exception 'replicated_history must be true or false' using errcode = 'invalid_parameter_value';
     end if;
-    archive_after := options ->> 'archive_after';
-    drop_after := options ->> 'drop_after';
+    archive_after := (options ->> 'archive_after')::interval;
+    drop_after := (options ->> 'drop_after')::interval;
     if archive_after <= interval '0' or drop_after < archive_after or drop_after is not null and archive_after is null then
         raise exception 'history cannot be kept like this' using errcode = 'invalid_parameter_value',
             detail = 'It is archived first and dropped later.', hint = 'For example {"archive_after": "24 months", "drop_after": "10 years"}.';
@@ -2623,7 +2623,7 @@ as $$
 declare
     gateways oid[] := array(select r.oid from pg_roles r
         where not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute'));
-    setters oid[] := '{}';
+    setters oid[] := '{}'::oid[];
     names text;
 begin
     if current_setting('server_version_num')::integer >= 150000 then
