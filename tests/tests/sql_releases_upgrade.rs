@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use quote_collab_tests::{Erp, Postgres, catalog};
+use quote_collab_tests::{Erp, Postgres, Settings, catalog};
 use tokio_postgres::Client;
 
 const UPDATE: &str = "alter extension quote_collab_ext update";
@@ -29,7 +30,11 @@ fn releases() -> Vec<(String, PathBuf)> {
 
 /// The sample ERP with a release before this one in a schema, and the superuser in it.
 async fn old(version: &str, script: &Path, schema: &str) -> (Erp, Client) {
-    let server = Postgres::shared().await;
+    old_on(Postgres::shared().await, version, script, schema).await
+}
+
+/// The same on a server of one's own.
+async fn old_on(server: Arc<Postgres>, version: &str, script: &Path, schema: &str) -> (Erp, Client) {
     server.add_script(script);
     let erp = Erp::bare_on(server).await;
     let admin = erp.client("postgres").await;
@@ -162,5 +167,29 @@ async fn an_extension_without_an_attached_pair_is_updated_too() {
         let difference = catalog::difference(&expected, &catalog::read(&admin).await);
         assert!(difference.is_empty(), "updated from {version}:\n{difference}");
         run(&admin, ATTACH).await;
+    }
+}
+
+#[tokio::test]
+async fn background_workers_serve_an_older_release_until_its_update() {
+    let server = Arc::new(Postgres::start_with(Settings::preloaded(&[])).await);
+    for (version, script) in releases() {
+        let (erp, admin) = old_on(Arc::clone(&server), &version, &script, "public").await;
+        run(&admin, ATTACH).await;
+        change(&admin, "before").await;
+        let served = "select exists (select from pg_stat_activity where backend_type = 'quote_collab waker' and datname = current_database())";
+        erp.wait_until(served).await;
+        change(&admin, "woken for").await;
+        run(&admin, &format!("begin; {UPDATE}; {ATTACH}; commit")).await;
+        change(&admin, "after").await;
+        // The keeper seals, unless this does it first.
+        run(&admin, "select quote_collab_maintenance()").await;
+        let unsealed =
+            "select (select sum(rows) from quote_changes_seals) = (select count(*) from quote_changes)";
+        erp.wait_until(unsealed).await;
+        let log = server.log();
+        let complaints: Vec<&str> =
+            log.lines().filter(|line| line.contains("ERROR") || line.contains("WARNING")).collect();
+        assert!(complaints.is_empty(), "{version}: {}", complaints.join("\n"));
     }
 }
