@@ -177,8 +177,8 @@ async fn background_workers_serve_an_older_release_until_its_update() {
         let (erp, admin) = old_on(Arc::clone(&server), &version, &script, "public").await;
         run(&admin, ATTACH).await;
         change(&admin, "before").await;
-        let served = "select exists (select from pg_stat_activity where backend_type = 'quote_collab waker' and datname = current_database())";
-        erp.wait_until(served).await;
+        let has_waker = "select exists (select from pg_stat_activity where backend_type = 'quote_collab waker' and datname = current_database())";
+        erp.wait_until(has_waker).await;
         change(&admin, "woken for").await;
         run(&admin, &format!("begin; {UPDATE}; {ATTACH}; commit")).await;
         change(&admin, "after").await;
