@@ -237,6 +237,8 @@ impl Postgres {
         let mut command = Command::new(below[0]);
         command.args(&below[1..]).arg(self.cluster.bin.join("postgres")).args(["--single", "-D"]);
         command.arg(self.cluster.data()).arg(database).current_dir(self.cluster.data());
+        // The server's user may not write into ours.
+        command.env("TMPDIR", self.cluster.data());
         self.cluster.user.run(&mut command);
         command
     }
