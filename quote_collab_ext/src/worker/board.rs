@@ -175,6 +175,11 @@ impl Slot {
         }
     }
 
+    /// Whether something was committed that the waker has not taken up.
+    pub fn is_pending(&self) -> bool {
+        self.pending.load(Ordering::Acquire)
+    }
+
     /// Whether something was committed since this was asked last; called by the waker.
     pub fn take_pending(&self) -> bool {
         self.pending.swap(false, Ordering::AcqRel)

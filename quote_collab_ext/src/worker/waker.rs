@@ -13,6 +13,9 @@ use crate::wakeup;
 
 /// Commits closer together than this share a NOTIFY: listeners read everything they find anyway.
 const APART: Duration = Duration::from_millis(1);
+/// While commits follow each other without a pause, NOTIFYs draw apart up to this: each wakes every listener, who takes the
+/// processor from the writers.
+const FARTHEST: Duration = Duration::from_millis(5);
 /// The longest sleep: an upper bound to what a lost wake-up of this process could cost.
 const NAP: Duration = Duration::from_secs(10);
 
@@ -47,6 +50,7 @@ extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
 fn serve(slot: &Slot) {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
     let mut again: Option<Instant> = None;
+    let mut apart = APART;
     loop {
         let nap = again.map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
         // A timeout is in whole milliseconds; rounded up, so that it never spins.
@@ -59,7 +63,8 @@ fn serve(slot: &Slot) {
         if notify(again.is_some()) {
             again = None;
             backoff.reset();
-            std::thread::sleep(APART);
+            std::thread::sleep(apart);
+            apart = if slot.is_pending() { (apart * 2).min(FARTHEST) } else { APART };
         } else {
             again = Some(Instant::now() + backoff.next());
         }
