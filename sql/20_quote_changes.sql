@@ -62,7 +62,10 @@ end $$;
 comment on function create_quote_changes_partitions(regclass, integer) is 'creates the missing monthly partitions of an audit log';
 
 -- The audit log and what belongs to it, in the schema of the quotes table, owned by its owner. Idempotent. No check
--- constraints: only our trigger writes it, and PostgreSQL would parse each of them again for every insert.
+-- constraints: only our trigger writes it, and PostgreSQL would parse each of them again for every insert. Each index
+-- serves a named query and no more, since its entries are most of what a change costs: the key is the event feed, what
+-- transactions wrote in order; the second is the history of a quote; spans of time need no entry a row, because rows come in
+-- order of time.
 create function create_quote_changes(target_schema name, target_owner name) returns regclass
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -94,10 +97,10 @@ begin
                 xid                   xid8        not null,
                 origin                bigint      not null,
                 context               jsonb,
-                constraint quote_changes_pkey primary key (changed_at, id)
+                constraint quote_changes_pkey primary key (xid, position, id, changed_at)
             ) partition by range (changed_at)$ddl$, log);
         execute format('create index quote_changes_quote on %s (quote_id, position) with (deduplicate_items = off)', log);
-        execute format('create index quote_changes_feed on %s (xid, position) with (deduplicate_items = off)', log);
+        execute format('create index quote_changes_changed_at on %s using brin (changed_at) with (autosummarize = on)', log);
         execute format('create table %I.quote_changes_default partition of %s default', target_schema, log);
         execute format('create sequence %I.quote_changes_position_seq as bigint owned by %s.position', target_schema, log);
         execute format('alter table %I.quote_changes_default owner to %I', target_schema, target_owner);

@@ -23,6 +23,9 @@ begin
             root      bytea       not null,
             hash      bytea       not null,
             sealed_at timestamptz not null,
+            form      smallint    not null,
+            signature bytea,
+            signed_by bytea,
             released  jsonb,
             constraint quote_changes_seals_pkey primary key (no)
         )$ddl$, seals);
@@ -38,13 +41,17 @@ begin
         ('root', 'SHA-256 over the SHA-256 of each row, in order of position and id'),
         ('hash', 'SHA-256 over the hash of the block before and all of this block'),
         ('sealed_at', 'when the block was made'),
+        ('form', 'how its rows are hashed: 1 as the text of a jsonb array, 2 as quote_change_digest()'),
+        ('signature', 'Ed25519 signature of the hash; null when no key was configured'),
+        ('signed_by', 'public key that it holds under'),
         ('released', 'in a block that lets rows go: how many, blocks of which none is left, rows and root of what is left of others')
     ) as c (name, text) loop
         execute format('comment on column %s.%I is %L', seals, item.name, item.text);
     end loop;
     execute format('comment on table %s is %L', seals, 'chain of seals over quote_changes; verify_quote_history() checks it');
-    execute format('insert into %s select 0, ''3:3:'', ''3:3:'', ''-infinity'', ''-infinity'', ''-infinity'', @extschema@.quote_cluster_identifier(), 0, sha256(''''),
-        sha256(convert_to(''quote_changes'', ''UTF8'')), clock_timestamp()', seals);
+    execute format('insert into %s (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
+        select 0, ''3:3:'', ''3:3:'', ''-infinity'', ''-infinity'', ''-infinity'', @extschema@.quote_cluster_identifier(), 0, sha256(''''),
+        sha256(convert_to(''quote_changes'', ''UTF8'')), clock_timestamp(), 2', seals);
     execute format('alter table %s owner to %I', seals, target_owner);
     execute format('alter table %s enable row level security', seals);
     execute format('alter table %s force row level security', seals);

@@ -33,11 +33,11 @@ as $$
     values
         ('table', 'quote_changes_default', null, 'changes of a month that has no partition; empty while maintenance runs'),
         ('sequence', 'quote_changes_position_seq', null, 'gives each row change its position'),
-        ('constraint', 'quote_changes', 'quote_changes_pkey', 'one row per changed field; the time is in it because it is the partition key'),
+        ('constraint', 'quote_changes', 'quote_changes_pkey', 'the event feed: what transactions wrote, in order; the time is in it because it is the partition key'),
         ('index', 'quote_changes_quote', null, 'history of one quote, newest first'),
         ('index', 'quote_changes_feed', null, 'the event feed: what transactions wrote, in order'),
         ('index', 'quote_changes_changed_at', null, 'spans of time'),
-        ('constraint', 'quote_changes_archive', 'quote_changes_archive_pkey', 'one row per changed field; the time is in it because it is the partition key'),
+        ('constraint', 'quote_changes_archive', 'quote_changes_archive_pkey', 'what transactions wrote, in order, for seals; the time is in it because it is the partition key'),
         ('index', 'quote_changes_archive_quote_id_position_idx', null, 'history of one quote, newest first'),
         ('index', 'quote_changes_archive_xid_position_idx', null, 'what transactions wrote, in order, for seals'),
         ('index', 'quote_changes_archive_changed_at_idx', null, 'spans of time'),

@@ -96,6 +96,7 @@ create function read_quote_events(c quote_cursor, max integer) returns setof quo
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
 set jit = off
 as $$
 declare

@@ -1,6 +1,6 @@
 -- What the relay of the gateway calls. Revoked from PUBLIC; these functions see every tenant.
 -- Each query names the span of time it can concern, a day wider than the batches say in case the clock was set: the
--- planner then sees one partition or two, however many months there are. Sequential scans are off where the log is read:
+-- planner then sees one partition or two, however many months there are. Sequential and bitmap scans are off where the log is read:
 -- a log without statistics must not tempt the planner; and what that costs on paper must not bring in the JIT compiler.
 create function quote_relay_table(name text) returns text
 language sql stable
@@ -57,6 +57,7 @@ create function quote_relay_open_batch(epoch bigint) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
 set jit = off
 as $$
 declare
@@ -126,6 +127,7 @@ create function quote_relay_read(batch bigint, after_position bigint, max intege
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
 set jit = off
 as $$
 declare

@@ -6,6 +6,7 @@ returns table (batch bigint, "position" bigint, event jsonb)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
 set jit = off
 as $$
 declare

@@ -3,27 +3,57 @@
 -- verify_quote_history(). What a superuser does before a row is sealed, or to the whole chain at once, is found only by
 -- comparing quote_history_digest() with one that was kept elsewhere.
 
--- What is hashed of a row: all columns as a jsonb array, whose text has one form whatever the session is set to.
-create function quote_change_digest_expression() returns text
+-- The digest of a row, given its columns in their order: SHA-256 over one sequence of bytes for each row, whatever the
+-- session is set to. Texts and jsonb by their stored bytes, which all versions of PostgreSQL share.
+create function quote_change_digest(id uuid, tenant_id uuid, quote_id uuid, quote_line_id uuid, changed_by uuid, changed_at timestamptz,
+    entity_type text, field_name text, old_value jsonb, new_value jsonb, change_type text, session_id uuid, was_conflict boolean,
+    conflict_resolution text, entity_version_before integer, entity_version_after integer, event_id uuid, "position" bigint,
+    xid xid8, origin bigint, context jsonb) returns bytea
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'quote_change_digest';
+comment on function quote_change_digest(uuid, uuid, uuid, uuid, uuid, timestamptz, text, text, jsonb, jsonb, text, uuid, boolean, text, integer,
+    integer, uuid, bigint, xid8, bigint, jsonb) is 'SHA-256 of a row of the audit log';
+
+-- SHA-256 over all digests in their order; nothing is kept of them meanwhile.
+create function quote_digest_add(state internal, digest bytea) returns internal
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'quote_digest_add';
+comment on function quote_digest_add(internal, bytea) is 'takes a digest into quote_digest()';
+create function quote_digest_result(state internal) returns bytea
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'quote_digest_result';
+comment on function quote_digest_result(internal) is 'result of quote_digest()';
+create aggregate @extschema@.quote_digest(digest bytea) (sfunc = @extschema@.quote_digest_add, stype = internal, finalfunc = @extschema@.quote_digest_result);
+comment on aggregate quote_digest(bytea) is 'SHA-256 over byte strings, one after the other';
+
+-- What is hashed of a row in a block of a form. Form 1, of blocks that 0.2.0 sealed: all columns as a jsonb array, whose
+-- text has one form whatever the session is set to.
+create function quote_change_digest_expression(form smallint) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-as $$ select $digest$sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by,
-    extract(epoch from c.changed_at), c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id,
-    c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position,
-    c.xid::text, c.origin, c.context)::text, 'UTF8'))$digest$ $$;
-comment on function quote_change_digest_expression() is 'SQL expression of the hash of a row of the audit log';
+as $$
+    select case form when 2 then $digest$@extschema@.quote_change_digest(c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by, c.changed_at,
+        c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id, c.was_conflict, c.conflict_resolution,
+        c.entity_version_before, c.entity_version_after, c.event_id, c.position, c.xid, c.origin, c.context)$digest$
+    else $digest$sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by,
+        extract(epoch from c.changed_at), c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id,
+        c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position,
+        c.xid::text, c.origin, c.context)::text, 'UTF8'))$digest$ end
+$$;
+comment on function quote_change_digest_expression(smallint) is 'SQL expression of the hash of a row of the audit log';
 
 -- Rows and root of a block. When it follows a block of another cluster it also takes what that one had not sealed.
-create function digest_quote_changes(prev pg_snapshot, cur pg_snapshot, origin bigint, from_at timestamptz, to_at timestamptz,
+create function digest_quote_changes(form smallint, prev pg_snapshot, cur pg_snapshot, origin bigint, from_at timestamptz, to_at timestamptz,
     before_cur pg_snapshot, before_origin bigint, out rows bigint, out root bytea)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
+set enable_bitmapscan = off
 set jit = off
 as $$
 begin
     execute format($query$
-        select count(*), sha256(coalesce(string_agg(d.digest, ''::bytea order by d.position, d.id), ''))
+        select count(*), @extschema@.quote_digest(d.digest order by d.position, d.id)
         from (
             select c.position, c.id, %2$s as digest from %1$s c
             where c.xid = any (array(select pg_snapshot_xip($1))) and c.origin = $3 and c.changed_at between $4 and $5
@@ -35,22 +65,44 @@ begin
             union all
             select c.position, c.id, %2$s from %1$s c
             where $7 <> $3 and c.origin = $7 and not pg_visible_in_snapshot(c.xid, $6)) d$query$,
-        @extschema@.quote_relay_table('v_quote_changes_all'), @extschema@.quote_change_digest_expression())
+        @extschema@.quote_relay_table('v_quote_changes_all'), @extschema@.quote_change_digest_expression(form))
     into rows, root using prev, cur, origin, from_at, to_at, before_cur, before_origin;
 end $$;
-comment on function digest_quote_changes(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint) is 'hashes the rows of one block of the audit log';
+comment on function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint) is 'hashes the rows of one block of the audit log';
 
 create function quote_seal_hash(before bytea, no bigint, prev pg_snapshot, cur pg_snapshot, floor_at timestamptz, prev_at timestamptz,
-    cur_at timestamptz, origin bigint, rows bigint, root bytea, sealed_at timestamptz) returns bytea
+    cur_at timestamptz, origin bigint, rows bigint, root bytea, sealed_at timestamptz, form smallint) returns bytea
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select sha256(before || convert_to(jsonb_build_array(no, prev::text, cur::text, extract(epoch from floor_at)::text,
-        extract(epoch from prev_at)::text, extract(epoch from cur_at)::text, origin, rows, encode(root, 'hex'), extract(epoch from sealed_at)::text)::text, 'UTF8'))
+        extract(epoch from prev_at)::text, extract(epoch from cur_at)::text, origin, rows, encode(root, 'hex'), extract(epoch from sealed_at)::text)::text
+        || case when form > 1 then form::text else '' end, 'UTF8'))
 $$;
-comment on function quote_seal_hash(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea, timestamptz) is 'hash of a block over the one before it and all of its own';
+comment on function quote_seal_hash(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea, timestamptz, smallint) is 'hash of a block over the one before it and all of its own';
 
--- Seals what is visible and not sealed yet; returns how many rows. One at a time: 0 when another is at it.
+-- Appends a block to the chain, signed where a key is configured.
+create function append_quote_seal(last_hash bytea, no bigint, prev pg_snapshot, cur pg_snapshot, floor_at timestamptz, prev_at timestamptz,
+    cur_at timestamptz, origin bigint, rows bigint, root bytea, sealed_at timestamptz, released jsonb default null) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    form constant smallint := 2;
+    hash bytea := @extschema@.quote_seal_hash(last_hash, no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, sealed_at, form);
+begin
+    execute format('insert into %s (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form, signature, signed_by, released)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)', @extschema@.quote_relay_table('quote_changes_seals'))
+    using no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form, @extschema@.sign_quote_seal(hash),
+        @extschema@.quote_seal_key(), released;
+end $$;
+comment on function append_quote_seal(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea,
+    timestamptz, jsonb) is 'appends a block to the chain of seals';
+revoke execute on function append_quote_seal(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea,
+    timestamptz, jsonb) from public;
+
+-- Seals what is visible and not sealed yet; returns how many rows. One at a time: 0 when another is at it. A signed block
+-- vouches for all before it, so a new key signs at once, even where nothing is to be sealed.
 create function seal_quote_history() returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -58,6 +110,7 @@ as $$
 declare
     seals text := @extschema@.quote_relay_table('quote_changes_seals');
     here bigint := @extschema@.quote_cluster_identifier();
+    key bytea := @extschema@.quote_seal_key();
     last record;
     cur pg_snapshot;
     prev pg_snapshot;
@@ -76,11 +129,10 @@ begin
     -- As in the event feed: what ran already when the last block was cut may hold changes older than that.
     floor_at := case when last.origin <> here then '-infinity'
         when pg_snapshot_xmin(last.cur) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
-    select * into block from @extschema@.digest_quote_changes(prev, cur, here, floor_at - interval '1 day', now_at + interval '1 day', last.cur, last.origin);
-    if block.rows > 0 then
-        execute format('insert into %s (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, @extschema@.quote_seal_hash($10, $1, $2, $3, $4, $5, $6, $7, $8, $9, $6), $6)', seals)
-        using last.no + 1, prev, cur, floor_at, last.cur_at, now_at, here, block.rows, block.root, last.hash;
+    select * into block from @extschema@.digest_quote_changes(2::smallint, prev, cur, here, floor_at - interval '1 day',
+        now_at + interval '1 day', last.cur, last.origin);
+    if block.rows > 0 or key is not null and key is distinct from last.signed_by then
+        perform @extschema@.append_quote_seal(last.hash, last.no + 1, prev, cur, floor_at, last.cur_at, now_at, here, block.rows, block.root, now_at);
     end if;
     return block.rows;
 end $$;
@@ -128,8 +180,11 @@ begin
             if b.no <> before.no + 1 then
                 finding := 'chain'; detail := format('%s blocks are missing before this one', b.no - before.no - 1); return next;
             elsif b.hash <> @extschema@.quote_seal_hash(before.hash, b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows,
-                    b.root, b.sealed_at) then
+                    b.root, b.sealed_at, b.form) then
                 finding := 'block'; detail := 'this block or the one before it was changed'; return next;
+            end if;
+            if (b.signature is null) <> (b.signed_by is null) or not @extschema@.quote_seal_signature_holds(b.hash, b.signature, b.signed_by) then
+                finding := 'signature'; detail := 'the signature of this block does not hold'; return next;
             end if;
             if b.released is not null then
                 finding := case when b.rows = 0 and b.root = sha256(convert_to(b.released::text, 'UTF8')) then 'released' else 'block' end;
@@ -141,7 +196,7 @@ begin
             end if;
             b.rows := case when released.gone @> b.no then 0 else coalesce((released.remains -> b.no::text ->> 'rows')::bigint, b.rows) end;
             b.root := case when released.gone @> b.no then sha256('') else coalesce(decode(released.remains -> b.no::text ->> 'root', 'hex'), b.root) end;
-            select * into actual from @extschema@.digest_quote_changes(b.prev, b.cur, b.origin, b.floor_at - interval '1 day',
+            select * into actual from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at - interval '1 day',
                 b.cur_at + interval '1 day', before.cur, before.origin);
             if actual.rows <> b.rows then
                 finding := 'rows'; detail := format('%s rows were sealed, %s are there', b.rows, actual.rows); return next;
@@ -160,6 +215,9 @@ begin
         return;
     end if;
     block := before.no;
+    if @extschema@.quote_seal_key() <> coalesce(before.signed_by, '') then
+        finding := 'signature'; detail := 'the newest block is not signed with the configured key'; return next;
+    end if;
     -- Rows that no block counts: moved in time, or from a cluster or a transaction that never was. What this cluster wrote
     -- since the last block waits for its seal.
     execute format('select count(*) from %1$s c where c.origin <> $1 and not exists (select from %2$s s where s.origin = c.origin)

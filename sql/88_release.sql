@@ -40,7 +40,7 @@ begin
         no := b.no;
         expected_rows := coalesce((released.remains -> b.no::text ->> 'rows')::bigint, b.rows);
         expected_root := coalesce(decode(released.remains -> b.no::text ->> 'root', 'hex'), b.root);
-        select d.rows, d.root into rows, root from @extschema@.digest_quote_changes(b.prev, b.cur, b.origin, b.floor_at - interval '1 day',
+        select d.rows, d.root into rows, root from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at - interval '1 day',
             b.cur_at + interval '1 day', b.before_cur, b.before_origin) d;
         return next;
     end loop;
@@ -61,9 +61,8 @@ declare
 begin
     execute format('select * from %s order by no desc limit 1', seals) into strict last;
     floor_at := case when pg_snapshot_xmin(last.cur) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
-    execute format('insert into %s (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, released)
-        values ($1, $2, $2, $3, $4, $4, $5, 0, $6, @extschema@.quote_seal_hash($7, $1, $2, $2, $3, $4, $4, $5, 0, $6, $8), $8, $9)', seals)
-    using last.no + 1, last.cur, floor_at, last.cur_at, last.origin, root, last.hash, clock_timestamp(), released;
+    perform @extschema@.append_quote_seal(last.hash, last.no + 1, last.cur, last.cur, floor_at, last.cur_at, last.cur_at, last.origin, 0, root,
+        clock_timestamp(), released);
 end $$;
 comment on function seal_quote_release(jsonb) is 'adds a block to the chain of seals that lets rows go';
 revoke execute on function seal_quote_release(jsonb) from public;

@@ -112,6 +112,9 @@ begin
     execute format('select exists (select from %1$I.quote_changes c where c.changed_at between now() - interval ''1 day'' and now() - interval ''5 minutes''
         and not pg_visible_in_snapshot(c.xid, (select s.cur from %1$I.quote_changes_seals s order by s.no desc limit 1)))', target_schema) into found_rows;
     return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed', 'select seal_quote_history();');
+    return next @extschema@.quote_collab_verdict('seals signed as configured', @extschema@.quote_seal_key_problem() is null, 'error',
+        format('seals are not signed with quote_collab.seal_key: %s', @extschema@.quote_seal_key_problem()),
+        'Set it to what openssl rand -base64 32 prints, preload the library and restart.');
     return next @extschema@.quote_collab_verdict('history bounded',
         (select count(*) < 61 from pg_inherits i where i.inhparent = log), 'warning', 'the log holds more than 5 years', 'select archive_quote_changes(''24 months'');');
 end $$;

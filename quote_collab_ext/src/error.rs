@@ -10,6 +10,8 @@ use crate::token::Refusal;
 pub enum Error {
     /// A trigger function was called in another way than by its trigger.
     TriggerProtocol(&'static str),
+    /// A function of an aggregate was called in another way than by its aggregate.
+    OutsideAggregate(&'static str),
     /// The trigger's arguments cannot be read, or a required one is absent.
     TriggerArgument(&'static str),
     /// A column that plays a role is gone: it was renamed or dropped after attach.
@@ -62,6 +64,12 @@ impl Error {
                 format!("{name}: must be called as its trigger"),
                 None,
                 Some("The triggers are created by attach_quote_collaboration()."),
+            ),
+            Self::OutsideAggregate(name) => (
+                PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+                format!("{name}: must be called by its aggregate"),
+                None,
+                None,
             ),
             Self::TriggerArgument(name) => (
                 PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,

@@ -4,8 +4,8 @@ pub mod arrival;
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
-use crate::tenant;
 use crate::token::keys;
+use crate::{signature, tenant};
 
 /// How listeners learn that something was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
@@ -38,6 +38,7 @@ pub fn define() {
     );
     tenant::define();
     keys::define();
+    signature::define();
     tenant::guard();
     // SAFETY: PostgreSQL copies the prefix; no backend state is held.
     #[expect(unsafe_code, reason = "PostgreSQL's C interface")]

@@ -72,6 +72,8 @@ pub struct Index {
     pub info: *mut pg_sys::IndexInfo,
     /// Whether duplicates are refused.
     pub check: pg_sys::IndexUniqueCheck::Type,
+    /// It keeps the least and the greatest time of each range of pages, and nothing of each row: the column, from 0.
+    pub summary_of: Option<usize>,
 }
 
 /// Makes the entries of rows that are in the table, behind one guard for all: setting one up for each of the calls would
@@ -84,33 +86,63 @@ pub unsafe fn insert_index_entries(
     indexes: &[Index],
     slots: &[*mut pg_sys::TupleTableSlot],
 ) {
-    const KEYS: usize = pg_sys::INDEX_MAX_KEYS as usize;
     let insert = || {
-        let (mut values, mut nulls) = ([pg_sys::Datum::null(); KEYS], [false; KEYS]);
-        let (values, nulls) = (values.as_mut_ptr(), nulls.as_mut_ptr());
-        for slot in slots {
-            for index in indexes {
-                // SAFETY: per contract; an ERROR passes over nothing that has to be dropped. An index without
-                // expressions needs no executor state.
-                unsafe {
-                    declared::FormIndexDatum(index.info, *slot, std::ptr::null_mut(), values, nulls);
-                    let place = &raw mut (**slot).tts_tid;
-                    declared::index_insert(
-                        index.relation,
-                        values,
-                        nulls,
-                        place,
-                        table,
-                        index.check,
-                        false,
-                        index.info,
-                    );
+        for index in indexes {
+            // SAFETY: per contract; an ERROR passes over nothing that has to be dropped.
+            unsafe {
+                match index.summary_of {
+                    None => slots.iter().for_each(|slot| insert_entry(table, index, *slot)),
+                    Some(column) => summarize(table, index, slots, column),
                 }
             }
         }
     };
     // SAFETY: per contract.
     unsafe { pg_guard_ffi_boundary(insert) }
+}
+
+/// # Safety
+/// As [`insert_index_entries`], within its guard.
+unsafe fn insert_entry(table: pg_sys::Relation, index: &Index, slot: *mut pg_sys::TupleTableSlot) {
+    const KEYS: usize = pg_sys::INDEX_MAX_KEYS as usize;
+    let (mut values, mut nulls) = ([pg_sys::Datum::null(); KEYS], [false; KEYS]);
+    let (values, nulls) = (values.as_mut_ptr(), nulls.as_mut_ptr());
+    // SAFETY: per contract. An index without expressions needs no executor state.
+    unsafe {
+        declared::FormIndexDatum(index.info, slot, std::ptr::null_mut(), values, nulls);
+        let place = &raw mut (*slot).tts_tid;
+        declared::index_insert(index.relation, values, nulls, place, table, index.check, false, index.info);
+    }
+}
+
+/// Tells the index the least and the greatest time of each page: what lies between them changes no summary.
+///
+/// # Safety
+/// As [`insert_entry`]; the column must be a time and not null.
+unsafe fn summarize(
+    table: pg_sys::Relation,
+    index: &Index,
+    slots: &[*mut pg_sys::TupleTableSlot],
+    column: usize,
+) {
+    // SAFETY: per contract; virtual slots hold all of their values.
+    let page = |slot: &*mut pg_sys::TupleTableSlot| unsafe { (**slot).tts_tid.ip_blkid };
+    let time = |slot: &&*mut pg_sys::TupleTableSlot| unsafe {
+        (*(***slot).tts_values.add(column)).value().cast_signed()
+    };
+    for rows in slots.chunk_by(|a, b| (page(a).bi_hi, page(a).bi_lo) == (page(b).bi_hi, page(b).bi_lo)) {
+        let (Some(least), Some(greatest)) = (rows.iter().min_by_key(time), rows.iter().max_by_key(time))
+        else {
+            continue;
+        };
+        // SAFETY: per contract.
+        unsafe {
+            insert_entry(table, index, *least);
+            if time(&least) != time(&greatest) {
+                insert_entry(table, index, *greatest);
+            }
+        }
+    }
 }
 
 /// What runs a utility statement when no hook does, as a hook calls it: without pgrx's guard, since some statements end

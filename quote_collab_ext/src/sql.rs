@@ -5,7 +5,7 @@ use pgrx::extension_sql_file;
 extension_sql_file!(
     "../../sql/10_settings.sql",
     name = "settings",
-    requires = ["function_comments", "authentication_comments"]
+    requires = ["function_comments", "authentication_comments", "signature_comments"]
 );
 extension_sql_file!("../../sql/11_session_type.sql", name = "session_type", requires = ["settings"]);
 extension_sql_file!("../../sql/12_session_ttl.sql", name = "session_ttl", requires = ["session_type"]);

@@ -9,6 +9,8 @@ use tokio_postgres::Client;
 
 const UPDATE: &str = "alter extension quote_collab_ext update";
 const ATTACH: &str = "select attach_quote_collaboration()";
+/// Releases whose tables and triggers are brought to the newest form by attaching again, which the doctor then says.
+const NEEDS_ATTACH: [&str; 1] = ["0.1.0"];
 const GRANT: &str = "select grant_quote_gateway('quote_gateway')";
 
 const SETTINGS: &str = "select string_agg((to_jsonb(s) - 'attached_at')::text, ' ' order by s.entity) from quote_collab_settings s";
@@ -103,6 +105,7 @@ async fn history_and_versions_go_on_after_an_update() {
         let (_erp, admin) = old(&version, &script, "collab").await;
         run(&admin, ATTACH).await;
         change(&admin, "before").await;
+        run(&admin, "select quote_collab_maintenance()").await;
         let history = text(&admin, HISTORY).await;
         let number = "select version::text from quotes order by quote_number limit 1";
         assert_eq!(text(&admin, number).await, "3", "{version} counts");
@@ -115,6 +118,13 @@ async fn history_and_versions_go_on_after_an_update() {
         let untold = "select ((select sum(rows) from quote_changes_seals) - (select count(*) from quote_changes))::text";
         assert_eq!(text(&admin, untold).await, "0", "all history of {version} is sealed");
         assert_eq!(text(&admin, "select count(*)::text from verify_quote_history()").await, "0");
+        // What the older release sealed is still known for what it was.
+        run(&admin, "begin; update quote_changes set new_value = '\"forged\"' where position = (select min(position) from quote_changes)").await;
+        assert_eq!(
+            text(&admin, "select string_agg(finding, ' ') from verify_quote_history()").await,
+            "content"
+        );
+        run(&admin, "rollback").await;
         let told = "select string_agg(new_value #>> '{}', ' ' order by entity_version_after) from get_quote_change_history(
             (select id from quotes order by quote_number limit 1)) where field_name = 'contact_name'";
         assert_eq!(text(&admin, told).await, "before after", "updated from {version}");
@@ -144,12 +154,13 @@ async fn nobody_who_writes_waits_for_the_attach_after_an_update() {
         ] {
             assert!(admin.query_one(reading, &[]).await.unwrap().get::<_, bool>(0), "{version}: {reading}");
         }
-        let hint = "select hint from quote_collab_doctor() where check_name = 'everything can be checked'";
-        assert_eq!(
-            text(&admin, hint).await,
-            "select attach_quote_collaboration();",
-            "updated from {version}"
-        );
+        let hint = "select string_agg(hint, ' ') from quote_collab_doctor() where check_name = 'everything can be checked'";
+        let expected = if NEEDS_ATTACH.contains(&version.as_str()) {
+            "select attach_quote_collaboration();"
+        } else {
+            ""
+        };
+        assert_eq!(text(&admin, hint).await, expected, "updated from {version}");
         let gone = "select detach_quote_collaboration(drop_history => true); drop extension quote_collab_ext";
         run(&admin, gone).await;
     }

@@ -42,7 +42,7 @@ const ROWS: [&str; 27] = [
 ];
 
 /// Ways to forge the chain or more than one row, `NO` standing for a block.
-const CHAIN: [&str; 13] = [
+const CHAIN: [&str; 16] = [
     "update quote_changes set position = 1000000 - position",
     "truncate quote_changes",
     "delete from quote_changes where position > (select max(position) - 5 from quote_changes)",
@@ -56,6 +56,9 @@ const CHAIN: [&str; 13] = [
     "delete from quote_changes_seals where no >= NO",
     "update quote_changes_seals set no = -no where no = NO",
     "delete from quote_changes_seals",
+    "update quote_changes_seals set form = 3 - form where no = NO",
+    "update quote_changes_seals set signature = hash || hash, signed_by = hash where no = NO",
+    "update quote_changes_seals set signed_by = hash where no = NO",
 ];
 
 async fn number(client: &Client, query: &str) -> i64 {

@@ -7,6 +7,7 @@
 pub mod arguments;
 pub mod change;
 pub mod diff;
+pub mod digest;
 pub mod jsonb;
 pub mod naming;
 pub mod payload;

@@ -29,7 +29,7 @@ impl Indexes {
                 } else {
                     pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO
                 };
-                opened.0.push(Index { relation, info, check });
+                opened.0.push(Index { relation, info, check, summary_of: summary_of(relation, info) });
                 let is_plain = (*info).ii_ReadyForInserts
                     && (*info).ii_Expressions.is_null()
                     && (*info).ii_Predicate.is_null()
@@ -50,6 +50,21 @@ impl Indexes {
     pub unsafe fn insert(&self, table: pg_sys::Relation, slots: &[*mut pg_sys::TupleTableSlot]) {
         // SAFETY: per contract.
         unsafe { server::insert_index_entries(table, &self.0, slots) }
+    }
+}
+
+/// The only column of a BRIN index over times that keeps minimum and maximum; `None` for every other index.
+///
+/// # Safety
+/// The index must be open.
+unsafe fn summary_of(index: pg_sys::Relation, info: *mut pg_sys::IndexInfo) -> Option<usize> {
+    // SAFETY: per contract: an open index has one operator class and at least one support function for each column.
+    unsafe {
+        let is_summary = (*(*index).rd_rel).relam == pg_sys::BRIN_AM_OID
+            && (*info).ii_NumIndexAttrs == 1
+            && *(*index).rd_opcintype == pg_sys::TIMESTAMPTZOID
+            && *(*index).rd_support == pg_sys::Oid::from(pg_sys::F_BRIN_MINMAX_OPCINFO);
+        is_summary.then(|| usize::try_from((*info).ii_IndexAttrNumbers[0]).ok()?.checked_sub(1)).flatten()
     }
 }
 

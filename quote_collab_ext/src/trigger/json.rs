@@ -8,8 +8,8 @@ use std::ffi::CStr;
 use pgrx::{FromDatum, pg_sys};
 use quote_collab_core::jsonb::{LONGEST, Value, root};
 
-use super::row::payload;
 use crate::memory;
+use crate::varlena::payload;
 
 /// Room for a time in ISO 8601; PostgreSQL's `MAXDATELEN`.
 const LONGEST_TIME: usize = 128;
@@ -70,7 +70,7 @@ impl ToJsonb {
         // SAFETY: the datum is of this type, in a database in UTF-8 as jsonb wants its texts.
         unsafe {
             Some(match self.base_type {
-                pg_sys::NUMERICOID => Value::Number(Some(payload(value)).filter(|digits| is_finite(digits))?),
+                pg_sys::NUMERICOID => Value::Number(Some(payload(value)).filter(|digits| is_short(digits))?),
                 pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => {
                     Value::Text(Some(payload(value)).filter(|text| text.len() <= LONGEST)?)
                 }
@@ -95,10 +95,11 @@ impl ToJsonb {
     }
 }
 
-/// JSON has no NaN and no infinity: `to_jsonb` spells them. Both have the two upper bits of a numeric's first half-word
-/// set, and no finite number has (`numeric.c`).
-fn is_finite(digits: &[u8]) -> bool {
-    digits.first_chunk().is_some_and(|first| u16::from_ne_bytes(*first) & 0xC000 != 0xC000)
+/// The short form of a numeric, which each number has that fits into it, and no NaN or infinity (`numeric.c`). Others
+/// `to_jsonb` writes: JSON has to spell what is no number, and a data file from before PostgreSQL 9.1 holds long forms of short
+/// numbers, which a dump and its restore would shorten and a seal would take for another value.
+fn is_short(digits: &[u8]) -> bool {
+    digits.first_chunk().is_some_and(|first| u16::from_ne_bytes(*first) & 0xC000 == 0x8000)
 }
 
 /// # Safety

@@ -1,0 +1,136 @@
+//! SHA-256 of a row of the audit log, and of many such digests: what the chain of seals is made of.
+
+#![expect(unsafe_code, reason = "reads PostgreSQL's datums and keeps an aggregate's state")]
+
+use std::cell::RefCell;
+
+use pgrx::{FromDatum, pg_sys};
+use quote_collab_core::digest::append;
+use quote_collab_core::jsonb::length_header;
+use sha2::{Digest, Sha256};
+
+use crate::c_function::c_function;
+use crate::error::Error;
+use crate::varlena::payload;
+
+/// How a column's datum becomes bytes.
+#[derive(Clone, Copy)]
+enum Kind {
+    Uuid,
+    /// A text, or a jsonb as it is stored: the same for the same value in every version, on machines of this byte order.
+    Varlena,
+    Bool,
+    Int4,
+    /// Also times in microseconds, and transaction ids.
+    Int8,
+}
+
+/// The columns of the log, in their order.
+const COLUMNS: [Kind; 21] = {
+    use Kind::{Bool, Int4, Int8, Uuid, Varlena};
+    [
+        Uuid, Uuid, Uuid, Uuid, Uuid, Int8, Varlena, Varlena, Varlena, Varlena, Varlena, Uuid, Bool, Varlena,
+        Int4, Int4, Uuid, Int8, Int8, Int8, Varlena,
+    ]
+};
+
+/// Bytes of room that a backend keeps for putting together the next row.
+const ROOM_KEPT: usize = 64 * 1024;
+
+thread_local! {
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+c_function!(
+    /// `quote_change_digest(…)`: the digest of a row, given its columns.
+    quote_change_digest,
+    pg_finfo_quote_change_digest,
+    |fcinfo| {
+        ROOM.with_borrow_mut(|room| {
+            room.clear();
+            for (place, kind) in COLUMNS.into_iter().enumerate() {
+                // SAFETY: the arguments have the types that the function is declared with.
+                unsafe {
+                    match pgrx::pg_getarg_datum(fcinfo, place) {
+                        None => append(room, None),
+                        Some(datum) => append_datum(room, kind, datum),
+                    }
+                }
+            }
+            let digest = Sha256::digest(&*room);
+            room.shrink_to(ROOM_KEPT);
+            Ok(bytea(&digest))
+        })
+    }
+);
+
+/// # Safety
+/// `datum` must be of a type of that kind.
+unsafe fn append_datum(room: &mut Vec<u8>, kind: Kind, datum: pg_sys::Datum) {
+    // SAFETY: per contract.
+    unsafe {
+        match kind {
+            Kind::Uuid => append(room, Some(&*datum.cast_mut_ptr::<[u8; 16]>())),
+            Kind::Varlena => append(room, Some(payload(datum))),
+            Kind::Bool => append(room, Some(&[u8::from(datum.value() != 0)])),
+            Kind::Int4 => append(
+                room,
+                i32::from_datum(datum, false).map(i32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice),
+            ),
+            Kind::Int8 => append(room, Some(&(datum.value() as u64).to_be_bytes())),
+        }
+    }
+}
+
+c_function!(
+    /// `quote_digest_add(internal, bytea)`: takes one more digest into the state of `quote_digest()`.
+    quote_digest_add,
+    pg_finfo_quote_digest_add,
+    |fcinfo| {
+        // SAFETY: an aggregate's transition function: its first argument is the state that it returned before, or null, and
+        // lives as long as the memory context that PostgreSQL names. A state holds nothing that must be dropped.
+        unsafe {
+            let mut context = std::ptr::null_mut();
+            if pg_sys::AggCheckCallContext(fcinfo, &raw mut context) == 0 {
+                return Err(Error::OutsideAggregate("quote_digest_add"));
+            }
+            let state = match pgrx::pg_getarg_datum(fcinfo, 0) {
+                Some(state) => state.cast_mut_ptr::<Sha256>(),
+                None => {
+                    let state = pg_sys::MemoryContextAlloc(context, size_of::<Sha256>()).cast::<Sha256>();
+                    state.write(Sha256::new());
+                    state
+                }
+            };
+            if let Some(digest) = pgrx::pg_getarg_datum(fcinfo, 1) {
+                (*state).update(payload(digest));
+            }
+            Ok(pg_sys::Datum::from(state))
+        }
+    }
+);
+
+c_function!(
+    /// `quote_digest_result(internal)`: the digest of all that was added.
+    quote_digest_result,
+    pg_finfo_quote_digest_result,
+    |fcinfo| {
+        // SAFETY: an aggregate's final function: the state is its transition function's, or null without rows. It is left as
+        // it is.
+        let state = unsafe { pgrx::pg_getarg_datum(fcinfo, 0).map(|state| (*state.cast_mut_ptr::<Sha256>()).clone()) };
+        Ok(bytea(&state.unwrap_or_default().finalize()))
+    }
+);
+
+/// A bytea in the current memory context.
+fn bytea(bytes: &[u8]) -> pg_sys::Datum {
+    let length = bytes.len() + 4;
+    let header = length_header(u32::try_from(length).unwrap_or(u32::MAX)).to_ne_bytes();
+    // SAFETY: as many bytes are written as are allocated.
+    unsafe {
+        let made = pg_sys::palloc(length).cast::<u8>();
+        made.copy_from_nonoverlapping(header.as_ptr(), header.len());
+        made.add(header.len()).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        pg_sys::Datum::from(made)
+    }
+}
