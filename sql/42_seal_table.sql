@@ -38,10 +38,10 @@ begin
         ('cur_at', 'when cur was taken'),
         ('origin', 'system identifier of the cluster whose transactions the snapshots speak of'),
         ('rows', 'how many rows of quote_changes'),
-        ('root', 'SHA-256 over the SHA-256 of each row, in order of position and id'),
+        ('root', 'SHA-256 over its rows, as quote_block_query() has it'),
         ('hash', 'SHA-256 over the hash of the block before and all of this block'),
         ('sealed_at', 'when the block was made'),
-        ('form', 'how its rows are hashed: 1 as the text of a jsonb array, 2 as quote_change_digest()'),
+        ('form', 'how its rows are hashed: 1 as 0.2.0 did, 2 by quote_changes_digest()'),
         ('signature', 'Ed25519 signature of the hash; null when no key was configured'),
         ('signed_by', 'public key that it holds under'),
         ('released', 'in a block that lets rows go: how many, blocks of which none is left, rows and root of what is left of others')

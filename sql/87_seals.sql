@@ -3,69 +3,84 @@
 -- verify_quote_history(). What a superuser does before a row is sealed, or to the whole chain at once, is found only by
 -- comparing quote_history_digest() with one that was kept elsewhere.
 
--- The digest of a row, given its columns in their order: SHA-256 over one sequence of bytes for each row, whatever the
--- session is set to. Texts and jsonb by their stored bytes, which all versions of PostgreSQL share.
-create function quote_change_digest(id uuid, tenant_id uuid, quote_id uuid, quote_line_id uuid, changed_by uuid, changed_at timestamptz,
-    entity_type text, field_name text, old_value jsonb, new_value jsonb, change_type text, session_id uuid, was_conflict boolean,
-    conflict_resolution text, entity_version_before integer, entity_version_after integer, event_id uuid, "position" bigint,
-    xid xid8, origin bigint, context jsonb) returns bytea
-language c immutable parallel safe
-as 'MODULE_PATHNAME', 'quote_change_digest';
-comment on function quote_change_digest(uuid, uuid, uuid, uuid, uuid, timestamptz, text, text, jsonb, jsonb, text, uuid, boolean, text, integer,
-    integer, uuid, bigint, xid8, bigint, jsonb) is 'SHA-256 of a row of the audit log';
-
--- SHA-256 over all digests in their order; nothing is kept of them meanwhile.
-create function quote_digest_add(state internal, digest bytea) returns internal
+-- SHA-256 over all byte strings in their order; nothing is kept of them meanwhile.
+create function quote_digest_add(state internal, bytes bytea) returns internal
 language c immutable parallel safe
 as 'MODULE_PATHNAME', 'quote_digest_add';
-comment on function quote_digest_add(internal, bytea) is 'takes a digest into quote_digest()';
+comment on function quote_digest_add(internal, bytea) is 'takes a byte string into quote_digest()';
 create function quote_digest_result(state internal) returns bytea
 language c immutable parallel safe
 as 'MODULE_PATHNAME', 'quote_digest_result';
-comment on function quote_digest_result(internal) is 'result of quote_digest()';
-create aggregate @extschema@.quote_digest(digest bytea) (sfunc = @extschema@.quote_digest_add, stype = internal, finalfunc = @extschema@.quote_digest_result);
+comment on function quote_digest_result(internal) is 'result of quote_digest() and quote_changes_digest()';
+create aggregate @extschema@.quote_digest(bytes bytea) (
+    sfunc = @extschema@.quote_digest_add, stype = internal, finalfunc = @extschema@.quote_digest_result);
 comment on aggregate quote_digest(bytea) is 'SHA-256 over byte strings, one after the other';
 
--- What is hashed of a row in a block of a form. Form 1, of blocks that 0.2.0 sealed: all columns as a jsonb array, whose
--- text has one form whatever the session is set to.
-create function quote_change_digest_expression(form smallint) returns text
+-- SHA-256 over rows of the log, given their columns, in their order: of each column whether it is null, how long it is, and
+-- its bytes. Texts and jsonb as they are stored, which is the same in all versions of PostgreSQL.
+create function quote_digest_add_row(state internal, id uuid, tenant_id uuid, quote_id uuid, quote_line_id uuid, changed_by uuid, changed_at timestamptz,
+    entity_type text, field_name text, old_value jsonb, new_value jsonb, change_type text, session_id uuid, was_conflict boolean,
+    conflict_resolution text, entity_version_before integer, entity_version_after integer, event_id uuid, "position" bigint,
+    xid xid8, origin bigint, context jsonb) returns internal
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'quote_digest_add_row';
+comment on function quote_digest_add_row(internal, uuid, uuid, uuid, uuid, uuid, timestamptz, text, text, jsonb, jsonb, text, uuid, boolean, text,
+    integer, integer, uuid, bigint, xid8, bigint, jsonb) is 'takes a row into quote_changes_digest()';
+create aggregate @extschema@.quote_changes_digest(id uuid, tenant_id uuid, quote_id uuid, quote_line_id uuid, changed_by uuid, changed_at timestamptz,
+    entity_type text, field_name text, old_value jsonb, new_value jsonb, change_type text, session_id uuid, was_conflict boolean,
+    conflict_resolution text, entity_version_before integer, entity_version_after integer, event_id uuid, "position" bigint,
+    xid xid8, origin bigint, context jsonb) (
+    sfunc = @extschema@.quote_digest_add_row, stype = internal, finalfunc = @extschema@.quote_digest_result);
+comment on aggregate quote_changes_digest(uuid, uuid, uuid, uuid, uuid, timestamptz, text, text, jsonb, jsonb, text, uuid, boolean, text,
+    integer, integer, uuid, bigint, xid8, bigint, jsonb) is 'SHA-256 over rows of the audit log, one after the other';
+
+-- The rows of a block in three parts, each as a condition: what was running when the block before was cut, what began since,
+-- and, behind a block of another cluster, what that one had not sealed.
+create function quote_block_parts() returns text[]
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select case form when 2 then $digest$@extschema@.quote_change_digest(c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by, c.changed_at,
-        c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id, c.was_conflict, c.conflict_resolution,
-        c.entity_version_before, c.entity_version_after, c.event_id, c.position, c.xid, c.origin, c.context)$digest$
-    else $digest$sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by,
-        extract(epoch from c.changed_at), c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id,
-        c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position,
-        c.xid::text, c.origin, c.context)::text, 'UTF8'))$digest$ end
+    select array[
+        'c.xid = any (array(select pg_snapshot_xip($1))) and c.origin = $3 and c.changed_at between $4 and $5 and pg_visible_in_snapshot(c.xid, $2)',
+        'c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2) and c.origin = $3 and c.changed_at between $4 and $5 and pg_visible_in_snapshot(c.xid, $2)',
+        '$7 <> $3 and c.origin = $7 and not pg_visible_in_snapshot(c.xid, $6)']
 $$;
-comment on function quote_change_digest_expression(smallint) is 'SQL expression of the hash of a row of the audit log';
+comment on function quote_block_parts() is 'conditions of the three parts of a block';
 
--- Rows and root of a block. When it follows a block of another cluster it also takes what that one had not sealed.
+-- The query for rows and root of a block. Form 2: a hash over the hashes of the parts, each over its rows in the order of the
+-- event feed, whose index gives it. Form 1, of blocks that 0.2.0 sealed: a hash over the hashes of all rows, each as the text
+-- of a jsonb array, which is the same whatever the session is set to.
+create function quote_block_query(form smallint, history text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case form when 2 then format($query$select sum(d.rows)::bigint, sha256(string_agg(d.digest, '' order by d.part)) from (%s) d (part, rows, digest)$query$,
+            string_agg(format($query$select %s, count(*), @extschema@.quote_changes_digest(c.id, c.tenant_id, c.quote_id, c.quote_line_id,
+                c.changed_by, c.changed_at, c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id, c.was_conflict,
+                c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position, c.xid, c.origin, c.context)
+                from (select * from %s c where %s order by c.xid, c.position, c.id) c$query$, p.part, history, p.condition), ' union all '))
+        else format($query$select count(*), @extschema@.quote_digest(sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id,
+                c.changed_by, extract(epoch from c.changed_at), c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id,
+                c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position,
+                c.xid::text, c.origin, c.context)::text, 'UTF8'))) from (select * from (%s) c order by c.position, c.id) c$query$,
+            string_agg(format('select * from %s c where %s', history, p.condition), ' union all ')) end
+    from unnest(@extschema@.quote_block_parts()) with ordinality p (condition, part)
+$$;
+comment on function quote_block_query(smallint, text) is 'query for rows and root of a block';
+
+-- Rows and root of a block: reads each row once and keeps none, however many there are.
 create function digest_quote_changes(form smallint, prev pg_snapshot, cur pg_snapshot, origin bigint, from_at timestamptz, to_at timestamptz,
     before_cur pg_snapshot, before_origin bigint, out rows bigint, out root bytea)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_bitmapscan = off
+set enable_sort = off
+set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 begin
-    execute format($query$
-        select count(*), @extschema@.quote_digest(d.digest order by d.position, d.id)
-        from (
-            select c.position, c.id, %2$s as digest from %1$s c
-            where c.xid = any (array(select pg_snapshot_xip($1))) and c.origin = $3 and c.changed_at between $4 and $5
-                and pg_visible_in_snapshot(c.xid, $2)
-            union all
-            select c.position, c.id, %2$s from %1$s c
-            where c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2) and c.origin = $3 and c.changed_at between $4 and $5
-                and pg_visible_in_snapshot(c.xid, $2)
-            union all
-            select c.position, c.id, %2$s from %1$s c
-            where $7 <> $3 and c.origin = $7 and not pg_visible_in_snapshot(c.xid, $6)) d$query$,
-        @extschema@.quote_relay_table('v_quote_changes_all'), @extschema@.quote_change_digest_expression(form))
+    execute @extschema@.quote_block_query(form, @extschema@.quote_relay_table('v_quote_changes_all'))
     into rows, root using prev, cur, origin, from_at, to_at, before_cur, before_origin;
 end $$;
 comment on function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint) is 'hashes the rows of one block of the audit log';

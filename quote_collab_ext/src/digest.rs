@@ -1,11 +1,11 @@
-//! SHA-256 of a row of the audit log, and of many such digests: what the chain of seals is made of.
+//! SHA-256 over rows of the audit log, or over byte strings, one after the other: what the chain of seals is made of.
 
 #![expect(unsafe_code, reason = "reads PostgreSQL's datums and keeps an aggregate's state")]
 
 use std::cell::RefCell;
 
 use pgrx::{FromDatum, pg_sys};
-use quote_collab_core::digest::append;
+use quote_collab_core::digest::{fixed, null, variable};
 use quote_collab_core::jsonb::length_header;
 use sha2::{Digest, Sha256};
 
@@ -42,73 +42,78 @@ thread_local! {
 }
 
 c_function!(
-    /// `quote_change_digest(…)`: the digest of a row, given its columns.
-    quote_change_digest,
-    pg_finfo_quote_change_digest,
+    /// `quote_digest_add_row(internal, …)`: takes one more row, given its columns, into the state of `quote_changes_digest()`.
+    quote_digest_add_row,
+    pg_finfo_quote_digest_add_row,
     |fcinfo| {
+        let state = state(fcinfo)?;
         ROOM.with_borrow_mut(|room| {
             room.clear();
-            for (place, kind) in COLUMNS.into_iter().enumerate() {
+            for (place, kind) in (1..).zip(COLUMNS) {
                 // SAFETY: the arguments have the types that the function is declared with.
                 unsafe {
                     match pgrx::pg_getarg_datum(fcinfo, place) {
-                        None => append(room, None),
-                        Some(datum) => append_datum(room, kind, datum),
+                        None => null(room),
+                        Some(datum) => append(room, kind, datum),
                     }
                 }
             }
-            let digest = Sha256::digest(&*room);
+            // SAFETY: the state is this aggregate's alone, and alive during the call.
+            unsafe { (*state).update(&*room) };
             room.shrink_to(ROOM_KEPT);
-            Ok(bytea(&digest))
-        })
+        });
+        Ok(pg_sys::Datum::from(state))
     }
 );
 
-/// # Safety
-/// `datum` must be of a type of that kind.
-unsafe fn append_datum(room: &mut Vec<u8>, kind: Kind, datum: pg_sys::Datum) {
-    // SAFETY: per contract.
-    unsafe {
-        match kind {
-            Kind::Uuid => append(room, Some(&*datum.cast_mut_ptr::<[u8; 16]>())),
-            Kind::Varlena => append(room, Some(payload(datum))),
-            Kind::Bool => append(room, Some(&[u8::from(datum.value() != 0)])),
-            Kind::Int4 => append(
-                room,
-                i32::from_datum(datum, false).map(i32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice),
-            ),
-            Kind::Int8 => append(room, Some(&(datum.value() as u64).to_be_bytes())),
-        }
-    }
-}
-
 c_function!(
-    /// `quote_digest_add(internal, bytea)`: takes one more digest into the state of `quote_digest()`.
+    /// `quote_digest_add(internal, bytea)`: takes one more byte string into the state of `quote_digest()`.
     quote_digest_add,
     pg_finfo_quote_digest_add,
     |fcinfo| {
-        // SAFETY: an aggregate's transition function: its first argument is the state that it returned before, or null, and
-        // lives as long as the memory context that PostgreSQL names. A state holds nothing that must be dropped.
+        let state = state(fcinfo)?;
+        // SAFETY: the state is this aggregate's alone, and alive during the call; the argument is a bytea.
         unsafe {
-            let mut context = std::ptr::null_mut();
-            if pg_sys::AggCheckCallContext(fcinfo, &raw mut context) == 0 {
-                return Err(Error::OutsideAggregate("quote_digest_add"));
+            if let Some(bytes) = pgrx::pg_getarg_datum(fcinfo, 1) {
+                (*state).update(payload(bytes));
             }
-            let state = match pgrx::pg_getarg_datum(fcinfo, 0) {
-                Some(state) => state.cast_mut_ptr::<Sha256>(),
-                None => {
-                    let state = pg_sys::MemoryContextAlloc(context, size_of::<Sha256>()).cast::<Sha256>();
-                    state.write(Sha256::new());
-                    state
-                }
-            };
-            if let Some(digest) = pgrx::pg_getarg_datum(fcinfo, 1) {
-                (*state).update(payload(digest));
-            }
-            Ok(pg_sys::Datum::from(state))
         }
+        Ok(pg_sys::Datum::from(state))
     }
 );
+
+/// The state of an aggregate's transition function: what it returned before, or a new one. It lives as long as the memory
+/// context that PostgreSQL names, and holds nothing that must be dropped.
+fn state(fcinfo: pg_sys::FunctionCallInfo) -> Result<*mut Sha256, Error> {
+    // SAFETY: the first argument, of type internal, is null or comes from here: SQL cannot make one up.
+    unsafe {
+        if let Some(state) = pgrx::pg_getarg_datum(fcinfo, 0) {
+            return Ok(state.cast_mut_ptr());
+        }
+        let mut context = std::ptr::null_mut();
+        if pg_sys::AggCheckCallContext(fcinfo, &raw mut context) == 0 {
+            return Err(Error::OutsideAggregate("quote_digest"));
+        }
+        let state = pg_sys::MemoryContextAlloc(context, size_of::<Sha256>()).cast::<Sha256>();
+        state.write(Sha256::new());
+        Ok(state)
+    }
+}
+
+/// # Safety
+/// `datum` must be of a type of that kind.
+unsafe fn append(room: &mut Vec<u8>, kind: Kind, datum: pg_sys::Datum) {
+    // SAFETY: per contract; none is null.
+    unsafe {
+        match kind {
+            Kind::Uuid => fixed(room, *datum.cast_mut_ptr::<[u8; 16]>()),
+            Kind::Varlena => variable(room, payload(datum)),
+            Kind::Bool => fixed(room, [u8::from(datum.value() != 0)]),
+            Kind::Int4 => fixed(room, i32::from_datum(datum, false).unwrap_or_default().to_be_bytes()),
+            Kind::Int8 => fixed(room, (datum.value() as u64).to_be_bytes()),
+        }
+    }
+}
 
 c_function!(
     /// `quote_digest_result(internal)`: the digest of all that was added.

@@ -125,12 +125,16 @@ unsafe fn summarize(
     slots: &[*mut pg_sys::TupleTableSlot],
     column: usize,
 ) {
-    // SAFETY: per contract; virtual slots hold all of their values.
-    let page = |slot: &*mut pg_sys::TupleTableSlot| unsafe { (**slot).tts_tid.ip_blkid };
-    let time = |slot: &&*mut pg_sys::TupleTableSlot| unsafe {
-        (*(***slot).tts_values.add(column)).value().cast_signed()
+    let page = |slot: &*mut pg_sys::TupleTableSlot| {
+        // SAFETY: per contract.
+        let page = unsafe { (**slot).tts_tid.ip_blkid };
+        (page.bi_hi, page.bi_lo)
     };
-    for rows in slots.chunk_by(|a, b| (page(a).bi_hi, page(a).bi_lo) == (page(b).bi_hi, page(b).bi_lo)) {
+    let time = |slot: &&*mut pg_sys::TupleTableSlot| {
+        // SAFETY: per contract; a virtual slot holds all of its values.
+        unsafe { (*(***slot).tts_values.add(column)).value().cast_signed() }
+    };
+    for rows in slots.chunk_by(|a, b| page(a) == page(b)) {
         let (Some(least), Some(greatest)) = (rows.iter().min_by_key(time), rows.iter().max_by_key(time))
         else {
             continue;

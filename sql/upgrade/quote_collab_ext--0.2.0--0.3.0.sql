@@ -9,7 +9,8 @@ begin
         execute pg_catalog.format('alter table %s add column form smallint not null default 1, add column signature bytea, add column signed_by bytea', seals);
         execute pg_catalog.format('alter table %s alter column form drop default', seals);
         for item in select * from (values
-            ('form', 'how its rows are hashed: 1 as the text of a jsonb array, 2 as quote_change_digest()'),
+            ('root', 'SHA-256 over its rows, as quote_block_query() has it'),
+            ('form', 'how its rows are hashed: 1 as 0.2.0 did, 2 by quote_changes_digest()'),
             ('signature', 'Ed25519 signature of the hash; null when no key was configured'),
             ('signed_by', 'public key that it holds under')
         ) as c (name, text) loop
@@ -138,10 +139,10 @@ begin
         ('cur_at', 'when cur was taken'),
         ('origin', 'system identifier of the cluster whose transactions the snapshots speak of'),
         ('rows', 'how many rows of quote_changes'),
-        ('root', 'SHA-256 over the SHA-256 of each row, in order of position and id'),
+        ('root', 'SHA-256 over its rows, as quote_block_query() has it'),
         ('hash', 'SHA-256 over the hash of the block before and all of this block'),
         ('sealed_at', 'when the block was made'),
-        ('form', 'how its rows are hashed: 1 as the text of a jsonb array, 2 as quote_change_digest()'),
+        ('form', 'how its rows are hashed: 1 as 0.2.0 did, 2 by quote_changes_digest()'),
         ('signature', 'Ed25519 signature of the hash; null when no key was configured'),
         ('signed_by', 'public key that it holds under'),
         ('released', 'in a block that lets rows go: how many, blocks of which none is left, rows and root of what is left of others')
@@ -338,60 +339,71 @@ begin
 end $$;
 
 -- 87_seals.sql
-create function quote_change_digest(id uuid, tenant_id uuid, quote_id uuid, quote_line_id uuid, changed_by uuid, changed_at timestamptz,
-    entity_type text, field_name text, old_value jsonb, new_value jsonb, change_type text, session_id uuid, was_conflict boolean,
-    conflict_resolution text, entity_version_before integer, entity_version_after integer, event_id uuid, "position" bigint,
-    xid xid8, origin bigint, context jsonb) returns bytea
-language c immutable parallel safe
-as 'MODULE_PATHNAME', 'quote_change_digest';
-comment on function quote_change_digest(uuid, uuid, uuid, uuid, uuid, timestamptz, text, text, jsonb, jsonb, text, uuid, boolean, text, integer,
-    integer, uuid, bigint, xid8, bigint, jsonb) is 'SHA-256 of a row of the audit log';
-create function quote_digest_add(state internal, digest bytea) returns internal
+create function quote_digest_add(state internal, bytes bytea) returns internal
 language c immutable parallel safe
 as 'MODULE_PATHNAME', 'quote_digest_add';
-comment on function quote_digest_add(internal, bytea) is 'takes a digest into quote_digest()';
+comment on function quote_digest_add(internal, bytea) is 'takes a byte string into quote_digest()';
 create function quote_digest_result(state internal) returns bytea
 language c immutable parallel safe
 as 'MODULE_PATHNAME', 'quote_digest_result';
-comment on function quote_digest_result(internal) is 'result of quote_digest()';
-create aggregate @extschema@.quote_digest(digest bytea) (sfunc = @extschema@.quote_digest_add, stype = internal, finalfunc = @extschema@.quote_digest_result);
+comment on function quote_digest_result(internal) is 'result of quote_digest() and quote_changes_digest()';
+create aggregate @extschema@.quote_digest(bytes bytea) (
+    sfunc = @extschema@.quote_digest_add, stype = internal, finalfunc = @extschema@.quote_digest_result);
 comment on aggregate quote_digest(bytea) is 'SHA-256 over byte strings, one after the other';
-create or replace function quote_change_digest_expression(form smallint) returns text
+create function quote_digest_add_row(state internal, id uuid, tenant_id uuid, quote_id uuid, quote_line_id uuid, changed_by uuid, changed_at timestamptz,
+    entity_type text, field_name text, old_value jsonb, new_value jsonb, change_type text, session_id uuid, was_conflict boolean,
+    conflict_resolution text, entity_version_before integer, entity_version_after integer, event_id uuid, "position" bigint,
+    xid xid8, origin bigint, context jsonb) returns internal
+language c immutable parallel safe
+as 'MODULE_PATHNAME', 'quote_digest_add_row';
+comment on function quote_digest_add_row(internal, uuid, uuid, uuid, uuid, uuid, timestamptz, text, text, jsonb, jsonb, text, uuid, boolean, text,
+    integer, integer, uuid, bigint, xid8, bigint, jsonb) is 'takes a row into quote_changes_digest()';
+create aggregate @extschema@.quote_changes_digest(id uuid, tenant_id uuid, quote_id uuid, quote_line_id uuid, changed_by uuid, changed_at timestamptz,
+    entity_type text, field_name text, old_value jsonb, new_value jsonb, change_type text, session_id uuid, was_conflict boolean,
+    conflict_resolution text, entity_version_before integer, entity_version_after integer, event_id uuid, "position" bigint,
+    xid xid8, origin bigint, context jsonb) (
+    sfunc = @extschema@.quote_digest_add_row, stype = internal, finalfunc = @extschema@.quote_digest_result);
+comment on aggregate quote_changes_digest(uuid, uuid, uuid, uuid, uuid, timestamptz, text, text, jsonb, jsonb, text, uuid, boolean, text,
+    integer, integer, uuid, bigint, xid8, bigint, jsonb) is 'SHA-256 over rows of the audit log, one after the other';
+create function quote_block_parts() returns text[]
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-    select case form when 2 then $digest$@extschema@.quote_change_digest(c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by, c.changed_at,
-        c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id, c.was_conflict, c.conflict_resolution,
-        c.entity_version_before, c.entity_version_after, c.event_id, c.position, c.xid, c.origin, c.context)$digest$
-    else $digest$sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by,
-        extract(epoch from c.changed_at), c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id,
-        c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position,
-        c.xid::text, c.origin, c.context)::text, 'UTF8'))$digest$ end
+    select array[
+        'c.xid = any (array(select pg_snapshot_xip($1))) and c.origin = $3 and c.changed_at between $4 and $5 and pg_visible_in_snapshot(c.xid, $2)',
+        'c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2) and c.origin = $3 and c.changed_at between $4 and $5 and pg_visible_in_snapshot(c.xid, $2)',
+        '$7 <> $3 and c.origin = $7 and not pg_visible_in_snapshot(c.xid, $6)']
 $$;
-comment on function quote_change_digest_expression(smallint) is 'SQL expression of the hash of a row of the audit log';
+comment on function quote_block_parts() is 'conditions of the three parts of a block';
+create function quote_block_query(form smallint, history text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case form when 2 then format($query$select sum(d.rows)::bigint, sha256(string_agg(d.digest, '' order by d.part)) from (%s) d (part, rows, digest)$query$,
+            string_agg(format($query$select %s, count(*), @extschema@.quote_changes_digest(c.id, c.tenant_id, c.quote_id, c.quote_line_id,
+                c.changed_by, c.changed_at, c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id, c.was_conflict,
+                c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position, c.xid, c.origin, c.context)
+                from (select * from %s c where %s order by c.xid, c.position, c.id) c$query$, p.part, history, p.condition), ' union all '))
+        else format($query$select count(*), @extschema@.quote_digest(sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id,
+                c.changed_by, extract(epoch from c.changed_at), c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id,
+                c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position,
+                c.xid::text, c.origin, c.context)::text, 'UTF8'))) from (select * from (%s) c order by c.position, c.id) c$query$,
+            string_agg(format('select * from %s c where %s', history, p.condition), ' union all ')) end
+    from unnest(@extschema@.quote_block_parts()) with ordinality p (condition, part)
+$$;
+comment on function quote_block_query(smallint, text) is 'query for rows and root of a block';
 create or replace function digest_quote_changes(form smallint, prev pg_snapshot, cur pg_snapshot, origin bigint, from_at timestamptz, to_at timestamptz,
     before_cur pg_snapshot, before_origin bigint, out rows bigint, out root bytea)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
 set enable_bitmapscan = off
+set enable_sort = off
+set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 begin
-    execute format($query$
-        select count(*), @extschema@.quote_digest(d.digest order by d.position, d.id)
-        from (
-            select c.position, c.id, %2$s as digest from %1$s c
-            where c.xid = any (array(select pg_snapshot_xip($1))) and c.origin = $3 and c.changed_at between $4 and $5
-                and pg_visible_in_snapshot(c.xid, $2)
-            union all
-            select c.position, c.id, %2$s from %1$s c
-            where c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2) and c.origin = $3 and c.changed_at between $4 and $5
-                and pg_visible_in_snapshot(c.xid, $2)
-            union all
-            select c.position, c.id, %2$s from %1$s c
-            where $7 <> $3 and c.origin = $7 and not pg_visible_in_snapshot(c.xid, $6)) d$query$,
-        @extschema@.quote_relay_table('v_quote_changes_all'), @extschema@.quote_change_digest_expression(form))
+    execute @extschema@.quote_block_query(form, @extschema@.quote_relay_table('v_quote_changes_all'))
     into rows, root using prev, cur, origin, from_at, to_at, before_cur, before_origin;
 end $$;
 comment on function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint) is 'hashes the rows of one block of the audit log';

@@ -6,6 +6,8 @@ pub mod latency;
 pub mod notify;
 pub mod peers;
 pub mod pgbench;
+pub mod processor;
+pub mod seal;
 pub mod write;
 
 /// The median; of an even number of values the lower one.

@@ -1,23 +1,34 @@
-//! The form in which a row of the audit log is hashed: one sequence of bytes for each row, whatever a session is set to.
+//! The form in which a row of the audit log is hashed: column after column, one sequence of bytes for each row, whatever a
+//! session is set to. The kind of each column is known, so that only what varies in length tells its length.
 
-/// Appends a column: whether it is null, how long it is, and its bytes. No two rows have the same form.
+/// Appends a column that is null.
+pub fn null(form: &mut Vec<u8>) {
+    form.push(0);
+}
+
+/// Appends a column whose values are all of one length.
+pub fn fixed<const N: usize>(form: &mut Vec<u8>, bytes: [u8; N]) {
+    form.push(1);
+    form.extend_from_slice(&bytes);
+}
+
+/// Appends a column whose values vary in length.
 ///
 /// # Panics
 /// When the value is longer than 4 GiB, which no stored value is.
 ///
 /// # Examples
 /// ```
-/// use quote_collab_core::digest::append;
+/// use quote_collab_core::digest::{null, variable};
 /// let (mut one, mut two) = (Vec::new(), Vec::new());
-/// append(&mut one, Some(b"ab"));
-/// append(&mut one, None);
-/// append(&mut two, Some(b"a"));
-/// append(&mut two, Some(b"b"));
+/// variable(&mut one, b"ab");
+/// null(&mut one);
+/// variable(&mut two, b"a");
+/// variable(&mut two, b"b");
 /// assert_eq!(one, b"\x01\0\0\0\x02ab\0");
 /// assert_ne!(one, two);
 /// ```
-pub fn append(form: &mut Vec<u8>, value: Option<&[u8]>) {
-    let Some(bytes) = value else { return form.push(0) };
+pub fn variable(form: &mut Vec<u8>, bytes: &[u8]) {
     let length = u32::try_from(bytes.len()).expect("a stored value is shorter than 4 GiB");
     form.push(1);
     form.extend_from_slice(&length.to_be_bytes());

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::peers::{self, Peer, QUOTES};
 use super::pgbench::Load;
+use super::processor::{self, Together};
 use super::{as_f64, chart, machine, median};
 use crate::postgres::{ADMIN, Postgres, Settings};
 use crate::scratch::Scratch;
@@ -86,11 +87,12 @@ async fn vacuum(one: &Measured) {
     one.client.batch_execute("vacuum quotes, quote_lines").await.expect("vacuum");
 }
 
-/// Microseconds of the backend's processor time per update.
+/// Microseconds of the backend's processor time per update, with this client on the same processor.
 async fn update_each(one: &Measured, round: usize) -> f64 {
     vacuum(one).await;
     let update = one.client.prepare(one.peer.update).await.expect("the update is prepared");
-    let before = processor_time(one.pid);
+    let _together = Together::with(one.pid);
+    let before = processor::time(one.pid);
     for turn in 0..UPDATES {
         let number = (turn * 7919 + round * 13) % QUOTES + 1;
         let quote = Uuid::from_u128(peers::QUOTE_ID | number as u128);
@@ -98,7 +100,7 @@ async fn update_each(one: &Measured, round: usize) -> f64 {
         let updated = one.client.execute(&update, &[&amount, &contact, &quote]).await.expect("an update");
         assert!(updated > 0);
     }
-    as_f64(processor_time(one.pid) - before) / 1_000.0 / as_f64(UPDATES as u64)
+    as_f64(processor::time(one.pid) - before) / 1_000.0 / as_f64(UPDATES as u64)
 }
 
 /// Transactions per second of pgbench.
@@ -176,13 +178,4 @@ fn report(measured: &mut [Measured]) {
     let title = format!("Processor time of an UPDATE of 2 of 25 columns, us ({})", machine());
     std::fs::write(&file, chart::bars(&title, &bars)).expect("the chart is written");
     println!("drawn in docs/write-cost.svg");
-}
-
-/// Nanoseconds that a process has run.
-fn processor_time(pid: i32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("the backend lives");
-    text.split_whitespace()
-        .next()
-        .and_then(|number| number.parse().ok())
-        .expect("schedstat begins with the time run")
 }

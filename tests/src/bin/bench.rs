@@ -7,11 +7,13 @@ async fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("write") => bench::write::run().await,
         Some("instructions") => bench::instructions::run().await,
+        Some("seal") => bench::seal::run().await,
         Some("notify") => bench::notify::run().await,
         Some("latency") => bench::latency::run().await,
         _ => {
             bench::write::run().await;
             bench::instructions::run().await;
+            bench::seal::run().await;
             bench::notify::run().await;
             bench::latency::run().await;
         }

@@ -1,0 +1,74 @@
+//! What sealing takes from the writers: clients that saturate the machine, and one session that seals every second. Counted
+//! as processor time, since the throughput of two runs differs by more than a seal costs.
+
+use std::time::{Duration, Instant};
+
+use super::pgbench::Load;
+use super::{as_f64, machine, median, peers, processor};
+use crate::postgres::{ADMIN, Postgres, Settings};
+use crate::scratch::Scratch;
+
+const CLIENTS: u32 = 8;
+const ROUNDS: usize = 7;
+const SECONDS: u32 = 6;
+const WRITERS: &str =
+    "select pid from pg_stat_activity where datname = current_database() and application_name = 'pgbench'";
+
+/// Runs it and prints shares.
+pub async fn run() {
+    println!("seal: {}; {CLIENTS} clients, fsync off, one seal a second", machine());
+    // Not preloaded, so that nobody else seals.
+    let mut settings = Settings::default();
+    for (name, value) in [
+        ("autovacuum", "off"),
+        ("shared_buffers", "1GB"),
+        ("max_wal_size", "4GB"),
+        ("checkpoint_timeout", "1h"),
+    ] {
+        settings.extra.push((name, value.to_owned()));
+    }
+    let server = Postgres::start_with(settings).await;
+    let peer = peers::ours();
+    let client = peers::prepare(&server, &peer).await;
+    let own: i32 = client.query_one("select pg_backend_pid()", &[]).await.expect("a backend").get(0);
+    let scratch = Scratch::make("bench");
+    let script = scratch.path().join("update.sql");
+    std::fs::write(&script, peers::pgbench_script(peer.update)).expect("the script is written");
+    let (mut shares, mut each, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        client.batch_execute("vacuum quotes").await.expect("vacuum");
+        client.batch_execute("select seal_quote_history()").await.expect("a seal");
+        let url = server.url(peer.name, ADMIN);
+        let (options, script) = ("-c quote_collab.notify=off", script.clone());
+        let load = std::thread::spawn(move || {
+            Load { url, script: &script, clients: CLIENTS, seconds: SECONDS, options }.run()
+        });
+        let (mut writing, mut sealing, mut rows) = (0, 0, 0_i64);
+        let begun = Instant::now();
+        let end = begun + Duration::from_secs(u64::from(SECONDS) - 1);
+        while Instant::now() < end {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let pids: Vec<i32> =
+                client.query(WRITERS, &[]).await.expect("the writers").iter().map(|row| row.get(0)).collect();
+            let before = processor::time(own);
+            rows +=
+                client.query_one("select seal_quote_history()", &[]).await.expect("a seal").get::<_, i64>(0);
+            sealing += processor::time(own) - before;
+            // A writer's time only grows: what counts is the newest reading.
+            writing = writing.max(pids.into_iter().map(processor::time).sum());
+        }
+        rates.push(load.join().expect("pgbench ends"));
+        if round > 0 {
+            shares.push(100.0 * as_f64(sealing) / as_f64(writing));
+            each.push(as_f64(sealing) / 1_000.0 / as_f64(rows.unsigned_abs()));
+        }
+        println!("  round {round} of {ROUNDS}: {rows} rows sealed");
+    }
+    println!(
+        "\n| tps | seal, us per row | seal, % of the writers' processor time |\n|---|---|---|\n| {:.0} | {:.2} | {:.1} |",
+        median(&mut rates),
+        median(&mut each),
+        median(&mut shares)
+    );
+    println!("\nmedians of {ROUNDS} rounds of {SECONDS} s");
+}
