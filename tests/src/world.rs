@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::gateway::Gateway;
 use crate::nats::{Nats, Release};
-use crate::postgres::{ADMIN, APP, Postgres, Settings};
+use crate::postgres::{ADMIN, APP, GATEWAY, Postgres, Settings};
 
 /// PostgreSQL with the sample ERP attached, NATS and the gateway. Stops in this order.
 #[derive(Debug)]
@@ -47,6 +47,17 @@ impl World {
         let postgres = Self::postgres().await;
         let gateway = Gateway::start(&postgres, None).await;
         Self { gateway, nats: None, postgres }
+    }
+
+    /// Starts all on a server where tenants are verified, and which the gateway was granted to tell them.
+    pub async fn verified() -> Self {
+        let (postgres, nats) =
+            tokio::join!(Postgres::start_with(Settings::verified()), Nats::start(Release::Debian));
+        let admin = postgres.client("erp", ADMIN).await;
+        let granted = admin.batch_execute(&format!("select grant_quote_gateway('{GATEWAY}')")).await;
+        granted.expect("the gateway is granted what it needs");
+        let gateway = Gateway::start(&postgres, Some(&nats)).await;
+        Self { gateway, nats: Some(nats), postgres }
     }
 
     /// As a server that wants the best delivery is set up.
