@@ -17,6 +17,7 @@ create table @extschema@.quote_collab_settings (
     drop_after         interval,
     usage_granted      name[]      not null default '{}',
     attached_at        timestamptz not null default pg_catalog.clock_timestamp(),
+    drop_refused_at    timestamptz,
     constraint quote_collab_settings_pkey primary key (table_schema, table_name),
     constraint quote_collab_settings_pair unique (header_schema, header_table, entity),
     constraint quote_collab_settings_entity check (entity operator(pg_catalog.=) any (array['QUOTE', 'QUOTE_LINE'])),
@@ -43,6 +44,7 @@ comment on column @extschema@.quote_collab_settings.archive_after is 'age at whi
 comment on column @extschema@.quote_collab_settings.drop_after is 'age at which maintenance drops archived months; null: never';
 comment on column @extschema@.quote_collab_settings.usage_granted is 'roles that attach gave USAGE on the schema of the log';
 comment on column @extschema@.quote_collab_settings.attached_at is 'when the table was first attached';
+comment on column @extschema@.quote_collab_settings.drop_refused_at is 'when maintenance last found that what drop_after lets go is not as it was sealed; it tries again a day later';
 comment on constraint quote_collab_settings_pkey on @extschema@.quote_collab_settings is 'a table is attached once';
 comment on constraint quote_collab_settings_pair on @extschema@.quote_collab_settings is 'a header has one table of lines';
 comment on constraint quote_collab_settings_entity on @extschema@.quote_collab_settings is 'what there is to attach: headers and lines';

@@ -9,7 +9,8 @@ as $$
 $$;
 comment on function quote_history_policy(out interval, out interval) is 'ages at which history is archived and dropped by itself; null: never';
 
--- Archives and drops by that policy. It gives way to everybody: what it cannot lock at once it does another time.
+-- Archives and drops by that policy. It gives way to everybody: what it cannot lock at once it does another time. History that
+-- is not as it was sealed is looked at again a day later, since looking takes as long as reading all that is to go.
 create function keep_quote_history(out archived integer, out dropped integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -29,13 +30,17 @@ begin
         archived := 0;
     end;
     begin
-        if policy.drop_after is not null then
+        if policy.drop_after is not null and not exists (
+            select from @extschema@.quote_collab_settings s where s.drop_refused_at > now() - interval '1 day')
+        then
             dropped := @extschema@.drop_archived_quote_changes(policy.drop_after);
+            update @extschema@.quote_collab_settings s set drop_refused_at = null where s.drop_refused_at is not null;
         end if;
     exception
         when lock_not_available then
             dropped := 0;
         when object_not_in_prerequisite_state then
+            update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
             raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
     end;
 end $$;

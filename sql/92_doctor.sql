@@ -115,6 +115,10 @@ begin
     return next @extschema@.quote_collab_verdict('seals signed as configured', @extschema@.quote_seal_key_problem() is null, 'error',
         format('seals are not signed with quote_collab.seal_key: %s', @extschema@.quote_seal_key_problem()),
         'Set it to what openssl rand -base64 32 prints, preload the library and restart.');
+    return next @extschema@.quote_collab_verdict('history let go as it was sealed',
+        not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',
+        'archived history is not as it was sealed, and is kept although drop_after lets it go',
+        'See what select * from verify_quote_history() finds, keep its findings, and take the partitions away by hand.');
     return next @extschema@.quote_collab_verdict('history bounded',
         (select count(*) < 61 from pg_inherits i where i.inhparent = log), 'warning', 'the log holds more than 5 years', 'select archive_quote_changes(''24 months'');');
 end $$;

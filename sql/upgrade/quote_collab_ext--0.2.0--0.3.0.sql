@@ -18,6 +18,7 @@ begin
         end loop;
     end loop;
 end $$;
+alter table @extschema@.quote_collab_settings add column drop_refused_at timestamptz;
 drop function quote_change_digest_expression();
 drop function digest_quote_changes(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint);
 drop function quote_seal_hash(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea, timestamptz);
@@ -50,6 +51,9 @@ comment on function quote_seal_key_problem() is 'doctor: why seals are not signe
 comment on function sign_quote_seal(bytea) is 'signs the hash of a seal; null when seals are not signed';
 comment on function quote_seal_signature_holds(bytea, bytea, bytea) is 'whether the signature of a seal holds under a public key';
 revoke execute on function sign_quote_seal(bytea), quote_seal_key_problem() from public;
+
+-- 10_settings.sql
+comment on column @extschema@.quote_collab_settings.drop_refused_at is 'when maintenance last found that what drop_after lets go is not as it was sealed; it tries again a day later';
 
 -- 20_quote_changes.sql
 create or replace function create_quote_changes(target_schema name, target_owner name) returns regclass
@@ -595,6 +599,41 @@ begin
         clock_timestamp(), released);
 end $$;
 
+-- 89_retention.sql
+create or replace function keep_quote_history(out archived integer, out dropped integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+    policy record;
+begin
+    select * into policy from @extschema@.quote_history_policy();
+    archived := 0;
+    dropped := 0;
+    begin
+        if policy.archive_after is not null then
+            archived := @extschema@.archive_quote_changes(policy.archive_after);
+        end if;
+    exception when lock_not_available then
+        archived := 0;
+    end;
+    begin
+        if policy.drop_after is not null and not exists (
+            select from @extschema@.quote_collab_settings s where s.drop_refused_at > now() - interval '1 day')
+        then
+            dropped := @extschema@.drop_archived_quote_changes(policy.drop_after);
+            update @extschema@.quote_collab_settings s set drop_refused_at = null where s.drop_refused_at is not null;
+        end if;
+    exception
+        when lock_not_available then
+            dropped := 0;
+        when object_not_in_prerequisite_state then
+            update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
+            raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+    end;
+end $$;
+
 -- 92_doctor.sql
 create or replace function quote_collab_doctor_history(target_schema name) returns setof quote_collab_check
 language plpgsql stable
@@ -644,6 +683,10 @@ begin
     return next @extschema@.quote_collab_verdict('seals signed as configured', @extschema@.quote_seal_key_problem() is null, 'error',
         format('seals are not signed with quote_collab.seal_key: %s', @extschema@.quote_seal_key_problem()),
         'Set it to what openssl rand -base64 32 prints, preload the library and restart.');
+    return next @extschema@.quote_collab_verdict('history let go as it was sealed',
+        not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',
+        'archived history is not as it was sealed, and is kept although drop_after lets it go',
+        'See what select * from verify_quote_history() finds, keep its findings, and take the partitions away by hand.');
     return next @extschema@.quote_collab_verdict('history bounded',
         (select count(*) < 61 from pg_inherits i where i.inhparent = log), 'warning', 'the log holds more than 5 years', 'select archive_quote_changes(''24 months'');');
 end $$;

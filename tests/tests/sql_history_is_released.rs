@@ -131,3 +131,32 @@ async fn maintenance_keeps_history_as_long_as_every_pair_says() {
     assert_eq!(text(&admin, months).await, "0/2");
     assert_eq!(text(&admin, FINDINGS).await, "released 400");
 }
+
+#[tokio::test]
+async fn forged_history_is_kept_and_looked_at_once_a_day() {
+    let (_erp, admin) = past().await;
+    let attach = |options: &str| format!("select attach_quote_collaboration(options => '{options}')");
+    let dropped = "select m ->> 'months_dropped' from quote_collab_maintenance() m";
+    let told =
+        "select severity from quote_collab_doctor() where check_name = 'history let go as it was sealed'";
+    run(&admin, &attach("{\"archive_after\": \"3 months\"}")).await;
+    assert_eq!(text(&admin, dropped).await, "0");
+    run(
+        &admin,
+        "create table forged as select * from quote_changes_archive order by position limit 1;
+        update quote_changes_archive set new_value = '\"forged\"' where id = (select id from forged)",
+    )
+    .await;
+    run(&admin, &attach("{\"archive_after\": \"3 months\", \"drop_after\": \"1 year\"}")).await;
+    assert_eq!(text(&admin, told).await, "ok");
+    assert_eq!(text(&admin, dropped).await, "0");
+    assert_eq!(text(&admin, told).await, "error");
+    // As it was sealed again; but nobody looks before a day has passed.
+    run(&admin, "update quote_changes_archive a set new_value = f.new_value from forged f where a.id = f.id")
+        .await;
+    assert_eq!(text(&admin, dropped).await, "0");
+    run(&admin, "update quote_collab_settings set drop_refused_at = drop_refused_at - interval '1 day'")
+        .await;
+    assert_eq!(text(&admin, dropped).await, "2");
+    assert_eq!(text(&admin, told).await, "ok");
+}

@@ -1,20 +1,17 @@
 //! What an UPDATE of 2 of 25 columns costs: plain, with us, and with the ways that others keep a history; side by side
 //! in one cluster and in turn. Flushing is off: this is about processor time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio_postgres::Client;
-use uuid::Uuid;
 
-use super::peers::{self, Peer, QUOTES};
+use super::peers::{self, Peer};
 use super::pgbench::Load;
-use super::processor::{self, Together};
-use super::{as_f64, chart, machine, median};
+use super::{chart, machine, median};
 use crate::postgres::{ADMIN, Postgres, Settings};
 use crate::scratch::Scratch;
 
 const ROUNDS: usize = 7;
-const UPDATES: usize = 2_000;
 const LOADS: [u32; 4] = [1, 8, 32, 64];
 const LOAD_ROUNDS: usize = 3;
 const LOAD_SECONDS: u32 = 3;
@@ -23,7 +20,6 @@ const LOAD_SECONDS: u32 = 3;
 struct Measured {
     peer: Peer,
     client: Client,
-    pid: i32,
     /// Microseconds of processor time per update.
     cpu: Vec<f64>,
     /// Transactions per second by number of clients.
@@ -50,7 +46,7 @@ pub async fn run() {
     // The first round of each kind warms caches and compiles plans.
     for round in 0..=ROUNDS {
         for one in &mut measured {
-            let cost = update_each(one, round).await;
+            let cost = cost(&server, one, scratch.path()).await;
             if round > 0 {
                 one.cpu.push(cost);
             }
@@ -79,36 +75,30 @@ pub async fn run() {
 
 async fn measured(server: &Postgres, peer: Peer) -> Measured {
     let client = peers::prepare(server, &peer).await;
-    let pid = client.query_one("select pg_backend_pid()", &[]).await.expect("a backend").get(0);
-    Measured { peer, client, pid, cpu: Vec::new(), load: Default::default(), bulk: Default::default() }
+    Measured { peer, client, cpu: Vec::new(), load: Default::default(), bulk: Default::default() }
 }
 
 async fn vacuum(one: &Measured) {
     one.client.batch_execute("vacuum quotes, quote_lines").await.expect("vacuum");
 }
 
-/// Microseconds of the backend's processor time per update, with this client on the same processor.
-async fn update_each(one: &Measured, round: usize) -> f64 {
+/// Microseconds of the backend's processor time per update of a single client.
+async fn cost(server: &Postgres, one: &Measured, dir: &Path) -> f64 {
     vacuum(one).await;
-    let update = one.client.prepare(one.peer.update).await.expect("the update is prepared");
-    let _together = Together::with(one.pid);
-    let before = processor::time(one.pid);
-    for turn in 0..UPDATES {
-        let number = (turn * 7919 + round * 13) % QUOTES + 1;
-        let quote = Uuid::from_u128(peers::QUOTE_ID | number as u128);
-        let (amount, contact) = (format!("{round}{turn}"), format!("Contact {round} {turn}"));
-        let updated = one.client.execute(&update, &[&amount, &contact, &quote]).await.expect("an update");
-        assert!(updated > 0);
-    }
-    as_f64(processor::time(one.pid) - before) / 1_000.0 / as_f64(UPDATES as u64)
+    let (url, script) = (server.url(one.peer.name, ADMIN), script(&one.peer, dir));
+    Load { url, script: &script, clients: 1, seconds: LOAD_SECONDS, options: "" }.cost(&one.client).await
 }
 
 /// Transactions per second of pgbench.
 fn load(server: &Postgres, peer: &Peer, clients: u32, dir: &Path) -> f64 {
+    let (url, script) = (server.url(peer.name, ADMIN), script(peer, dir));
+    Load { url, script: &script, clients, seconds: LOAD_SECONDS, options: "" }.run()
+}
+
+fn script(peer: &Peer, dir: &Path) -> PathBuf {
     let script = dir.join(format!("{}.sql", peer.name));
     std::fs::write(&script, peers::pgbench_script(peer.update)).expect("the script is written");
-    let url = server.url(peer.name, ADMIN);
-    Load { url, script: &script, clients, seconds: LOAD_SECONDS, options: "" }.run()
+    script
 }
 
 /// Milliseconds of an UPDATE and of a COPY of 10,000 rows.
