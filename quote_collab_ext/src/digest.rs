@@ -4,9 +4,8 @@
 
 use std::cell::RefCell;
 
-use pgrx::{FromDatum, pg_sys};
+use pgrx::{FromDatum, IntoDatum, pg_sys};
 use quote_collab_core::digest::{fixed, null, variable};
-use quote_collab_core::jsonb::length_header;
 use sha2::{Digest, Sha256};
 
 use crate::c_function::c_function;
@@ -123,19 +122,7 @@ c_function!(
         // SAFETY: an aggregate's final function: the state is its transition function's, or null without rows. It is left as
         // it is.
         let state = unsafe { pgrx::pg_getarg_datum(fcinfo, 0).map(|state| (*state.cast_mut_ptr::<Sha256>()).clone()) };
-        Ok(bytea(&state.unwrap_or_default().finalize()))
+        let digest = state.unwrap_or_default().finalize();
+        Ok(digest[..].into_datum().unwrap_or(pg_sys::Datum::null()))
     }
 );
-
-/// A bytea in the current memory context.
-fn bytea(bytes: &[u8]) -> pg_sys::Datum {
-    let length = bytes.len() + 4;
-    let header = length_header(u32::try_from(length).unwrap_or(u32::MAX)).to_ne_bytes();
-    // SAFETY: as many bytes are written as are allocated.
-    unsafe {
-        let made = pg_sys::palloc(length).cast::<u8>();
-        made.copy_from_nonoverlapping(header.as_ptr(), header.len());
-        made.add(header.len()).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-        pg_sys::Datum::from(made)
-    }
-}

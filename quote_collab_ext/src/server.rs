@@ -87,12 +87,13 @@ pub unsafe fn insert_index_entries(
     slots: &[*mut pg_sys::TupleTableSlot],
 ) {
     let insert = || {
+        let mut key = Key::default();
         for index in indexes {
             // SAFETY: per contract; an ERROR passes over nothing that has to be dropped.
             unsafe {
                 match index.summary_of {
-                    None => slots.iter().for_each(|slot| insert_entry(table, index, *slot)),
-                    Some(column) => summarize(table, index, slots, column),
+                    None => slots.iter().for_each(|slot| insert_entry(table, index, *slot, &mut key)),
+                    Some(column) => summarize(table, index, slots, column, &mut key),
                 }
             }
         }
@@ -101,12 +102,29 @@ pub unsafe fn insert_index_entries(
     unsafe { pg_guard_ffi_boundary(insert) }
 }
 
+const KEYS: usize = pg_sys::INDEX_MAX_KEYS as usize;
+
+/// Room for the columns of an entry; what is in it before does not matter.
+struct Key {
+    values: [pg_sys::Datum; KEYS],
+    nulls: [bool; KEYS],
+}
+
+impl Default for Key {
+    fn default() -> Self {
+        Self { values: [pg_sys::Datum::null(); KEYS], nulls: [false; KEYS] }
+    }
+}
+
 /// # Safety
 /// As [`insert_index_entries`], within its guard.
-unsafe fn insert_entry(table: pg_sys::Relation, index: &Index, slot: *mut pg_sys::TupleTableSlot) {
-    const KEYS: usize = pg_sys::INDEX_MAX_KEYS as usize;
-    let (mut values, mut nulls) = ([pg_sys::Datum::null(); KEYS], [false; KEYS]);
-    let (values, nulls) = (values.as_mut_ptr(), nulls.as_mut_ptr());
+unsafe fn insert_entry(
+    table: pg_sys::Relation,
+    index: &Index,
+    slot: *mut pg_sys::TupleTableSlot,
+    key: &mut Key,
+) {
+    let (values, nulls) = (key.values.as_mut_ptr(), key.nulls.as_mut_ptr());
     // SAFETY: per contract. An index without expressions needs no executor state.
     unsafe {
         declared::FormIndexDatum(index.info, slot, std::ptr::null_mut(), values, nulls);
@@ -124,6 +142,7 @@ unsafe fn summarize(
     index: &Index,
     slots: &[*mut pg_sys::TupleTableSlot],
     column: usize,
+    key: &mut Key,
 ) {
     let page = |slot: &*mut pg_sys::TupleTableSlot| {
         // SAFETY: per contract.
@@ -141,9 +160,9 @@ unsafe fn summarize(
         };
         // SAFETY: per contract.
         unsafe {
-            insert_entry(table, index, *least);
+            insert_entry(table, index, *least, key);
             if time(&least) != time(&greatest) {
-                insert_entry(table, index, *greatest);
+                insert_entry(table, index, *greatest, key);
             }
         }
     }

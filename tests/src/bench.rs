@@ -10,6 +10,10 @@ pub mod processor;
 pub mod seal;
 pub mod write;
 
+/// Settings of a server that is measured: nothing happens by itself meanwhile.
+pub const QUIET: [(&str, &str); 4] =
+    [("autovacuum", "off"), ("shared_buffers", "1GB"), ("max_wal_size", "4GB"), ("checkpoint_timeout", "1h")];
+
 /// The median; of an even number of values the lower one.
 ///
 /// # Panics

@@ -40,9 +40,14 @@ impl Settings {
     /// With the library preloaded, hence with background workers, and further lines.
     #[must_use]
     pub fn preloaded(extra: &[(&'static str, &str)]) -> Self {
-        let mut lines = vec![("shared_preload_libraries", "$libdir/quote_collab_ext".to_owned())];
-        lines.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        Self { durable: false, extra: lines }
+        Self::default().with(&[("shared_preload_libraries", "$libdir/quote_collab_ext")]).with(extra)
+    }
+
+    /// With further lines.
+    #[must_use]
+    pub fn with(mut self, extra: &[(&'static str, &str)]) -> Self {
+        self.extra.extend(extra.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        self
     }
 
     /// Preloaded, with tenants verified by secret and public keys.

@@ -2,7 +2,7 @@
 //! listens, and PostgreSQL told to wait a millisecond before each flush.
 
 use super::pgbench::Load;
-use super::{machine, median, peers};
+use super::{QUIET, machine, median, peers};
 use crate::listener::Listener;
 use crate::postgres::{ADMIN, Postgres, Settings};
 use crate::scratch::Scratch;
@@ -20,14 +20,8 @@ const WAYS: [(&str, &str); 3] = [
 /// Runs the comparison and prints it.
 pub async fn run() {
     println!("notify: {}; {CLIENTS} clients, a flush takes 1 ms, library preloaded, one listener", machine());
-    let mut settings = Settings::preloaded(&[
-        ("autovacuum", "off"),
-        ("shared_buffers", "1GB"),
-        ("max_wal_size", "4GB"),
-        ("checkpoint_timeout", "1h"),
-        ("commit_delay", "1000"),
-        ("commit_siblings", "0"),
-    ]);
+    let mut settings =
+        Settings::preloaded(&QUIET).with(&[("commit_delay", "1000"), ("commit_siblings", "0")]);
     settings.durable = true;
     let server = Postgres::start_with(settings).await;
     let peer = peers::ours();

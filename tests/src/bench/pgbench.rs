@@ -35,13 +35,12 @@ impl Load<'_> {
     /// Microseconds of the backend's processor time per transaction of a single client, which runs on the same processor.
     /// `admin` is connected to the same database.
     pub async fn cost(&self, admin: &Client) -> f64 {
-        const BACKEND: &str = "select pid from pg_stat_activity where datname = current_database() and application_name = 'pgbench'";
         let client =
             self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pgbench runs");
         processor::bind(client.id().cast_signed());
         let backend = loop {
-            match admin.query_opt(BACKEND, &[]).await.expect("backends are listed") {
-                Some(row) => break row.get(0),
+            match backends(admin).await.first() {
+                Some(backend) => break *backend,
                 None => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         };
@@ -70,4 +69,10 @@ impl Load<'_> {
             .find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok());
         rate.unwrap_or_else(|| panic!("{}: {text} {}", self.url, String::from_utf8_lossy(&output.stderr)))
     }
+}
+
+/// The backends that serve pgbench in the database of a connection.
+pub async fn backends(admin: &Client) -> Vec<i32> {
+    const BACKENDS: &str = "select pid from pg_stat_activity where datname = current_database() and application_name = 'pgbench'";
+    admin.query(BACKENDS, &[]).await.expect("backends are listed").iter().map(|row| row.get(0)).collect()
 }

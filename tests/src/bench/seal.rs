@@ -3,31 +3,20 @@
 
 use std::time::{Duration, Instant};
 
-use super::pgbench::Load;
-use super::{as_f64, machine, median, peers, processor};
+use super::pgbench::{self, Load};
+use super::{QUIET, as_f64, machine, median, peers, processor};
 use crate::postgres::{ADMIN, Postgres, Settings};
 use crate::scratch::Scratch;
 
 const CLIENTS: u32 = 8;
 const ROUNDS: usize = 7;
 const SECONDS: u32 = 6;
-const WRITERS: &str =
-    "select pid from pg_stat_activity where datname = current_database() and application_name = 'pgbench'";
 
 /// Runs it and prints shares.
 pub async fn run() {
     println!("seal: {}; {CLIENTS} clients, fsync off, one seal a second", machine());
     // Not preloaded, so that nobody else seals.
-    let mut settings = Settings::default();
-    for (name, value) in [
-        ("autovacuum", "off"),
-        ("shared_buffers", "1GB"),
-        ("max_wal_size", "4GB"),
-        ("checkpoint_timeout", "1h"),
-    ] {
-        settings.extra.push((name, value.to_owned()));
-    }
-    let server = Postgres::start_with(settings).await;
+    let server = Postgres::start_with(Settings::default().with(&QUIET)).await;
     let peer = peers::ours();
     let client = peers::prepare(&server, &peer).await;
     let own: i32 = client.query_one("select pg_backend_pid()", &[]).await.expect("a backend").get(0);
@@ -48,14 +37,13 @@ pub async fn run() {
         let end = begun + Duration::from_secs(u64::from(SECONDS) - 1);
         while Instant::now() < end {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            let pids: Vec<i32> =
-                client.query(WRITERS, &[]).await.expect("the writers").iter().map(|row| row.get(0)).collect();
+            let writers = pgbench::backends(&client).await;
             let before = processor::time(own);
             rows +=
                 client.query_one("select seal_quote_history()", &[]).await.expect("a seal").get::<_, i64>(0);
             sealing += processor::time(own) - before;
             // A writer's time only grows: what counts is the newest reading.
-            writing = writing.max(pids.into_iter().map(processor::time).sum());
+            writing = writing.max(writers.into_iter().map(processor::time).sum());
         }
         rates.push(load.join().expect("pgbench ends"));
         if round > 0 {

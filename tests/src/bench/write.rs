@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::peers::{self, Peer};
 use super::pgbench::Load;
-use super::{chart, machine, median};
+use super::{QUIET, chart, machine, median};
 use crate::postgres::{ADMIN, Postgres, Settings};
 use crate::scratch::Scratch;
 
@@ -31,13 +31,7 @@ struct Measured {
 /// Runs the comparison, prints it and draws it.
 pub async fn run() {
     println!("write: {} ; fsync off, autovacuum off, library preloaded", machine());
-    let server = Postgres::start_with(Settings::preloaded(&[
-        ("autovacuum", "off"),
-        ("shared_buffers", "1GB"),
-        ("max_wal_size", "4GB"),
-        ("checkpoint_timeout", "1h"),
-    ]))
-    .await;
+    let server = Postgres::start_with(Settings::preloaded(&QUIET)).await;
     let mut measured = Vec::new();
     for peer in peers::all() {
         measured.push(self::measured(&server, peer).await);
