@@ -125,8 +125,7 @@ async fn a_key_that_cannot_be_used_is_told() {
     let (_erp, admin) = signing("too short").await;
     assert!(text(&admin, check).await.starts_with("error: "), "not 32 bytes");
     assert_eq!(text(&admin, "select encode(quote_seal_key(), 'hex')").await, "");
-    let extra = vec![("quote_collab.seal_key", KEY.to_owned())];
-    let settings = Settings { durable: false, extra };
+    let settings = Settings::default().with(&[("quote_collab.seal_key", KEY)]);
     let erp = Erp::attached_on(Arc::new(Postgres::start_with(settings).await)).await;
     let admin = erp.client("postgres").await;
     assert!(text(&admin, check).await.starts_with("error: "), "not preloaded");

@@ -124,6 +124,24 @@ async fn a_waker_stands_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn a_waker_on_its_way_stands_in_nobodys_way_either() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let admin = server.client("postgres", "postgres").await;
+    let gone = "select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = $1 and backend_type = 'quote_collab waker') ended";
+    for turn in 0..20 {
+        admin.query_one(gone, &[&database]).await.expect("the waker is ended");
+        let app = server.client(&database, "postgres").await;
+        app.batch_execute("select start_quote_worker()").await.expect("a waker is asked for");
+        drop(app);
+        // It comes now, and may be told to leave before it is there.
+        let copy = format!("create database copied_{turn} template {database}");
+        admin.batch_execute(&copy).await.unwrap_or_else(|error| panic!("{copy}: {error:?}"));
+    }
+}
+
+#[tokio::test]
 async fn an_extension_that_is_dropped_and_made_again_is_served_again() {
     let server = Postgres::start_with(Settings::preloaded(&[])).await;
     let database = server.database().await;

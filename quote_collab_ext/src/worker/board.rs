@@ -156,9 +156,10 @@ impl Slot {
         self.pid.load(Ordering::Acquire) != 0
     }
 
-    /// Asks the launcher for a waker. Cheap when asked already.
+    /// Asks the launcher for a waker. Cheap when asked already. From here on it may be told to leave, also before it has come.
     pub fn want(&self) {
         if !self.wanted.swap(true, Ordering::AcqRel) {
+            self.leave.store(false, Ordering::Release);
             wake_launcher();
         }
     }
@@ -192,7 +193,6 @@ impl Slot {
         if self.pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return false;
         }
-        self.leave.store(false, Ordering::Release);
         self.wanted.store(false, Ordering::Release);
         self.latch.store(latch, Ordering::Release);
         true

@@ -28,8 +28,7 @@ pub extern "C-unwind" fn quote_collab_keeper_main(database: pg_sys::Datum) {
             }
         }
         Some(Some(schema)) => {
-            // A waker that was told to leave comes back with the next change, not while its database is being copied.
-            if let Some(slot) = board::mine().filter(|slot| !slot.is_served() && !slot.must_leave()) {
+            if let Some(slot) = board::mine().filter(|slot| !slot.is_served()) {
                 slot.want();
             }
             keep(&schema);
