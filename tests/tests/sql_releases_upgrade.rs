@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quote_collab_tests::{Erp, Postgres, Settings, catalog};
+use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
 
 const UPDATE: &str = "alter extension quote_collab_ext update";
@@ -202,5 +203,25 @@ async fn background_workers_serve_an_older_release_until_its_update() {
         let complaints: Vec<&str> =
             log.lines().filter(|line| line.contains("ERROR") || line.contains("WARNING")).collect();
         assert!(complaints.is_empty(), "{version}: {}", complaints.join("\n"));
+    }
+}
+
+#[tokio::test]
+async fn a_release_is_installed_while_others_add_it_again() {
+    let server = Postgres::shared().await;
+    let (version, script) = releases().swap_remove(0);
+    let (_erp, admin) = old_on(Arc::clone(&server), &version, &script, "public").await;
+    let others: Vec<_> = (0..2)
+        .map(|_| {
+            let (server, script) = (Arc::clone(&server), script.clone());
+            spawn_blocking(move || (0..500).for_each(|_| server.add_script(&script)))
+        })
+        .collect();
+    for _ in 0..10 {
+        let again = format!("create extension quote_collab_ext version '{version}'; rollback");
+        run(&admin, &format!("begin; drop extension quote_collab_ext; {again}")).await;
+    }
+    for other in others {
+        other.await.expect("the script is added");
     }
 }

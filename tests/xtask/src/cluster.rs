@@ -132,7 +132,8 @@ impl Cluster {
         self.user.own(&copy)
     }
 
-    /// Puts one more script of an extension where the server looks for them.
+    /// Puts one more script of an extension where the server looks for them: whole from its first moment, since tests
+    /// side by side add the same one while another installs it.
     pub fn add_script(&self, script: &Path) -> Result<()> {
         let share = program::capture(Command::new(self.bin.join("pg_config")).arg("--sharedir"))?;
         let share = PathBuf::from(share);
@@ -141,8 +142,11 @@ impl Cluster {
             _ => share,
         };
         let copy = share.join("extension").join(script.file_name().unwrap_or_default());
-        fs::copy(script, &copy).map_err(Failure::io(format!("write {}", copy.display())))?;
-        self.user.own(&copy)
+        let writer = (std::process::id(), std::thread::current().id());
+        let draft = copy.with_extension(format!("{writer:?}"));
+        fs::copy(script, &draft).map_err(Failure::io(format!("write {}", draft.display())))?;
+        self.user.own(&draft)?;
+        fs::rename(&draft, &copy).map_err(Failure::io(format!("write {}", copy.display())))
     }
 
     /// Writes the settings that the cluster starts with.
