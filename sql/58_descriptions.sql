@@ -1,5 +1,5 @@
 -- What is said in \d+ of the objects that attach makes and that have no better place for it: keys, indexes, checks, the
--- private tables' columns. Written again by each attach, for what is there.
+-- private tables' columns. Written again by each attach, for what is there; logs that older releases made have other indexes.
 create function describe_quote_objects(target_schema name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp

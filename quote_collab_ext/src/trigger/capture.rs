@@ -58,7 +58,7 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
         let fields = changed
             .iter()
             .map(|column| {
-                let keep = |attnum| column_value(column, attnum).map(|value| memory.keep(value));
+                let keep = |value| column_value(column, value).map(|value| memory.keep(value));
                 Field {
                     name: Rc::clone(&column.stored_name),
                     old: keep(old.value(column.attnum)),
@@ -137,8 +137,8 @@ fn row_change(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<
     })
 }
 
-/// Who: the verified user, else `app.current_user_id`, else `updated_by` as this very statement set it, else the configured system user. An
-/// `updated_by` left over from an earlier change says nothing about this one.
+/// Who: the verified user, else `app.current_user_id`, else `updated_by` as this very statement set it, else the configured
+/// system user. An `updated_by` left over from an earlier change says nothing about this one.
 fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Option<Uuid>, Error> {
     if let Some(user) = attribution::current_user()? {
         return Ok(Some(user));
