@@ -11,13 +11,31 @@ as $$
 $$;
 comment on function quote_relation_readable(jsonb) is 'true when the caller may read a table of users or customers';
 
--- Each once, in the order of attaching.
+-- Does nobody's code but the owner's run when a superuser reads names from this relation? It may be a table whose columns are of
+-- PostgreSQL's own types, or of domains over them; or anything that belongs to a superuser or to whom the quotes belong.
+create function quote_users_safe(users jsonb, quotes_owner oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select c.relowner = quotes_owner or r.rolsuper or c.relkind in ('r', 'p') and not exists (
+            select from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_type b on b.oid = t.typbasetype
+            where a.attrelid = c.oid and a.attname in (users ->> 'id', users ->> 'name', users ->> 'email')
+                and (coalesce(b.typtype, t.typtype) <> 'b' or not exists (
+                    select from pg_roles o where o.oid = coalesce(b.typowner, t.typowner) and o.rolsuper)))
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
+        where n.nspname = users ->> 'schema' and c.relname = users ->> 'table'), false)
+$$;
+comment on function quote_users_safe(jsonb, oid) is 'whether a superuser can read names from a relation without running code of others';
+
+-- Each once, in the order of attaching. Asked anew each time: a view may have changed hands since attach.
 create function quote_user_relations() returns setof jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select s.relations -> 'users' from @extschema@.quote_collab_settings s
     where s.entity = 'QUOTE' and @extschema@.quote_relation_readable(s.relations -> 'users')
+        and @extschema@.quote_users_safe(s.relations -> 'users', (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(s)))
     group by 1 order by min(s.attached_at)
 $$;
 comment on function quote_user_relations() is 'the users tables of all attached pairs that the caller may read';
@@ -70,7 +88,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    who uuid := @extschema@.current_quote_user();
+    who uuid := @extschema@.current_quote_user(null::uuid);
 begin
     if who is null or not target.columns ? 'updated_by' or target.relations ? 'users'
             and (select u.known from @extschema@.find_quote_user_in(target.relations -> 'users', who) u) is not true then

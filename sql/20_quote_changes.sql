@@ -25,6 +25,31 @@ begin
 end $$;
 comment on function protect_quote_table(regclass, name) is 'enables and forces row security by tenant on one table';
 
+-- Does a relation of ours stand under this name? SQLSTATE 42P07 when what stands there is of another kind, or belongs to
+-- neither the owner, a superuser nor the owner of an attached table: attach and maintenance run as superuser, and whoever may create
+-- something in the schema must not have them take what he planted there for theirs.
+create function quote_relation_stands(relation text, kind "char", owner name) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_kind "char";
+    found_owner oid;
+begin
+    select c.relkind, c.relowner into found_kind, found_owner from pg_class c where c.oid = to_regclass(relation);
+    if not found then
+        return false;
+    elsif found_kind = kind and exists (
+            select from pg_roles r where r.oid = found_owner and (r.rolsuper or r.rolname = owner or r.oid in (
+                select c.relowner from @extschema@.quote_collab_settings s join pg_class c on c.oid = @extschema@.quote_collab_table(s)))) then
+        return true;
+    end if;
+    raise exception 'relation % is in the way', relation
+        using errcode = 'duplicate_table', detail = format('It belongs to %s and was not made by quote collaboration.', pg_get_userbyid(found_owner)),
+              hint = format('Rename or drop it. Let nobody but the owner of the quotes create anything in schema %s.', split_part(relation, '.', 1));
+end $$;
+comment on function quote_relation_stands(text, "char", name) is 'whether a relation of ours stands under a name; refuses another that does';
+
 -- Creates the monthly partitions that are missing up to months_ahead; returns how many it made. A partition carries
 -- its own row security, because a partition read directly bypasses its parent's policies.
 create function create_quote_changes_partitions(log regclass, months_ahead integer default 3) returns integer
@@ -48,13 +73,18 @@ begin
     for month in 0 .. months_ahead loop
         first := @extschema@.quote_changes_month(now() + make_interval(months => month));
         partition_name := format('%s_%s', log_name, to_char(first at time zone 'UTC', 'YYYY_MM'));
-        continue when to_regclass(format('%I.%I', log_schema, partition_name)) is not null;
+        continue when exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log and c.relname = partition_name);
+        if to_regclass(format('%I.%I', log_schema, partition_name)) is not null then
+            raise warning 'relation %.% is in the way of a month of the audit log', quote_ident(log_schema), quote_ident(partition_name)
+                using hint = 'Rename or drop it; until then the default partition takes the month.';
+            continue;
+        end if;
         execute format('create table %I.%I partition of %s for values from (%L) to (%L)',
             log_schema, partition_name, log, first, @extschema@.quote_changes_month(first + interval '32 days'));
         execute format('alter table %I.%I owner to %I', log_schema, partition_name, log_owner);
         execute format('comment on table %I.%I is %L', log_schema, partition_name, 'one month of the quote audit log');
         perform @extschema@.protect_quote_table(
-            format('%I.%I', log_schema, partition_name)::regclass, 'quote_changes_tenant_isolation');
+            format('%I.%I', log_schema, partition_name)::regclass, 'quote_changes_tenant_isolation'::name);
         made := made + 1;
     end loop;
     return made;
@@ -73,7 +103,7 @@ as $$
 declare
     log text := format('%I.quote_changes', target_schema);
 begin
-    if to_regclass(log) is null then
+    if not @extschema@.quote_relation_stands(log, 'p'::"char", target_owner) then
         execute format($ddl$
             create table %s (
                 id                    uuid        not null,
@@ -107,9 +137,9 @@ begin
         execute format('alter table %s owner to %I', log, target_owner);
     end if;
     perform @extschema@.comment_quote_changes(log::regclass);
-    perform @extschema@.protect_quote_table(format('%I.quote_changes_default', target_schema)::regclass, 'quote_changes_tenant_isolation');
-    perform @extschema@.protect_quote_table(log::regclass, 'quote_changes_tenant_isolation');
-    perform @extschema@.create_quote_changes_partitions(log::regclass);
+    perform @extschema@.protect_quote_table(format('%I.quote_changes_default', target_schema)::regclass, 'quote_changes_tenant_isolation'::name);
+    perform @extschema@.protect_quote_table(log::regclass, 'quote_changes_tenant_isolation'::name);
+    perform @extschema@.create_quote_changes_partitions(log::regclass, 3);
     return log::regclass;
 end $$;
 comment on function create_quote_changes(name, name) is 'creates the partitioned audit log of an attached pair of tables';

@@ -7,7 +7,7 @@ as $$
 declare
     sessions text := format('%I.active_quote_sessions', target_schema);
 begin
-    if to_regclass(sessions) is null then
+    if not @extschema@.quote_relation_stands(sessions, 'r'::"char", target_owner) then
         execute format($ddl$
             create unlogged table %s (
                 id              uuid        not null,
@@ -33,7 +33,7 @@ begin
         execute format('alter table %s owner to %I', sessions, target_owner);
         perform @extschema@.comment_active_quote_sessions(sessions::regclass);
     end if;
-    perform @extschema@.protect_quote_table(sessions::regclass, 'quote_sessions_tenant_isolation');
+    perform @extschema@.protect_quote_table(sessions::regclass, 'quote_sessions_tenant_isolation'::name);
     return sessions::regclass;
 end $$;
 comment on function create_active_quote_sessions(name, name) is 'creates the presence table of an attached pair of tables';

@@ -8,7 +8,7 @@ declare
     batch text := format('%I.quote_relay_batch', target_schema);
     lease text := format('%I.quote_relay_lease', target_schema);
 begin
-    if to_regclass(batch) is null then
+    if not @extschema@.quote_relation_stands(batch, 'r'::"char", target_owner) then
         execute format($ddl$
             create table %s (
                 no        bigint      not null,
@@ -31,7 +31,7 @@ begin
                         from pg_current_snapshot() s', batch);
         execute format('alter table %s owner to %I', batch, target_owner);
     end if;
-    if to_regclass(lease) is null then
+    if not @extschema@.quote_relation_stands(lease, 'r'::"char", target_owner) then
         execute format($ddl$
             create table %s (
                 singleton  boolean     not null default true,

@@ -7,7 +7,7 @@ declare
     seals text := format('%I.quote_changes_seals', target_schema);
     item record;
 begin
-    if to_regclass(seals) is not null then
+    if @extschema@.quote_relation_stands(seals, 'r'::"char", target_owner) then
         return;
     end if;
     execute format($ddl$

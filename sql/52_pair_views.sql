@@ -42,7 +42,7 @@ declare
 begin
     for pair in select * from @extschema@.quote_collab_pairs() loop
         place := place + 1;
-        if @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number}') then
+        if @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number}'::text[]) then
             quote_numbers := quote_numbers || format(', q%s.%s::text', place,
                 coalesce(@extschema@.quote_collab_column(pair.header, 'quote_number'), @extschema@.quote_collab_column(pair.header, 'id')));
             joins := joins || @extschema@.quote_change_join(pair.header, 'q' || place, 'quote_id');
@@ -70,7 +70,7 @@ declare
     customer_column text;
 begin
     for pair in select * from @extschema@.quote_collab_pairs() loop
-        continue when not @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number,customer}');
+        continue when not @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number,customer}'::text[]);
         customer_column := @extschema@.quote_collab_column(pair.header, 'customer');
         customers := (pair.header).relations -> 'customers';
         if customer_column is null or not @extschema@.quote_relation_readable(customers) then
@@ -108,12 +108,12 @@ begin
                    c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after
             from %I.quote_changes c left join @extschema@.recent_quote_change_names() n on n.change_id = c.id
             where c.changed_at > now() - interval '24 hours'$query$,
-            @extschema@.quote_common_type('QUOTE_LINE', '{line_number,version}', 'integer'), home);
+            @extschema@.quote_common_type('QUOTE_LINE', '{line_number,version}'::text[], 'integer'), home);
         active := format('%s from %I.active_quote_sessions s
             join @extschema@.active_quote_names() n on n.quote_id = s.quote_id and n.tenant_id = s.tenant_id
             where s.last_heartbeat > statement_timestamp() - @extschema@.quote_session_ttl() group by 1, 2, 3, 4, 5',
             @extschema@.active_quote_collaborators_columns('n.quote_number',
-                'n.customer_id::' || @extschema@.quote_common_type('QUOTE', '{customer}', 'uuid'), 'n.customer_name'), home);
+                'n.customer_id::' || @extschema@.quote_common_type('QUOTE', '{customer}'::text[], 'uuid'), 'n.customer_name'), home);
     end if;
     perform @extschema@.replace_quote_view(format('%I.v_recent_quote_changes', home), recent,
         'changes of the last 24 hours with quote number, line number and user name', target_owner);

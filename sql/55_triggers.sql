@@ -41,5 +41,33 @@ create function increment_quote_line_version() returns trigger language c as 'MO
 comment on function increment_quote_line_version() is 'before-update trigger: stamps version and updated_at on a changed line';
 create function capture_quote_change() returns trigger language c as 'MODULE_PATHNAME', 'capture_change';
 comment on function capture_quote_change() is 'after-row trigger: notes what changed in one row';
+-- On a table of one's own, with arguments of one's own, it would write whatever history one likes.
+revoke execute on function capture_quote_change() from public;
+
+-- Who owns an attached table may create triggers with it, and nobody else: PostgreSQL asks for that right when a partition is
+-- added, which takes over the row triggers.
+create function grant_quote_capture() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    change text;
+begin
+    for change in
+        with owners as (
+            select distinct c.relowner as role from @extschema@.quote_collab_settings s join pg_class c on c.oid = @extschema@.quote_collab_table(s)),
+        granted as (
+            select acl.grantee as role from pg_proc p cross join lateral aclexplode(p.proacl) acl
+            where p.oid = '@extschema@.capture_quote_change()'::regprocedure and acl.grantee not in (0, p.proowner))
+        select format('grant execute on function @extschema@.capture_quote_change() to %I', pg_get_userbyid(o.role))
+        from owners o where o.role not in (select g.role from granted g)
+        union all
+        select format('revoke execute on function @extschema@.capture_quote_change() from %I', pg_get_userbyid(g.role))
+        from granted g where g.role not in (select o.role from owners o)
+    loop
+        execute change;
+    end loop;
+end $$;
+comment on function grant_quote_capture() is 'lets the owners of attached tables, and nobody else, add partitions with the row trigger';
 create function flush_quote_changes() returns trigger language c as 'MODULE_PATHNAME', 'flush_changes';
 comment on function flush_quote_changes() is 'after-statement trigger: writes what was noted into quote_changes';

@@ -46,7 +46,7 @@ begin
     for item in
         select g.tgname, g.tgrelid::regclass as relation from pg_trigger g
         where g.tgfoid in ('@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
-            and (@extschema@.quote_collab_settings_of(g.tgrelid)).entity is null
+            and (@extschema@.quote_collab_settings_of(g.tgrelid::regclass)).entity is null
     loop
         execute format('drop trigger %I on %s', item.tgname, item.relation);
     end loop;
@@ -58,7 +58,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if (@extschema@.quote_collab_settings_of(tg_relid)).entity is not null then
+    if (@extschema@.quote_collab_settings_of(tg_relid::regclass)).entity is not null then
         raise exception 'truncate of % is refused', tg_relid::regclass
             using errcode = 'feature_not_supported',
                   detail = 'It would remove quotes without a trace in quote_changes.',
@@ -76,7 +76,7 @@ set search_path = pg_catalog, pg_temp
 set row_security = off
 as $$
 declare
-    settings @extschema@.quote_collab_settings := @extschema@.quote_collab_settings_of(tg_relid);
+    settings @extschema@.quote_collab_settings := @extschema@.quote_collab_settings_of(tg_relid::regclass);
     part regclass;
     noted bigint;
 begin

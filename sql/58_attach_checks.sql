@@ -29,9 +29,23 @@ begin
         select from @extschema@.quote_collab_settings p
         where (p.header_schema, p.header_table) = (s.header_schema, s.header_table) and @extschema@.quote_collab_table(p) not in (header, lines));
     perform @extschema@.check_quote_pairing(header, 'QUOTE', header), @extschema@.check_quote_pairing(lines, 'QUOTE_LINE', header),
-        @extschema@.find_quote_columns(header, 'QUOTE', coalesce(options -> 'columns', '{}'));
+        @extschema@.find_quote_columns(header, 'QUOTE', coalesce(options -> 'columns', '{}'), '{quote_id}'::text[]);
 end $$;
 comment on function check_quote_tables(regclass, regclass, jsonb) is 'refuses what cannot be attached, and forgets tables that are gone';
+
+-- A log that stands where a first pair's belongs is taken up when it belongs to the owner of the quotes or a superuser: it was kept
+-- when a pair was detached. SQLSTATE 42P07 for another's.
+create function check_quote_home(header regclass, home name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not exists (select from @extschema@.quote_collab_settings s where s.log_schema = home) then
+        perform @extschema@.quote_relation_stands(format('%I.quote_changes', home), 'p'::"char", pg_get_userbyid(c.relowner))
+        from pg_class c where c.oid = header;
+    end if;
+end $$;
+comment on function check_quote_home(regclass, name) is 'refuses a log that somebody else has planted';
 
 -- A table has one role, lines have one header, and a header has one table of lines. SQLSTATE 55000.
 create function check_quote_pairing(target regclass, entity text, header regclass) returns void

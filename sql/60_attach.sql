@@ -65,11 +65,34 @@ begin
     return jsonb_strip_nulls(jsonb_build_object(
         'schema', coalesce(chosen ->> 'schema', target_schema),
         'table', coalesce(chosen ->> 'table', default_table),
-        'id', @extschema@.find_quote_column(target, 'id', chosen, '{id}', true),
+        'id', @extschema@.find_quote_column(target, 'id', chosen, '{id}'::text[], true),
         'name', @extschema@.find_quote_column(target, 'name', chosen, names, true),
         'email', @extschema@.find_quote_column(target, 'email', chosen, emails, false)));
 end $$;
 comment on function find_quote_relation(name, jsonb, text, text[], text[]) is 'finds a table that names users or customers';
+
+-- The table of people. One that was only found and cannot be read safely is left alone; one that was named is refused,
+-- SQLSTATE 42809.
+create function find_quote_users(target_schema name, chosen jsonb, header regclass) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    users jsonb := @extschema@.find_quote_relation(target_schema, chosen, 'users'::text, '{username,user_name,name}'::text[], '{email}'::text[]);
+begin
+    if users is null or @extschema@.quote_users_safe(users, (select c.relowner from pg_class c where c.oid = header)) then
+        return users;
+    elsif chosen is null then
+        raise notice 'names of users are not read from %.%', quote_ident(users ->> 'schema'), quote_ident(users ->> 'table')
+            using detail = 'It is not a table of ordinary columns, and belongs to another than the owner of the quotes.';
+        return null;
+    end if;
+    raise exception 'names of users cannot be read from %.%', quote_ident(users ->> 'schema'), quote_ident(users ->> 'table')
+        using errcode = 'wrong_object_type',
+              detail = 'The relay reads it with the rights of the extension''s owner, and whoever made a view or a type has his functions run then.',
+              hint = 'Name a table with columns of PostgreSQL''s own types, or let the view belong to the owner of the quotes.';
+end $$;
+comment on function find_quote_users(name, jsonb, regclass) is 'finds the table that names users';
 
 -- Adds the version column (and updated_by to lines) where the table has none; returns the names it added.
 create function add_quote_columns(target regclass, entity text, columns jsonb) returns name[]
@@ -122,7 +145,7 @@ as $$
 declare
     settings @extschema@.quote_collab_settings;
     chosen jsonb := coalesce(options -> case entity when 'QUOTE' then 'columns' else 'line_columns' end, '{}');
-    reference text[] := @extschema@.quote_reference_candidates(target, header, coalesce(options -> 'columns' ->> 'id', 'id'));
+    reference text[] := @extschema@.quote_reference_candidates(target, header, coalesce(options -> 'columns' ->> 'id', 'id')::name);
     added name[];
     names record;
 begin
@@ -139,8 +162,8 @@ begin
         @extschema@.find_quote_columns(target, entity, chosen, reference),
         array(select jsonb_array_elements_text(options -> 'ignored_columns'))::name[], added,
         jsonb_strip_nulls(jsonb_build_object(
-            'users', @extschema@.find_quote_relation(names.schema_name, options -> 'users', 'users', '{username,user_name,name}', '{email}'),
-            'customers', @extschema@.find_quote_relation(names.schema_name, options -> 'customers', 'customers', '{customer_name,name}', '{email}'))),
+            'users', @extschema@.find_quote_users(names.schema_name, options -> 'users', header),
+            'customers', @extschema@.find_quote_relation(names.schema_name, options -> 'customers', 'customers'::text, '{customer_name,name}'::text[], '{email}'::text[]))),
         (options ->> 'system_user_id')::uuid, coalesce(options ->> 'truncate', 'refuse'),
         coalesce((options ->> 'replicated_history')::boolean, false), (options ->> 'archive_after')::interval, (options ->> 'drop_after')::interval)
     on conflict (table_schema, table_name) do update set
@@ -182,12 +205,14 @@ begin
         perform set_config('lock_timeout', '5s', true);
     end if;
     select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
+    perform @extschema@.check_quote_home(header, home);
     log := @extschema@.create_quote_changes(home, home_owner);
     perform @extschema@.create_active_quote_sessions(home, home_owner);
     perform @extschema@.create_quote_relay_tables(home, home_owner);
     perform @extschema@.create_quote_changes_seals(home, home_owner);
     perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options);
     perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options);
+    perform @extschema@.grant_quote_capture();
     perform @extschema@.create_quote_changes_all_view(home, home_owner);
     perform @extschema@.create_quote_change_events_view(home, home_owner);
     perform @extschema@.create_pair_views(home, home_owner);

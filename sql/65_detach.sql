@@ -129,7 +129,8 @@ begin
         update @extschema@.quote_collab_settings s set usage_granted = s.usage_granted || header.usage_granted
         where (s.table_schema, s.table_name) = (select t.table_schema, t.table_name from @extschema@.quote_collab_target('QUOTE') t);
     end if;
-    perform @extschema@.detach_quote_table(line), @extschema@.detach_quote_table(header), @extschema@.drop_quote_truncate_triggers();
+    perform @extschema@.detach_quote_table(line), @extschema@.detach_quote_table(header), @extschema@.drop_quote_truncate_triggers(),
+        @extschema@.grant_quote_capture();
     if is_last then
         perform @extschema@.detach_quote_home(header, drop_history);
     end if;

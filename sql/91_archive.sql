@@ -14,11 +14,11 @@ begin
     select n.nspname, r.rolname into log_schema, log_owner
     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner where c.oid = log;
     archive := format('%I.quote_changes_archive', log_schema);
-    if to_regclass(archive) is null then
+    if not @extschema@.quote_relation_stands(archive, 'p'::"char", log_owner) then
         execute format('create table %s (like %s including all) partition by range (changed_at)', archive, log);
         execute format('comment on table %s is %L', archive, 'audit log of earlier months, moved here by archive_quote_changes(); append-only');
         execute format('alter table %s owner to %I', archive, log_owner);
-        perform @extschema@.protect_quote_table(archive::regclass, 'quote_changes_tenant_isolation');
+        perform @extschema@.protect_quote_table(archive::regclass, 'quote_changes_tenant_isolation'::name);
         for privilege in
             select case acl.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(acl.grantee)) end as role
             from pg_class c cross join lateral aclexplode(c.relacl) acl

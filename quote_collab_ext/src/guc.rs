@@ -1,6 +1,7 @@
 //! Settings of the extension.
 
 pub mod arrival;
+pub mod secret;
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 

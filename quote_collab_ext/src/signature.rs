@@ -1,35 +1,38 @@
 //! Signatures of seals: Ed25519 (RFC 8032) under a key that the server's configuration holds and no table does. Whoever can
 //! write every table, but not the configuration, cannot make up a chain of seals.
 
-use std::ffi::CString;
+use std::ffi::{c_char, c_void};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
-use pgrx::GucSetting;
 use pgrx::prelude::*;
 
-use crate::guc::arrival::{self, Shown};
+use crate::guc::secret::Secret;
 use crate::worker;
 
-static KEY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static KEY: Secret = Secret::new();
 
 /// Defines the setting.
 pub fn define() {
-    arrival::define_text(
+    KEY.define(
         c"quote_collab.seal_key",
         [
             c"Key that seals of the history are signed with.",
             c"32 random bytes in base64. Used only where the library is preloaded: elsewhere a session could read it before the library is loaded. Empty for none.",
         ],
-        &KEY,
-        Shown::ToNobody,
+        Some(keep_key),
     );
+}
+
+#[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+unsafe extern "C-unwind" fn keep_key(_shown: *const c_char, extra: *mut c_void) {
+    KEY.keep(extra);
 }
 
 /// The configured key, or why there is none to use.
 fn configured() -> Result<SigningKey, Option<&'static str>> {
-    let text = KEY.get().filter(|text| !text.is_empty()).ok_or(None)?;
+    let text = KEY.get().ok_or(None)?;
     if !worker::is_preloaded() {
         return Err(Some("the library is not preloaded"));
     }

@@ -13,10 +13,16 @@ const NEXT: &str = "TM0Imyj/ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U+4pvs=";
 const NEXT_PUBLIC: &str = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
 
 async fn signing(key: &'static str) -> (Erp, Client) {
-    let settings = Settings::preloaded(&[("quote_collab.seal_key", key)]);
-    let erp = Erp::attached_on(Arc::new(Postgres::start_with(settings).await)).await;
-    let admin = erp.client("postgres").await;
+    let (_server, erp, admin) = signing_on(key).await;
     (erp, admin)
+}
+
+async fn signing_on(key: &'static str) -> (Arc<Postgres>, Erp, Client) {
+    let settings = Settings::preloaded(&[("quote_collab.seal_key", key)]);
+    let server = Arc::new(Postgres::start_with(settings).await);
+    let erp = Erp::attached_on(Arc::clone(&server)).await;
+    let admin = erp.client("postgres").await;
+    (server, erp, admin)
 }
 
 async fn text(client: &Client, query: &str) -> String {
@@ -90,7 +96,7 @@ async fn the_owner_of_the_tables_cannot_make_up_the_chain() {
 
 #[tokio::test]
 async fn another_key_signs_at_once_and_vouches_for_all_before() {
-    let (erp, admin) = signing("").await;
+    let (server, erp, admin) = signing_on("").await;
     seal(&admin, 2).await;
     assert_eq!(
         text(&admin, "select count(*)::text from quote_changes_seals where signature is not null").await,
@@ -98,6 +104,8 @@ async fn another_key_signs_at_once_and_vouches_for_all_before() {
     );
     for (key, public) in [(KEY, PUBLIC), (NEXT, NEXT_PUBLIC)] {
         admin.batch_execute(&format!("alter system set quote_collab.seal_key = '{key}'")).await.unwrap();
+        let secret = format!("alter system set quote_collab.jwt_secret = 'secret {key}'");
+        admin.batch_execute(&secret).await.unwrap();
         admin.batch_execute("select pg_reload_conf()").await.unwrap();
         // The worker seals, too; no row changes meanwhile. This session must know the new key itself before it judges.
         eventually("the new key signs", || async {
@@ -111,6 +119,9 @@ async fn another_key_signs_at_once_and_vouches_for_all_before() {
         assert_eq!(findings(&admin).await, "");
     }
     assert_eq!(text(&admin, "select count(distinct signed_by)::text from quote_changes_seals").await, "2");
+    let log = server.log();
+    assert!(log.contains("received SIGHUP"), "the server reads its configuration again, and says so");
+    assert!(!log.contains(KEY) && !log.contains(NEXT), "what changed is a secret");
     assert_eq!(text(&admin, "show quote_collab.seal_key").await, "********");
     let app = erp.client("erp_app").await;
     let denied = app.batch_execute("show quote_collab.seal_key").await.unwrap_err();

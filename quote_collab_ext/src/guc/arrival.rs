@@ -42,18 +42,13 @@ pub fn define_enum<T: GucEnum>(
     });
 }
 
-/// Defines a text that is not shown to ordinary roles; a secret is not shown to anybody.
+/// Defines a text that is shown to administrators only.
 pub fn define_text(
     name: &'static CStr,
     texts: [&'static CStr; 2],
     setting: &'static GucSetting<Option<CString>>,
-    shown: Shown,
 ) {
-    let (flags, show): (_, pg_sys::GucShowHook) = match shown {
-        Shown::ToAdministrators => (GucFlags::SUPERUSER_ONLY, None),
-        Shown::ToNobody => (GucFlags::SUPERUSER_ONLY | GucFlags::NO_SHOW_ALL, Some(mask)),
-    };
-    // SAFETY: the hooks are guarded.
+    // SAFETY: the hook is guarded.
     arrives(name, || unsafe {
         GucRegistry::define_string_guc_with_hooks(
             name,
@@ -61,24 +56,17 @@ pub fn define_text(
             texts[1],
             setting,
             GucContext::Sighup,
-            flags,
+            GucFlags::SUPERUSER_ONLY,
             Some(confirm_text),
             None,
-            show,
+            None,
         );
     });
 }
 
-/// Who may see a setting.
-#[derive(Clone, Copy)]
-pub enum Shown {
-    /// Superusers, and who may read all settings.
-    ToAdministrators,
-    /// Nobody: SHOW gives asterisks.
-    ToNobody,
-}
-
-fn arrives(name: &'static CStr, define: impl FnOnce()) {
+/// Defines a setting, and finds out whether a value that was there before has been taken over. The check hook must call
+/// [`confirm`].
+pub fn arrives(name: &'static CStr, define: impl FnOnce()) {
     // SAFETY: returns null for an unknown name (missing_ok) or a C string, which is not kept.
     let is_known = unsafe { !pg_sys::GetConfigOption(name.as_ptr(), true, false).is_null() };
     CONFIRMED.store(false, Ordering::Relaxed);
@@ -88,8 +76,8 @@ fn arrives(name: &'static CStr, define: impl FnOnce()) {
     }
 }
 
-/// PostgreSQL asks a check hook only after it has found that the source may set the setting.
-fn confirm(source: pg_sys::GucSource::Type) -> bool {
+/// What each check hook does: PostgreSQL asks it only after it has found that the source may set the setting.
+pub fn confirm(source: pg_sys::GucSource::Type) -> bool {
     if source >= pg_sys::GucSource::PGC_S_FILE {
         CONFIRMED.store(true, Ordering::Relaxed);
     }
@@ -112,9 +100,4 @@ unsafe extern "C-unwind" fn confirm_text(
     source: pg_sys::GucSource::Type,
 ) -> bool {
     confirm(source)
-}
-
-#[pg_guard]
-unsafe extern "C-unwind" fn mask() -> *const c_char {
-    c"********".as_ptr()
 }

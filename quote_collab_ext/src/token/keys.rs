@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CString, c_char, c_void};
 use std::rc::Rc;
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use pgrx::GucSetting;
 
-use crate::guc::arrival::{self, Shown};
+use crate::guc::arrival;
+use crate::guc::secret::Secret;
 use crate::worker;
 
 /// An HMAC key below the size of its hash can be guessed sooner than the signature.
@@ -18,21 +19,20 @@ const SHORTEST_SECRET: usize = 32;
 /// In bytes: 2048 bits.
 const SHORTEST_RSA_MODULUS: usize = 256;
 
-static SECRET: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static SECRET: Secret = Secret::new();
 static PUBLIC: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static AUDIENCE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static ISSUER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 
 /// Defines the settings about tokens.
 pub fn define() {
-    arrival::define_text(
+    SECRET.define(
         c"quote_collab.jwt_secret",
         [
             c"Key of tokens signed with HS256.",
             c"At least 32 bytes. Used only where the library is preloaded: elsewhere a session could read it before the library is loaded. Empty for none.",
         ],
-        &SECRET,
-        Shown::ToNobody,
+        Some(keep_secret),
     );
     arrival::define_text(
         c"quote_collab.jwt_keys",
@@ -41,20 +41,22 @@ pub fn define() {
             c"A JSON Web Key Set. The key is chosen by the token's kid and decides the algorithm. Empty for none.",
         ],
         &PUBLIC,
-        Shown::ToAdministrators,
     );
     arrival::define_text(
         c"quote_collab.jwt_audience",
         [c"Audience that tokens must name.", c"Empty for any."],
         &AUDIENCE,
-        Shown::ToAdministrators,
     );
     arrival::define_text(
         c"quote_collab.jwt_issuer",
         [c"Issuer that tokens must name.", c"Empty for any."],
         &ISSUER,
-        Shown::ToAdministrators,
     );
+}
+
+#[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+unsafe extern "C-unwind" fn keep_secret(_shown: *const c_char, extra: *mut c_void) {
+    SECRET.keep(extra);
 }
 
 /// What tokens are verified with.
@@ -74,7 +76,7 @@ impl Keys {
             given(setting).map(|text| text.to_string_lossy().into_owned())
         };
         Self {
-            secret: secret().filter(|_| worker::is_preloaded()).map(CString::into_bytes),
+            secret: SECRET.get().filter(|_| worker::is_preloaded()).map(CString::into_bytes),
             public: KeySet::configured(),
             audience: text(&AUDIENCE),
             issuer: text(&ISSUER),
@@ -104,16 +106,12 @@ impl Keys {
 
 /// Whether there is a secret that is too short to be one.
 pub fn is_secret_short() -> bool {
-    secret().is_some_and(|secret| secret.as_bytes().len() < SHORTEST_SECRET)
+    SECRET.get().is_some_and(|secret| secret.as_bytes().len() < SHORTEST_SECRET)
 }
 
 /// Whether there is a secret.
 pub fn has_secret() -> bool {
-    secret().is_some()
-}
-
-fn secret() -> Option<CString> {
-    given(&SECRET)
+    SECRET.get().is_some()
 }
 
 fn given(setting: &GucSetting<Option<CString>>) -> Option<CString> {
