@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys;
 
 pub mod board;
@@ -53,6 +53,22 @@ fn worker(kind: &str, function: &str) -> BackgroundWorkerBuilder {
         .set_library(LIBRARY)
         .set_function(function)
         .enable_spi_access()
+}
+
+/// Connects to a database as the cluster's superuser, who runs no code of others: whatever the database says about its search
+/// path, names are those of PostgreSQL itself.
+fn connect(database: pg_sys::Oid) {
+    BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
+    // SAFETY: a setting of every server, set as PostgreSQL's own workers set it.
+    #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+    unsafe {
+        pg_sys::SetConfigOption(
+            c"search_path".as_ptr(),
+            c"pg_catalog, pg_temp".as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_OVERRIDE,
+        );
+    }
 }
 
 /// A worker for one database, whose end the launcher is told of.

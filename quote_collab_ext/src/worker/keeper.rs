@@ -4,6 +4,7 @@ use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::{PgTryBuilder, Spi, pg_guard, pg_sys, spi};
 
 use super::{board, waker};
+use crate::worker;
 
 /// Entry point; the argument is the database.
 #[pg_guard]
@@ -12,7 +13,7 @@ use super::{board, waker};
 pub extern "C-unwind" fn quote_collab_keeper_main(database: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM);
     let database = pg_sys::Oid::from(u32::try_from(database.value()).unwrap_or_default());
-    BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
+    worker::connect(database);
     let attached = PgTryBuilder::new(|| Some(BackgroundWorker::transaction(look)))
         .catch_others(|error| {
             waker::abort(error);
@@ -38,7 +39,7 @@ pub extern "C-unwind" fn quote_collab_keeper_main(database: pg_sys::Datum) {
 
 /// The quoted schema of the extension when something is attached in this database.
 fn look() -> Option<String> {
-    const EXTENSION: &str = "select quote_ident(n.nspname) from pg_catalog.pg_extension e \
+    const EXTENSION: &str = "select pg_catalog.quote_ident(n.nspname) from pg_catalog.pg_extension e \
         join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'quote_collab_ext'";
     let one = |query: &str| Spi::get_one::<String>(query).or_else(none_when_empty);
     let schema = one(EXTENSION).ok().flatten()?;

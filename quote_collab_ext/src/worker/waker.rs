@@ -9,7 +9,7 @@ use pgrx::{PgTryBuilder, Spi, pg_guard, pg_sys};
 
 use super::board::{self, Slot};
 use crate::backoff::Backoff;
-use crate::wakeup;
+use crate::{wakeup, worker};
 
 /// Commits closer together than this share a NOTIFY: listeners read everything they find anyway.
 const APART: Duration = Duration::from_millis(1);
@@ -30,7 +30,7 @@ thread_local! {
 pub extern "C-unwind" fn quote_collab_waker_main(database: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     let database = pg_sys::Oid::from(u32::try_from(database.value()).unwrap_or_default());
-    BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
+    worker::connect(database);
     let Some(slot) = board::mine().filter(|slot| slot.serve()) else { return };
     SERVED.set(Some(slot));
     // SAFETY: a static function without an argument.
