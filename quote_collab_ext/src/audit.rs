@@ -4,6 +4,7 @@ mod direct;
 mod indexes;
 mod insert;
 mod log;
+mod memory;
 mod partition;
 mod pending;
 mod text;
@@ -15,7 +16,8 @@ use std::rc::Rc;
 use uuid::Uuid;
 
 pub use log::Log;
-pub use pending::{discard, discard_aborted, flush, note};
+pub use memory::Memory;
+pub use pending::{discard, discard_aborted, flush, flush_statement, hand_on, note};
 pub use text::text;
 
 /// What happened to a row.
@@ -46,6 +48,7 @@ pub struct Field {
 }
 
 /// What a row change is given once, when it is noted.
+#[derive(Clone, Copy)]
 pub struct Mint {
     /// Shared by its rows; a UUID of version 7.
     pub event_id: Uuid,
@@ -57,6 +60,9 @@ pub struct Mint {
 
 /// One row change, noted and not yet written.
 pub struct RowChange {
+    /// What its datums live in.
+    #[expect(dead_code, reason = "held, not read")]
+    pub memory: Memory,
     pub log: Rc<Log>,
     pub mint: Mint,
     pub entity: Entity,

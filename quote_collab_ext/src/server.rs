@@ -11,6 +11,8 @@ mod declared {
     unsafe extern "C-unwind" {
         /// `commands/sequence.h`
         pub fn nextval_internal(relid: pg_sys::Oid, check_permissions: bool) -> i64;
+        /// `utils/adt/trigfuncs.c`, which looks at no argument.
+        pub fn pg_trigger_depth(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
         /// `catalog/partition.h`
         pub fn get_partition_parent(relid: pg_sys::Oid, even_if_detached: bool) -> pg_sys::Oid;
         /// `catalog/index.h`
@@ -53,6 +55,12 @@ mod declared {
 pub unsafe fn next_value(sequence: pg_sys::Oid) -> i64 {
     // SAFETY: per contract.
     unsafe { pg_guard_ffi_boundary(|| declared::nextval_internal(sequence, false)) }
+}
+
+/// How deep in triggers this backend is: 1 in the trigger of a statement that no trigger ran.
+pub fn trigger_depth() -> usize {
+    // SAFETY: reads a counter of this backend and cannot fail.
+    unsafe { declared::pg_trigger_depth(std::ptr::null_mut()).value() }
 }
 
 /// The table that a partition belongs to.

@@ -41,8 +41,7 @@ extern "C-unwind" fn on_subtransaction(
 ) {
     use pg_sys::SubXactEvent as E;
     match event {
-        // A subtransaction that commits hands on rows that were noted but not yet written: write them first.
-        E::SUBXACT_EVENT_PRE_COMMIT_SUB => audit::flush(),
+        E::SUBXACT_EVENT_PRE_COMMIT_SUB => audit::hand_on(),
         E::SUBXACT_EVENT_ABORT_SUB => {
             audit::discard_aborted();
             wakeup::forget_subtransaction();

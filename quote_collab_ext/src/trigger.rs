@@ -36,7 +36,7 @@ c_function!(
         #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
         let called = unsafe { call::Call::from_fcinfo(fcinfo) };
         called.ok_or(Error::TriggerProtocol("flush_quote_changes"))?;
-        audit::flush();
+        audit::flush_statement();
         Ok(pg_sys::Datum::null())
     }
 );

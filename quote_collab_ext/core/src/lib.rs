@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod chain;
 pub mod change;
 pub mod diff;
 pub mod digest;

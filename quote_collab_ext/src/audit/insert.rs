@@ -15,8 +15,13 @@ use crate::error::Error;
 /// Writes the rows of `changes`, which all go to `log`.
 pub fn insert(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
     let _owner = ActingOwner::begin(log.owner);
-    // SAFETY: connect and finish are paired; an ERROR between them ends the (sub)transaction, which cleans up.
+    // SAFETY: connect and finish are paired, and so is the snapshot, which nobody has taken before a commit; an ERROR between
+    // them ends the (sub)transaction, which cleans up.
     unsafe {
+        let has_snapshot = pg_sys::ActiveSnapshotSet();
+        if !has_snapshot {
+            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+        }
         let connected = pg_sys::SPI_connect();
         if connected != pg_sys::SPI_OK_CONNECT.cast_signed() {
             return Err(Error::Audit("connecting", connected));
@@ -32,6 +37,9 @@ pub fn insert(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
             }
         }
         pg_sys::SPI_finish();
+        if !has_snapshot {
+            pg_sys::PopActiveSnapshot();
+        }
     }
     Ok(())
 }

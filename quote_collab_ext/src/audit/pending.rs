@@ -1,21 +1,23 @@
-//! Row changes between the row trigger that noted them and the statement trigger that writes them.
+//! Row changes between the row trigger that noted them and the statement trigger that writes them. Code of others may run
+//! while changes are described or written, and change rows itself: nothing is borrowed meanwhile.
 
-#![expect(unsafe_code, reason = "PostgreSQL's memory contexts")]
+#![expect(unsafe_code, reason = "PostgreSQL's transaction state")]
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 use pgrx::pg_sys;
-use quote_collab_core::jsonb::{self, Value};
+use quote_collab_core::chain;
 
+use super::memory::Memory;
 use super::{RowChange, direct, insert};
 use crate::error::Error;
-use crate::memory;
+use crate::server;
 
 /// So many row changes are written at once at most, to bound memory while a statement touches millions of rows.
 const BATCH: usize = 1000;
-
-/// Bytes of room that a backend keeps for putting together the next jsonb.
-const SCRATCH_KEPT: usize = 64 * 1024;
+/// Values of so many bytes are written at once, and at most one row change more.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 struct Noted {
     change: RowChange,
@@ -25,83 +27,68 @@ struct Noted {
 
 thread_local! {
     static NOTED: RefCell<Vec<Noted>> = const { RefCell::new(Vec::new()) };
-    /// Where a jsonb is put together before its length is known.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static MEMORY: Cell<pg_sys::MemoryContext> = const { Cell::new(std::ptr::null_mut()) };
+    /// Where the next values are kept, and for which nesting depth.
+    static MEMORY: RefCell<Option<(i32, Memory)>> = const { RefCell::new(None) };
+    /// A statement of a trigger left its notes to the statement that fired the trigger.
+    static LEFT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Where noted jsonb values live until they are written.
-#[derive(Clone, Copy)]
-pub struct Memory(pg_sys::MemoryContext);
-
-impl Memory {
-    fn of_transaction() -> Self {
-        let mut context = MEMORY.get();
-        if context.is_null() {
-            // SAFETY: a child of the transaction's context, which PostgreSQL drops at the transaction's end; discard()
-            // forgets it then.
-            context = unsafe { memory::child(pg_sys::TopTransactionContext, c"quote_collab noted changes") };
-            MEMORY.set(context);
-        }
-        Self(context)
-    }
-
-    /// A value as a jsonb datum that outlives the trigger call.
-    pub fn keep(self, value: Value<'_>) -> pg_sys::Datum {
-        self.keep_stored(|stored| jsonb::single(stored, value))
-    }
-
-    /// An object as a jsonb datum that outlives the trigger call; `None` without members.
-    pub fn keep_object(self, members: &[(&str, Value<'_>)]) -> Option<pg_sys::Datum> {
-        (!members.is_empty()).then(|| self.keep_stored(|stored| jsonb::object(stored, members)))
-    }
-
-    fn keep_stored(self, write: impl FnOnce(&mut Vec<u8>)) -> pg_sys::Datum {
-        SCRATCH.with_borrow_mut(|scratch| {
-            scratch.clear();
-            scratch.extend_from_slice(&[0; 4]);
-            write(scratch);
-            if scratch.len() > jsonb::LONGEST {
-                Error::TooLarge.raise();
-            }
-            let length = jsonb::length_header(u32::try_from(scratch.len()).unwrap_or(u32::MAX));
-            scratch[..4].copy_from_slice(&length.to_ne_bytes());
-            // SAFETY: this context is alive.
-            unsafe {
-                let kept = pg_sys::MemoryContextAlloc(self.0, scratch.len()).cast::<u8>();
-                kept.copy_from_nonoverlapping(scratch.as_ptr(), scratch.len());
-                scratch.shrink_to(SCRATCH_KEPT);
-                pg_sys::Datum::from(kept)
-            }
-        })
-    }
-}
-
-/// Notes a row change. `describe` may run SQL through casts of user types; nothing is borrowed meanwhile.
-pub fn note(describe: impl FnOnce(Memory) -> Result<RowChange, Error>) -> Result<(), Error> {
-    let change = describe(Memory::of_transaction())?;
-    let full = NOTED.with_borrow_mut(|noted| {
-        noted.push(Noted { change, level: nest_level() });
-        noted.len() >= BATCH
+/// Notes a row change. `describe` may run SQL through casts of user types.
+pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Result<(), Error> {
+    let level = nest_level();
+    let memory = memory(level);
+    let change = describe(&memory)?;
+    let noted = NOTED.with_borrow_mut(|noted| {
+        noted.push(Noted { change, level });
+        noted.len()
     });
-    if full {
-        flush();
+    if noted >= BATCH || memory.bytes() >= BATCH_BYTES {
+        drop(memory);
+        write();
     }
     Ok(())
 }
 
-/// Writes what this subtransaction noted. Notes of an outer one wait: written here they would be lost if this
-/// subtransaction rolls back.
+fn memory(level: i32) -> Memory {
+    MEMORY.with_borrow_mut(|kept| match kept {
+        Some((of, memory)) if *of == level => memory.clone(),
+        _ => kept.insert((level, Memory::new())).1.clone(),
+    })
+}
+
+/// The end of a statement: writes what was noted, unless the statement is a trigger's. That one's notes wait for the end of the
+/// statement that fired the trigger, whose own are not complete yet, or for the commit.
+pub fn flush_statement() {
+    if server::trigger_depth() > 1 {
+        LEFT.set(true);
+    } else {
+        flush();
+    }
+}
+
+/// Writes what this subtransaction noted, and what triggers on the log change in turn.
 pub fn flush() {
+    while write() {
+        pgrx::check_for_interrupts!();
+    }
+}
+
+/// Writes what is noted now; `false` when that is nothing. Notes of an outer subtransaction wait: written here they would be
+/// lost if this subtransaction rolls back.
+fn write() -> bool {
     let level = nest_level();
     let ready = NOTED.with_borrow_mut(|noted| {
         let first = noted.iter().position(|entry| entry.level >= level).unwrap_or(noted.len());
         noted.split_off(first)
     });
     if ready.is_empty() {
-        return;
+        return false;
     }
-    let changes: Vec<RowChange> = ready.into_iter().map(|entry| entry.change).collect();
+    MEMORY.take();
+    let mut changes: Vec<RowChange> = ready.into_iter().map(|entry| entry.change).collect();
+    if LEFT.take() {
+        put_in_order(&mut changes);
+    }
     for group in changes.chunk_by(|a, b| a.log.relation == b.log.relation) {
         let log = &group[0].log;
         if !direct::write(log, group)
@@ -110,29 +97,52 @@ pub fn flush() {
             error.raise();
         }
     }
-    if NOTED.with_borrow(Vec::is_empty) {
-        release();
+    true
+}
+
+/// Gives the changes of each row their places in the log in the order of its versions.
+fn put_in_order(changes: &mut [RowChange]) {
+    let mut rows: HashMap<_, Vec<usize>> = HashMap::new();
+    for (place, change) in changes.iter().enumerate() {
+        rows.entry((change.quote, change.line)).or_default().push(place);
     }
+    for places in rows.values().filter(|places| places.len() > 1) {
+        let steps: Vec<chain::Step> = places
+            .iter()
+            .map(|place| (changes[*place].version_before, changes[*place].version_after))
+            .collect();
+        let Some(order) = chain::order(&steps) else { continue };
+        let mints: Vec<_> = places.iter().map(|place| changes[*place].mint).collect();
+        for (mint, step) in mints.into_iter().zip(order) {
+            changes[places[step]].mint = mint;
+        }
+    }
+    changes.sort_by_key(|change| change.mint.position);
 }
 
 /// Forgets everything: the transaction is over.
 pub fn discard() {
     NOTED.with_borrow_mut(Vec::clear);
-    MEMORY.set(std::ptr::null_mut());
+    MEMORY.take();
+    LEFT.set(false);
+}
+
+/// A subtransaction commits: what it noted is its parent's.
+pub fn hand_on() {
+    let level = nest_level();
+    NOTED.with_borrow_mut(|noted| {
+        for entry in noted {
+            entry.level = entry.level.min(level - 1);
+        }
+    });
+    MEMORY.take();
 }
 
 /// Forgets what the subtransaction that is being rolled back noted.
 pub fn discard_aborted() {
     let level = nest_level();
     NOTED.with_borrow_mut(|noted| noted.retain(|entry| entry.level < level));
-}
-
-fn release() {
-    let context = MEMORY.replace(std::ptr::null_mut());
-    if !context.is_null() {
-        // SAFETY: made by of_transaction() in this transaction; no note refers to it any more.
-        unsafe { pg_sys::MemoryContextDelete(context) }
-    }
+    MEMORY.take();
 }
 
 fn nest_level() -> i32 {

@@ -13,7 +13,7 @@ use super::call::{Call, Operation};
 use super::plan::{Column, Plan};
 use super::row::Row;
 use super::stamp::version;
-use crate::audit::{self, Field, Kind, Mint, RowChange};
+use crate::audit::{self, Field, Kind, Memory, Mint, RowChange};
 use crate::error::Error;
 use crate::{attribution, wakeup};
 
@@ -67,7 +67,7 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
             })
             .collect();
         let context = memory.keep_object(&context(plan, &new, totals_changed));
-        let mut change = row_change(plan, call, Kind::Update, &new)?;
+        let mut change = row_change(plan, call, Kind::Update, &new, memory)?;
         change.version_before = i32::try_from(version(plan, &old)).ok();
         change.version_after = i32::try_from(version(plan, &new)).ok();
         Ok(RowChange { fields, context, ..change })
@@ -95,7 +95,7 @@ fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<
             .collect();
         let whole = memory.keep_object(&members);
         let context = memory.keep_object(&context(plan, row, false));
-        let mut change = row_change(plan, call, kind, row)?;
+        let mut change = row_change(plan, call, kind, row, memory)?;
         let at = i32::try_from(version(plan, row)).ok();
         let (old, new) = match kind {
             Kind::Delete => (whole, None),
@@ -113,7 +113,13 @@ fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<
 }
 
 /// Keys and author of a change to `row`; versions, fields and context are the caller's.
-fn row_change(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<RowChange, Error> {
+fn row_change(
+    plan: &Plan,
+    call: Call<'_>,
+    kind: Kind,
+    row: &Row<'_>,
+    memory: &Memory,
+) -> Result<RowChange, Error> {
     let roles = &plan.roles;
     let id = row.key(plan, roles.id)?;
     let (quote, line) = match roles.quote {
@@ -121,6 +127,7 @@ fn row_change(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<
         None => (id, None),
     };
     Ok(RowChange {
+        memory: memory.clone(),
         log: std::rc::Rc::clone(&plan.log),
         mint: Mint::new(&plan.log),
         entity: plan.entity,

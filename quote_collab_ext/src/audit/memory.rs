@@ -1,0 +1,82 @@
+//! Where noted values live until they are written: as long as somebody holds on to it, whatever is noted, written or rolled back
+//! meanwhile by code of others that runs in between.
+
+#![expect(unsafe_code, reason = "PostgreSQL's memory contexts")]
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use pgrx::pg_sys;
+use quote_collab_core::jsonb::{self, Value};
+
+use crate::error::Error;
+use crate::memory;
+
+/// Bytes of room that a backend keeps for putting together the next jsonb.
+const SCRATCH_KEPT: usize = 64 * 1024;
+
+thread_local! {
+    /// Where a jsonb is put together before its length is known.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Noted values of one nesting depth of subtransactions.
+#[derive(Clone)]
+pub struct Memory(Rc<Arena>);
+
+struct Arena {
+    context: pg_sys::MemoryContext,
+    bytes: Cell<usize>,
+}
+
+impl Memory {
+    /// A new one, which ends before the transaction does: [`super::discard`] sees to that.
+    pub fn new() -> Self {
+        // SAFETY: inside a transaction, whose context outlives the last holder.
+        let context = unsafe { memory::child(pg_sys::TopTransactionContext, c"quote_collab noted changes") };
+        Self(Rc::new(Arena { context, bytes: Cell::new(0) }))
+    }
+
+    /// Bytes of all values in it.
+    pub fn bytes(&self) -> usize {
+        self.0.bytes.get()
+    }
+
+    /// A value as a jsonb datum.
+    pub fn keep(&self, value: Value<'_>) -> pg_sys::Datum {
+        self.keep_stored(|stored| jsonb::single(stored, value))
+    }
+
+    /// An object as a jsonb datum; `None` without members.
+    pub fn keep_object(&self, members: &[(&str, Value<'_>)]) -> Option<pg_sys::Datum> {
+        (!members.is_empty()).then(|| self.keep_stored(|stored| jsonb::object(stored, members)))
+    }
+
+    fn keep_stored(&self, write: impl FnOnce(&mut Vec<u8>)) -> pg_sys::Datum {
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            scratch.extend_from_slice(&[0; 4]);
+            write(scratch);
+            if scratch.len() > jsonb::LONGEST {
+                Error::TooLarge.raise();
+            }
+            let length = jsonb::length_header(u32::try_from(scratch.len()).unwrap_or(u32::MAX));
+            scratch[..4].copy_from_slice(&length.to_ne_bytes());
+            self.0.bytes.set(self.0.bytes.get() + scratch.len());
+            // SAFETY: the context is alive as long as this is.
+            unsafe {
+                let kept = pg_sys::MemoryContextAlloc(self.0.context, scratch.len()).cast::<u8>();
+                kept.copy_from_nonoverlapping(scratch.as_ptr(), scratch.len());
+                scratch.shrink_to(SCRATCH_KEPT);
+                pg_sys::Datum::from(kept)
+            }
+        })
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: made in new(); the last who knew of what is in it is gone.
+        unsafe { pg_sys::MemoryContextDelete(self.context) }
+    }
+}

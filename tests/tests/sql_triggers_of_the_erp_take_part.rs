@@ -1,0 +1,205 @@
+//! The ERP has triggers of its own, which change rows while a change is being recorded: the history has each change once, in the
+//! order of versions, and no code of others that runs in between can hurt the server.
+
+use quote_collab_tests::Erp;
+use tokio_postgres::Client;
+
+async fn run(client: &Client, statements: &str) {
+    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+}
+
+/// Rows whose changes, by position, are no chain of versions; and rows whose current version is not where it ends.
+const BROKEN: &str = "
+    with steps as (
+        select distinct c.position, coalesce(c.quote_line_id, c.quote_id) as id, c.entity_version_before as before, c.entity_version_after as after
+        from quote_changes c where c.conflict_resolution is null),
+    chain as (select s.*, lag(s.after) over w as ended, row_number() over w as place from steps s window w as (partition by s.id order by s.position)),
+    ends as (select distinct on (s.id) s.id, s.after from steps s order by s.id, s.position desc)
+    select (select count(*) from chain c where c.place > 1 and c.ended is distinct from c.before)
+        + (select count(*) from ends e join (select id, version from quotes union all select id, version from quote_lines) q using (id)
+            where q.version is distinct from e.after)
+        + (select count(*) from quote_changes where jsonb_typeof(coalesce(new_value, old_value)) is null and field_name = '*')";
+
+/// Versions of each row as the feed hands them out, where they do not ascend.
+const OUT_OF_ORDER: &str = "
+    select count(*) from (
+        select (e.event ->> 'version_after')::integer as after, lag((e.event ->> 'version_after')::integer) over (
+            partition by e.event ->> 'quote_id', e.event ->> 'line_id' order by e.place) as ended
+        from quote_events_since(null, 10000) with ordinality e (cursor, event, place)) x
+    where x.after <= x.ended";
+
+const SIBLING: &str = "select id from quotes where quote_number = (select max(quote_number) from quotes)";
+
+#[tokio::test]
+async fn what_triggers_change_in_turn_is_recorded_in_order() {
+    for (what, trigger, changes) in [
+        (
+            "a number that is given after the insert",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 update quotes set notes = 'numbered' where id = new.id; return null; end $$;
+             create trigger assign_number after insert on quotes for each row execute function erp();",
+            "insert into quotes select (jsonb_populate_record(q, jsonb_build_object('id', gen_random_uuid(), 'quote_number', 'NEW-1', 'version', 1))).* from quotes q limit 1",
+        ),
+        (
+            "a row changed again before its own change is noted",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 if pg_trigger_depth() < 4 then update quotes set notes = new.notes || '.' where id = new.id; end if; return null; end $$;
+             create trigger a_first after update on quotes for each row execute function erp();",
+            "update quotes set notes = 'again'",
+        ),
+        (
+            "another row of the same statement",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 if pg_trigger_depth() < 2 then update quotes set contact_name = new.quote_number where id <> new.id; end if; return null; end $$;
+             create trigger zz_last after update on quotes for each row execute function erp();",
+            "update quotes set notes = 'z' where quote_number in (select quote_number from quotes order by 1 limit 3)",
+        ),
+        (
+            "a row that is deleted before its own change is noted",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 delete from quote_lines where id = new.id; return null; end $$;
+             create trigger a_first after update on quote_lines for each row execute function erp();",
+            "update quote_lines set description = 'gone'",
+        ),
+        (
+            "a table that is not attached",
+            "create table orders (id integer); insert into orders values (1);
+             create function erp() returns trigger language plpgsql as $$ begin
+                 update quotes set notes = 'one'; update quotes set notes = 'two'; return null; end $$;
+             create trigger touch after update on orders for each row execute function erp();",
+            "update orders set id = 2; update quotes set notes = 'three'",
+        ),
+        (
+            "an exception block around it",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 begin update quotes set contact_name = 'kept' where id = new.id; exception when others then null; end;
+                 begin update quotes set contact_name = 'lost' where id = new.id; raise division_by_zero; exception when division_by_zero then null; end;
+                 return null; end $$;
+             create trigger a_first after update of notes on quotes for each row execute function erp();",
+            "update quotes set notes = 'blocks'",
+        ),
+    ] {
+        let erp = Erp::attached().await;
+        let admin = erp.client("postgres").await;
+        run(&admin, trigger).await;
+        run(&admin, changes).await;
+        assert!(erp.count("select count(*) from quote_changes").await > 0, "{what}");
+        assert_eq!(erp.count(BROKEN).await, 0, "{what}: the history");
+        assert_eq!(erp.count(OUT_OF_ORDER).await, 0, "{what}: the feed");
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_on_the_log_may_change_what_it_likes() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create function on_log() returns trigger language plpgsql as $$ begin
+             if new.field_name = 'notes' then
+                 update quotes set terms_and_conditions = repeat(md5(new.position::text), 100) where id = new.quote_id;
+             end if;
+             return new; end $$;
+         create trigger on_log after insert on quote_changes for each row execute function on_log();",
+    )
+    .await;
+    for size in [100, 20_000] {
+        run(
+            &admin,
+            &format!("update quotes set notes = repeat(md5(random()::text), {size}), terms_and_conditions = repeat(md5(random()::text), {size})"),
+        )
+        .await;
+    }
+    assert_eq!(erp.count(BROKEN).await, 0);
+    assert!(erp.count("select sum(length(new_value::text)) from quote_changes").await > 100_000);
+}
+
+#[tokio::test]
+async fn a_cast_may_change_what_it_likes() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        &format!(
+            "create type place as enum ('home', 'work');
+             create function as_json(place) returns json language plpgsql as $$ begin
+                 update quotes set contact_name = 'seen ' || $1 where id = ({SIBLING}); return to_json('at ' || $1::text); end $$;
+             create cast (place as json) with function as_json(place);
+             alter table quotes add column place place default 'home';"
+        ),
+    )
+    .await;
+    run(
+        &admin,
+        &format!("update quotes set notes = repeat(md5(random()::text), 20000), place = 'work' where id <> ({SIBLING})"),
+    )
+    .await;
+    assert_eq!(erp.count(BROKEN).await, 0);
+    let told = "select count(*) from quote_changes where field_name = 'place' and new_value = '\"at work\"'";
+    assert_eq!(erp.count(told).await + 1, erp.count("select count(*) from quotes").await);
+}
+
+#[tokio::test]
+async fn what_waits_for_the_commit_is_written_the_general_way_too() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create index on quote_changes ((new_value #>> '{}'));
+         create table orders (id integer); insert into orders values (1);
+         create function erp() returns trigger language plpgsql as $$ begin update quotes set notes = 'by order'; return null; end $$;
+         create trigger touch after update on orders for each row execute function erp();",
+    )
+    .await;
+    run(&admin, "update orders set id = 2").await;
+    let told = "select count(*) from quote_changes where new_value = '\"by order\"'";
+    assert_eq!(erp.count(told).await, erp.count("select count(*) from quotes").await);
+}
+
+/// The most memory that a backend has had, in kB.
+async fn peak(client: &Client) -> i64 {
+    let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await.expect("a number").get(0);
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the backend runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line about memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[tokio::test]
+async fn memory_is_bounded_by_bytes_and_given_back_by_failures() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "insert into quotes select (jsonb_populate_record(q, jsonb_build_object('id', gen_random_uuid(), 'quote_number', 'BIG-' || n, 'version', 1,
+             'notes', repeat(md5(n::text), 15000)))).* from quotes q, generate_series(1, 150) n where q.quote_number = (select min(quote_number) from quotes)",
+    )
+    .await;
+    let bulk = erp.client("postgres").await;
+    run(&bulk, "update quotes set contact_name = 'warm'").await;
+    let before = peak(&bulk).await;
+    run(&bulk, "update quotes set notes = notes || 'x'").await;
+    let grown = peak(&bulk).await - before;
+    assert!(grown < 60_000, "{grown} kB for 150 rows of half a megabyte");
+    let failing = erp.client("postgres").await;
+    run(
+        &failing,
+        "create function erp() returns trigger language plpgsql as $$ begin raise division_by_zero; end $$;
+         create trigger zz_fails after insert on quotes for each row execute function erp();",
+    )
+    .await;
+    let fail = |times: i32| {
+        format!(
+            "do $$ declare one quotes; begin
+                 select * into one from quotes limit 1; one.notes := repeat('x', 100000);
+                 for n in 1 .. {times} loop
+                     begin one.id := gen_random_uuid(); one.quote_number := 'F-' || n; insert into quotes values (one.*);
+                     exception when division_by_zero then null; end;
+                 end loop; end $$"
+        )
+    };
+    run(&failing, &fail(20)).await;
+    let before = peak(&failing).await;
+    run(&failing, &fail(600)).await;
+    let grown = peak(&failing).await - before;
+    assert!(grown < 20_000, "{grown} kB for 600 failures of 100 kB");
+}
