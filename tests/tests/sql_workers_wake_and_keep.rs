@@ -124,6 +124,71 @@ async fn a_waker_stands_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn a_template_that_nobody_names_is_left_alone_too() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let template = server.client("template1", "postgres").await;
+    template
+        .batch_execute(
+            "create table quotes (id uuid primary key, tenant_id uuid, notes text);
+             create table quote_lines (id uuid primary key, tenant_id uuid, quote_id uuid);
+             create extension quote_collab_ext; select attach_quote_collaboration()",
+        )
+        .await
+        .unwrap();
+    let admin = server.client("postgres", "postgres").await;
+    waker(&admin, "template1").await;
+    drop(template);
+    let others = "select count(*) from pg_stat_activity where datname = 'template1' and backend_type = 'client backend'";
+    eventually("its clients are gone", || async {
+        admin.query_one(others, &[]).await.unwrap().get::<_, i64>(0) == 0
+    })
+    .await;
+    admin.batch_execute("create database copied").await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_sends_a_waker_away_who_may_not_drop_its_database() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let (_listener, _app, old) = settled(&server, &database).await;
+    let admin = server.client("postgres", "postgres").await;
+    admin.batch_execute("create role nobody_special login").await.unwrap();
+    let nobody = server.client("postgres", "nobody_special").await;
+    for statement in [
+        format!("drop database {database}"),
+        format!("alter database {database} rename to taken"),
+        format!("create database copied template {database}"),
+    ] {
+        let error = nobody.batch_execute(&statement).await.expect_err(&statement);
+        assert_eq!(error.as_db_error().unwrap().code().code(), "42501", "{statement}");
+    }
+    // A waker that was told to leave would have gone before it told of this.
+    let (mut listener, app, now) = settled(&server, &database).await;
+    assert_eq!(now, old);
+    touch(&app).await;
+    listener.hears_from(old).await;
+}
+
+#[tokio::test]
+async fn the_house_is_kept_where_wakers_have_every_place() {
+    // The launcher, PostgreSQL's own for logical replication, and one waker or keeper at a time.
+    let server = Postgres::start_with(Settings::preloaded(&[("max_worker_processes", "3")])).await;
+    let database = server.database().await;
+    let admin = server.client("postgres", "postgres").await;
+    for other in ["erp", "erp_template"] {
+        dropped(&admin, other).await;
+    }
+    let (_listener, app, _waker) = settled(&server, &database).await;
+    touch(&app).await;
+    let inside = server.client(&database, "postgres").await;
+    let sealed = "select (select sum(rows) from quote_changes_seals) = (select count(*) from quote_changes)";
+    eventually("what was changed is sealed", || async {
+        inside.query_one(sealed, &[]).await.unwrap().get::<_, Option<bool>>(0) == Some(true)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_waker_on_its_way_stands_in_nobodys_way_either() {
     let server = Postgres::start_with(Settings::preloaded(&[])).await;
     let database = server.database().await;

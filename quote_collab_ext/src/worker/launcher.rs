@@ -13,6 +13,8 @@ use crate::backoff::Backoff;
 const ROUND: Duration = Duration::from_secs(10);
 /// All others are looked at this often: something may have been attached there by a restored dump.
 const SURVEY: Duration = Duration::from_mins(5);
+/// When there was no place for a keeper for so long, the waker of its database makes room.
+const STARVED: Duration = Duration::from_secs(5);
 
 /// Entry point.
 #[pg_guard]
@@ -35,6 +37,8 @@ pub extern "C-unwind" fn quote_collab_launcher_main(_argument: pg_sys::Datum) {
 struct Launcher {
     wakers: HashMap<pg_sys::Oid, DynamicBackgroundWorker>,
     keeper: Option<DynamicBackgroundWorker>,
+    /// Since when no keeper has found a place.
+    starved: Option<Instant>,
     queue: VecDeque<pg_sys::Oid>,
     round: Instant,
     survey: Instant,
@@ -49,6 +53,7 @@ impl Launcher {
         Self {
             wakers: HashMap::new(),
             keeper: None,
+            starved: None,
             queue: VecDeque::new(),
             round: now,
             survey: now,
@@ -77,8 +82,8 @@ impl Launcher {
             return;
         }
         self.retry = None;
-        self.start_wakers();
         self.start_keeper();
+        self.start_wakers();
     }
 
     fn running(&self) -> usize {
@@ -125,6 +130,22 @@ impl Launcher {
                 continue;
             }
             self.keeper = self.start("quote_collab keeper", "quote_collab_keeper_main", database);
+            if self.keeper.is_some() {
+                self.starved = None;
+            } else {
+                self.queue.push_front(database);
+                self.make_room(database);
+            }
+        }
+    }
+
+    /// Wakers stay as long as the server runs: where they have all places, nobody would ever keep house.
+    fn make_room(&mut self, database: pg_sys::Oid) {
+        let starved = *self.starved.get_or_insert_with(Instant::now);
+        if starved.elapsed() > STARVED
+            && let Some(slot) = board::find(database).or_else(|| board::slots().next())
+        {
+            slot.send_away();
         }
     }
 

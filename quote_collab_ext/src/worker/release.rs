@@ -65,11 +65,14 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::PlannedStmt) -> bool 
             }
             _ => return false,
         };
-        if !name.is_null()
-            && pg_sys::IsTransactionState()
-            && let Some(slot) = board::find(pg_sys::get_database_oid(name, true))
-        {
-            slot.send_away();
+        if !name.is_null() && pg_sys::IsTransactionState() {
+            let database = pg_sys::get_database_oid(name, true);
+            if let Some(slot) = board::find(database)
+                && (is_owner(database)
+                    || (*node).type_ == pg_sys::NodeTag::T_CreatedbStmt && may_create_databases())
+            {
+                slot.send_away();
+            }
         }
         false
     }
@@ -86,16 +89,42 @@ unsafe fn renamed(statement: *mut pg_sys::RenameStmt) -> *mut c_char {
     }
 }
 
-/// The template of CREATE DATABASE, when it names one.
+/// Whether this role may drop, rename or copy a database: PostgreSQL asks only after the waker has left, and who is refused must
+/// not have sent it away.
+unsafe fn is_owner(database: pg_sys::Oid) -> bool {
+    // SAFETY: looks into the catalogs inside a transaction.
+    unsafe {
+        let role = pg_sys::GetUserId();
+        #[cfg(any(feature = "pg14", feature = "pg15"))]
+        return pg_sys::pg_database_ownercheck(database, role);
+        #[cfg(not(any(feature = "pg14", feature = "pg15")))]
+        return pg_sys::object_ownercheck(pg_sys::DatabaseRelationId, database, role);
+    }
+}
+
+unsafe fn may_create_databases() -> bool {
+    // SAFETY: looks into the catalogs inside a transaction; the tuple is one of pg_authid, and released.
+    unsafe {
+        let cache = pg_sys::SysCacheIdentifier::AUTHOID.cast_signed();
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(pg_sys::GetUserId()));
+        if tuple.is_null() {
+            return false;
+        }
+        let may = (*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_authid>()).rolcreatedb;
+        pg_sys::ReleaseSysCache(tuple);
+        may
+    }
+}
+
+/// The template of CREATE DATABASE: PostgreSQL's usual one when it names none.
 unsafe fn copied(statement: *mut pg_sys::CreatedbStmt) -> *mut c_char {
     // SAFETY: a live node with a list of DefElem.
     unsafe {
         let options = pgrx::PgList::<pg_sys::DefElem>::from_pg((*statement).options);
-        options.iter_ptr().find(|option| CStr::from_ptr((**option).defname) == c"template").map_or(
-            std::ptr::null_mut(),
-            |option| {
-                if (*option).arg.is_null() { std::ptr::null_mut() } else { pg_sys::defGetString(option) }
-            },
-        )
+        let named = options.iter_ptr().find(|option| CStr::from_ptr((**option).defname) == c"template");
+        match named.filter(|option| !(**option).arg.is_null()) {
+            Some(option) => pg_sys::defGetString(option),
+            None => c"template1".as_ptr().cast_mut(),
+        }
     }
 }
