@@ -1,13 +1,6 @@
 -- The audit log. The tables are ordinary tables of the ERP's schema, not members of the extension: pg_dump keeps
 -- every row and DROP EXTENSION cannot drop an audit trail.
 
--- First day of the month of a time, in UTC: partition bounds must not move with the session's time zone.
-create function quote_changes_month(at timestamptz) returns timestamptz
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select date_trunc('month', at at time zone 'UTC') at time zone 'UTC' $$;
-comment on function quote_changes_month(timestamptz) is 'start of the monthly partition of quote_changes that a time belongs to';
-
 -- Row security of one table by the tenant, enabled and forced.
 create function protect_quote_table(target regclass, policy name) returns void
 language plpgsql
@@ -50,46 +43,43 @@ begin
 end $$;
 comment on function quote_relation_stands(text, "char", name) is 'whether a relation of ours stands under a name; refuses another that does';
 
--- Creates the monthly partitions that are missing up to months_ahead; returns how many it made. A partition carries
--- its own row security, because a partition read directly bypasses its parent's policies.
-create function create_quote_changes_partitions(log regclass, months_ahead integer default 3) returns integer
+-- Takes away what default privileges gave others on a table that was just made: they are meant for tables of the ERP, and would
+-- let its roles write the history.
+create function close_quote_table(target regclass) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    log_schema name;
-    log_name name;
-    log_owner name;
-    first timestamptz;
-    partition_name text;
-    made integer := 0;
+    role text;
 begin
-    if months_ahead is null or months_ahead not between 0 and 120 then
-        raise exception 'the months ahead must be between 0 and 120' using errcode = 'invalid_parameter_value';
-    end if;
-    select n.nspname, c.relname, r.rolname into log_schema, log_name, log_owner
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
-    where c.oid = log;
-    for month in 0 .. months_ahead loop
-        first := @extschema@.quote_changes_month(now() + make_interval(months => month));
-        partition_name := format('%s_%s', log_name, to_char(first at time zone 'UTC', 'YYYY_MM'));
-        continue when exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log and c.relname = partition_name);
-        if to_regclass(format('%I.%I', log_schema, partition_name)) is not null then
-            raise warning 'relation %.% is in the way of a month of the audit log', quote_ident(log_schema), quote_ident(partition_name)
-                using hint = 'Rename or drop it; until then the default partition takes the month.';
-            continue;
-        end if;
-        execute format('create table %I.%I partition of %s for values from (%L) to (%L)',
-            log_schema, partition_name, log, first, @extschema@.quote_changes_month(first + interval '32 days'));
-        execute format('alter table %I.%I owner to %I', log_schema, partition_name, log_owner);
-        execute format('comment on table %I.%I is %L', log_schema, partition_name, 'one month of the quote audit log');
-        perform @extschema@.protect_quote_table(
-            format('%I.%I', log_schema, partition_name)::regclass, 'quote_changes_tenant_isolation'::name);
-        made := made + 1;
+    for role in
+        select distinct case acl.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(acl.grantee)) end
+        from pg_class c cross join lateral aclexplode(c.relacl) acl where c.oid = target and acl.grantee <> c.relowner
+    loop
+        execute format('revoke all on %s from %s', target, role);
     end loop;
-    return made;
 end $$;
-comment on function create_quote_changes_partitions(regclass, integer) is 'creates the missing monthly partitions of an audit log';
+comment on function close_quote_table(regclass) is 'takes away what default privileges gave others on a table';
+
+-- Row security of the partitions of a log that another than attach made, or that a detach left with its own.
+create function protect_quote_partitions(log regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part regclass;
+begin
+    for part in
+        select t.relid from pg_partition_tree(log) t join pg_class c on c.oid = t.relid
+        join pg_policy w on w.polrelid = log and w.polname = 'quote_changes_tenant_isolation'
+        left join pg_policy p on p.polrelid = t.relid and p.polname = w.polname
+        where t.relid <> log and (not c.relrowsecurity or not c.relforcerowsecurity
+            or pg_get_expr(p.polqual, p.polrelid) is distinct from pg_get_expr(w.polqual, w.polrelid))
+    loop
+        perform @extschema@.protect_quote_table(part, 'quote_changes_tenant_isolation'::name);
+    end loop;
+end $$;
+comment on function protect_quote_partitions(regclass) is 'gives every partition of a log the row security of the log';
 
 -- The audit log and what belongs to it, in the schema of the quotes table, owned by its owner. Idempotent. No check
 -- constraints: only our trigger writes it, and PostgreSQL would parse each of them again for every insert. Each index
@@ -135,10 +125,12 @@ begin
         execute format('create sequence %I.quote_changes_position_seq as bigint owned by %s.position', target_schema, log);
         execute format('alter table %I.quote_changes_default owner to %I', target_schema, target_owner);
         execute format('alter table %s owner to %I', log, target_owner);
+        perform @extschema@.close_quote_table(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname in ('quote_changes', 'quote_changes_default', 'quote_changes_position_seq');
     end if;
     perform @extschema@.comment_quote_changes(log::regclass);
-    perform @extschema@.protect_quote_table(format('%I.quote_changes_default', target_schema)::regclass, 'quote_changes_tenant_isolation'::name);
     perform @extschema@.protect_quote_table(log::regclass, 'quote_changes_tenant_isolation'::name);
+    perform @extschema@.protect_quote_partitions(log::regclass);
     perform @extschema@.create_quote_changes_partitions(log::regclass, 3);
     return log::regclass;
 end $$;

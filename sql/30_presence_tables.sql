@@ -31,7 +31,7 @@ begin
             ) with (fillfactor = 50)$ddl$, sessions);
         execute format('create index active_quote_sessions_quote on %s (quote_id)', sessions);
         execute format('alter table %s owner to %I', sessions, target_owner);
-        perform @extschema@.comment_active_quote_sessions(sessions::regclass);
+        perform @extschema@.close_quote_table(sessions::regclass), @extschema@.comment_active_quote_sessions(sessions::regclass);
     end if;
     perform @extschema@.protect_quote_table(sessions::regclass, 'quote_sessions_tenant_isolation'::name);
     return sessions::regclass;

@@ -26,10 +26,8 @@ begin
         execute format('comment on table %s is %L', batch, 'batches of the event feed: what is visible in cur and was not in prev');
         execute format('comment on column %s.xids is %L', batch, 'transactions of the batch');
         execute format('comment on column %s.floor_at is %L', batch, 'no change of this or a later batch was made before, save for steps of the clock');
-        execute format('insert into %s (no, prev, cur, prev_at, cur_at, floor_at, xids, origin)
-                        select 0, s, s, now(), now(), now(), ''{}'', @extschema@.quote_cluster_identifier()
-                        from pg_current_snapshot() s', batch);
         execute format('alter table %s owner to %I', batch, target_owner);
+        perform @extschema@.close_quote_table(batch::regclass);
     end if;
     if not @extschema@.quote_relation_stands(lease, 'r'::"char", target_owner) then
         execute format($ddl$
@@ -45,8 +43,13 @@ begin
                 constraint quote_relay_lease_singleton check (singleton)
             )$ddl$, lease);
         execute format('comment on table %s is %L', lease, 'who relays events now, and a lazy copy of the position in the stream');
-        execute format('insert into %s values (true, 0, '''', ''-infinity'', 0, 0, 0)', lease);
         execute format('alter table %s owner to %I', lease, target_owner);
+        perform @extschema@.close_quote_table(lease::regclass);
     end if;
+    -- Also where a dump without data brought the tables.
+    execute format('insert into %1$s (no, prev, cur, prev_at, cur_at, floor_at, xids, origin)
+        select 0, s, s, now(), now(), now(), ''{}'', @extschema@.quote_cluster_identifier()
+        from pg_current_snapshot() s where not exists (select from %1$s)', batch);
+    execute format('insert into %1$s select true, 0, '''', ''-infinity'', 0, 0, 0 where not exists (select from %1$s)', lease);
 end $$;
 comment on function create_quote_relay_tables(name, name) is 'creates the private tables of the event relay';

@@ -95,7 +95,7 @@ begin
         union select tg_relid where not (select c.relispartition or c.relkind = 'p' from pg_class c where c.oid = tg_relid)
     loop
         execute @extschema@.quote_truncate_statement(settings, part) using
-            coalesce(nullif(current_setting('app.current_user_id', true), '')::uuid, settings.system_user_id),
+            coalesce(@extschema@.current_quote_user(null::uuid), settings.system_user_id),
             nullif(current_setting('app.current_session_id', true), '')::uuid;
         get diagnostics noted = row_count;
         if noted > 0 then
@@ -117,7 +117,7 @@ as $$
             change_type, session_id, was_conflict, entity_version_before, event_id, position, xid, origin, context)
         select @extschema@.uuid_generate_v7(), t.%2$s, t.%3$s, %4$s, $1, clock_timestamp(), %5$L, '*', to_jsonb(t),
             'DELETE', $2, false, case when t.%6$s between -2147483648 and 2147483647 then t.%6$s::integer end, @extschema@.uuid_generate_v7(),
-            nextval('%1$I.quote_changes_position_seq'), pg_current_xact_id(), @extschema@.quote_cluster_identifier(), %7$s
+            nextval(%9$L), pg_current_xact_id(), @extschema@.quote_cluster_identifier(), %7$s
         from only %8$s t$query$,
         settings.log_schema, @extschema@.quote_collab_column(settings, 'tenant'),
         coalesce(@extschema@.quote_collab_column(settings, 'quote'), @extschema@.quote_collab_column(settings, 'id')),
@@ -125,6 +125,6 @@ as $$
         settings.entity, @extschema@.quote_collab_column(settings, 'version'),
         case when settings.entity = 'QUOTE_LINE' and settings.columns ? 'line_number'
             then format('jsonb_build_object(''line_number'', t.%s)', @extschema@.quote_collab_column(settings, 'line_number')) else 'null' end,
-        part)
+        part, format('%I.quote_changes_position_seq', settings.log_schema))
 $$;
 comment on function quote_truncate_statement(quote_collab_settings, regclass) is 'writes a table''s rows into the audit log as deleted';

@@ -18,6 +18,7 @@ begin
         execute format('create table %s (like %s including all) partition by range (changed_at)', archive, log);
         execute format('comment on table %s is %L', archive, 'audit log of earlier months, moved here by archive_quote_changes(); append-only');
         execute format('alter table %s owner to %I', archive, log_owner);
+        perform @extschema@.close_quote_table(archive::regclass);
         perform @extschema@.protect_quote_table(archive::regclass, 'quote_changes_tenant_isolation'::name);
         for privilege in
             select case acl.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(acl.grantee)) end as role
@@ -38,6 +39,8 @@ create function quote_changes_months_before(log regclass, until timestamptz)
 returns table (month regclass, bounds text, month_start timestamptz, month_end timestamptz)
 language sql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
 as $$
     select m.* from (
         select i.inhrelid::regclass, pg_get_expr(c.relpartbound, c.oid),
@@ -55,6 +58,8 @@ comment on function quote_changes_months_before(regclass, timestamptz) is 'parti
 create function archive_quote_changes(older_than interval) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
 set client_min_messages = warning
 as $$
 declare
@@ -65,8 +70,8 @@ declare
     part record;
     moved integer := 0;
 begin
-    if older_than is null or older_than < interval '0' then
-        raise exception 'the age must be a positive interval' using errcode = 'invalid_parameter_value',
+    if older_than is null or older_than not between interval '0' and interval '1000 years' then
+        raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select archive_quote_changes(''24 months'').';
     end if;
     if current_setting('lock_timeout') = '0' then

@@ -28,6 +28,9 @@ begin
         @extschema@.quote_relay_position(), @extschema@.quote_events_between(uuid, bigint, bigint, bigint, bigint, integer) to %I', role);
     execute format('grant select on %1$I.quote_changes, %1$I.v_quote_changes_all, %1$I.v_quote_change_events, %1$I.v_recent_quote_changes,
         %1$I.v_active_quote_collaborators to %2$I', home, role);
+    if to_regclass(format('%I.quote_changes_archive', home)) is not null then
+        execute format('grant select on %I.quote_changes_archive to %I', home, role);
+    end if;
     execute format('grant select, insert, update, delete on %I.active_quote_sessions to %I', home, role);
     for pair in select * from @extschema@.quote_collab_pairs() loop
         execute format('grant usage on schema %I, %I to %I', (pair.header).table_schema, (pair.line).table_schema, role);

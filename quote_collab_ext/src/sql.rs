@@ -13,9 +13,14 @@ extension_sql_file!("../../sql/13_pairs.sql", name = "pairs", requires = ["sessi
 extension_sql_file!("../../sql/14_users.sql", name = "users", requires = ["pairs"]);
 extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["users"]);
 extension_sql_file!(
+    "../../sql/21_quote_changes_months.sql",
+    name = "quote_changes_months",
+    requires = ["quote_changes"]
+);
+extension_sql_file!(
     "../../sql/30_presence_tables.sql",
     name = "presence_tables",
-    requires = ["quote_changes"]
+    requires = ["quote_changes_months"]
 );
 extension_sql_file!("../../sql/40_relay_tables.sql", name = "relay_tables", requires = ["presence_tables"]);
 extension_sql_file!("../../sql/42_seal_table.sql", name = "seal_table", requires = ["relay_tables"]);
