@@ -91,6 +91,7 @@ begin
     end if;
     execute format('drop table if exists %1$I.quote_changes, %1$I.quote_changes_archive, %1$I.quote_changes_seals, %1$I.quote_relay_batch,
         %1$I.quote_relay_lease', header.log_schema);
+    delete from @extschema@.quote_seal_anchor a where a.log_schema = header.log_schema;
     for role in select r.rolname from pg_roles r where r.rolname = any (header.usage_granted) loop
         execute format('revoke usage on schema %I from %I', header.log_schema, role);
     end loop;
