@@ -9,11 +9,11 @@ as $$
 declare
     found_row jsonb;
 begin
-    execute format('select to_jsonb(t) from %I.%I t where t.%s = $1 and ($2 is null or t.%s = $2) %s',
+    execute format('select to_jsonb(t) from %I.%I t where t.%s = $1 and ($3 or t.%s = $2) %s',
         target.table_schema, target.table_name, @extschema@.quote_collab_column(target, 'id'),
         @extschema@.quote_collab_column(target, 'tenant'),
         case locking when 'for no key update' then 'for no key update' when 'for update' then 'for update' else '' end)
-    into found_row using row_id, @extschema@.current_quote_tenant();
+    into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     return found_row;
 end $$;
 comment on function find_quote_row(quote_collab_settings, uuid, text) is 'one row of an attached table as jsonb, under the caller''s rights and tenant';
