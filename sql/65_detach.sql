@@ -129,6 +129,7 @@ begin
         perform @extschema@.create_pair_views(header.log_schema, home_owner);
         update @extschema@.quote_collab_settings s set usage_granted = s.usage_granted || header.usage_granted
         where (s.table_schema, s.table_name) = (select t.table_schema, t.table_name from @extschema@.quote_collab_target('QUOTE') t);
+        perform @extschema@.revoke_quote_privileges(header.readers_granted || header.writers_granted);
     end if;
     perform @extschema@.detach_quote_table(line), @extschema@.detach_quote_table(header), @extschema@.drop_quote_truncate_triggers();
     if is_last then
