@@ -16,6 +16,8 @@ create table @extschema@.quote_collab_settings (
     archive_after      interval,
     drop_after         interval,
     usage_granted      name[]      not null default '{}',
+    readers_granted    name[]      not null default '{}',
+    writers_granted    name[]      not null default '{}',
     attached_at        timestamptz not null default pg_catalog.clock_timestamp(),
     drop_refused_at    timestamptz,
     constraint quote_collab_settings_pkey primary key (table_schema, table_name),
@@ -43,6 +45,8 @@ comment on column @extschema@.quote_collab_settings.replicated_history is 'rows 
 comment on column @extschema@.quote_collab_settings.archive_after is 'age at which maintenance archives whole months; null: never';
 comment on column @extschema@.quote_collab_settings.drop_after is 'age at which maintenance drops archived months; null: never';
 comment on column @extschema@.quote_collab_settings.usage_granted is 'roles that attach gave USAGE on the schema of the log';
+comment on column @extschema@.quote_collab_settings.readers_granted is 'roles that attach gave the history, because they may read this header';
+comment on column @extschema@.quote_collab_settings.writers_granted is 'roles that attach gave presence, because they may change this header';
 comment on column @extschema@.quote_collab_settings.attached_at is 'when the table was first attached';
 comment on column @extschema@.quote_collab_settings.drop_refused_at is 'when maintenance last found that what drop_after lets go is not as it was sealed; it tries again a day later';
 comment on constraint quote_collab_settings_pkey on @extschema@.quote_collab_settings is 'a table is attached once';

@@ -71,6 +71,20 @@ as $$
 $$;
 comment on function quote_columns_readable(quote_collab_settings, text[]) is 'true when the caller may read the columns that play these roles';
 
+-- May this session see every tenant because none is set? Where tenants are set by whoever likes, yes: it could set each in turn. Where
+-- they are verified, or the library keeps the setting because it cannot know, only a session whose own role no row security
+-- holds. Its own, since inside of our functions the current role may be the extension's owner.
+create function sees_every_quote_tenant() returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select @extschema@.current_quote_tenant() is null and (
+        exists (select from pg_roles r where r.rolname = session_user and (r.rolsuper or r.rolbypassrls))
+        or current_setting('quote_collab.tenant_source', true) = 'setting'
+            and not exists (select from pg_settings s where s.name = 'app.current_tenant_id' and s.context = 'superuser'))
+$$;
+comment on function sees_every_quote_tenant() is 'true when no tenant is set and the session need not name one';
+
 -- Does the table hold this row for the caller and the current tenant? No where the caller, or a policy that acts as him, has
 -- no right to ask, and where the table is not as attach left it. Asked without looking into the catalogs first: every call
 -- that names a row pays for it.
@@ -81,9 +95,9 @@ as $$
 declare
     holds boolean;
 begin
-    execute format('select exists (select from %I.%I t where t.%I = $1 and ($2 is null or t.%I = $2))',
+    execute format('select exists (select from %I.%I t where t.%I = $1 and ($3 or t.%I = $2))',
         target.table_schema, target.table_name, target.columns ->> 'id', target.columns ->> 'tenant')
-    into holds using row_id, @extschema@.current_quote_tenant();
+    into holds using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     return holds;
 exception when insufficient_privilege or undefined_table or undefined_column or invalid_schema_name then
     return false;

@@ -1,3 +1,15 @@
+-- The first block holds nothing.
+create function begin_quote_changes_seals(target_schema name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('insert into %I.quote_changes_seals (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
+        select 0, ''3:3:'', ''3:3:'', ''-infinity'', ''-infinity'', ''-infinity'', @extschema@.quote_cluster_identifier(), 0, sha256(''''),
+        sha256(convert_to(''quote_changes'', ''UTF8'')), clock_timestamp(), 2', target_schema);
+end $$;
+comment on function begin_quote_changes_seals(name) is 'begins a chain of seals with its first block';
+
 -- Seals of the audit log: a chain of blocks, each over what became visible since the one before. Private to the owner.
 create function create_quote_changes_seals(target_schema name, target_owner name) returns void
 language plpgsql
@@ -49,9 +61,7 @@ begin
         execute format('comment on column %s.%I is %L', seals, item.name, item.text);
     end loop;
     execute format('comment on table %s is %L', seals, 'chain of seals over quote_changes; verify_quote_history() checks it');
-    execute format('insert into %s (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
-        select 0, ''3:3:'', ''3:3:'', ''-infinity'', ''-infinity'', ''-infinity'', @extschema@.quote_cluster_identifier(), 0, sha256(''''),
-        sha256(convert_to(''quote_changes'', ''UTF8'')), clock_timestamp(), 2', seals);
+    perform @extschema@.begin_quote_changes_seals(target_schema);
     execute format('alter table %s owner to %I', seals, target_owner);
     execute format('alter table %s enable row level security', seals);
     execute format('alter table %s force row level security', seals);

@@ -91,6 +91,7 @@ begin
     end if;
     execute format('drop table if exists %1$I.quote_changes, %1$I.quote_changes_archive, %1$I.quote_changes_seals, %1$I.quote_relay_batch,
         %1$I.quote_relay_lease', header.log_schema);
+    delete from @extschema@.quote_seal_anchor a where a.log_schema = header.log_schema;
     for role in select r.rolname from pg_roles r where r.rolname = any (header.usage_granted) loop
         execute format('revoke usage on schema %I from %I', header.log_schema, role);
     end loop;
@@ -128,6 +129,7 @@ begin
         perform @extschema@.create_pair_views(header.log_schema, home_owner);
         update @extschema@.quote_collab_settings s set usage_granted = s.usage_granted || header.usage_granted
         where (s.table_schema, s.table_name) = (select t.table_schema, t.table_name from @extschema@.quote_collab_target('QUOTE') t);
+        perform @extschema@.revoke_quote_privileges(header.readers_granted || header.writers_granted);
     end if;
     perform @extschema@.detach_quote_table(line), @extschema@.detach_quote_table(header), @extschema@.drop_quote_truncate_triggers(),
         @extschema@.grant_quote_capture();

@@ -1,6 +1,28 @@
+-- Has this transaction locked the row of an attached table? Nobody gets that far who may not change it, or from whom row security
+-- hides it, in whatever role he does it; a definer function cannot ask for its caller's rights otherwise. xmax is the transaction, or
+-- several in one where others hold the row's key.
+create function quote_row_is_locked(target quote_collab_settings, row_id uuid) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    holder xid;
+    mine xid[] := array(select l.transactionid from pg_locks l
+        where l.locktype = 'transactionid' and l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock' and l.granted);
+begin
+    execute format('select t.xmax from %I.%I t where t.%s = $1', target.table_schema, target.table_name,
+        @extschema@.quote_collab_column(target, 'id')) into holder using row_id;
+    return holder = any (mine) or exists (
+        select from pg_get_multixact_members(holder) m where m.xid = any (mine) and m.mode not in ('keysh', 'sh'));
+exception when invalid_parameter_value or internal_error then
+    -- No transaction of several.
+    return false;
+end $$;
+comment on function quote_row_is_locked(quote_collab_settings, uuid) is 'true when this transaction has locked a row of an attached table';
+
 -- Notes a refused save in the audit log. Runs with the extension owner's rights, since nobody may write the log, and
--- therefore believes nothing: it finds the row itself, for the current tenant, and does nothing unless the version
--- really differs. Where tenants are verified, no tenant means no row, unless row security does not hold the session.
+-- therefore believes nothing: it finds the row itself, for the current tenant, and does nothing unless this transaction
+-- has locked it and the version really differs. A row of somebody else is as unknown as one that is not there.
 create function record_rejected_quote_change(entity text, row_id uuid, expected_version integer, changes jsonb) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -9,14 +31,12 @@ declare
     target @extschema@.quote_collab_settings := @extschema@.find_quote_target(entity, row_id);
     current_row jsonb := @extschema@.find_quote_row(target, row_id);
     actual_version integer := (current_row ->> (target.columns ->> 'version'))::integer;
+    fields jsonb;
 begin
-    if @extschema@.current_quote_tenant() is null and current_setting('quote_collab.tenant_source') = 'verified'
-            and exists (select from pg_roles r where r.rolname = session_user and not (r.rolsuper or r.rolbypassrls)) then
+    if current_row is null or actual_version = expected_version or not @extschema@.quote_row_is_locked(target, row_id) then
         return;
     end if;
-    if current_row is null or actual_version = expected_version then
-        return;
-    end if;
+    fields := @extschema@.normalise_quote_changes(target, changes);
     execute format($query$
         insert into %1$I.quote_changes (id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, entity_type,
             field_name, old_value, new_value, change_type, session_id, was_conflict, conflict_resolution,
@@ -30,6 +50,6 @@ begin
           case entity when 'QUOTE_LINE' then row_id end,
           coalesce(@extschema@.current_quote_user(), target.system_user_id),
           entity, current_row, nullif(current_setting('app.current_session_id', true), '')::uuid,
-          expected_version, actual_version, changes;
+          expected_version, actual_version, fields;
 end $$;
 comment on function record_rejected_quote_change(text, uuid, integer, jsonb) is 'notes a save that was refused because of its version';

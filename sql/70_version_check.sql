@@ -9,11 +9,11 @@ as $$
 declare
     found_row jsonb;
 begin
-    execute format('select to_jsonb(t) from %I.%I t where t.%s = $1 and ($2 is null or t.%s = $2) %s',
+    execute format('select to_jsonb(t) from %I.%I t where t.%s = $1 and ($3 or t.%s = $2) %s',
         target.table_schema, target.table_name, @extschema@.quote_collab_column(target, 'id'),
         @extschema@.quote_collab_column(target, 'tenant'),
         case locking when 'for no key update' then 'for no key update' when 'for update' then 'for update' else '' end)
-    into found_row using row_id, @extschema@.current_quote_tenant();
+    into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     return found_row;
 end $$;
 comment on function find_quote_row(quote_collab_settings, uuid, text) is 'one row of an attached table as jsonb, under the caller''s rights and tenant';
@@ -139,6 +139,27 @@ as $$
 $$;
 comment on function quote_changes_record(quote_collab_settings, jsonb) is 'names and types of the columns of a change set';
 
+-- Refuses the field whose value is not of its column's type, without saying the value: messages go to logs that others read.
+create function refuse_quote_value(target quote_collab_settings, changes jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    field text;
+    record_definition text;
+begin
+    for field in select key from jsonb_object_keys(changes) key order by key loop
+        record_definition := @extschema@.quote_changes_record(target, jsonb_build_object(field, null));
+        begin
+            execute format('select from jsonb_to_record($1) as r(%s)', record_definition) using changes;
+        exception when data_exception then
+            raise exception 'the value of field "%" does not fit its column', field using errcode = sqlstate,
+                detail = format('The column is: %s.', record_definition);
+        end;
+    end loop;
+end $$;
+comment on function refuse_quote_value(quote_collab_settings, jsonb) is 'refuses the field of a change set whose value is of another type';
+
 -- A change set as the table's own types print it ("12.5" for a numeric(18,4) becomes 12.5000): comparable with a row.
 create function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
 language plpgsql stable
@@ -149,7 +170,12 @@ declare
     coerced jsonb := '{}'::jsonb;
 begin
     if record_definition is not null then
-        execute format('select to_jsonb(r) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
+        begin
+            execute format('select to_jsonb(r) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
+        exception when data_exception then
+            perform @extschema@.refuse_quote_value(target, changes);
+            raise;
+        end;
     end if;
     return coerced;
 end $$;

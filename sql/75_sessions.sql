@@ -18,7 +18,8 @@ end $$;
 comment on function require_quote_session_status(text) is 'refuses a status that is none';
 
 -- An upsert by session_id: joining again moves the session and counts as a heartbeat. user_id defaults to
--- app.current_user_id; a verified user joins as himself whatever is passed. SQLSTATE 42501 when the session belongs to somebody else.
+-- app.current_user_id; a verified user joins as himself whatever is passed, under the name that the ERP has for him. SQLSTATE 42501
+-- when the session belongs to somebody else.
 create function join_quote_session(
     quote_id uuid, session_id uuid default null, user_id uuid default null, user_name text default null,
     user_email text default null, status text default 'VIEWING')
@@ -43,6 +44,10 @@ begin
             hint = 'Pass user_id or set app.current_user_id.';
     end if;
     select * into known from @extschema@.find_quote_user(who);
+    if known.known and current_setting('quote_collab.verified_user', true) = who::text then
+        user_name := known.user_name;
+        user_email := known.user_email;
+    end if;
     execute format($query$
         insert into %s as s (id, tenant_id, session_id, quote_id, user_id, user_name, user_email, joined_at, last_heartbeat, is_editing, status)
         values (@extschema@.uuid_generate_v7(), $1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp(), false, $7)
@@ -85,7 +90,7 @@ begin
         with before as (
             select s.* from %1$s s
             where s.session_id = $1 and s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()
-              and ($7 is null or s.user_id = $7) and ($8 is null or s.tenant_id = $8)
+              and ($7 is null or s.user_id = $7) and ($9 or s.tenant_id = $8)
             for no key update)
         update %1$s s set last_heartbeat = clock_timestamp(), current_line_id = $2, current_field = $3, cursor_position = $4,
             is_editing = coalesce($5, s.is_editing), status = coalesce($6, s.status)
@@ -94,7 +99,7 @@ begin
             is distinct from (s.current_line_id, s.current_field, s.cursor_position, s.is_editing, s.status)$query$,
         @extschema@.quote_session_target())
     into moved using session_id, current_line_id, current_field, cursor_position, is_editing, status,
-        @extschema@.current_quote_user(), @extschema@.current_quote_tenant();
+        @extschema@.current_quote_user(), @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     if moved then
         perform pg_notify('quote_presence', '');
     end if;
@@ -112,9 +117,9 @@ begin
     if session_id is null then
         raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed';
     end if;
-    execute format('delete from %s s where s.session_id = $1 and ($2 is null or s.user_id = $2) and ($3 is null or s.tenant_id = $3) returning s.id',
+    execute format('delete from %s s where s.session_id = $1 and ($2 is null or s.user_id = $2) and ($4 or s.tenant_id = $3) returning s.id',
         @extschema@.quote_session_target())
-    into gone using session_id, @extschema@.current_quote_user(), @extschema@.current_quote_tenant();
+    into gone using session_id, @extschema@.current_quote_user(), @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     if gone is not null then
         perform pg_notify('quote_presence', '');
     end if;
@@ -128,10 +133,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform @extschema@.require_quote_row(@extschema@.find_quote_target('QUOTE', quote_id), quote_id);
-    return query execute format('select s.* from %s s where s.quote_id = $1 and ($2 is null or s.tenant_id = $2)
+    return query execute format('select s.* from %s s where s.quote_id = $1 and ($3 or s.tenant_id = $2)
         and s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl() order by s.joined_at, s.session_id',
         @extschema@.quote_session_target())
-    using quote_id, @extschema@.current_quote_tenant();
+    using quote_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
 end $$;
 comment on function get_active_quote_sessions(uuid) is 'who has a quote open, oldest session first';
 

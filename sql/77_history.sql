@@ -25,10 +25,10 @@ begin
             c.field_name::text, c.old_value, c.new_value, c.change_type::text, c.session_id, c.was_conflict,
             c.conflict_resolution::text, c.entity_version_before, c.entity_version_after, c.event_id, c.position
         from %I.v_quote_changes_all c %s
-        where c.quote_id = $1 and ($2 is null or c.tenant_id = $2)
+        where c.quote_id = $1 and ($4 or c.tenant_id = $2)
         order by c.position desc, c.id desc limit $3$query$, author.name_expression,
         @extschema@.quote_collab_home(), author.join_clause)
-    using quote_id, @extschema@.current_quote_tenant(), max_rows;
+    using quote_id, @extschema@.current_quote_tenant(), max_rows, @extschema@.sees_every_quote_tenant();
 end $$;
 comment on function get_quote_change_history(uuid, integer) is 'changes of a quote and its lines, newest first; a deleted quote keeps its history';
 

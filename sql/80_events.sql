@@ -35,6 +35,10 @@ begin
         end if;
         parsed := row(part[2]::bigint, part[3]::pg_snapshot, part[4]::numeric, part[5]::numeric,
             part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint)::@extschema@.quote_cursor;
+        -- Times that are none, or that no timestamp holds.
+        if not (parsed.prev_at between 0 and 1e11 and parsed.floor_at between 0 and 1e11 and coalesce(parsed.cur_at, 0) between 0 and 1e11) then
+            raise invalid_text_representation;
+        end if;
     exception when data_exception then
         raise exception 'the cursor is malformed' using errcode = 'invalid_parameter_value',
             hint = 'Pass a cursor that quote_events_since or quote_events_cursor gave.';

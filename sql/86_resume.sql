@@ -27,13 +27,13 @@ begin
             select x.no from %2$s x where x.cur_xmax > e.xid and pg_visible_in_snapshot(e.xid, x.cur) and x.no > 0
             order by x.cur_xmax, x.no limit 1) b
         %3$s
-        where e.quote_id = $1 and ($2 is null or e.tenant_id = $2) and e.origin = $3 and e.changed_at >= $4
+        where e.quote_id = $1 and ($11 or e.tenant_id = $2) and e.origin = $3 and e.changed_at >= $4
           and not pg_visible_in_snapshot(e.xid, $5)
           and (b.no, e.position) > ($6, $7) and (b.no, e.position) <= ($8, $9)
         order by b.no, e.position limit $10$query$,
         @extschema@.quote_relay_table('v_quote_change_events'), @extschema@.quote_relay_table('quote_relay_batch'),
         author.join_clause, author.name_expression)
     using quote_id, @extschema@.current_quote_tenant(), start.origin, start.floor_at - interval '1 day', start.prev,
-        after_batch, after_position, until_batch, until_position, max;
+        after_batch, after_position, until_batch, until_position, max, @extschema@.sees_every_quote_tenant();
 end $$;
 comment on function quote_events_between(uuid, bigint, bigint, bigint, bigint, integer) is 'what a subscriber of a quote missed between two cursors';

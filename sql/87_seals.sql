@@ -1,7 +1,8 @@
 -- Tamper evidence without a cost for the writers: what became visible since the last block is hashed into the next, and
 -- each block into the one after it. A change of a sealed row, of a block, or of their order is found by
--- verify_quote_history(). What a superuser does before a row is sealed, or to the whole chain at once, is found only by
--- comparing quote_history_digest() with one that was kept elsewhere.
+-- verify_quote_history(), also when the log's owner makes the whole chain anew: quote_seal_anchor, which he cannot write, names
+-- the block that was sealed last. What a superuser does before a row is sealed, or to chain and anchor at once, is found only
+-- by comparing quote_history_digest() with one that was kept elsewhere.
 
 -- SHA-256 over all byte strings in their order; nothing is kept of them meanwhile.
 create function quote_digest_add(state internal, bytes bytea) returns internal
@@ -33,6 +34,60 @@ create aggregate @extschema@.quote_changes_digest(id uuid, tenant_id uuid, quote
     sfunc = @extschema@.quote_digest_add_row, stype = internal, finalfunc = @extschema@.quote_digest_result);
 comment on aggregate quote_changes_digest(uuid, uuid, uuid, uuid, uuid, timestamptz, text, text, jsonb, jsonb, text, uuid, boolean, text,
     integer, integer, uuid, bigint, xid8, bigint, jsonb) is 'SHA-256 over rows of the audit log, one after the other';
+
+-- Columns of the log and of the seals, and their types: what is hashed of a row, and what makes a block. Everything below reads
+-- the tables by these names, and no view: those are the owner's to redefine.
+create function quote_history_columns(relation text) returns table (column_name name, column_type regtype)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.name, c.type::regtype from pg_proc p cross join lateral unnest(p.proargnames, p.proargtypes::oid[]) c (name, type)
+    where relation <> 'quote_changes_seals' and p.pronamespace = '@extschema@'::regnamespace and p.proname = 'quote_changes_digest'
+    union all
+    select c.name, c.type::regtype from (values ('no', 'bigint'), ('prev', 'pg_snapshot'), ('cur', 'pg_snapshot'), ('floor_at', 'timestamptz'),
+        ('prev_at', 'timestamptz'), ('cur_at', 'timestamptz'), ('origin', 'bigint'), ('rows', 'bigint'), ('root', 'bytea'), ('hash', 'bytea'),
+        ('sealed_at', 'timestamptz'), ('form', 'smallint'), ('signature', 'bytea'), ('signed_by', 'bytea'), ('released', 'jsonb')) c (name, type)
+    where relation = 'quote_changes_seals'
+$$;
+comment on function quote_history_columns(text) is 'columns that log, archive and seals must have';
+
+-- Why log, archive and seals cannot be read as what attach made of them: gone, of another kind, without one of their columns.
+create function quote_history_faults() returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with expected (name, kind, relation) as (
+        select r.name, r.kind, c.oid from (values ('quote_changes', 'p'), ('quote_changes_archive', 'p'), ('quote_changes_seals', 'r')) r (name, kind)
+        left join pg_class c on c.relname = r.name and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home()))
+    select format('there is no table %s', e.name) from expected e where e.relation is null and e.name <> 'quote_changes_archive'
+    union all
+    select format('%s is not a table as attach made it', c.oid::regclass) from expected e
+    cross join lateral (
+        select e.relation, e.kind union
+        select p.relid, 'r' from pg_partition_tree(e.relation) p where e.kind = 'p' and p.level > 0) t (relid, kind)
+    join pg_class c on c.oid = t.relid
+    where c.relkind::text <> t.kind
+    union all
+    select format('%s has no column %s of type %s', e.relation::regclass, k.column_name, k.column_type) from expected e
+    cross join lateral @extschema@.quote_history_columns(e.name) k
+    where e.relation is not null and not exists (
+        select from pg_attribute a where a.attrelid = e.relation and a.attname = k.column_name and not a.attisdropped
+            and (a.atttypid = k.column_type or a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype))
+$$;
+comment on function quote_history_faults() is 'what is not as attach made it with log, archive and seals';
+
+-- Every row of the history, read from log and archive themselves.
+create function quote_history_query() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select '(' || string_agg(format('select %s from %s',
+        (select string_agg(quote_ident(k.column_name), ', ') from @extschema@.quote_history_columns(t.name) k), @extschema@.quote_relay_table(t.name)),
+        ' union all ' order by t.name) || ')'
+    from unnest(array['quote_changes', 'quote_changes_archive']) t (name)
+    where t.name = 'quote_changes' or to_regclass(@extschema@.quote_relay_table(t.name)) is not null
+$$;
+comment on function quote_history_query() is 'query for the rows of log and archive';
 
 -- The rows of a block in three parts, each as a condition: what was running when the block before was cut, what began since,
 -- and, behind a block of another cluster, what that one had not sealed.
@@ -80,7 +135,7 @@ set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 begin
-    execute @extschema@.quote_block_query(form, @extschema@.quote_relay_table('v_quote_changes_all'))
+    execute @extschema@.quote_block_query(form, @extschema@.quote_history_query())
     into rows, root using prev, cur, origin, from_at, to_at, before_cur, before_origin;
 end $$;
 comment on function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint) is 'hashes the rows of one block of the audit log';
@@ -96,7 +151,7 @@ as $$
 $$;
 comment on function quote_seal_hash(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea, timestamptz, smallint) is 'hash of a block over the one before it and all of its own';
 
--- Appends a block to the chain, signed where a key is configured.
+-- Appends a block to the chain, signed where a key is configured, and lets the anchor follow.
 create function append_quote_seal(last_hash bytea, no bigint, prev pg_snapshot, cur pg_snapshot, floor_at timestamptz, prev_at timestamptz,
     cur_at timestamptz, origin bigint, rows bigint, root bytea, sealed_at timestamptz, released jsonb default null) returns void
 language plpgsql
@@ -105,11 +160,12 @@ as $$
 declare
     form constant smallint := 2;
     hash bytea := @extschema@.quote_seal_hash(last_hash, no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, sealed_at, form);
+    signature bytea := @extschema@.sign_quote_seal(hash);
 begin
     execute format('insert into %s (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form, signature, signed_by, released)
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)', @extschema@.quote_relay_table('quote_changes_seals'))
-    using no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form, @extschema@.sign_quote_seal(hash),
-        @extschema@.quote_seal_key(), released;
+    using no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form, signature, @extschema@.quote_seal_key(), released;
+    perform @extschema@.move_quote_seal_anchor(last_hash, no, hash, signature is not null);
 end $$;
 comment on function append_quote_seal(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea,
     timestamptz, jsonb) is 'appends a block to the chain of seals';
@@ -117,7 +173,8 @@ revoke execute on function append_quote_seal(bytea, bigint, pg_snapshot, pg_snap
     timestamptz, jsonb) from public;
 
 -- Seals what is visible and not sealed yet; returns how many rows. One at a time: 0 when another is at it. A signed block
--- vouches for all before it, so a new key signs at once, even where nothing is to be sealed.
+-- vouches for all before it, so a new key signs at once, even where nothing is to be sealed. Goes on above whatever became of
+-- the chain, begins another where there is none; 55000 where log or seals are not tables to be read.
 create function seal_quote_history() returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -132,13 +189,23 @@ declare
     floor_at timestamptz;
     block record;
     now_at timestamptz := clock_timestamp();
+    faults text := (select string_agg(f, ', ') from @extschema@.quote_history_faults() f);
 begin
+    if faults is not null then
+        raise exception 'the history cannot be sealed' using errcode = 'object_not_in_prerequisite_state', detail = format('Found: %s.', faults),
+            hint = 'Have the tables as attach made them.';
+    end if;
     begin
         execute format('lock table %s in share update exclusive mode nowait', seals);
     exception when lock_not_available then
         return 0;
     end;
-    execute format('select * from %s order by no desc limit 1', seals) into strict last;
+    execute format('select * from %s order by no desc limit 1', seals) into last;
+    if last.no is null then
+        perform @extschema@.begin_quote_changes_seals(@extschema@.quote_collab_home());
+        execute format('select * from %s order by no desc limit 1', seals) into strict last;
+    end if;
+    perform @extschema@.begin_quote_seal_anchor(last.no, last.hash);
     cur := pg_current_snapshot();
     prev := case when last.origin = here then last.cur else '3:3:'::pg_snapshot end;
     -- As in the event feed: what ran already when the last block was cut may hold changes older than that.
@@ -167,15 +234,15 @@ begin
 end $$;
 comment on function quote_history_digest() is 'number and hash of the newest seal';
 
--- Checks every block against its rows and against the block before it. One row per finding, none when all is as it was
--- sealed; "released" is no fault but names what drop_archived_quote_changes() let go. expected: a digest that quote_history_digest() gave; the block it names must be there with that hash.
+-- Checks every block against its rows and against the block before it, and the chain against its anchor. One row per finding,
+-- none when all is as it was sealed; "released" is no fault but names what drop_archived_quote_changes() let go. expected: a digest that quote_history_digest() gave; the block it names must be there with that hash.
 create function verify_quote_history(expected text default null) returns table (block bigint, finding text, detail text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     seals text := @extschema@.quote_relay_table('quote_changes_seals');
-    log text := @extschema@.quote_relay_table('v_quote_changes_all');
+    log text := @extschema@.quote_history_query();
     before record;
     b record;
     released record;
@@ -183,10 +250,21 @@ declare
     here bigint := @extschema@.quote_cluster_identifier();
     sealed bigint := 0;
     counted bigint;
+    anchored boolean := false;
 begin
+    for detail in select * from @extschema@.quote_history_faults() loop
+        finding := 'structure'; return next;
+    end loop;
+    if finding is not null then
+        return;
+    end if;
     select * into released from @extschema@.quote_history_released();
-    for b in execute format('select * from %s order by no', seals) loop
+    -- Chain and anchor in one snapshot: sealing goes on meanwhile. The anchor first: of two columns of a name the first counts.
+    for b in execute format('select a.no as anchor_no, a.hash as anchor_hash, a.signed_from, s.* from %s s
+        left join @extschema@.quote_seal_anchor a on a.log_schema = $1 order by s.no', seals) using @extschema@.quote_collab_home()
+    loop
         block := b.no;
+        anchored := anchored or b.no = b.anchor_no and b.hash = b.anchor_hash;
         if before is null then
             if b.no <> 0 or b.hash <> sha256(convert_to('quote_changes', 'UTF8')) or b.rows <> 0 or b.cur::text <> '3:3:' then
                 finding := 'chain'; detail := 'the chain does not begin with its first block'; return next;
@@ -200,6 +278,8 @@ begin
             end if;
             if (b.signature is null) <> (b.signed_by is null) or not @extschema@.quote_seal_signature_holds(b.hash, b.signature, b.signed_by) then
                 finding := 'signature'; detail := 'the signature of this block does not hold'; return next;
+            elsif b.signature is null and (before.signature is not null or b.no = b.signed_from) then
+                finding := 'signature'; detail := 'from this block on the chain is not signed any more'; return next;
             end if;
             if b.released is not null then
                 finding := case when b.rows = 0 and b.root = sha256(convert_to(b.released::text, 'UTF8')) then 'released' else 'block' end;
@@ -228,6 +308,11 @@ begin
     if before is null then
         finding := 'chain'; detail := 'there is no chain'; return next;
         return;
+    end if;
+    if before.anchor_no is not null and not anchored then
+        block := before.anchor_no; finding := 'anchor'; detail := 'the server sealed another block with this number'; return next;
+    elsif before.no > before.anchor_no then
+        block := before.anchor_no + 1; finding := 'anchor'; detail := 'from this block on the chain is not the server''s alone'; return next;
     end if;
     block := before.no;
     if @extschema@.quote_seal_key() <> coalesce(before.signed_by, '') then

@@ -32,7 +32,7 @@ declare
 begin
     select * into released from @extschema@.quote_history_released();
     for b in execute format($query$
-        select * from (select s.*, lag(s.cur) over chain as before_cur, lag(s.origin) over chain as before_origin from %s s window chain as (order by s.no)) x
+        select * from (select lag(s.cur) over chain as before_cur, lag(s.origin) over chain as before_origin, s.* from %s s window chain as (order by s.no)) x
         where x.no > 0 and x.released is null and not $1 @> x.no
             and (x.floor_at - interval '1 day' < $3 and x.cur_at + interval '1 day' > $2 or x.origin <> x.before_origin)
         order by x.no$query$, @extschema@.quote_relay_table('quote_changes_seals')) using released.gone, from_at, until_at

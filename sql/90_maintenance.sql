@@ -13,19 +13,31 @@ declare
     sealed bigint := 0;
     archived integer := 0;
     released integer := 0;
+    alone boolean;
 begin
     if pg_is_in_recovery() then
         return '{}'::jsonb;
     end if;
     swept := @extschema@.cleanup_stale_quote_sessions();
-    if pg_try_advisory_xact_lock(batch::regclass::oid::integer, 1) then
+    -- A lock that nobody takes without rights on the batches; who cuts or reads them is not in its way.
+    begin
+        execute format('lock table %s in share update exclusive mode nowait', batch);
+        alone := true;
+    exception when lock_not_available then
+        alone := false;
+    end;
+    if alone then
         made := @extschema@.create_quote_changes_partitions(@extschema@.quote_relay_table('quote_changes')::regclass);
         execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
             and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
         get diagnostics dropped = row_count;
         select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
     end if;
-    sealed := @extschema@.seal_quote_history();
+    begin
+        sealed := @extschema@.seal_quote_history();
+    exception when object_not_in_prerequisite_state then
+        raise warning 'quote history is not sealed' using hint = 'See what select * from verify_quote_history() finds.';
+    end;
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
 end $$;

@@ -70,7 +70,7 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 ];
 
 /// Functions whose statements hold a text that was quoted elsewhere, and where.
-const QUOTED_ELSEWHERE: [(&str, &str); 11] = [
+const QUOTED_ELSEWHERE: [(&str, &str); 12] = [
     ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
     ("archive_quote_changes", "bounds are what pg_get_expr() says of a partition"),
     ("copy_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
@@ -81,6 +81,7 @@ const QUOTED_ELSEWHERE: [(&str, &str); 11] = [
     ("quote_relay_read", "quote_user_join() quotes"),
     ("read_quote_events", "quote_user_join() quotes"),
     ("recent_quote_change_names", "quote_collab_column() and quote_user_join() quote"),
+    ("revoke_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
     ("replace_quote_view", "create_pair_views() quotes the name and makes the query"),
 ];
 

@@ -167,6 +167,89 @@ async fn by_a_history_that_is_written_for_another() {
 }
 
 #[tokio::test]
+async fn by_functions_where_quotes_have_no_row_security() {
+    let erp = Erp::verified().await;
+    let quote = scene(&erp).await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute("alter table quotes disable row level security, no force row level security")
+        .await
+        .unwrap();
+    let line: Uuid = admin
+        .query_one("select id from quote_lines where tenant_id = $1 limit 1", &[&CAROL.tenant])
+        .await
+        .unwrap()
+        .get(0);
+    let client = erp.client("spoofer").await;
+    attempt_on(&client, quote, line, "P0002").await;
+    // The token has ended meanwhile; or it is another's.
+    for (person, seconds) in [(CAROL, 2), (ALICE, 600)] {
+        client.batch_execute("begin").await.unwrap();
+        let mut claims = signer::claims(person);
+        claims["exp"] = (signer::now() + seconds).into();
+        authenticate(&client, &signer::hs256(&claims)).await.unwrap();
+        if person.id == CAROL.id {
+            client.batch_execute(&format!("select pg_sleep({seconds} + 1)")).await.unwrap();
+        }
+        attempt_on(&client, quote, line, "P0002").await;
+        client.batch_execute("rollback").await.unwrap();
+    }
+    // Whoever is held by nothing sees what he asks for, as before.
+    assert!(admin.query_one("select quote_is_accessible($1)", &[&quote]).await.unwrap().get::<_, bool>(0));
+    // What somebody missed, the gateway asks for a tenant.
+    admin
+        .batch_execute("update quotes set notes = 'missed'; select quote_relay_open_batch(quote_relay_lease('me', '1 hour'))")
+        .await
+        .unwrap();
+    let missed = "select count(*) from quote_events_between($1, 0, 0, 1000, 0, 100)";
+    assert_eq!(admin.query_one(missed, &[&quote]).await.unwrap().get::<_, i64>(0), 1);
+    let gateway = erp.client("quote_gateway").await;
+    assert_eq!(gateway.query_one(missed, &[&quote]).await.unwrap().get::<_, i64>(0), 0);
+}
+
+/// Every function that takes the id of a quote or a line says that there is none.
+async fn attempt_on(client: &tokio_postgres::Client, quote: Uuid, line: Uuid, expected: &str) {
+    for call in [
+        "check_quote_version('QUOTE', 1)",
+        "check_quote_line_version('LINE', 1)",
+        "has_quote_been_updated('QUOTE', 0)",
+        "get_quote('QUOTE')",
+        "get_active_quote_sessions('QUOTE')",
+        "update_quote_with_version_check('QUOTE', 1, '{\"notes\": \"forged\"}')",
+        "update_quote_line_with_version_check('LINE', 1, '{\"description\": \"forged\"}')",
+        "join_quote_session('QUOTE')",
+    ] {
+        let call = call.replace("QUOTE", &quote.to_string()).replace("LINE", &line.to_string());
+        client.batch_execute("savepoint a").await.ok();
+        let refused = client.batch_execute(&format!("select {call}")).await.expect_err(&call);
+        assert_eq!(code(&refused), expected, "{call}");
+        client.batch_execute("rollback to a").await.ok();
+    }
+    for nothing in ["where quote_is_accessible($1)", "from get_quote_change_history($1)"] {
+        let rows = client.query(&format!("select {nothing}"), &[&quote]).await.unwrap();
+        assert!(rows.is_empty(), "{nothing}");
+    }
+}
+
+#[tokio::test]
+async fn by_another_name_in_presence() {
+    let erp = Erp::verified().await;
+    scene(&erp).await;
+    let client = erp.client("spoofer").await;
+    client.batch_execute("begin").await.unwrap();
+    authenticate(&client, &signer::token(ALICE)).await.unwrap();
+    let join = "select user_id, user_name, user_email from join_quote_session((select id from quotes limit 1), null, $1, $2, 'carol@example')";
+    let joined = client.query_one(join, &[&CAROL.id, &CAROL.name]).await.unwrap();
+    let known = erp.client("postgres").await;
+    let known = known
+        .query_one("select username::text, email::text from users where id = $1", &[&ALICE.id])
+        .await
+        .unwrap();
+    let (name, email): (String, String) = (known.get(0), known.get(1));
+    assert_eq!((joined.get::<_, Uuid>(0), joined.get(1), joined.get(2)), (ALICE.id, name, email));
+}
+
+#[tokio::test]
 async fn by_options_of_the_connection() {
     let erp = Erp::verified().await;
     scene(&erp).await;

@@ -111,7 +111,9 @@ async fn a_library_that_is_loaded_late_throws_away_what_was_set_before() {
 async fn a_library_that_is_loaded_late_trusts_no_option_of_the_connection() {
     let server = Arc::new(Postgres::start_with(unloaded()).await);
     let erp = Erp::attached_on(Arc::clone(&server)).await;
-    scene(&erp).await;
+    let quote = scene(&erp).await;
+    let bare = "alter table quotes disable row level security, no force row level security";
+    erp.client("postgres").await.batch_execute(bare).await.unwrap();
     let other = CAROL.tenant;
     let honest = signer::claims(ALICE).to_string();
     let good = signed(r#"{"alg":"EdDSA","kid":"ed"}"#, &honest, Key::Ed);
@@ -141,6 +143,8 @@ async fn a_library_that_is_loaded_late_trusts_no_option_of_the_connection() {
         "-c quote_collab.jwt_issuer=".to_owned(),
     ] {
         let client = erp.client_with("spoofer", &options).await.expect("the library is not there to refuse");
+        let seen = client.query_one("select quote_is_accessible($1)", &[&quote]).await.unwrap();
+        assert!(!seen.get::<_, bool>(0), "{options}, by a function");
         assert_eq!(visible(&client).await, NOBODY, "{options}");
         let set = format!("set app.current_tenant_id = '{other}'");
         assert_eq!(code(&client.batch_execute(&set).await.unwrap_err()), "42501", "{options}");

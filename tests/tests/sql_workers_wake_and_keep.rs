@@ -1,7 +1,7 @@
 //! With the library preloaded, listeners are woken after the commit by a background worker, and the house is kept.
 
 use quote_collab_tests::waker::{WAKER, quiet, settled, touch, waker};
-use quote_collab_tests::{Listener, Postgres, Settings, eventually};
+use quote_collab_tests::{Erp, Listener, Postgres, Settings, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_postgres::Client;
 
@@ -361,6 +361,48 @@ async fn stale_sessions_go_and_partitions_come_by_themselves() {
     let kept = "select not exists (select from active_quote_sessions) and to_regclass('quote_changes_' || to_char(now() + interval '3 months', 'YYYY_MM')) is not null";
     eventually("the keeper has been there", || async { admin.query_one(kept, &[]).await.unwrap().get(0) })
         .await;
+}
+
+#[tokio::test]
+async fn maintenance_is_held_up_by_nobody_without_rights() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute("do $$ begin create role bystander login; exception when duplicate_object or unique_violation then null; end $$")
+        .await
+        .unwrap();
+    let bystander = erp.client("bystander").await;
+    for key in ["c.oid::bigint", "c.oid::integer, 1", "c.oid::integer, 0"] {
+        let take = format!(
+            "select pg_advisory_lock({key}) from pg_class c where c.relname ~ '^(quote_|active_quote_)'"
+        );
+        bystander.batch_execute(&take).await.unwrap();
+    }
+    let lock = "lock table quote_relay_batch in access share mode";
+    assert!(bystander.batch_execute(lock).await.is_err(), "the lock of maintenance is out of reach");
+    let last = "select max(relname)::text from pg_class where relname ~ '^quote_changes_\\d{4}_\\d\\d$'";
+    let month: String = admin.query_one(last, &[]).await.unwrap().get(0);
+    // Who cuts batches at the moment is in nobody's way, and whoever is at it already leaves nothing to do.
+    admin.batch_execute(&format!("drop table {month}")).await.unwrap();
+    let relay = erp.client("postgres").await;
+    let cut = "begin; insert into quote_relay_batch (no, prev, cur, prev_at, cur_at, floor_at, xids, origin)
+        select no + 1, prev, cur, prev_at, cur_at, floor_at, xids, origin from quote_relay_batch";
+    relay.batch_execute(cut).await.unwrap();
+    let other = erp.client("postgres").await;
+    other.batch_execute("begin; lock table quote_relay_batch in share update exclusive mode").await.unwrap();
+    let made = "select (quote_collab_maintenance() ->> 'partitions_created')::bigint";
+    assert_eq!(erp.count(made).await, 0);
+    other.batch_execute("commit").await.unwrap();
+    assert_eq!(erp.count(made).await, 1);
+    relay.batch_execute("rollback").await.unwrap();
+    // Nor by an owner who made something else of the seals.
+    admin
+        .batch_execute(&format!(
+            "drop table {month}; alter table quote_changes_seals rename column hash to digest"
+        ))
+        .await
+        .unwrap();
+    assert_eq!(erp.count(made).await, 1);
 }
 
 #[tokio::test]

@@ -1,0 +1,260 @@
+//! The owner of the log may write all its tables and look like nothing ever happened: what he rewrote is found all the same.
+
+use std::sync::Arc;
+
+use quote_collab_tests::{Erp, Postgres, Settings, eventually};
+use tokio_postgres::Client;
+
+const KEY: &str = "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+
+/// As the owner: out of the way of row security.
+const UNBOUND: &str = "
+    set role erp_owner;
+    do $$ declare part regclass; begin
+        for part in select relid from pg_partition_tree('quote_changes') union select 'quote_changes_seals' loop
+            execute format('alter table %s no force row level security', part);
+        end loop;
+    end $$;";
+
+/// Makes every block from FROM on anew, with the numbers, times and snapshots it had: all of it fits.
+const MAKE_ANEW: &str = "
+    do $$ declare b record; before record; d record; begin
+        for b in select * from quote_changes_seals order by no loop
+            if b.no >= FROM then
+                select * into d from digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at - interval '1 day',
+                    b.cur_at + interval '1 day', before.cur, before.origin);
+                b.hash := quote_seal_hash(before.hash, b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, d.rows, d.root,
+                    b.sealed_at, b.form);
+                update quote_changes_seals s set rows = d.rows, root = d.root, hash = b.hash, signature = null, signed_by = null where s.no = b.no;
+            end if;
+            before := b;
+        end loop;
+    end $$;";
+
+/// A block on top of the chain that counts what is there and not sealed, sealed years ago.
+const MADE_UP: &str = "
+    insert into quote_changes_seals (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
+    select l.no + 1, l.cur, c.cur, l.prev_at, l.cur_at, now(), l.origin, d.rows, d.root,
+        quote_seal_hash(l.hash, l.no + 1, l.cur, c.cur, l.prev_at, l.cur_at, now(), l.origin, d.rows, d.root, '2020-01-01Z', 2::smallint), '2020-01-01Z', 2
+    from (select * from quote_changes_seals order by no desc limit 1) l, (select pg_current_snapshot()) c (cur),
+        lateral digest_quote_changes(2::smallint, l.cur, c.cur, l.origin, l.prev_at - interval '1 day', now() + interval '1 day', l.cur, l.origin) d;";
+
+const NEWEST: &str = "(select max(no) from quote_changes_seals)";
+
+async fn text(client: &Client, query: &str) -> String {
+    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    row.get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+async fn findings(admin: &Client) -> String {
+    text(admin, "select string_agg(distinct finding, ',' order by finding) from verify_quote_history()").await
+}
+
+async fn run(client: &Client, statements: &str) {
+    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+}
+
+/// Changes quotes and seals, in blocks of their own.
+async fn seal(admin: &Client, blocks: usize) {
+    for block in 0..blocks {
+        run(admin, &format!("update quotes set notes = 'block {block} ' || clock_timestamp() where id in (select id from quotes limit 2)")).await;
+        run(admin, "select seal_quote_history()").await;
+    }
+}
+
+async fn everything_rewritten_is_found(erp: &Erp) {
+    let admin = erp.client("postgres").await;
+    seal(&admin, 4).await;
+    assert_eq!(findings(&admin).await, "");
+    let forged = "update quote_changes set new_value = '\"forged\"' where position = (select PLACE(position) from quote_changes);";
+    let first = forged.replace("PLACE", "min");
+    let last = forged.replace("PLACE", "max");
+    let anew = |from: &str| MAKE_ANEW.replace("FROM", from);
+    for (way, rewriting) in [
+        ("all blocks", format!("{first}{}", anew("1"))),
+        ("the newest block", format!("{last}{}", anew(NEWEST))),
+        (
+            "the newest blocks gone, with their rows",
+            format!("delete from quote_changes where xid >= (select pg_snapshot_xmax(cur) from quote_changes_seals where no = {NEWEST} - 2);
+                delete from quote_changes_seals where no > {NEWEST} - 2"),
+        ),
+        ("one block for all", format!("{first} delete from quote_changes_seals where no > 0; {MADE_UP}")),
+        ("no block at all", format!("{first} delete from quote_changes_seals")),
+        ("another chain of none", format!("{first} delete from quote_changes_seals where no > 0")),
+        ("a block of his own", format!("{last} delete from quote_changes_seals where no = {NEWEST}; {MADE_UP}")),
+    ] {
+        run(&admin, &format!("begin; savepoint a; {UNBOUND}{rewriting}; reset role")).await;
+        // Before and after the server seals on top of it.
+        let found = findings(&admin).await;
+        assert!(found.contains("anchor") || found == "chain", "{way}: {found}");
+        seal(&admin, 2).await;
+        let found = findings(&admin).await;
+        assert!(found.contains("anchor"), "{way}, sealed on: {found}");
+        run(&admin, "rollback").await;
+        assert_eq!(findings(&admin).await, "", "{way}");
+    }
+    // Not sealed yet: the owner cannot say when it was.
+    run(&admin, "update quotes set notes = 'not sealed yet' where id in (select id from quotes limit 2)")
+        .await;
+    run(&admin, &format!("begin; {UNBOUND}{MADE_UP} reset role")).await;
+    seal(&admin, 2).await;
+    assert!(findings(&admin).await.contains("anchor"), "a block made up on top");
+    run(&admin, "rollback").await;
+    seal(&admin, 1).await;
+    assert_eq!(findings(&admin).await, "");
+}
+
+#[tokio::test]
+async fn the_anchor_finds_what_the_owner_rewrites() {
+    everything_rewritten_is_found(&Erp::attached().await).await;
+}
+
+#[tokio::test]
+async fn the_anchor_finds_what_the_owner_rewrites_where_seals_are_signed() {
+    let settings = Settings::preloaded(&[("quote_collab.seal_key", KEY)]);
+    everything_rewritten_is_found(&Erp::attached_on(Arc::new(Postgres::start_with(settings).await)).await)
+        .await;
+}
+
+#[tokio::test]
+async fn nobody_but_the_extensions_owner_writes_the_anchor() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    seal(&admin, 1).await;
+    for role in ["erp_owner", "erp_app", "quote_gateway"] {
+        for statement in [
+            "update quote_seal_anchor set no = 0",
+            "delete from quote_seal_anchor",
+            "insert into quote_seal_anchor values ('public', 0, '')",
+            "lock table quote_seal_anchor in row share mode",
+            "select begin_quote_seal_anchor(0, '')",
+            "select move_quote_seal_anchor('', 0, '', false)",
+        ] {
+            let error = admin
+                .batch_execute(&format!("begin; set local role {role}; {statement}"))
+                .await
+                .expect_err(statement);
+            assert_eq!(
+                error.as_db_error().expect("PostgreSQL refuses").code().code(),
+                "42501",
+                "{role}: {statement}"
+            );
+            run(&admin, "rollback").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_anchor_goes_with_the_history_and_stays_with_it() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let anchors = "select string_agg(a.log_schema || ' ' || (a.no = s.no and a.hash = s.hash)::text, ',')
+        from quote_seal_anchor a, (select * from quote_changes_seals order by no desc limit 1) s";
+    seal(&admin, 2).await;
+    assert_eq!(text(&admin, anchors).await, "public true");
+    // Kept history keeps its anchor.
+    run(&admin, "select detach_quote_collaboration(); select attach_quote_collaboration()").await;
+    assert_eq!((text(&admin, anchors).await, findings(&admin).await), ("public true".into(), String::new()));
+    seal(&admin, 1).await;
+    assert_eq!((text(&admin, anchors).await, findings(&admin).await), ("public true".into(), String::new()));
+    // Dropped history has none, and another history gets another.
+    run(&admin, "select detach_quote_collaboration(drop_history => true)").await;
+    assert_eq!(erp.count("select count(*) from quote_seal_anchor").await, 0);
+    run(&admin, "select attach_quote_collaboration()").await;
+    assert_eq!(findings(&admin).await, "");
+    seal(&admin, 2).await;
+    assert_eq!((text(&admin, anchors).await, findings(&admin).await), ("public true".into(), String::new()));
+    // Without the extension nobody vouches for the history; the next seal begins to.
+    run(&admin, "select detach_quote_collaboration(); drop extension quote_collab_ext; create extension quote_collab_ext; select attach_quote_collaboration()").await;
+    assert_eq!(
+        (erp.count("select count(*) from quote_seal_anchor").await, findings(&admin).await),
+        (0, String::new())
+    );
+    run(&admin, "select seal_quote_history()").await;
+    assert_eq!((text(&admin, anchors).await, findings(&admin).await), ("public true".into(), String::new()));
+}
+
+#[tokio::test]
+async fn a_chain_that_is_not_signed_any_more_is_told() {
+    let settings = Settings::preloaded(&[("quote_collab.seal_key", KEY)]);
+    let erp = Erp::attached_on(Arc::new(Postgres::start_with(settings).await)).await;
+    let admin = erp.client("postgres").await;
+    seal(&admin, 2).await;
+    // All of them, or the newest.
+    for blocks in ["true", &format!("no = {NEWEST}"), "no = 2"] {
+        run(
+            &admin,
+            &format!(
+                "begin; update quote_changes_seals set signature = null, signed_by = null where {blocks}"
+            ),
+        )
+        .await;
+        assert_eq!(findings(&admin).await, "signature", "{blocks}");
+        run(&admin, "rollback").await;
+    }
+    run(&admin, "alter system set quote_collab.seal_key = ''").await;
+    run(&admin, "select pg_reload_conf()").await;
+    eventually("the key is gone", || async {
+        text(&admin, "select quote_seal_key()::text").await.is_empty()
+    })
+    .await;
+    assert_eq!(findings(&admin).await, "");
+    seal(&admin, 2).await;
+    let told =
+        "select string_agg(finding || ' ' || block || ': ' || detail, '; ') from verify_quote_history()";
+    let first =
+        text(&admin, "select min(no)::text from quote_changes_seals where no > 0 and signature is null")
+            .await;
+    assert_eq!(
+        text(&admin, told).await,
+        format!("signature {first}: from this block on the chain is not signed any more")
+    );
+}
+
+/// What the owner can make of tables and views, so that what is read is not what is looked at.
+const REDEFINED: [&str; 9] = [
+    "alter table quote_changes rename old_value to kept; alter table quote_changes rename new_value to old_value; alter table quote_changes rename kept to new_value",
+    "create table copy as select * from quote_changes; update quote_changes set new_value = '\"forged\"' where position = 1;
+        create or replace rule \"_RETURN\" as on select to v_quote_changes_all do instead select * from copy",
+    "alter table quote_changes rename context to remarks",
+    "drop view v_quote_change_events, v_recent_quote_changes, v_quote_changes_all; alter table quote_changes alter column new_value type text",
+    "alter table quote_changes rename to quote_changes_kept",
+    "alter table quote_changes rename to quote_changes_kept; create view quote_changes as select * from quote_changes_kept",
+    "alter table quote_changes_seals rename to quote_changes_seals_kept; create view quote_changes_seals as select * from quote_changes_seals_kept",
+    "alter table quote_changes_seals rename signature to mark",
+    "create table quote_changes_archive as select * from quote_changes with no data",
+];
+
+#[tokio::test]
+async fn what_the_owner_redefines_is_not_believed() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    seal(&admin, 2).await;
+    for (place, redefining) in REDEFINED.iter().enumerate() {
+        run(&admin, &format!("begin; {UNBOUND}{redefining}; reset role")).await;
+        let found = findings(&admin).await;
+        assert_eq!(found, if place < 2 { "content" } else { "structure" }, "{redefining}");
+        if place >= 2 {
+            // Everything else that must happen happens.
+            run(&admin, "savepoint a").await;
+            let refused = admin.batch_execute("select seal_quote_history()").await.expect_err(redefining);
+            assert_eq!(
+                refused.as_db_error().expect("PostgreSQL refuses").code().code(),
+                "55000",
+                "{redefining}"
+            );
+            run(&admin, "rollback to a").await;
+        }
+        run(&admin, "rollback").await;
+    }
+    // A partition that lies elsewhere.
+    run(
+        &admin,
+        "create foreign data wrapper elsewhere; create server elsewhere foreign data wrapper elsewhere",
+    )
+    .await;
+    run(&admin, "begin; alter table quote_changes drop constraint quote_changes_pkey; create foreign table part partition of quote_changes for values from ('1990-01-01') to ('1991-01-01') server elsewhere").await;
+    assert_eq!(findings(&admin).await, "structure");
+    run(&admin, "rollback").await;
+    assert_eq!(findings(&admin).await, "");
+}
