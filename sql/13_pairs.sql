@@ -125,7 +125,7 @@ begin
         end if;
     end loop;
     foreach target in array targets loop
-        if @extschema@.quote_columns_readable(target, '{id,tenant}') then
+        if @extschema@.quote_columns_readable(target, '{id,tenant}'::text[]) then
             return target;
         end if;
     end loop;

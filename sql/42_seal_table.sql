@@ -1,12 +1,14 @@
--- The first block holds nothing.
+-- The first block holds nothing. Where there is a block already, nothing is begun: also where a dump without data brought the
+-- table there is none.
 create function begin_quote_changes_seals(target_schema name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    execute format('insert into %I.quote_changes_seals (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
+    execute format('insert into %1$I.quote_changes_seals (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
         select 0, ''3:3:'', ''3:3:'', ''-infinity'', ''-infinity'', ''-infinity'', @extschema@.quote_cluster_identifier(), 0, sha256(''''),
-        sha256(convert_to(''quote_changes'', ''UTF8'')), clock_timestamp(), 2', target_schema);
+        sha256(convert_to(''quote_changes'', ''UTF8'')), clock_timestamp(), 2
+        where not exists (select from %1$I.quote_changes_seals)', target_schema);
 end $$;
 comment on function begin_quote_changes_seals(name) is 'begins a chain of seals with its first block';
 
@@ -20,6 +22,7 @@ declare
     item record;
 begin
     if @extschema@.quote_relation_stands(seals, 'r'::"char", target_owner) then
+        perform @extschema@.begin_quote_changes_seals(target_schema);
         return;
     end if;
     execute format($ddl$
@@ -63,6 +66,7 @@ begin
     execute format('comment on table %s is %L', seals, 'chain of seals over quote_changes; verify_quote_history() checks it');
     perform @extschema@.begin_quote_changes_seals(target_schema);
     execute format('alter table %s owner to %I', seals, target_owner);
+    perform @extschema@.close_quote_table(seals::regclass);
     execute format('alter table %s enable row level security', seals);
     execute format('alter table %s force row level security', seals);
 end $$;

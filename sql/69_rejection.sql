@@ -29,7 +29,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     target @extschema@.quote_collab_settings := @extschema@.find_quote_target(entity, row_id);
-    current_row jsonb := @extschema@.find_quote_row(target, row_id);
+    current_row jsonb := @extschema@.find_quote_row(target, row_id, '');
     actual_version integer := (current_row ->> (target.columns ->> 'version'))::integer;
     fields jsonb;
 begin
@@ -44,11 +44,12 @@ begin
         select @extschema@.uuid_generate_v7(), $1, $2, $3, $4, clock_timestamp(), $5, f.key, $6 -> f.key, f.value, 'UPDATE',
             $7, true, 'REJECTED', $8, $9, e.event_id, e.position, pg_current_xact_id(), @extschema@.quote_cluster_identifier()
         from jsonb_each($10) f,
-            (select @extschema@.uuid_generate_v7(), nextval('%1$I.quote_changes_position_seq')) e (event_id, position)$query$, target.log_schema)
+            (select @extschema@.uuid_generate_v7(), nextval(%2$L)) e (event_id, position)$query$,
+        target.log_schema, format('%I.quote_changes_position_seq', target.log_schema))
     using (current_row ->> (target.columns ->> 'tenant'))::uuid,
           coalesce(current_row ->> (target.columns ->> 'quote'), current_row ->> (target.columns ->> 'id'))::uuid,
           case entity when 'QUOTE_LINE' then row_id end,
-          coalesce(@extschema@.current_quote_user(), target.system_user_id),
+          coalesce(@extschema@.current_quote_user(null::uuid), target.system_user_id),
           entity, current_row, nullif(current_setting('app.current_session_id', true), '')::uuid,
           expected_version, actual_version, fields;
 end $$;

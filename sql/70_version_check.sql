@@ -61,7 +61,7 @@ declare
     target @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
 begin
     perform @extschema@.require_quote_version(expected_version);
-    return (@extschema@.require_quote_row(target, quote_id) ->> (target.columns ->> 'version'))::integer = expected_version;
+    return (@extschema@.require_quote_row(target, quote_id, '') ->> (target.columns ->> 'version'))::integer = expected_version;
 end $$;
 comment on function check_quote_version(uuid, integer) is 'true when the quote still has that version; raises P0002 for an unknown quote';
 
@@ -73,7 +73,7 @@ declare
     target @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);
 begin
     perform @extschema@.require_quote_version(expected_version);
-    return (@extschema@.require_quote_row(target, line_id) ->> (target.columns ->> 'version'))::integer = expected_version;
+    return (@extschema@.require_quote_row(target, line_id, '') ->> (target.columns ->> 'version'))::integer = expected_version;
 end $$;
 comment on function check_quote_line_version(uuid, integer) is 'true when the line still has that version; raises P0002 for an unknown line';
 
@@ -230,8 +230,10 @@ begin
 end $$;
 comment on function require_conflict_policy(text) is 'refuses what on_conflict does not know';
 
--- Applies a normalised change set, plus derived columns as SQL expressions (t: the row before, r: the new values).
-create function apply_quote_changes(target quote_collab_settings, row_id uuid, changes jsonb, derived jsonb default '{}') returns jsonb
+-- Applies a normalised change set, plus derived columns as SQL expressions (t: the row before, r: the new values). The ERP's
+-- triggers find what they name on the caller's search path, as in an UPDATE of his own; and what they change in the row is in the
+-- answer.
+create function apply_quote_changes(target quote_collab_settings, row_id uuid, changes jsonb, derived jsonb, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -244,20 +246,22 @@ begin
         select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
         union all select format('%I = %s', key, value) from jsonb_each_text(derived) where not changes ? key) x (a);
     if assignments is null then
-        return @extschema@.require_quote_row(target, row_id);
+        return @extschema@.require_quote_row(target, row_id, '');
     end if;
+    perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
     execute format('update %I.%I t set %s %s where t.%s = $1 returning to_jsonb(t)',
         target.table_schema, target.table_name, assignments,
         case when record_definition is null then '' else format('from jsonb_to_record($2) as r(%s)', record_definition) end,
         @extschema@.quote_collab_column(target, 'id'))
     into updated using row_id, changes;
+    perform set_config('search_path', 'pg_catalog, pg_temp', true);
     if updated is null then
         raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
             hint = 'A row security policy hides it from updates by this role.';
     end if;
-    return updated;
+    return coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
 end $$;
-comment on function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb) is 'updates one row of an attached table from a change set';
+comment on function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, text) is 'updates one row of an attached table from a change set';
 
 -- Value of a column after a change set is applied: r.column when it is in the set, else t.column.
 create function quote_new_value(target quote_collab_settings, role text, changes jsonb) returns text

@@ -1,6 +1,6 @@
 -- Saves fields of a header based on the version seen. Locks the header first. total_amount follows its parts.
-create function update_quote_with_version_check(
-    quote_id uuid, expected_version integer, changes jsonb, session_id uuid default null, on_conflict text default 'reject',
+create function save_quote(
+    quote_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
     out success boolean, out quote jsonb, out previous_version integer, out new_version integer, out conflicts jsonb)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -31,11 +31,22 @@ begin
             @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields));
     end if;
     if fields <> '{}' then
-        quote := @extschema@.apply_quote_changes(header, quote_id, fields, derived);
+        quote := @extschema@.apply_quote_changes(header, quote_id, fields, derived, path);
     end if;
     new_version := (quote ->> (header.columns ->> 'version'))::integer;
     success := true;
     conflicts := '[]';
 end $$;
+comment on function save_quote(uuid, integer, jsonb, uuid, text, text) is 'saves fields of a quote for a caller with that search path';
+
+-- Without a search path of its own, so that it knows the caller's; each name in it is qualified.
+create function update_quote_with_version_check(
+    quote_id uuid, expected_version integer, changes jsonb, session_id uuid default null, on_conflict text default 'reject',
+    out success boolean, out quote jsonb, out previous_version integer, out new_version integer, out conflicts jsonb)
+language sql
+as $$
+    select s.success, s.quote, s.previous_version, s.new_version, s.conflicts
+    from @extschema@.save_quote(quote_id, expected_version, changes, session_id, on_conflict, pg_catalog.current_setting('search_path')) s
+$$;
 comment on function update_quote_with_version_check(uuid, integer, jsonb, uuid, text) is
     'saves fields of a quote based on the version seen; success = false with the conflicts when somebody was faster';

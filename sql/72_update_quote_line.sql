@@ -1,6 +1,6 @@
 -- Sums the lines into the header, in a statement of its own: its snapshot is taken after the header was locked, so it
 -- sees every line that a faster transaction saved. Returns the header.
-create function recalculate_quote_totals(header quote_collab_settings, line quote_collab_settings, quote_id uuid) returns jsonb
+create function recalculate_quote_totals(header quote_collab_settings, line quote_collab_settings, quote_id uuid, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -9,18 +9,18 @@ declare
     derived jsonb := '{}'::jsonb;
 begin
     if not (header.columns ? 'subtotal' and line.columns ? 'line_amount') then
-        return @extschema@.find_quote_row(header, quote_id);
+        return @extschema@.find_quote_row(header, quote_id, '');
     end if;
     sum_expression := format('(select coalesce(sum(l.%s), 0) from %I.%I l where l.%s = t.%s)',
         @extschema@.quote_collab_column(line, 'line_amount'), line.table_schema, line.table_name,
         @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'));
     derived := jsonb_build_object(header.columns ->> 'subtotal', sum_expression);
     if header.columns ? 'total_amount' then
-        derived := derived || jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sum_expression, '{}'));
+        derived := derived || jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sum_expression, '{}'::jsonb));
     end if;
-    return @extschema@.apply_quote_changes(header, quote_id, '{}', derived);
+    return @extschema@.apply_quote_changes(header, quote_id, '{}'::jsonb, derived, path);
 end $$;
-comment on function recalculate_quote_totals(quote_collab_settings, quote_collab_settings, uuid) is 'subtotal and total of a quote from its lines';
+comment on function recalculate_quote_totals(quote_collab_settings, quote_collab_settings, uuid, text) is 'subtotal and total of a quote from its lines';
 
 -- line_amount = quantity × unit_price, as an expression over the new values, when either is being saved.
 create function derived_line_columns(line quote_collab_settings, fields jsonb) returns jsonb
@@ -35,8 +35,8 @@ comment on function derived_line_columns(quote_collab_settings, jsonb) is 'colum
 
 -- Saves fields of a line based on the version seen, and the header's totals with it. Header before line, always: two
 -- people never deadlock.
-create function update_quote_line_with_version_check(
-    line_id uuid, expected_version integer, changes jsonb, session_id uuid default null, on_conflict text default 'reject',
+create function save_quote_line(
+    line_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
     out success boolean, out quote_line jsonb, out previous_version integer, out new_version integer, out conflicts jsonb, out quote jsonb)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -52,7 +52,7 @@ begin
     if session_id is not null then
         perform set_config('app.current_session_id', session_id::text, true);
     end if;
-    parent := (@extschema@.require_quote_row(line, line_id) ->> (line.columns ->> 'quote'))::uuid;
+    parent := (@extschema@.require_quote_row(line, line_id, '') ->> (line.columns ->> 'quote'))::uuid;
     quote := @extschema@.require_quote_row(header, parent, 'for no key update');
     quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
     if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
@@ -68,12 +68,23 @@ begin
     end if;
     if fields <> '{}' then
         quote_line := @extschema@.apply_quote_changes(line, line_id, fields,
-            @extschema@.quote_author_column(line) || @extschema@.derived_line_columns(line, fields));
+            @extschema@.quote_author_column(line) || @extschema@.derived_line_columns(line, fields), path);
     end if;
     new_version := (quote_line ->> (line.columns ->> 'version'))::integer;
-    quote := @extschema@.recalculate_quote_totals(header, line, parent);
+    quote := @extschema@.recalculate_quote_totals(header, line, parent, path);
     success := true;
     conflicts := '[]';
 end $$;
+comment on function save_quote_line(uuid, integer, jsonb, uuid, text, text) is 'saves fields of a line for a caller with that search path';
+
+-- As update_quote_with_version_check.
+create function update_quote_line_with_version_check(
+    line_id uuid, expected_version integer, changes jsonb, session_id uuid default null, on_conflict text default 'reject',
+    out success boolean, out quote_line jsonb, out previous_version integer, out new_version integer, out conflicts jsonb, out quote jsonb)
+language sql
+as $$
+    select s.success, s.quote_line, s.previous_version, s.new_version, s.conflicts, s.quote
+    from @extschema@.save_quote_line(line_id, expected_version, changes, session_id, on_conflict, pg_catalog.current_setting('search_path')) s
+$$;
 comment on function update_quote_line_with_version_check(uuid, integer, jsonb, uuid, text) is
     'saves fields of a line based on the version seen, and the totals of its quote';

@@ -30,7 +30,7 @@ as $$
 #variable_conflict use_variable
 declare
     header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
-    quote jsonb := @extschema@.require_quote_row(header, quote_id);
+    quote jsonb := @extschema@.require_quote_row(header, quote_id, '');
     who uuid := @extschema@.current_quote_user(user_id);
     known record;
     session @extschema@.quote_session;
@@ -99,7 +99,7 @@ begin
             is distinct from (s.current_line_id, s.current_field, s.cursor_position, s.is_editing, s.status)$query$,
         @extschema@.quote_session_target())
     into moved using session_id, current_line_id, current_field, cursor_position, is_editing, status,
-        @extschema@.current_quote_user(), @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
+        @extschema@.current_quote_user(null::uuid), @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     if moved then
         perform pg_notify('quote_presence', '');
     end if;
@@ -119,7 +119,7 @@ begin
     end if;
     execute format('delete from %s s where s.session_id = $1 and ($2 is null or s.user_id = $2) and ($4 or s.tenant_id = $3) returning s.id',
         @extschema@.quote_session_target())
-    into gone using session_id, @extschema@.current_quote_user(), @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
+    into gone using session_id, @extschema@.current_quote_user(null::uuid), @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     if gone is not null then
         perform pg_notify('quote_presence', '');
     end if;
@@ -132,7 +132,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform @extschema@.require_quote_row(@extschema@.find_quote_target('QUOTE', quote_id), quote_id);
+    perform @extschema@.require_quote_row(@extschema@.find_quote_target('QUOTE', quote_id), quote_id, '');
     return query execute format('select s.* from %s s where s.quote_id = $1 and ($3 or s.tenant_id = $2)
         and s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl() order by s.joined_at, s.session_id',
         @extschema@.quote_session_target())

@@ -44,7 +44,7 @@ begin
     elsif since_version < 0 then
         raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value';
     end if;
-    return (@extschema@.require_quote_row(header, quote_id) ->> (header.columns ->> 'version'))::integer > since_version;
+    return (@extschema@.require_quote_row(header, quote_id, '') ->> (header.columns ->> 'version'))::integer > since_version;
 end $$;
 comment on function has_quote_been_updated(uuid, integer) is 'true when the quote has a newer version; raises P0002 for an unknown quote';
 
@@ -52,7 +52,7 @@ comment on function has_quote_been_updated(uuid, integer) is 'true when the quot
 create function quote_is_accessible(quote_id uuid) returns boolean
 language sql
 set search_path = pg_catalog, pg_temp
-as $$ select @extschema@.find_quote_row(@extschema@.find_quote_target('QUOTE', quote_id), quote_id) is not null $$;
+as $$ select @extschema@.find_quote_row(@extschema@.find_quote_target('QUOTE', quote_id), quote_id, '') is not null $$;
 comment on function quote_is_accessible(uuid) is 'true when the quote exists for the caller and the current tenant';
 
 create function get_quote(quote_id uuid) returns jsonb
@@ -62,7 +62,7 @@ as $$
 declare
     header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
     line @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(header);
-    quote jsonb := @extschema@.require_quote_row(header, quote_id);
+    quote jsonb := @extschema@.require_quote_row(header, quote_id, '');
     lines jsonb;
 begin
     execute format('select jsonb_agg(to_jsonb(l) order by %s) from %I.%I l where l.%s = $1 and l.%s = $2',
@@ -120,7 +120,7 @@ begin
     else
         select string_agg(format('select q.item, q.place, %s from %s q (item, place)', p.pair, @extschema@.quote_list_query(p.header)), ' union all ')
         into query from @extschema@.quote_collab_pairs() with ordinality p (header, line, pair)
-        where @extschema@.quote_columns_readable(p.header, '{id,tenant,quote_number,customer,status,total_amount,version}');
+        where @extschema@.quote_columns_readable(p.header, '{id,tenant,quote_number,customer,status,total_amount,version}'::text[]);
     end if;
     return query execute format('select x.item from (%s) x (item, place%s) order by x.place%s limit $2',
         coalesce(query, 'select null::jsonb, 0, 0 where false'), case when alone then '' else ', pair' end, case when alone then '' else ', x.pair' end)

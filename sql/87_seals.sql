@@ -214,7 +214,7 @@ begin
     select * into block from @extschema@.digest_quote_changes(2::smallint, prev, cur, here, floor_at - interval '1 day',
         now_at + interval '1 day', last.cur, last.origin);
     if block.rows > 0 or key is not null and key is distinct from last.signed_by then
-        perform @extschema@.append_quote_seal(last.hash, last.no + 1, prev, cur, floor_at, last.cur_at, now_at, here, block.rows, block.root, now_at);
+        perform @extschema@.append_quote_seal(last.hash, last.no + 1, prev, cur, floor_at, last.cur_at, now_at, here, block.rows, block.root, now_at, null::jsonb);
     end if;
     return block.rows;
 end $$;

@@ -27,14 +27,19 @@ begin
         alone := false;
     end;
     if alone then
-        made := @extschema@.create_quote_changes_partitions(@extschema@.quote_relay_table('quote_changes')::regclass);
+        made := @extschema@.create_quote_changes_partitions(@extschema@.quote_relay_table('quote_changes')::regclass, 3);
         execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
             and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
         get diagnostics dropped = row_count;
         select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
     end if;
     begin
+        -- What is wrong with the history is verify_quote_history()'s to tell, and must not stop the rest.
+    begin
         sealed := @extschema@.seal_quote_history();
+    exception when object_not_in_prerequisite_state then
+        raise warning '%', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+    end;
     exception when object_not_in_prerequisite_state then
         raise warning 'quote history is not sealed' using hint = 'See what select * from verify_quote_history() finds.';
     end;

@@ -15,6 +15,105 @@ async fn refused(client: &Client, statement: &str) -> String {
     error.as_db_error().expect("the server answered").code().code().to_owned()
 }
 
+/// Beside each function one for each type that PostgreSQL might like better for an argument, and one for each argument that
+/// could be left out. Of what people call without all arguments, only internal calls count.
+const PLANT: &str = r#"
+    do $$
+    declare
+        f record;
+        others jsonb := '{
+            "name": ["text", "varchar"], "text": ["name", "varchar"], "regclass": ["oid", "text"], "uuid": ["text"], "jsonb": ["json", "text"],
+            "integer": ["bigint", "smallint", "numeric"], "bigint": ["integer", "numeric"], "smallint": ["integer", "text"],
+            "interval": ["text"], "timestamp with time zone": ["timestamp", "text"], "boolean": ["text"], "oid": ["regclass", "bigint"],
+            "text[]": ["name[]", "text"], "regclass[]": ["oid[]"], "bytea": ["text"], "pg_snapshot": ["text"], "name[]": ["text[]"]}';
+        types text[];
+        other text;
+        planted integer := 0;
+    begin
+        for f in
+            select p.oid, p.proname, p.pronargs, p.pronargdefaults, n.nspname,
+                array(select format_type(a.t, null) from unnest(p.proargtypes) with ordinality a (t, place) order by a.place) as arguments
+            from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+            join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
+            join pg_extension e on e.oid = d.refobjid and e.extname = 'quote_collab_ext'
+            where p.prokind = 'f' and p.pronargs > 0 and 'internal'::regtype <> all (p.proargtypes)
+        loop
+            for place in 1 .. f.pronargs loop
+                for other in select jsonb_array_elements_text(others -> f.arguments[place]) loop
+                    types := f.arguments;
+                    types[place] := other;
+                    begin
+                        execute format($f$create function %I.%I(%s) returns text language plpgsql as
+                            'begin raise exception ''planted %s was called''; end'$f$, f.nspname, f.proname, array_to_string(types, ', '), f.proname);
+                        planted := planted + 1;
+                    exception when duplicate_function then null;
+                    end;
+                end loop;
+            end loop;
+            for arguments in f.pronargs - f.pronargdefaults .. f.pronargs - 1 loop
+                continue when f.proname ~ '^(attach|detach)_quote_collaboration$';
+                begin
+                    execute format($f$create function %I.%I(%s) returns text language plpgsql as
+                        'begin raise exception ''planted %s was called''; end'$f$, f.nspname, f.proname,
+                        array_to_string(f.arguments[1 : arguments], ', '), f.proname);
+                    planted := planted + 1;
+                exception when duplicate_function then null;
+                end;
+            end loop;
+        end loop;
+        assert planted > 300, planted;
+    end $$"#;
+
+/// What attach, saving, reading, relaying and keeping house call, each argument of its very type.
+const LIVE: [&str; 30] = [
+    "select attach_quote_collaboration('quotes'::regclass, 'quote_lines'::regclass, '{\"truncate\": \"record\", \"archive_after\": \"1 day\", \"drop_after\": \"2 days\"}'::jsonb)",
+    "select grant_quote_gateway('quote_gateway'::name)",
+    "update quotes set notes = 'one'; update quote_lines set description = 'two'",
+    "select update_quote_with_version_check(id, version, '{\"notes\": \"three\"}'::jsonb, null::uuid, 'reject'::text) from quotes limit 1",
+    "select update_quote_with_version_check(id, version - 1, '{\"notes\": \"four\"}'::jsonb, null::uuid, 'reject'::text) from quotes where version > 1 limit 1",
+    "select update_quote_line_with_version_check(id, version, '{\"quantity\": 3}'::jsonb, null::uuid, 'reject'::text) from quote_lines limit 1",
+    "select check_quote_version(id, version), has_quote_been_updated(id, version), quote_is_accessible(id), get_quote(id) from quotes limit 1",
+    "select check_quote_line_version(id, version) from quote_lines limit 1",
+    "select record_rejected_quote_change('QUOTE'::text, id, version, '{\"notes\": \"five\"}'::jsonb) from quotes limit 1",
+    "select get_quote_change_history(id, 10::integer) from quotes limit 1",
+    "select list_quotes(10::integer)",
+    "select join_quote_session(id, null::uuid, '00000000-0000-4000-8000-000000000001'::uuid, 'Ada'::text, 'ada@example.test'::text, 'VIEWING'::text) from quotes limit 1",
+    "select heartbeat_quote_session(session_id, null::uuid, 'notes'::text, 3::integer, true, 'EDITING'::text), get_active_quote_sessions(quote_id) from active_quote_sessions",
+    "select leave_quote_session(session_id) from active_quote_sessions",
+    "select quote_events_since(quote_events_cursor(), 10::integer), quote_events_since(null::text, 10::integer)",
+    "select count(*) from v_recent_quote_changes, v_active_quote_collaborators",
+    "select quote_relay_lease('test'::text, '1 minute'::interval)",
+    "select quote_relay_open_batch(1::bigint)",
+    "select quote_relay_read(1::bigint, 0::bigint, 10::integer), quote_relay_identity(), quote_relay_first_batch(), quote_relay_last_batch()",
+    "select quote_relay_checkpoint(1::bigint, 1::bigint, 1::bigint, 1::bigint), quote_relay_position(), quote_presence_snapshot()",
+    "select quote_events_between(id, 0::bigint, 0::bigint, 1::bigint, 1000::bigint, 10::integer) from quotes limit 1",
+    "select quote_collab_maintenance()",
+    "select verify_quote_history(quote_history_digest()), verify_quote_history(null::text)",
+    "select quote_collab_doctor()",
+    "select archive_quote_changes('1 day'::interval), drop_archived_quote_changes('1 day'::interval)",
+    "alter table quotes add column remark text; select attach_quote_collaboration('quotes'::regclass, 'quote_lines'::regclass, '{\"truncate\": \"record\"}'::jsonb)",
+    "truncate quote_lines",
+    "create table orders (like quotes including all); create table order_lines (like quote_lines including all); alter table order_lines rename quote_id to order_id",
+    "select attach_quote_collaboration('orders'::regclass, 'order_lines'::regclass, '{}'::jsonb); select count(*) from v_recent_quote_changes, v_active_quote_collaborators",
+    "select detach_quote_collaboration(false, 'orders'::regclass), detach_quote_collaboration(true, null::regclass)",
+];
+
+#[tokio::test]
+async fn an_overload_of_a_function_is_never_called() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create extension quote_collab_ext").await;
+    run(&admin, PLANT).await;
+    let mut wrong = Vec::new();
+    for statement in LIVE {
+        if let Err(error) = admin.batch_execute(statement).await {
+            let error = error.as_db_error().expect("the server answered");
+            wrong.push(format!("{statement}: {} {:?} {:?}", error.message(), error.detail(), error.where_()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
 #[tokio::test]
 async fn a_table_of_somebody_else_is_not_taken_for_ours() {
     const ATTACH: &str = "select attach_quote_collaboration()";

@@ -156,6 +156,45 @@ async fn what_waits_for_the_commit_is_written_the_general_way_too() {
     assert_eq!(erp.count(told).await, erp.count("select count(*) from quotes").await);
 }
 
+#[tokio::test]
+async fn a_save_is_an_update_to_the_triggers_of_the_erp() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create table touched (quote uuid); grant insert on touched to public;
+         create function erp() returns trigger language plpgsql as $$ begin
+             insert into touched values (new.id);
+             if new.contact_name is distinct from 'by trigger' then update quotes set contact_name = 'by trigger' where id = new.id; end if;
+             return null; end $$;
+         create trigger zz_touch after update of notes on quotes for each row execute function erp();
+         create function erp_line() returns trigger language plpgsql as $$ begin insert into touched values (new.quote_id); return null; end $$;
+         create trigger zz_touch after update on quote_lines for each row execute function erp_line();",
+    )
+    .await;
+    let app = erp.client("erp_app").await;
+    run(&app, "select set_config('app.current_tenant_id', tenant_id::text, false) from (select tenant_id from quotes limit 1) q").await;
+    let saved = "
+        with saved as materialized (
+            select q.id, s.* from (select id, version from quotes order by quote_number limit 1) q,
+                update_quote_with_version_check(q.id, q.version, '{\"notes\": \"saved\"}') s)
+        select success, new_version, quote ->> 'contact_name', id from saved";
+    for _ in 0..2 {
+        let row = app.query_one(saved, &[]).await.expect("the quote is saved");
+        assert!(row.get::<_, bool>(0));
+        assert_eq!(row.get::<_, String>(2), "by trigger");
+        let now: i32 = app
+            .query_one("select version from quotes where id = $1", &[&row.get::<_, uuid::Uuid>(3)])
+            .await
+            .expect("the version")
+            .get(0);
+        assert_eq!(row.get::<_, i32>(1), now, "the version that the next save expects");
+    }
+    let line = "select (update_quote_line_with_version_check(id, version, '{\"quantity\": 7}')).success from quote_lines limit 1";
+    assert!(app.query_one(line, &[]).await.expect("the line is saved").get::<_, bool>(0));
+    assert_eq!(erp.count("select count(*) from touched").await, 3);
+}
+
 /// The most memory that a backend has had, in kB.
 async fn peak(client: &Client) -> i64 {
     let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await.expect("a number").get(0);

@@ -1,0 +1,156 @@
+//! The log is made the same wherever, whenever and under whatever settings; what stands in its way costs no change.
+
+use quote_collab_tests::Erp;
+use tokio_postgres::Client;
+
+async fn run(client: &Client, statements: &str) {
+    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+}
+
+async fn bare() -> (Erp, Client) {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create extension quote_collab_ext").await;
+    (erp, admin)
+}
+
+const ATTACH: &str = "select attach_quote_collaboration()";
+
+/// Months whose partition does not begin at midnight of the first, in UTC.
+const CROOKED: &str = "
+    select count(*) from (
+        select (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \\(''([^'']+)''\\)'))[1]::timestamptz
+        from pg_class c where c.relispartition and c.relname like 'quote_changes%') b (at)
+    where to_char(b.at at time zone 'UTC', 'DD HH24:MI') <> '01 00:00'";
+
+#[tokio::test]
+async fn default_privileges_do_not_open_it() {
+    let (erp, admin) = bare().await;
+    run(
+        &admin,
+        "create role clerk; grant usage on schema public to clerk;
+         alter default privileges in schema public grant all on tables to clerk, public;
+         alter default privileges in schema public grant all on sequences to clerk;
+         grant select, update on quotes, quote_lines to clerk",
+    )
+    .await;
+    run(&admin, ATTACH).await;
+    run(
+        &admin,
+        "create table quote_changes_2000_01 partition of quote_changes for values from ('2000-01-01 00:00+00') to ('2000-02-01 00:00+00');
+         revoke all on quote_changes_2000_01 from clerk, public;
+         select archive_quote_changes('1 month'); select create_quote_changes_partitions('quote_changes', 5)",
+    )
+    .await;
+    let open = "
+        select count(*) from pg_class c cross join lateral aclexplode(c.relacl) a
+        where c.relname ~ '^(quote_changes|quote_relay)' and c.relkind in ('r', 'p', 'S') and a.grantee <> c.relowner
+            and (a.privilege_type <> 'SELECT' or c.relname !~ '^quote_changes(_archive)?$')";
+    assert_eq!(erp.count(open).await, 0);
+}
+
+#[tokio::test]
+async fn a_month_takes_over_what_the_default_partition_has_of_it() {
+    let (erp, admin) = bare().await;
+    run(&admin, ATTACH).await;
+    let month = "to_char(now() at time zone 'UTC', '\"quote_changes_\"YYYY_MM')";
+    run(
+        &admin,
+        &format!("do $$ begin execute 'drop table ' || {month}; end $$; update quotes set notes = 'stray'"),
+    )
+    .await;
+    let strays = erp.count("select count(*) from quote_changes_default").await;
+    assert!(strays > 0);
+    run(&admin, "select quote_collab_maintenance()").await;
+    assert_eq!(erp.count("select count(*) from quote_changes_default").await, 0);
+    assert_eq!(erp.count("select count(*) from quote_changes").await, strays);
+    run(&admin, "update quotes set notes = 'at home'; select quote_collab_maintenance()").await;
+    assert_eq!(erp.count("select count(*) from quote_changes_default").await, 0);
+    assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
+    let unprotected = "select count(*) from pg_class where relname like 'quote_changes%' and relkind in ('r', 'p') and not relforcerowsecurity";
+    assert_eq!(erp.count(unprotected).await, 0);
+}
+
+#[tokio::test]
+async fn months_are_months_whatever_dates_look_like() {
+    let (erp, admin) = bare().await;
+    run(&admin, "set timezone = 'Asia/Kolkata'; set datestyle = 'SQL, DMY'").await;
+    run(&admin, ATTACH).await;
+    run(&admin, "set timezone = 'UTC'; set datestyle = 'ISO'; select create_quote_changes_partitions('quote_changes', 6)")
+        .await;
+    assert_eq!(erp.count(CROOKED).await, 0);
+    run(
+        &admin,
+        "create table quote_changes_2000_01 partition of quote_changes for values from ('2000-01-01 00:00+00') to ('2000-02-01 00:00+00');
+         insert into quote_changes select (jsonb_populate_record(null::quote_changes, jsonb_build_object('id', gen_random_uuid(), 'tenant_id', gen_random_uuid(),
+             'quote_id', gen_random_uuid(), 'changed_at', '2000-01-01 00:30+00', 'entity_type', 'QUOTE', 'field_name', 'notes', 'change_type', 'UPDATE',
+             'was_conflict', false, 'event_id', gen_random_uuid(), 'position', 1, 'xid', 3, 'origin', 1))).*;
+         set timezone = 'Asia/Kolkata'; set datestyle = 'SQL, DMY'",
+    )
+    .await;
+    let moved: i32 =
+        admin.query_one("select archive_quote_changes('1 month')", &[]).await.expect("archived").get(0);
+    assert_eq!(moved, 1);
+    run(&admin, "set timezone = 'UTC'; set datestyle = 'ISO'").await;
+    assert_eq!(erp.count(CROOKED).await, 0);
+}
+
+#[tokio::test]
+async fn a_schema_may_have_an_apostrophe() {
+    let (erp, admin) = bare().await;
+    run(
+        &admin,
+        r#"create schema "o'brien"; alter table quotes set schema "o'brien"; alter table quote_lines set schema "o'brien"; set search_path = "o'brien", public;
+           select attach_quote_collaboration(options => '{"truncate": "record"}'); update quotes set notes = 'b';
+           select update_quote_with_version_check(id, 1, '{"notes": "c"}') from quotes limit 1; truncate quote_lines"#,
+    )
+    .await;
+    let refused = r#"select count(*) from "o'brien".quote_changes where conflict_resolution = 'REJECTED'"#;
+    assert_eq!(erp.count(refused).await, 1);
+    let truncated = r#"select count(*) from "o'brien".quote_changes where change_type = 'DELETE'"#;
+    assert!(erp.count(truncated).await > 0);
+}
+
+#[tokio::test]
+async fn who_comes_after_the_archive_reads_it_too() {
+    let (erp, admin) = bare().await;
+    run(&admin, ATTACH).await;
+    run(
+        &admin,
+        "create table quote_changes_2000_01 partition of quote_changes for values from ('2000-01-01 00:00+00') to ('2000-02-01 00:00+00');
+         select archive_quote_changes('1 month'); create role late_reader login; grant usage on schema public to late_reader;
+         create role late_gateway login; grant select on quotes, quote_lines to late_reader; select attach_quote_collaboration();
+         select grant_quote_gateway('late_gateway')",
+    )
+    .await;
+    for role in ["late_reader", "late_gateway"] {
+        run(
+            &erp.client(role).await,
+            "select * from v_quote_changes_all; select get_quote_change_history(gen_random_uuid())",
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn history_that_was_kept_is_protected_again() {
+    let (erp, admin) = bare().await;
+    run(&admin, ATTACH).await;
+    run(&admin, "update quotes set notes = 'kept'; select detach_quote_collaboration(); select attach_quote_collaboration()")
+        .await;
+    let wrong = "select string_agg(check_name || ': ' || message, '; ') from quote_collab_doctor() where severity = 'error' and check_name ~ 'row security|tenant'";
+    let row = admin.query_one(wrong, &[]).await.expect("the doctor answers");
+    assert_eq!(row.get::<_, Option<String>>(0), None);
+}
+
+#[tokio::test]
+async fn tables_without_their_first_rows_get_them() {
+    let (erp, admin) = bare().await;
+    run(&admin, ATTACH).await;
+    // As a dump without data leaves them.
+    run(&admin, "truncate quote_relay_batch, quote_relay_lease, quote_changes_seals").await;
+    run(&admin, ATTACH).await;
+    run(&admin, "update quotes set notes = 'on'; select quote_collab_maintenance()").await;
+    assert_eq!(erp.count("select quote_relay_lease('test', '1 minute')").await, 1);
+    assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
+}
