@@ -8,6 +8,13 @@ set search_path = pg_catalog, pg_temp
 as $$ select date_trunc('month', at at time zone 'UTC') at time zone 'UTC' $$;
 comment on function quote_changes_month(timestamptz) is 'start of the monthly partition of quote_changes that a time belongs to';
 
+-- The rule of row security, as PostgreSQL prints it: what is created and what the catalogs say can then be compared.
+create function quote_tenant_rule() returns text
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select '(tenant_id = ( SELECT @extschema@.current_quote_tenant() AS current_quote_tenant))' $$;
+comment on function quote_tenant_rule() is 'condition under which a row of history or presence is seen and written';
+
 -- Row security of one table by the tenant, enabled and forced.
 create function protect_quote_table(target regclass, policy name) returns void
 language plpgsql
@@ -18,12 +25,38 @@ begin
     execute format('alter table %s enable row level security', target);
     execute format('alter table %s force row level security', target);
     execute format('drop policy if exists %I on %s', policy, target);
-    execute format(
-        'create policy %I on %s using (tenant_id = (select @extschema@.current_quote_tenant()))', policy, target);
+    execute format('create policy %I on %s using %s', policy, target, @extschema@.quote_tenant_rule());
     execute format('comment on policy %I on %s is %L', policy, target,
         'a row is visible to, and writable for, its own tenant only; nobody when no tenant is set');
 end $$;
 comment on function protect_quote_table(regclass, name) is 'enables and forces row security by tenant on one table';
+
+create function quote_table_is_protected(target regclass, policy name) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.relrowsecurity and c.relforcerowsecurity and exists (
+        select from pg_policy p
+        where p.polrelid = c.oid and p.polname = policy and p.polpermissive and p.polcmd = '*' and p.polroles = '{0}'
+            and p.polwithcheck is null and pg_get_expr(p.polqual, p.polrelid) = @extschema@.quote_tenant_rule())
+    from pg_class c where c.oid = target
+$$;
+comment on function quote_table_is_protected(regclass, name) is 'true when a table is as protect_quote_table() leaves it';
+
+-- The tables that a tenant sees his rows of, each with the policy that keeps them apart: the log and its archive with all
+-- partitions, whatever they are called, and presence.
+create function quote_tenant_tables(target_schema name) returns table (relation regclass, policy name)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select t.relid, 'quote_changes_tenant_isolation'::name
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace cross join lateral pg_partition_tree(c.oid) t
+    where n.nspname = target_schema and c.relname in ('quote_changes', 'quote_changes_archive')
+    union all
+    select c.oid, 'quote_sessions_tenant_isolation' from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = target_schema and c.relname = 'active_quote_sessions'
+$$;
+comment on function quote_tenant_tables(name) is 'tables of history and presence, each with the name of its policy';
 
 -- Creates the monthly partitions that are missing up to months_ahead; returns how many it made. A partition carries
 -- its own row security, because a partition read directly bypasses its parent's policies.
@@ -72,6 +105,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     log text := format('%I.quote_changes', target_schema);
+    item record;
 begin
     if to_regclass(log) is null then
         execute format($ddl$
@@ -107,8 +141,9 @@ begin
         execute format('alter table %s owner to %I', log, target_owner);
     end if;
     perform @extschema@.comment_quote_changes(log::regclass);
-    perform @extschema@.protect_quote_table(format('%I.quote_changes_default', target_schema)::regclass, 'quote_changes_tenant_isolation');
-    perform @extschema@.protect_quote_table(log::regclass, 'quote_changes_tenant_isolation');
+    for item in select t.* from @extschema@.quote_tenant_tables(target_schema) t where not @extschema@.quote_table_is_protected(t.relation, t.policy) loop
+        perform @extschema@.protect_quote_table(item.relation, item.policy);
+    end loop;
     perform @extschema@.create_quote_changes_partitions(log::regclass);
     return log::regclass;
 end $$;
