@@ -1,6 +1,13 @@
 -- The audit log. The tables are ordinary tables of the ERP's schema, not members of the extension: pg_dump keeps
 -- every row and DROP EXTENSION cannot drop an audit trail.
 
+-- The rule of row security, as PostgreSQL prints it: what is created and what the catalogs say can then be compared.
+create function quote_tenant_rule() returns text
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select '(tenant_id = ( SELECT @extschema@.current_quote_tenant() AS current_quote_tenant))' $$;
+comment on function quote_tenant_rule() is 'condition under which a row of history or presence is seen and written';
+
 -- Row security of one table by the tenant, enabled and forced.
 create function protect_quote_table(target regclass, policy name) returns void
 language plpgsql
@@ -11,12 +18,38 @@ begin
     execute format('alter table %s enable row level security', target);
     execute format('alter table %s force row level security', target);
     execute format('drop policy if exists %I on %s', policy, target);
-    execute format(
-        'create policy %I on %s using (tenant_id = (select @extschema@.current_quote_tenant()))', policy, target);
+    execute format('create policy %I on %s using %s', policy, target, @extschema@.quote_tenant_rule());
     execute format('comment on policy %I on %s is %L', policy, target,
         'a row is visible to, and writable for, its own tenant only; nobody when no tenant is set');
 end $$;
 comment on function protect_quote_table(regclass, name) is 'enables and forces row security by tenant on one table';
+
+create function quote_table_is_protected(target regclass, policy name) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.relrowsecurity and c.relforcerowsecurity and exists (
+        select from pg_policy p
+        where p.polrelid = c.oid and p.polname = policy and p.polpermissive and p.polcmd = '*' and p.polroles = '{0}'
+            and p.polwithcheck is null and pg_get_expr(p.polqual, p.polrelid) = @extschema@.quote_tenant_rule())
+    from pg_class c where c.oid = target
+$$;
+comment on function quote_table_is_protected(regclass, name) is 'true when a table is as protect_quote_table() leaves it';
+
+-- The tables that a tenant sees his rows of, each with the policy that keeps them apart: the log and its archive with all
+-- partitions, whatever they are called, and presence.
+create function quote_tenant_tables(target_schema name) returns table (relation regclass, policy name)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select t.relid, 'quote_changes_tenant_isolation'::name
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace cross join lateral pg_partition_tree(c.oid) t
+    where n.nspname = target_schema and c.relname in ('quote_changes', 'quote_changes_archive')
+    union all
+    select c.oid, 'quote_sessions_tenant_isolation' from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = target_schema and c.relname = 'active_quote_sessions'
+$$;
+comment on function quote_tenant_tables(name) is 'tables of history and presence, each with the name of its policy';
 
 -- Does a relation of ours stand under this name? SQLSTATE 42P07 when what stands there is of another kind, or belongs to
 -- neither the owner, a superuser nor the owner of an attached table: attach and maintenance run as superuser, and whoever may create
@@ -61,26 +94,6 @@ begin
 end $$;
 comment on function close_quote_table(regclass) is 'takes away what default privileges gave others on a table';
 
--- Row security of the partitions of a log that another than attach made, or that a detach left with its own.
-create function protect_quote_partitions(log regclass) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    part regclass;
-begin
-    for part in
-        select t.relid from pg_partition_tree(log) t join pg_class c on c.oid = t.relid
-        join pg_policy w on w.polrelid = log and w.polname = 'quote_changes_tenant_isolation'
-        left join pg_policy p on p.polrelid = t.relid and p.polname = w.polname
-        where t.relid <> log and (not c.relrowsecurity or not c.relforcerowsecurity
-            or pg_get_expr(p.polqual, p.polrelid) is distinct from pg_get_expr(w.polqual, w.polrelid))
-    loop
-        perform @extschema@.protect_quote_table(part, 'quote_changes_tenant_isolation'::name);
-    end loop;
-end $$;
-comment on function protect_quote_partitions(regclass) is 'gives every partition of a log the row security of the log';
-
 -- The audit log and what belongs to it, in the schema of the quotes table, owned by its owner. Idempotent. No check
 -- constraints: only our trigger writes it, and PostgreSQL would parse each of them again for every insert. Each index
 -- serves a named query and no more, since its entries are most of what a change costs: the key is the event feed, what
@@ -92,6 +105,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     log text := format('%I.quote_changes', target_schema);
+    item record;
 begin
     if not @extschema@.quote_relation_stands(log, 'p'::"char", target_owner) then
         execute format($ddl$
@@ -129,8 +143,9 @@ begin
         where n.nspname = target_schema and c.relname in ('quote_changes', 'quote_changes_default', 'quote_changes_position_seq');
     end if;
     perform @extschema@.comment_quote_changes(log::regclass);
-    perform @extschema@.protect_quote_table(log::regclass, 'quote_changes_tenant_isolation'::name);
-    perform @extschema@.protect_quote_partitions(log::regclass);
+    for item in select t.* from @extschema@.quote_tenant_tables(target_schema) t where not @extschema@.quote_table_is_protected(t.relation, t.policy) loop
+        perform @extschema@.protect_quote_table(item.relation, item.policy);
+    end loop;
     perform @extschema@.create_quote_changes_partitions(log::regclass, 3);
     return log::regclass;
 end $$;

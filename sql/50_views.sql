@@ -1,15 +1,11 @@
 -- Views for people and reports. Each is security_invoker: whoever reads it needs, and is held to, his own rights.
 
 -- One row per row change: the event that the relay publishes, as jsonb.
-create function create_quote_change_events_view(target_schema name, target_owner name) returns void
-language plpgsql
+create function quote_change_events_query(target_schema name) returns text
+language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    view_name text := format('%I.v_quote_change_events', target_schema);
-begin
-    execute format($ddl$
-        create or replace view %1$s with (security_invoker = true) as
+    select format($query$
         select position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
                jsonb_build_object(
                    'position', position, 'event_id', event_id, 'tenant_id', tenant_id, 'quote_id', quote_id,
@@ -19,17 +15,24 @@ begin
                    'context', (array_agg(context) filter (where context is not null))[1],
                    'fields', jsonb_agg(jsonb_build_object('field', field_name, 'old', old_value, 'new', new_value)
                                        order by id)) as event
-        from %2$I.quote_changes
+        from %I.quote_changes
         where conflict_resolution is distinct from 'REJECTED'
         group by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
-                 entity_type, change_type, session_id, entity_version_before, entity_version_after$ddl$,
-        view_name, target_schema);
-    execute format('comment on view %s is %L', view_name, 'one row per row change: the rows of quote_changes that share an event_id, as the event that is published');
-    execute format('alter view %s owner to %I', view_name, target_owner);
+                 entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, target_schema)
+$$;
+comment on function quote_change_events_query(name) is 'query of the view of events over the audit log';
+
+create function create_quote_change_events_view(target_schema name, target_owner name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform @extschema@.replace_quote_view(format('%I.v_quote_change_events', target_schema), @extschema@.quote_change_events_query(target_schema),
+        'one row per row change: the rows of quote_changes that share an event_id, as the event that is published', target_owner);
 end $$;
 comment on function create_quote_change_events_view(name, name) is 'creates the view of events over the audit log';
 
--- Replaces a view; where the type of a column changes it is made anew, and whoever was granted something on it is again.
+-- Replaces a view; where the name or type of a column changes it is made anew, and whoever was granted something on it is again.
 create function replace_quote_view(view_name text, query text, description text, target_owner name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp

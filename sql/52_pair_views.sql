@@ -89,14 +89,11 @@ begin
 end $$;
 comment on function active_quote_names() is 'number and customer of each quote that is open, from the tables that the caller may read';
 
--- Both views, over one pair of tables or over all.
-create function create_pair_views(home name, target_owner name) returns void
-language plpgsql
+-- What the views ask, the two over one pair of tables or over all.
+create function quote_pair_view_queries(home name, out recent text, out active text)
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    recent text;
-    active text;
 begin
     if (select count(*) from @extschema@.quote_collab_pairs()) = 1 then
         select @extschema@.recent_quote_changes_query(p.header, p.line), @extschema@.active_quote_collaborators_query(p.header)
@@ -115,9 +112,31 @@ begin
             @extschema@.active_quote_collaborators_columns('n.quote_number',
                 'n.customer_id::' || @extschema@.quote_common_type('QUOTE', '{customer}'::text[], 'uuid'), 'n.customer_name'), home);
     end if;
-    perform @extschema@.replace_quote_view(format('%I.v_recent_quote_changes', home), recent,
+end $$;
+comment on function quote_pair_view_queries(name, out text, out text) is 'queries of the views of recent changes and active collaborators';
+
+create function quote_view_queries(home name) returns table (view_name name, query text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select v.* from @extschema@.quote_pair_view_queries(home) p
+    cross join lateral (values
+        ('v_quote_changes_all'::name, @extschema@.quote_changes_all_query(home)), ('v_quote_change_events', @extschema@.quote_change_events_query(home)),
+        ('v_recent_quote_changes', p.recent), ('v_active_quote_collaborators', p.active)) v
+$$;
+comment on function quote_view_queries(name) is 'the views beside an audit log, each with its query';
+
+create function create_pair_views(home name, target_owner name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    queries record;
+begin
+    select * into queries from @extschema@.quote_pair_view_queries(home);
+    perform @extschema@.replace_quote_view(format('%I.v_recent_quote_changes', home), queries.recent,
         'changes of the last 24 hours with quote number, line number and user name', target_owner);
-    perform @extschema@.replace_quote_view(format('%I.v_active_quote_collaborators', home), active,
+    perform @extschema@.replace_quote_view(format('%I.v_active_quote_collaborators', home), queries.active,
         'who is looking at or editing which quote now', target_owner);
 end $$;
 comment on function create_pair_views(name, name) is 'creates the views of recent changes and active collaborators over all attached pairs';

@@ -1,36 +1,65 @@
 -- The triggers of one attached table. They carry what they need as an argument, readable in \d, so that firing one reads
 -- no table of ours; as one argument, because PostgreSQL copies each with every statement. ENABLE ALWAYS: rows applied by a
 -- replication role leave a history too, unless they bring it along.
-create function create_quote_triggers(target regclass, settings quote_collab_settings, log regclass) returns void
+create function quote_trigger_argument(settings quote_collab_settings) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select (settings.columns || jsonb_build_object('entity', settings.entity, 'ignore', to_jsonb(settings.ignored_columns::text[] || array(
+            select settings.columns ->> r from unnest('{version,updated_at,updated_by}'::text[]) r where settings.columns ? r)),
+        'log', format('%I.quote_changes', settings.log_schema))
+        || case when settings.columns ->> 'updated_by' = any (settings.added_columns::text[]) then '{"stamp_user": "yes"}' else '{}' end::jsonb
+        || jsonb_strip_nulls(jsonb_build_object('system_user', settings.system_user_id)))::text
+$$;
+comment on function quote_trigger_argument(quote_collab_settings) is 'what the row triggers of an attached table are told';
+
+-- What attach creates and the doctor compares. type is what pg_trigger says of when it fires; on_partitions: each partition
+-- has it, by inheritance when it fires for rows.
+create function quote_triggers(settings quote_collab_settings)
+returns table (name name, firing text, type smallint, function regprocedure, argument text, on_partitions boolean, description text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format(t.name, case settings.entity when 'QUOTE' then 'quote' else 'quote_line' end)::name, t.firing, t.type::smallint,
+        format('@extschema@.%s()', t.function)::regprocedure, t.argument, t.on_partitions, t.description
+    from (values
+        ('trg_increment_%s_version', 'before update on %s for each row', 19,
+            case settings.entity when 'QUOTE' then 'increment_quote_version' else 'increment_quote_line_version' end,
+            @extschema@.quote_trigger_argument(settings), true, 'version + 1 and updated_at = now() when a row really changes'),
+        ('trg_capture_%s_change', 'after insert or update or delete on %s for each row', 29, 'capture_quote_change',
+            @extschema@.quote_trigger_argument(settings), true, 'compares the row before and after and notes what changed'),
+        ('trg_flush_%s_changes', 'after insert or update or delete on %s for each statement', 28, 'flush_quote_changes',
+            null, false, 'writes what the statement changed into quote_changes'),
+        ('trg_' || settings.truncation || '_%s_truncate', 'before truncate on %s for each statement', 34, settings.truncation || '_quote_truncate',
+            null, true, case settings.truncation
+                when 'refuse' then 'TRUNCATE would leave no history' else 'notes every row as deleted before TRUNCATE removes it' end)
+    ) t (name, firing, type, function, argument, on_partitions, description)
+$$;
+comment on function quote_triggers(quote_collab_settings) is 'the triggers of an attached table';
+
+create function create_quote_trigger(target regclass, settings quote_collab_settings, name name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 declare
-    kind text := case settings.entity when 'QUOTE' then 'quote' else 'quote_line' end;
-    arguments text;
-    ignored text[] := settings.ignored_columns::text[] || array(
-        select settings.columns ->> r from unnest('{version,updated_at,updated_by}'::text[]) r where settings.columns ? r);
+    made record;
 begin
-    select quote_literal(settings.columns || jsonb_build_object('entity', settings.entity, 'ignore', to_jsonb(ignored), 'log', format('%I.%I', n.nspname, c.relname))
-        || case when settings.columns ->> 'updated_by' = any (settings.added_columns::text[]) then '{"stamp_user": "yes"}' else '{}' end::jsonb
-        || jsonb_strip_nulls(jsonb_build_object('system_user', settings.system_user_id)))
-    into arguments
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
-    execute format('drop trigger if exists trg_increment_%s_version on %s', kind, target);
-    execute format('drop trigger if exists trg_capture_%s_change on %s', kind, target);
-    execute format('drop trigger if exists trg_flush_%s_changes on %s', kind, target);
-    execute format('create trigger trg_increment_%1$s_version before update on %2$s for each row
-        execute function @extschema@.increment_%1$s_version(%3$s)', kind, target, arguments);
-    execute format('create trigger trg_capture_%1$s_change after insert or update or delete on %2$s for each row
-        execute function @extschema@.capture_quote_change(%3$s)', kind, target, arguments);
-    execute format('create trigger trg_flush_%1$s_changes after insert or update or delete on %2$s for each statement
-        execute function @extschema@.flush_quote_changes()', kind, target);
-    execute format('alter table %2$s enable %3$s trigger trg_increment_%1$s_version, enable %3$s trigger trg_capture_%1$s_change,
-        enable %3$s trigger trg_flush_%1$s_changes', kind, target, case when settings.replicated_history then '' else 'always' end);
-    execute format('comment on trigger trg_increment_%s_version on %s is %L', kind, target, 'version + 1 and updated_at = now() when a row really changes');
-    execute format('comment on trigger trg_capture_%s_change on %s is %L', kind, target, 'compares the row before and after and notes what changed');
-    execute format('comment on trigger trg_flush_%s_changes on %s is %L', kind, target, 'writes what the statement changed into quote_changes');
+    select * into made from @extschema@.quote_triggers(settings) t where t.name = create_quote_trigger.name;
+    execute format('drop trigger if exists %I on %s', made.name, target);
+    execute format('create trigger %I %s execute function %s(%s)', made.name, format(made.firing, target), made.function::regproc,
+        quote_literal(made.argument));
+    execute format('alter table %s enable %s trigger %I', target, case when settings.replicated_history then '' else 'always' end, made.name);
+    execute format('comment on trigger %I on %s is %L', made.name, target, made.description);
+end $$;
+comment on function create_quote_trigger(regclass, quote_collab_settings, name) is 'creates one trigger of an attached table, or of its partition';
+
+create function create_quote_triggers(target regclass, settings quote_collab_settings, log regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform @extschema@.create_quote_trigger(target, settings, t.name) from @extschema@.quote_triggers(settings) t where t.firing not like '%truncate%';
     perform @extschema@.create_quote_truncate_triggers(target, settings);
 end $$;
 comment on function create_quote_triggers(regclass, quote_collab_settings, regclass) is 'creates the triggers of one attached table';

@@ -21,16 +21,12 @@ as $$
 declare
     part regclass;
     kind text := case settings.entity when 'QUOTE' then 'quote' else 'quote_line' end;
-    trigger_name name := format('trg_%s_%s_truncate', settings.truncation, kind);
+    trigger_name name := (select q.name from @extschema@.quote_triggers(settings) q where q.firing like '%truncate%');
 begin
     for part in select target union select t.relid from pg_partition_tree(target) t join pg_class c on c.oid = t.relid where c.relkind in ('r', 'p') loop
         execute format('drop trigger if exists trg_refuse_%s_truncate on %s', kind, part);
         execute format('drop trigger if exists trg_record_%s_truncate on %s', kind, part);
-        execute format('create trigger %I before truncate on %s for each statement execute function @extschema@.%I()',
-            trigger_name, part, settings.truncation || '_quote_truncate');
-        execute format('alter table %s enable %s trigger %I', part, case when settings.replicated_history then '' else 'always' end, trigger_name);
-        execute format('comment on trigger %I on %s is %L', trigger_name, part, case settings.truncation
-            when 'refuse' then 'TRUNCATE would leave no history' else 'notes every row as deleted before TRUNCATE removes it' end);
+        perform @extschema@.create_quote_trigger(part, settings, trigger_name);
     end loop;
 end $$;
 comment on function create_quote_truncate_triggers(regclass, quote_collab_settings) is 'creates the triggers that refuse or record TRUNCATE';

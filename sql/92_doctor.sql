@@ -12,6 +12,87 @@ as $$
 $$;
 comment on function quote_collab_verdict(text, boolean, text, text, text) is 'one line of quote_collab_doctor()';
 
+-- What the caller has no right to look at is no finding and not in order either.
+create function quote_collab_unchecked(check_name text, reason text, hint text) returns quote_collab_check
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select (check_name, 'warning', 'cannot be checked: ' || reason, hint)::@extschema@.quote_collab_check $$;
+comment on function quote_collab_unchecked(text, text, text) is 'a line of quote_collab_doctor() about what it may not see';
+
+create function quote_grantee(role oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select case role when 0 then 'public' else quote_ident(pg_get_userbyid(role)) end $$;
+comment on function quote_grantee(oid) is 'a role as GRANT and REVOKE name it';
+
+-- Attaches a pair again with the options that it was attached with.
+create function quote_attach_statement(settings quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings;
+    line @extschema@.quote_collab_settings;
+    options jsonb;
+begin
+    select (p.header).* into header from @extschema@.quote_collab_pairs() p
+    where ((p.header).header_schema, (p.header).header_table) = (settings.header_schema, settings.header_table);
+    line := @extschema@.quote_collab_partner(header);
+    if header.table_name is null or line.table_name is null then
+        return 'select @extschema@.attach_quote_collaboration();';
+    end if;
+    options := jsonb_strip_nulls(jsonb_build_object(
+        'columns', @extschema@.quote_chosen_columns(header, header), 'line_columns', @extschema@.quote_chosen_columns(line, header),
+        'ignored_columns', nullif(to_jsonb(header.ignored_columns), '[]'), 'users', header.relations -> 'users',
+        'customers', header.relations -> 'customers', 'system_user_id', header.system_user_id, 'truncate', nullif(header.truncation, 'refuse'),
+        'replicated_history', nullif(header.replicated_history, false), 'archive_after', header.archive_after, 'drop_after', header.drop_after));
+    return format('select @extschema@.attach_quote_collaboration(%L, %L, %L);', format('%I.%I', header.table_schema, header.table_name),
+        format('%I.%I', line.table_schema, line.table_name), options);
+end $$;
+comment on function quote_attach_statement(quote_collab_settings) is 'statement that attaches a pair of tables again as it was attached';
+
+create function quote_attach_statement() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select @extschema@.quote_attach_statement(s) from @extschema@.quote_collab_settings s order by s.attached_at, s.table_schema, s.table_name limit 1 $$;
+comment on function quote_attach_statement() is 'statement that attaches the first pair of tables again, and with it what all pairs share';
+
+-- The columns that attach would not find by itself. Those that are gone are left out: it may find others.
+create function quote_chosen_columns(settings quote_collab_settings, header quote_collab_settings) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target regclass := @extschema@.quote_collab_table(settings);
+    chosen jsonb := (select jsonb_object_agg(c.key, c.value) from jsonb_each_text(settings.columns) c
+        where exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped));
+begin
+    select jsonb_object_agg(c.key, c.value) into chosen from jsonb_each_text(chosen) c
+    where c.value is distinct from (@extschema@.find_quote_columns(target, settings.entity, '{}',
+        @extschema@.quote_reference_candidates(target, @extschema@.quote_collab_table(header), header.columns ->> 'id')) ->> c.key);
+    return chosen;
+exception when undefined_column then
+    return chosen;
+end $$;
+comment on function quote_chosen_columns(quote_collab_settings, quote_collab_settings) is 'columns of an attached table that must be named to attach it again';
+
+-- The triggers that an attached table and its partitions should have, and those that they have under these names.
+create function quote_collab_triggers_found(settings quote_collab_settings)
+returns table (relation regclass, is_partition boolean, name name, is_there boolean, is_ours boolean, firing "char")
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass, c.oid <> target.oid, t.name, g.oid is not null,
+        g.tgfoid = t.function and g.tgtype = t.type and g.tgqual is null and cardinality(g.tgattr::smallint[]) = 0 and not g.tgdeferrable
+            and g.tgargs = case when t.argument is null then '' else convert_to(t.argument, 'UTF8') || '\x00' end, g.tgenabled
+    from (select @extschema@.quote_collab_table(settings)::oid) target (oid)
+    cross join lateral (select target.oid union select p.relid from pg_partition_tree(target.oid) p) part (oid)
+    join pg_class c on c.oid = part.oid and c.relkind in ('r', 'p')
+    join @extschema@.quote_triggers(settings) t on c.oid = target.oid or t.on_partitions
+    left join pg_trigger g on g.tgrelid = c.oid and g.tgname = t.name
+$$;
+comment on function quote_collab_triggers_found(quote_collab_settings) is 'doctor: triggers of an attached table beside what attach creates';
+
 -- The attached tables: columns and triggers as attach left them.
 create function quote_collab_doctor_tables() returns setof quote_collab_check
 language plpgsql stable
@@ -20,41 +101,26 @@ as $$
 declare
     s @extschema@.quote_collab_settings;
     target regclass;
-    kind text;
-    expected text[];
     name text;
     missing text;
+    repair text;
 begin
     for s in select * from @extschema@.quote_collab_settings order by attached_at loop
         name := format('%I.%I', s.table_schema, s.table_name);
-        kind := case s.entity when 'QUOTE' then 'quote' else 'quote_line' end;
         target := @extschema@.quote_collab_table(s);
-        expected := array[format('trg_increment_%s_version', kind), format('trg_capture_%s_change', kind),
-            format('trg_flush_%s_changes', kind), format('trg_%s_%s_truncate', s.truncation, kind)];
-        return next @extschema@.quote_collab_verdict('table exists: ' || name, target is not null, 'error',
-            'the attached table is gone', 'select detach_quote_collaboration();');
+        return next @extschema@.quote_collab_verdict('table exists: ' || name, target is not null, 'error', 'the attached table is gone',
+            format('select @extschema@.detach_quote_collaboration(%s);',
+                'quotes => ' || quote_literal(@extschema@.quote_collab_table(@extschema@.quote_collab_partner(s))::text)));
         continue when target is null;
+        repair := @extschema@.quote_attach_statement(s);
         select string_agg(c.value, ', ') into missing from jsonb_each_text(s.columns) c
         where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
         return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
-            format('columns are gone or were renamed: %s', missing), 'select attach_quote_collaboration();');
-        select string_agg(t.name, ', ') into missing
-        from unnest(expected) t (name)
-        where not exists (select from pg_trigger g where g.tgrelid = target and g.tgname = t.name);
-        return next @extschema@.quote_collab_verdict('triggers present: ' || name, missing is null, 'error',
-            format('changes are not recorded, these triggers are missing: %s', missing), 'select attach_quote_collaboration();');
-        select string_agg(g.tgname, ', ') into missing from pg_trigger g
-        where g.tgrelid = target and g.tgname = any (expected) and g.tgenabled <> case when s.replicated_history then 'O' else 'A' end::"char";
-        return next @extschema@.quote_collab_verdict(case when s.replicated_history then 'triggers enabled: ' else 'triggers enabled always: ' end || name,
-            missing is null, 'error', format('these triggers are disabled, or differ on replicated rows from what attach was told: %s', missing),
-            'select attach_quote_collaboration();');
-        select string_agg(t.relid::text, ', ') into missing from pg_partition_tree(target) t join pg_class c on c.oid = t.relid
-        where c.relkind in ('r', 'p') and not exists (select from pg_trigger g where g.tgrelid = t.relid and g.tgname = expected[4]);
-        return next @extschema@.quote_collab_verdict('truncate guarded on partitions: ' || name, missing is null, 'warning',
-            format('a TRUNCATE that names one of these partitions leaves no history: %s', missing), 'select attach_quote_collaboration();');
+            format('columns are gone or were renamed: %s', missing), repair);
+        return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
         select string_agg(g.tgname, ', ') into missing from pg_trigger g
         where g.tgrelid = target and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19
-            and g.tgname > format('trg_increment_%s_version', kind);
+            and g.tgname > (select t.name from @extschema@.quote_triggers(s) t where t.type = 19);
         return next @extschema@.quote_collab_verdict('version stamped last: ' || name, missing is null, 'warning',
             format('these triggers may change a row after its version was decided: %s', missing),
             'Rename them so that they sort before trg_increment.');
@@ -66,60 +132,29 @@ begin
 end $$;
 comment on function quote_collab_doctor_tables() is 'doctor: the attached tables';
 
--- The audit log and what delivers it.
-create function quote_collab_doctor_history(target_schema name) returns setof quote_collab_check
+create function quote_collab_doctor_triggers(s quote_collab_settings, repair text) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    log regclass := to_regclass(format('%I.quote_changes', target_schema));
-    sessions regclass := to_regclass(format('%I.active_quote_sessions', target_schema));
-    found_rows boolean;
-    at timestamptz;
-    lag interval;
+    name text := format('%I.%I', s.table_schema, s.table_name);
+    missing text;
+    unguarded text;
+    foreign_ones text;
+    disabled text;
 begin
-    return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', 'select attach_quote_collaboration();');
-    if log is null then
-        return;
-    end if;
-    return next @extschema@.quote_collab_verdict('partition of this month',
-        to_regclass(format('%I.quote_changes_%s', target_schema, to_char(now() at time zone 'UTC', 'YYYY_MM'))) is not null, 'error',
-        'rows go to the default partition', 'select quote_collab_maintenance();');
-    return next @extschema@.quote_collab_verdict('partition of next month',
-        to_regclass(format('%I.quote_changes_%s', target_schema, to_char((now() + interval '1 month') at time zone 'UTC', 'YYYY_MM'))) is not null,
-        'warning', 'nobody creates partitions ahead', 'select quote_collab_maintenance(); and preload the library or run it from cron');
-    execute format('select exists (select from %I.quote_changes_default)', target_schema) into found_rows;
-    return next @extschema@.quote_collab_verdict('default partition empty', not found_rows, 'warning',
-        'rows lie in the default partition: a month had no partition when they were written',
-        'Move them out, create the partition, insert them again.');
-    return next @extschema@.quote_collab_verdict('positions left',
-        (select coalesce(q.last_value, 0) < 4000000000000000000 from pg_sequences q where q.schemaname = target_schema and q.sequencename = 'quote_changes_position_seq'),
-        'error', 'the sequence of positions nears its end', 'Start a new log: detach, rename quote_changes, attach.');
-    execute format('select max(b.cur_at) from %I.quote_relay_batch b where b.no > 0', target_schema) into at;
-    execute format('select now() - max(c.changed_at) from %I.quote_changes c where c.changed_at > now() - interval ''1 day'' and c.changed_at > $1 + interval ''30 seconds''
-        and c.conflict_resolution is distinct from ''REJECTED''', target_schema) into lag using coalesce(at, '-infinity');
-    return next @extschema@.quote_collab_verdict('relay keeps up', lag is null or lag < interval '30 seconds', 'warning',
-        format('the newest change is %s old and no gateway has cut a batch since', lag), 'Look at the /health of the gateway.');
-    execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
-    return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning', 'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
-    -- Sessions are unlogged: a standby has none.
-    found_rows := false;
-    if not pg_is_in_recovery() then
-        execute format('select exists (select from %s x where x.last_heartbeat < now() - @extschema@.quote_session_ttl() * 3)', sessions) into found_rows;
-    end if;
-    return next @extschema@.quote_collab_verdict('stale sessions swept', not found_rows, 'warning', 'nobody calls quote_collab_maintenance()',
-        'Preload the library, run a gateway, or call select quote_collab_maintenance(); from cron.');
-    execute format('select exists (select from %1$I.quote_changes c where c.changed_at between now() - interval ''1 day'' and now() - interval ''5 minutes''
-        and not pg_visible_in_snapshot(c.xid, (select s.cur from %1$I.quote_changes_seals s order by s.no desc limit 1)))', target_schema) into found_rows;
-    return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed', 'select seal_quote_history();');
-    return next @extschema@.quote_collab_verdict('seals signed as configured', @extschema@.quote_seal_key_problem() is null, 'error',
-        format('seals are not signed with quote_collab.seal_key: %s', @extschema@.quote_seal_key_problem()),
-        'Set it to what openssl rand -base64 32 prints, preload the library and restart.');
-    return next @extschema@.quote_collab_verdict('history let go as it was sealed',
-        not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',
-        'archived history is not as it was sealed, and is kept although drop_after lets it go',
-        'See what select * from verify_quote_history() finds, keep its findings, and take the partitions away by hand.');
-    return next @extschema@.quote_collab_verdict('history bounded',
-        (select count(*) < 61 from pg_inherits i where i.inhparent = log), 'warning', 'the log holds more than 5 years', 'select archive_quote_changes(''24 months'');');
+    select string_agg(t.name, ', ') filter (where not t.is_there and not (t.is_partition and t.name like '%truncate')),
+        string_agg(t.relation::text, ', ') filter (where not t.is_there and t.is_partition and t.name like '%truncate'),
+        string_agg(format('%s on %s', t.name, t.relation), ', ') filter (where not t.is_ours),
+        string_agg(format('%s on %s', t.name, t.relation), ', ') filter (where t.firing <> case when s.replicated_history then 'O' else 'A' end::"char")
+    into missing, unguarded, foreign_ones, disabled from @extschema@.quote_collab_triggers_found(s) t;
+    return next @extschema@.quote_collab_verdict('triggers present: ' || name, missing is null, 'error',
+        format('changes are not recorded, these triggers are missing: %s', missing), repair);
+    return next @extschema@.quote_collab_verdict('triggers as attached: ' || name, foreign_ones is null, 'error',
+        format('these triggers do something else than those that attach creates: %s', foreign_ones), repair);
+    return next @extschema@.quote_collab_verdict(case when s.replicated_history then 'triggers enabled: ' else 'triggers enabled always: ' end || name,
+        disabled is null, 'error', format('these triggers are disabled, or differ on replicated rows from what attach was told: %s', disabled), repair);
+    return next @extschema@.quote_collab_verdict('truncate guarded on partitions: ' || name, unguarded is null, 'warning',
+        format('a TRUNCATE that names one of these partitions leaves no history: %s', unguarded), repair);
 end $$;
-comment on function quote_collab_doctor_history(name) is 'doctor: the audit log and its delivery';
+comment on function quote_collab_doctor_triggers(quote_collab_settings, text) is 'doctor: the triggers of an attached table';

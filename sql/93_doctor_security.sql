@@ -1,63 +1,67 @@
--- Who may see and do what.
+-- doctor: row security and who gets round it.
 create function quote_collab_doctor_security(target_schema name) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     names text;
-    me record;
+    hints text;
 begin
-    select string_agg(c.oid::regclass::text, ', ') into names from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = target_schema and c.relkind in ('r', 'p') and c.relname ~ '^(quote_changes|active_quote_sessions)'
+    select string_agg(c.oid::regclass::text, ', '),
+        string_agg(format('alter table %s enable row level security, force row level security;', c.oid::regclass), ' ')
+    into names, hints from pg_class c
+    where c.oid in (select t.relation from @extschema@.quote_tenant_tables(target_schema) t
+            union select s.oid from pg_class s join pg_namespace n on n.oid = s.relnamespace
+            where n.nspname = target_schema and s.relname = 'quote_changes_seals')
         and not (c.relrowsecurity and c.relforcerowsecurity);
     return next @extschema@.quote_collab_verdict('row security forced everywhere', names is null, 'error',
-        format('not enabled and forced on: %s', names), 'select attach_quote_collaboration();');
-    select string_agg(c.oid::regclass::text, ', ') into names from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = target_schema and c.relkind in ('r', 'p') and c.relname ~ '^(quote_changes|active_quote_sessions)'
-        and c.relname !~ '^quote_changes_seals$'
-        and not exists (select from pg_policy p where p.polrelid = c.oid and pg_get_expr(p.polqual, p.polrelid) like '%current_quote_tenant()%');
+        format('not enabled and forced on: %s', names), hints);
+    select string_agg(t.relation::text, ', '), string_agg(format('select @extschema@.protect_quote_table(%L, %L);', t.relation, t.policy), ' ')
+    into names, hints from @extschema@.quote_tenant_tables(target_schema) t
+    where not @extschema@.quote_table_is_protected(t.relation, t.policy);
     return next @extschema@.quote_collab_verdict('tenant policies present', names is null, 'error',
-        format('no policy compares the tenant on: %s', names), 'select attach_quote_collaboration();');
-    select string_agg(format('%s on %s', p.polname, p.polrelid::regclass), ', ') into names
-    from pg_policy p join pg_class c on c.oid = p.polrelid join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = target_schema and c.relname ~ '^(quote_changes|active_quote_sessions)' and p.polpermissive
-        and p.polname not in ('quote_changes_tenant_isolation', 'quote_sessions_tenant_isolation');
+        format('the policy that compares the tenant is missing or altered on: %s', names), hints);
+    select string_agg(format('%s on %s', p.polname, p.polrelid::regclass), ', '),
+        string_agg(format('drop policy %I on %s;', p.polname, p.polrelid::regclass), ' ')
+    into names, hints from pg_policy p join @extschema@.quote_own_relations(target_schema) r on r.relation = p.polrelid
+    where p.polpermissive and not exists (
+        select from @extschema@.quote_tenant_tables(target_schema) t where t.relation = p.polrelid and t.policy = p.polname);
     return next @extschema@.quote_collab_verdict('no other policy', names is null, 'warning',
-        format('permissive policies of others let rows through: %s', names), 'Drop them, or make them restrictive.');
-    select string_agg(c.oid::regclass::text, ', ') into names from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = target_schema and c.relkind = 'v'
-        and c.relname in ('v_quote_change_events', 'v_recent_quote_changes', 'v_active_quote_collaborators', 'v_quote_changes_all')
-        and not coalesce(c.reloptions @> '{security_invoker=true}', false);
-    return next @extschema@.quote_collab_verdict('views ask as the caller', names is null, 'error',
-        format('these views show what their owner may see: %s', names), 'select attach_quote_collaboration();');
-    select string_agg(distinct format('%s on %s', acl.privilege_type, c.oid::regclass), ', ') into names
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace cross join lateral aclexplode(c.relacl) acl
-    where n.nspname = target_schema and c.relname ~ '^(quote_changes|quote_relay)' and c.relkind in ('r', 'p')
-        and acl.grantee <> c.relowner and acl.privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER');
-    return next @extschema@.quote_collab_verdict('log written by triggers only', names is null, 'error',
-        format('somebody may write the log: %s', names), 'Revoke these privileges.');
-    select string_agg(distinct case acl.grantee when 0 then 'public' else pg_get_userbyid(acl.grantee)::text end, ', ') into names
-    from @extschema@.quote_collab_settings s join pg_namespace n on n.nspname = s.table_schema join pg_class c on c.relnamespace = n.oid and c.relname = s.table_name
-    cross join lateral aclexplode(c.relacl) acl
-    where s.truncation = 'refuse' and acl.privilege_type = 'TRUNCATE' and acl.grantee <> c.relowner;
-    return next @extschema@.quote_collab_verdict('truncate granted to nobody', names is null, 'warning',
-        format('these roles may truncate the quotes, which the trigger alone refuses: %s', names), 'revoke truncate on quotes, quote_lines from …;');
-    select string_agg(p.oid::regprocedure::text, ', ') into names from pg_proc p
-    join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
-    join pg_extension e on e.oid = d.refobjid and e.extname = 'quote_collab_ext'
-    where p.prosecdef and not coalesce(p.proconfig::text like '%search_path=pg_catalog, pg_temp%', false);
-    return next @extschema@.quote_collab_verdict('definer functions pinned', names is null, 'error',
-        format('security definer without a pinned search_path: %s', names), 'Install the extension again.');
-    select string_agg(format('%s on %s', g.tgname, g.tgrelid::regclass), ', ') into names
-    from pg_trigger g join pg_class c on c.oid = g.tgrelid join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = target_schema and not g.tgisinternal and c.relname ~ '^(quote_changes|quote_relay|active_quote_sessions)';
+        format('permissive policies of others let rows through: %s', names), hints);
+    select string_agg(format('%s on %s', g.tgname, g.tgrelid::regclass), ', '),
+        string_agg(format('drop trigger %I on %s;', g.tgname, g.tgrelid::regclass), ' ')
+    into names, hints from pg_trigger g join @extschema@.quote_own_relations(target_schema) r on r.relation = g.tgrelid
+    where not g.tgisinternal and g.tgparentid = 0;
     return next @extschema@.quote_collab_verdict('no trigger on the log', names is null, 'warning',
-        format('these run with the rights of the extension''s owner, and cost the fast way into the log: %s', names), 'Drop them; subscribe to events instead.');
-    select r.rolsuper, r.rolbypassrls, pg_has_role(r.oid, c.relowner, 'member') as owns into me
-    from pg_roles r, pg_class c where r.rolname = session_user and c.oid = to_regclass(format('%I.quote_changes', target_schema));
+        format('these run with the rights of the extension''s owner, and cost the fast way into the log, where events would tell as much: %s', names), hints);
+    return query select * from @extschema@.quote_collab_doctor_caller(target_schema);
+end $$;
+comment on function quote_collab_doctor_security(name) is 'doctor: row security of history and presence';
+
+-- The role that is connected. What it can SET ROLE to it is; PostgreSQL 16 tells that from other membership, but whoever may
+-- grant a role grants it to himself.
+create function quote_collab_doctor_caller(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    becomes text := case when current_setting('server_version_num')::integer < 160000 then 'MEMBER' else 'SET, MEMBER WITH ADMIN OPTION' end;
+    me pg_roles := (select r from pg_roles r where r.rolname = session_user);
+    names text;
+    hints text;
+begin
     return next @extschema@.quote_collab_verdict('this role is held to its tenant', not (me.rolsuper or me.rolbypassrls), 'warning',
         format('%s is not held by row security', session_user), 'Connect applications as a role without SUPERUSER and BYPASSRLS.');
-    return next @extschema@.quote_collab_verdict('this role does not own the log', not me.owns, 'warning',
+    select string_agg(r.rolname, ', ') into names from pg_roles r
+    where (r.rolsuper or r.rolbypassrls) and r.oid <> me.oid and not me.rolsuper and pg_has_role(me.oid, r.oid, becomes);
+    select string_agg(distinct format('revoke %I from %I;', g.rolname, session_user), ' ') into hints
+    from pg_auth_members m join pg_roles g on g.oid = m.roleid
+    where m.member = me.oid and exists (select from pg_roles r where (r.rolsuper or r.rolbypassrls) and pg_has_role(g.oid, r.oid, becomes));
+    return next @extschema@.quote_collab_verdict('this role becomes no other that sees all', names is null, 'warning',
+        format('%s can become, by SET ROLE, what row security does not hold: %s', session_user, names), hints);
+    return next @extschema@.quote_collab_verdict('this role does not own the log', not exists (
+            select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = target_schema and c.relname = 'quote_changes' and pg_has_role(me.oid, c.relowner, 'member')), 'warning',
         format('%s may change the log and its policies', session_user), 'Connect applications as a role that owns nothing.');
 end $$;
-comment on function quote_collab_doctor_security(name) is 'doctor: who may see and do what';
+comment on function quote_collab_doctor_caller(name) is 'doctor: the rights of the connected role';

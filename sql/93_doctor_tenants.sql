@@ -4,10 +4,20 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    guard jsonb := @extschema@.quote_tenant_guard();
-    verified boolean := (guard ->> 'verified')::boolean;
-    guarded boolean := (guard ->> 'guarded')::boolean;
+    guard jsonb;
+    verified boolean;
+    guarded boolean;
 begin
+    if not has_function_privilege('@extschema@.quote_tenant_guard()', 'execute') then
+        return next @extschema@.quote_collab_unchecked('tenant guarded as configured', 'settings and keys are kept from this role',
+            format('grant execute on function @extschema@.quote_tenant_guard() to %I;', current_user));
+        return query select * from @extschema@.quote_collab_doctor_tenant_roles(
+            exists (select from pg_settings s where s.name = 'quote_collab.tenant_source' and s.setting = 'verified'));
+        return;
+    end if;
+    guard := @extschema@.quote_tenant_guard();
+    verified := (guard ->> 'verified')::boolean;
+    guarded := (guard ->> 'guarded')::boolean;
     return next @extschema@.quote_collab_verdict('tenant cannot be chosen by SQL users', verified and guarded, 'warning',
         'any SQL user can set app.current_tenant_id', 'Give SQL access to the application and the gateway only, or have tenants verified: quote_collab.tenant_source.');
     return next @extschema@.quote_collab_verdict('tenant guarded as configured', guarded = verified, 'error',
@@ -42,20 +52,29 @@ declare
         where not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute'));
     setters oid[] := '{}'::oid[];
     names text;
+    hints text;
 begin
-    if current_setting('server_version_num')::integer >= 150000 then
-        setters := array(select acl.grantee from pg_parameter_acl p cross join lateral aclexplode(p.paracl) acl
-            left join pg_roles r on r.oid = acl.grantee
-            where p.parname = 'app.current_tenant_id' and acl.privilege_type = 'SET' and r.rolsuper is not true);
-    end if;
-    select string_agg(distinct case setter when 0 then 'public' else pg_get_userbyid(setter)::text end, ', ') into names
-    from unnest(setters) setter where setter <> all (gateways);
+    setters := array(select acl.grantee from pg_parameter_acl p cross join lateral aclexplode(p.paracl) acl
+        left join pg_roles r on r.oid = acl.grantee
+        where p.parname = 'app.current_tenant_id' and acl.privilege_type = 'SET' and r.rolsuper is not true);
+    select string_agg(distinct @extschema@.quote_grantee(setter), ', '),
+        string_agg(distinct format('revoke set on parameter app.current_tenant_id from %s;', @extschema@.quote_grantee(setter)), ' ')
+    into names, hints from unnest(setters) setter where setter <> all (gateways);
     return next @extschema@.quote_collab_verdict('tenant set by gateways only', names is null, 'warning',
-        format('these roles may set any tenant: %s', names), 'revoke set on parameter app.current_tenant_id from …;');
-    select string_agg(pg_get_userbyid(gateway)::text, ', ') into names
-    from unnest(gateways) gateway where gateway <> all (setters) and not 0::oid = any (setters);
+        format('these roles may set any tenant: %s', names), hints);
+    -- quote_collab.notify decides how listeners are woken, and nothing about tenants or keys.
+    select string_agg(format('%s on %s to %s', acl.privilege_type, p.parname, @extschema@.quote_grantee(acl.grantee)), ', '),
+        string_agg(format('revoke %s on parameter %s from %s;', lower(acl.privilege_type), p.parname, @extschema@.quote_grantee(acl.grantee)), ' ')
+    into names, hints from pg_parameter_acl p cross join lateral aclexplode(p.paracl) acl left join pg_roles r on r.oid = acl.grantee
+    where (p.parname like 'quote\_collab.%' and p.parname <> 'quote_collab.notify' or p.parname = 'app.current_tenant_id' and acl.privilege_type <> 'SET')
+        and r.rolsuper is not true;
+    return next @extschema@.quote_collab_verdict('settings changed by superusers only', names is null, 'error',
+        format('whoever may set these chooses tenants, users or keys: %s', names), hints);
+    select string_agg(@extschema@.quote_grantee(gateway), ', '),
+        string_agg(format('select @extschema@.grant_quote_gateway(%L);', pg_get_userbyid(gateway)), ' ')
+    into names, hints from unnest(gateways) gateway where gateway <> all (setters) and not 0::oid = any (setters);
     return next @extschema@.quote_collab_verdict('gateways may set the tenant', not verified or names is null, 'error',
-        format('the gateway fails as: %s', names), 'select grant_quote_gateway(…);');
+        format('the gateway fails as: %s', names), hints);
     select string_agg(distinct coalesce(pg_get_userbyid(nullif(s.setrole, 0))::text, 'everybody'), ', ') into names
     from pg_db_role_setting s cross join lateral unnest(s.setconfig) setting
     where setting ~* '^(app\.current_tenant_id|quote_collab\.verified_)';
@@ -65,4 +84,3 @@ begin
         'alter role … reset app.current_tenant_id; and look into postgresql.conf.');
 end $$;
 comment on function quote_collab_doctor_tenant_roles(boolean) is 'doctor: roles that set the tenant without a token';
-revoke execute on function quote_collab_doctor_tenant_roles(boolean) from public;

@@ -4,35 +4,19 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    preloaded boolean := position('quote_collab_ext' in current_setting('shared_preload_libraries')) > 0;
     version integer := current_setting('server_version_num')::integer;
     oldest integer := case version / 10000 when 15 then 150014 when 16 then 160010 when 17 then 170006 when 18 then 180000 end;
     available text;
     installed text;
-    names text;
 begin
-    return next @extschema@.quote_collab_verdict('library preloaded', preloaded, 'warning',
-        'a NOTIFY inside each writing transaction holds a lock of the whole cluster through the flush',
-        'shared_preload_libraries = ''quote_collab_ext'' in postgresql.conf, then restart.');
-    return next @extschema@.quote_collab_verdict('background worker alive', not preloaded or pg_is_in_recovery()
-            or exists (select from pg_stat_activity a where a.backend_type = 'quote_collab launcher'), 'error',
-        'the library is preloaded and its launcher does not run', 'Look into the server''s log; raise max_worker_processes.');
     return next @extschema@.quote_collab_verdict('listeners are woken', current_setting('quote_collab.notify', true) is distinct from 'off', 'warning',
         'quote_collab.notify is off: readers only poll', 'alter system reset quote_collab.notify;');
-    return next @extschema@.quote_collab_verdict('transactions can be prepared',
-        current_setting('max_prepared_transactions') = '0' or preloaded and current_setting('quote_collab.notify', true) is distinct from 'transaction'
-            or current_setting('quote_collab.notify', true) = 'off', 'warning',
-        'a transaction that notifies cannot be prepared', 'Preload the library.');
     return next @extschema@.quote_collab_verdict('no old prepared transaction',
         not exists (select from pg_prepared_xacts x where x.prepared < now() - interval '1 hour'), 'warning',
         'a transaction was prepared an hour ago and holds its locks', 'commit prepared or rollback prepared; see pg_prepared_xacts.');
     return next @extschema@.quote_collab_verdict('notification queue', pg_notification_queue_usage() < 0.5, 'error',
         format('the queue of NOTIFY is %s %% full: a listener sits in an open transaction', round((pg_notification_queue_usage() * 100)::numeric)),
         'End the oldest transaction of a listening session; see pg_stat_activity.');
-    select string_agg(a.pid::text, ', ') into names from pg_stat_activity a
-    where a.datname = current_database() and a.backend_xid is not null and a.xact_start < now() - interval '1 hour';
-    return next @extschema@.quote_collab_verdict('no hour-long writer', names is null, 'warning',
-        format('these sessions write in a transaction that is older than an hour: %s', names), 'select pg_terminate_backend(…);');
     return next @extschema@.quote_collab_verdict('server patch level', version >= coalesce(oldest, version), 'warning',
         format('PostgreSQL %s lacks fixes of row security', current_setting('server_version')), 'Install the latest minor release.');
     select e.extversion, v.default_version into installed, available from pg_extension e
@@ -47,31 +31,106 @@ begin
     return next @extschema@.quote_collab_verdict('transaction ids left', (select age(d.datfrozenxid) < 1500000000 from pg_database d where d.datname = current_database()),
         'error', 'this database is close to transaction id wraparound', 'vacuum freeze;');
     return next @extschema@.quote_collab_verdict('encoding', getdatabaseencoding() = 'UTF8', 'error', 'the database is not in UTF8', 'Create it anew in UTF8.');
+    return query select * from @extschema@.quote_collab_doctor_processes(@extschema@.quote_library_preloaded());
 end $$;
 comment on function quote_collab_doctor_server() is 'doctor: the server';
 
--- Everything at once. Not for PUBLIC: it tells how this server is set up.
+
+-- Null where the caller may see neither what the library nor what the server says.
+create function quote_library_preloaded() returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if has_function_privilege('@extschema@.quote_tenant_guard()', 'execute') then
+        return (@extschema@.quote_tenant_guard() ->> 'preloaded')::boolean;
+    end if;
+    return (select position('quote_collab_ext' in s.setting) > 0 from pg_settings s where s.name = 'shared_preload_libraries');
+end $$;
+comment on function quote_library_preloaded() is 'doctor: whether the server preloads the library; null when that is kept from the caller';
+
+create function quote_collab_doctor_processes(preloaded boolean) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    notify text := coalesce(current_setting('quote_collab.notify', true), 'auto');
+    -- Of the processes of others the rest see the number alone.
+    sees_processes boolean := pg_has_role('pg_read_all_stats', 'usage');
+    unseen text := format('processes of others are hidden from %s', current_user);
+    see_processes text := format('grant pg_read_all_stats to %I;', current_user);
+    names text;
+begin
+    if preloaded is null then
+        return query select (@extschema@.quote_collab_unchecked(c.name, format('settings of the server are hidden from %s', current_user),
+            format('grant pg_read_all_settings to %I;', current_user))).* from unnest(array['library preloaded', 'transactions can be prepared']) c (name);
+    else
+        return next @extschema@.quote_collab_verdict('library preloaded', preloaded, 'warning',
+            'a NOTIFY inside each writing transaction holds a lock of the whole cluster through the flush',
+            'shared_preload_libraries = ''quote_collab_ext'' in postgresql.conf, then restart.');
+        return next @extschema@.quote_collab_verdict('transactions can be prepared',
+            current_setting('max_prepared_transactions') = '0' or preloaded and notify <> 'transaction' or notify = 'off', 'warning',
+            'a transaction that notifies cannot be prepared', 'Preload the library.');
+    end if;
+    if preloaded is not false and not pg_is_in_recovery() and not sees_processes then
+        return next @extschema@.quote_collab_unchecked('background worker alive', unseen, see_processes);
+    else
+        return next @extschema@.quote_collab_verdict('background worker alive', not coalesce(preloaded, false) or pg_is_in_recovery()
+                or exists (select from pg_stat_activity a where a.backend_type = 'quote_collab launcher'), 'error',
+            'the library is preloaded and its launcher does not run', 'Look into the server''s log; raise max_worker_processes.');
+    end if;
+    if not sees_processes then
+        return next @extschema@.quote_collab_unchecked('no hour-long writer', unseen, see_processes);
+        return;
+    end if;
+    select string_agg(a.pid::text, ', ') into names from pg_stat_activity a
+    where a.datname = current_database() and a.backend_xid is not null and a.xact_start < now() - interval '1 hour';
+    return next @extschema@.quote_collab_verdict('no hour-long writer', names is null, 'warning',
+        format('these sessions write in a transaction that is older than an hour: %s', names), 'select pg_terminate_backend(…);');
+end $$;
+comment on function quote_collab_doctor_processes(boolean) is 'doctor: the processes of the server';
+
+-- One part of it: where that fails, the others go on.
+create function quote_collab_doctor_part(part text, home name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    case part
+        when 'server' then return query select * from @extschema@.quote_collab_doctor_server();
+        when 'tables' then return query select * from @extschema@.quote_collab_doctor_tables();
+        when 'history' then return query select * from @extschema@.quote_collab_doctor_history(home);
+        when 'rows' then return query select * from @extschema@.quote_collab_doctor_rows(home);
+        when 'objects' then return query select * from @extschema@.quote_collab_doctor_objects(home);
+        when 'security' then return query select * from @extschema@.quote_collab_doctor_security(home);
+        when 'grants' then return query select * from @extschema@.quote_collab_doctor_grants(home);
+        when 'tenants' then return query select * from @extschema@.quote_collab_doctor_tenants();
+    end case;
+exception
+    when insufficient_privilege then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Run it as a superuser.');
+    when undefined_table or undefined_column or wrong_object_type then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, @extschema@.quote_attach_statement());
+end $$;
+comment on function quote_collab_doctor_part(text, name) is 'doctor: one part of its checks';
+
+-- Everything at once. Not for PUBLIC: it tells how this server is set up. Its parts are: they ask with the rights of the
+-- caller, so that granting this one is enough.
 create function quote_collab_doctor() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     home name := (select s.log_schema from @extschema@.quote_collab_settings s limit 1);
+    part text;
 begin
-    return next @extschema@.quote_collab_verdict('attached', home is not null, 'error', 'quote collaboration is not attached', 'select attach_quote_collaboration();');
-    return query select * from @extschema@.quote_collab_doctor_server();
-    if home is not null then
-        begin
-            return query select * from @extschema@.quote_collab_doctor_tables();
-            return query select * from @extschema@.quote_collab_doctor_history(home);
-            return query select * from @extschema@.quote_collab_doctor_security(home);
-            return query select * from @extschema@.quote_collab_doctor_tenants();
-        exception when insufficient_privilege or undefined_table then
-            return next @extschema@.quote_collab_verdict('everything can be checked', false, 'warning', sqlerrm,
-                case sqlstate when '42P01' then 'select attach_quote_collaboration();' else 'Run it as the owner of quote_changes.' end);
-        end;
-    end if;
+    return next @extschema@.quote_collab_verdict('attached', home is not null, 'error', 'quote collaboration is not attached',
+        'select @extschema@.attach_quote_collaboration();');
+    foreach part in array '{server,tables,history,rows,objects,security,grants,tenants}'::text[] loop
+        if home is not null or part = 'server' then
+            return query select * from @extschema@.quote_collab_doctor_part(part, home);
+        end if;
+    end loop;
 end $$;
 comment on function quote_collab_doctor() is 'checks everything that can be wrong, each with a hint that mends it';
-revoke execute on function quote_collab_doctor(), quote_collab_doctor_server(), quote_collab_doctor_tables(),
-    quote_collab_doctor_history(name), quote_collab_doctor_security(name), quote_collab_doctor_tenants() from public;
+revoke execute on function quote_collab_doctor() from public;

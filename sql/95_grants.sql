@@ -8,6 +8,25 @@ revoke execute on function
     attach_quote_collaboration(regclass, regclass, jsonb), detach_quote_collaboration(boolean, regclass)
 from public;
 
+create function quote_gateway_functions() returns setof regprocedure
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    values ('@extschema@.cleanup_stale_quote_sessions()'::regprocedure),
+        ('@extschema@.quote_collab_maintenance()'::regprocedure),
+        ('@extschema@.quote_presence_snapshot()'::regprocedure),
+        ('@extschema@.quote_relay_identity()'::regprocedure),
+        ('@extschema@.quote_relay_lease(text, interval)'::regprocedure),
+        ('@extschema@.quote_relay_open_batch(bigint)'::regprocedure),
+        ('@extschema@.quote_relay_last_batch()'::regprocedure),
+        ('@extschema@.quote_relay_first_batch()'::regprocedure),
+        ('@extschema@.quote_relay_read(bigint, bigint, integer)'::regprocedure),
+        ('@extschema@.quote_relay_checkpoint(bigint, bigint, bigint, bigint)'::regprocedure),
+        ('@extschema@.quote_relay_position()'::regprocedure),
+        ('@extschema@.quote_events_between(uuid, bigint, bigint, bigint, bigint, integer)'::regprocedure)
+$$;
+comment on function quote_gateway_functions() is 'functions that the role of the gateway calls';
+
 -- Lets a role run the gateway: the relay's functions, and the rights that the gateway's queries need on every attached pair
 -- of tables; call it again when a pair is attached later. The role itself stays an ordinary one, held to the tenant of
 -- each request; where tenants are verified, it may set that tenant.
@@ -21,11 +40,7 @@ declare
     relation jsonb;
 begin
     execute format('grant usage on schema %I, @extschema@ to %I', home, role);
-    execute format('grant execute on function @extschema@.cleanup_stale_quote_sessions(), @extschema@.quote_collab_maintenance(),
-        @extschema@.quote_presence_snapshot(), @extschema@.quote_relay_identity(), @extschema@.quote_relay_lease(text, interval),
-        @extschema@.quote_relay_open_batch(bigint), @extschema@.quote_relay_last_batch(), @extschema@.quote_relay_first_batch(),
-        @extschema@.quote_relay_read(bigint, bigint, integer), @extschema@.quote_relay_checkpoint(bigint, bigint, bigint, bigint),
-        @extschema@.quote_relay_position(), @extschema@.quote_events_between(uuid, bigint, bigint, bigint, bigint, integer) to %I', role);
+    execute format('grant execute on function %s to %I', (select string_agg(f::text, ', ') from @extschema@.quote_gateway_functions() f), role);
     execute format('grant select on %1$I.quote_changes, %1$I.v_quote_changes_all, %1$I.v_quote_change_events, %1$I.v_recent_quote_changes,
         %1$I.v_active_quote_collaborators to %2$I', home, role);
     if to_regclass(format('%I.quote_changes_archive', home)) is not null then

@@ -55,7 +55,18 @@ extension_sql_file!("../../sql/89_retention.sql", name = "retention", requires =
 extension_sql_file!("../../sql/90_maintenance.sql", name = "maintenance", requires = ["retention"]);
 extension_sql_file!("../../sql/91_archive.sql", name = "archive", requires = ["maintenance"]);
 extension_sql_file!("../../sql/92_doctor.sql", name = "doctor", requires = ["archive"]);
-extension_sql_file!("../../sql/93_doctor_security.sql", name = "doctor_security", requires = ["doctor"]);
+extension_sql_file!("../../sql/93_doctor_grants.sql", name = "doctor_grants", requires = ["doctor"]);
+extension_sql_file!("../../sql/93_doctor_history.sql", name = "doctor_history", requires = ["doctor_grants"]);
+extension_sql_file!(
+    "../../sql/93_doctor_objects.sql",
+    name = "doctor_objects",
+    requires = ["doctor_history"]
+);
+extension_sql_file!(
+    "../../sql/93_doctor_security.sql",
+    name = "doctor_security",
+    requires = ["doctor_objects"]
+);
 extension_sql_file!(
     "../../sql/93_doctor_tenants.sql",
     name = "doctor_tenants",

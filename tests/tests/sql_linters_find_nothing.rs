@@ -70,11 +70,16 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 ];
 
 /// Functions whose statements hold a text that was quoted elsewhere, and where.
-const QUOTED_ELSEWHERE: [(&str, &str); 12] = [
+const QUOTED_ELSEWHERE: [(&str, &str); 14] = [
     ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
     ("archive_quote_changes", "bounds are what pg_get_expr() says of a partition"),
     ("copy_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
     ("create_quote_changes_archive", "a role is quoted in its query, where PUBLIC must not be"),
+    ("create_quote_trigger", "quote_triggers() says when it fires; its name, table and argument are quoted"),
+    (
+        "explain_quote_query",
+        "queries are those that attach makes views of; it runs with the rights of whoever calls it",
+    ),
     ("get_quote_change_history", "quote_user_join() quotes"),
     ("quote_conflicts", "quote_user_join() quotes"),
     ("quote_events_between", "quote_user_join() quotes"),
@@ -82,7 +87,7 @@ const QUOTED_ELSEWHERE: [(&str, &str); 12] = [
     ("read_quote_events", "quote_user_join() quotes"),
     ("recent_quote_change_names", "quote_collab_column() and quote_user_join() quote"),
     ("revoke_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
-    ("replace_quote_view", "create_pair_views() quotes the name and makes the query"),
+    ("replace_quote_view", "who creates a view quotes its name and makes its query"),
 ];
 
 #[tokio::test]

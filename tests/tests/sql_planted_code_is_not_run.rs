@@ -76,7 +76,7 @@ const LIVE: [&str; 30] = [
     "select check_quote_line_version(id, version) from quote_lines limit 1",
     "select record_rejected_quote_change('QUOTE'::text, id, version, '{\"notes\": \"five\"}'::jsonb) from quotes limit 1",
     "select get_quote_change_history(id, 10::integer) from quotes limit 1",
-    "select list_quotes(10::integer)",
+    "select set_config('app.current_tenant_id', gen_random_uuid()::text, true), list_quotes(10::integer)",
     "select join_quote_session(id, null::uuid, '00000000-0000-4000-8000-000000000001'::uuid, 'Ada'::text, 'ada@example.test'::text, 'VIEWING'::text) from quotes limit 1",
     "select heartbeat_quote_session(session_id, null::uuid, 'notes'::text, 3::integer, true, 'EDITING'::text), get_active_quote_sessions(quote_id) from active_quote_sessions",
     "select leave_quote_session(session_id) from active_quote_sessions",
