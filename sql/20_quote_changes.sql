@@ -72,7 +72,7 @@ begin
     end if;
     raise exception 'relation % is in the way', relation
         using errcode = 'duplicate_table', detail = format('It belongs to %s and was not made by quote collaboration.', pg_get_userbyid(found_owner)),
-              hint = format('Rename or drop it. Let nobody but the owner of the quotes create anything in schema %s.', split_part(relation, '.', 1));
+              hint = format('Give it to the owner of the quotes if it is of an earlier attach, else rename or drop it. Let nobody but that owner create anything in schema %s.', split_part(relation, '.', 1));
 end $$;
 comment on function quote_relation_stands(text, "char", name) is 'whether a relation of ours stands under a name; refuses another that does';
 
@@ -143,7 +143,8 @@ begin
         where n.nspname = target_schema and c.relname in ('quote_changes', 'quote_changes_default', 'quote_changes_position_seq');
     end if;
     perform @extschema@.comment_quote_changes(log::regclass);
-    for item in select t.* from @extschema@.quote_tenant_tables(target_schema) t where not @extschema@.quote_table_is_protected(t.relation, t.policy) loop
+    for item in select t.* from @extschema@.quote_tenant_tables(target_schema) t
+        where t.policy = 'quote_changes_tenant_isolation' and not @extschema@.quote_table_is_protected(t.relation, t.policy) loop
         perform @extschema@.protect_quote_table(item.relation, item.policy);
     end loop;
     perform @extschema@.create_quote_changes_partitions(log::regclass, 3);

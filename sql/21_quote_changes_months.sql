@@ -15,12 +15,13 @@ set datestyle = 'ISO'
 set timezone = 'UTC'
 as $$
 declare
+    log_schema name;
     log_owner name;
-    month text;
+    month regclass;
     spare regclass;
     has_strays boolean := false;
 begin
-    select pg_get_userbyid(c.relowner), format('%I.%I', n.nspname, month_name), nullif(p.partdefid, 0)::regclass into log_owner, month, spare
+    select n.nspname, pg_get_userbyid(c.relowner), nullif(p.partdefid, 0)::regclass into log_schema, log_owner, spare
     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_partitioned_table p on p.partrelid = c.oid where c.oid = log;
     if spare is not null then
         execute format('select exists (select from %s where changed_at >= $1 and changed_at < $2)', spare)
@@ -28,16 +29,18 @@ begin
     end if;
     if has_strays then
         execute format('lock table %s in access exclusive mode', spare);
-        execute format('create table %s (like %s including defaults)', month, log);
+        execute format('create table %I.%I (like %s including defaults)', log_schema, month_name, log);
+        month := format('%I.%I', log_schema, month_name)::regclass;
         execute format('with strays as (delete from %s where changed_at >= $1 and changed_at < $2 returning *) insert into %s select * from strays',
             spare, month) using month_start, month_end;
         execute format('alter table %s attach partition %s for values from (%L) to (%L)', log, month, month_start, month_end);
     else
-        execute format('create table %s partition of %s for values from (%L) to (%L)', month, log, month_start, month_end);
+        execute format('create table %I.%I partition of %s for values from (%L) to (%L)', log_schema, month_name, log, month_start, month_end);
+        month := format('%I.%I', log_schema, month_name)::regclass;
     end if;
     execute format('alter table %s owner to %I', month, log_owner);
     execute format('comment on table %s is %L', month, 'one month of the quote audit log');
-    perform @extschema@.close_quote_table(month::regclass), @extschema@.protect_quote_table(month::regclass, 'quote_changes_tenant_isolation'::name);
+    perform @extschema@.close_quote_table(month), @extschema@.protect_quote_table(month, 'quote_changes_tenant_isolation'::name);
 end $$;
 comment on function create_quote_changes_month(regclass, name, timestamptz, timestamptz) is 'creates one monthly partition of an audit log';
 

@@ -15,6 +15,7 @@ set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 begin
+    perform @extschema@.quote_relation_stands(format('%I.quote_changes_archive', target_schema), 'p'::"char", target_owner);
     perform @extschema@.replace_quote_view(format('%I.v_quote_changes_all', target_schema), @extschema@.quote_changes_all_query(target_schema),
         'every row of the audit log, also those in the archive', target_owner);
 end $$;

@@ -80,7 +80,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    change text;
+    change record;
 begin
     for change in
         with owners as (
@@ -88,13 +88,15 @@ begin
         granted as (
             select acl.grantee as role from pg_proc p cross join lateral aclexplode(p.proacl) acl
             where p.oid = '@extschema@.capture_quote_change()'::regprocedure and acl.grantee not in (0, p.proowner))
-        select format('grant execute on function @extschema@.capture_quote_change() to %I', pg_get_userbyid(o.role))
-        from owners o where o.role not in (select g.role from granted g)
-        union all
-        select format('revoke execute on function @extschema@.capture_quote_change() from %I', pg_get_userbyid(g.role))
-        from granted g where g.role not in (select o.role from owners o)
+        select pg_get_userbyid(r.role) as role, o.role is not null as owns
+        from owners o full join granted g using (role) cross join lateral (select coalesce(o.role, g.role)) r (role)
+        where o.role is null or g.role is null
     loop
-        execute change;
+        if change.owns then
+            execute format('grant execute on function @extschema@.capture_quote_change() to %I', change.role);
+        else
+            execute format('revoke execute on function @extschema@.capture_quote_change() from %I', change.role);
+        end if;
     end loop;
 end $$;
 comment on function grant_quote_capture() is 'lets the owners of attached tables, and nobody else, add partitions with the row trigger';

@@ -34,18 +34,19 @@ end $$;
 comment on function check_quote_tables(regclass, regclass, jsonb) is 'refuses what cannot be attached, and forgets tables that are gone';
 
 -- A log that stands where a first pair's belongs is taken up when it belongs to the owner of the quotes or a superuser: it was kept
--- when a pair was detached. SQLSTATE 42P07 for another's.
-create function check_quote_home(header regclass, home name) returns void
+-- when a pair was detached. SQLSTATE 42P07 for another's. homes: where pairs were attached up to now;
+-- where one was before, the anchor of its seals tells.
+create function check_quote_home(header regclass, home name, homes name[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not exists (select from @extschema@.quote_collab_settings s where s.log_schema = home) then
+    if home <> all (homes) and not exists (select from @extschema@.quote_seal_anchor a where a.log_schema = home) then
         perform @extschema@.quote_relation_stands(format('%I.quote_changes', home), 'p'::"char", pg_get_userbyid(c.relowner))
         from pg_class c where c.oid = header;
     end if;
 end $$;
-comment on function check_quote_home(regclass, name) is 'refuses a log that somebody else has planted';
+comment on function check_quote_home(regclass, name, name[]) is 'refuses a log that somebody else has planted';
 
 -- A table has one role, lines have one header, and a header has one table of lines. SQLSTATE 55000.
 create function check_quote_pairing(target regclass, entity text, header regclass) returns void

@@ -196,22 +196,25 @@ declare
     lines regclass := quote_lines;
     home name;
     home_owner name;
+    homes name[];
     log regclass;
 begin
     -- One attach or detach at a time.
     lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    homes := array(select s.log_schema from @extschema@.quote_collab_settings s);
     perform @extschema@.check_quote_tables(header, lines, options);
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
     select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
-    perform @extschema@.check_quote_home(header, home);
+    perform @extschema@.check_quote_home(header, home, homes);
     log := @extschema@.create_quote_changes(home, home_owner);
     perform @extschema@.create_active_quote_sessions(home, home_owner);
     perform @extschema@.create_quote_relay_tables(home, home_owner);
     perform @extschema@.create_quote_changes_seals(home, home_owner);
     perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options);
     perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options);
+    execute format('select @extschema@.begin_quote_seal_anchor(s.no, s.hash) from %I.quote_changes_seals s order by s.no desc limit 1', home);
     perform @extschema@.grant_quote_capture();
     perform @extschema@.create_quote_changes_all_view(home, home_owner);
     perform @extschema@.create_quote_change_events_view(home, home_owner);

@@ -39,14 +39,14 @@ begin
 end $$;
 comment on function save_quote(uuid, integer, jsonb, uuid, text, text) is 'saves fields of a quote for a caller with that search path';
 
--- Without a search path of its own, so that it knows the caller's; each name in it is qualified.
+-- Without a search path of its own, so that it knows the caller's; its names are looked up when it is created.
 create function update_quote_with_version_check(
     quote_id uuid, expected_version integer, changes jsonb, session_id uuid default null, on_conflict text default 'reject',
     out success boolean, out quote jsonb, out previous_version integer, out new_version integer, out conflicts jsonb)
 language sql
-as $$
+begin atomic
     select s.success, s.quote, s.previous_version, s.new_version, s.conflicts
-    from @extschema@.save_quote(quote_id, expected_version, changes, session_id, on_conflict, pg_catalog.current_setting('search_path')) s
-$$;
+    from @extschema@.save_quote(quote_id, expected_version, changes, session_id, on_conflict, pg_catalog.current_setting('search_path')) s;
+end;
 comment on function update_quote_with_version_check(uuid, integer, jsonb, uuid, text) is
     'saves fields of a quote based on the version seen; success = false with the conflicts when somebody was faster';

@@ -82,9 +82,9 @@ create function update_quote_line_with_version_check(
     line_id uuid, expected_version integer, changes jsonb, session_id uuid default null, on_conflict text default 'reject',
     out success boolean, out quote_line jsonb, out previous_version integer, out new_version integer, out conflicts jsonb, out quote jsonb)
 language sql
-as $$
+begin atomic
     select s.success, s.quote_line, s.previous_version, s.new_version, s.conflicts, s.quote
-    from @extschema@.save_quote_line(line_id, expected_version, changes, session_id, on_conflict, pg_catalog.current_setting('search_path')) s
-$$;
+    from @extschema@.save_quote_line(line_id, expected_version, changes, session_id, on_conflict, pg_catalog.current_setting('search_path')) s;
+end;
 comment on function update_quote_line_with_version_check(uuid, integer, jsonb, uuid, text) is
     'saves fields of a line based on the version seen, and the totals of its quote';

@@ -68,8 +68,8 @@ declare
         where exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped));
 begin
     select jsonb_object_agg(c.key, c.value) into chosen from jsonb_each_text(chosen) c
-    where c.value is distinct from (@extschema@.find_quote_columns(target, settings.entity, '{}',
-        @extschema@.quote_reference_candidates(target, @extschema@.quote_collab_table(header), header.columns ->> 'id')) ->> c.key);
+    where c.value is distinct from (@extschema@.find_quote_columns(target, settings.entity, '{}'::jsonb,
+        @extschema@.quote_reference_candidates(target, @extschema@.quote_collab_table(header), (header.columns ->> 'id')::name)) ->> c.key);
     return chosen;
 exception when undefined_column then
     return chosen;

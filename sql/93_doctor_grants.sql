@@ -147,7 +147,7 @@ begin
     into names, hints
     from (
         select g.grantee, coalesce(r.rolname, 'public') as role, bool_or(c.relname = 'quote_changes' and g.privilege = 'SELECT') as reads
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace cross join lateral @extschema@.quote_grants_on(c.oid) g
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace cross join lateral @extschema@.quote_grants_on(c.oid::regclass) g
         left join pg_roles r on r.oid = g.grantee
         where n.nspname = target_schema
             and (c.relname, g.privilege) in (('quote_changes', 'SELECT'), ('active_quote_sessions', 'INSERT'))

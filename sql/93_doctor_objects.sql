@@ -84,7 +84,7 @@ begin
     -- Sessions are unlogged: a standby cannot plan what reads them.
     begin
         for item in
-            select c.oid::regclass as relation, v.query, @extschema@.quote_view_strangers(c.oid) as strangers
+            select c.oid::regclass as relation, v.query, @extschema@.quote_view_strangers(c.oid::regclass) as strangers
             from @extschema@.quote_view_queries(target_schema) v join pg_class c on c.relname = v.view_name
             join pg_namespace n on n.oid = c.relnamespace and n.nspname = target_schema
             where c.relkind = 'v' and (v.view_name <> 'v_active_quote_collaborators' or not pg_is_in_recovery())

@@ -18,12 +18,15 @@ fn scripts(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// What pgspot cannot read, said otherwise and with the same meaning: it loses the quotes of a quoted parameter and the
-/// SELECT before the expression of RETURN NEXT. The first line of an update is for psql alone.
+/// SELECT before the expression of RETURN NEXT, and cannot read a body whose names PostgreSQL looks up once and for all, when
+/// the function is created. The first line of an update is for psql alone.
 fn legible(script: &str) -> String {
     script
         .replace("\\echo ", "-- ")
         .replace("return next @extschema@", "return query select @extschema@")
         .replace("\"position\"", "\"place\"")
+        .replace("begin atomic\n", "set search_path = pg_catalog, pg_temp\nas $$\n")
+        .replace(") s;\nend;", ") s $$;")
 }
 
 /// PS002 is CREATE OR REPLACE. An update replaces functions that are members of the extension; where somebody else has taken
@@ -70,8 +73,9 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 ];
 
 /// Functions whose statements hold a text that was quoted elsewhere, and where.
-const QUOTED_ELSEWHERE: [(&str, &str); 14] = [
+const QUOTED_ELSEWHERE: [(&str, &str); 15] = [
     ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
+    ("close_quote_table", "a role is quoted in its query, where PUBLIC must not be"),
     ("archive_quote_changes", "bounds are what pg_get_expr() says of a partition"),
     ("copy_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
     ("create_quote_changes_archive", "a role is quoted in its query, where PUBLIC must not be"),
