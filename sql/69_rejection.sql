@@ -33,7 +33,7 @@ declare
     actual_version integer := (current_row ->> (target.columns ->> 'version'))::integer;
     fields jsonb;
 begin
-    if current_row is null or actual_version = expected_version or not @extschema@.quote_row_is_locked(target, row_id) then
+    if current_row is null or actual_version = expected_version or expected_version is null or not @extschema@.quote_row_is_locked(target, row_id) then
         return;
     end if;
     fields := @extschema@.normalise_quote_changes(target, changes);

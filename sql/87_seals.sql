@@ -51,7 +51,9 @@ as $$
 $$;
 comment on function quote_history_columns(text) is 'columns that log, archive and seals must have';
 
--- Why log, archive and seals cannot be read as what attach made of them: gone, of another kind, without one of their columns.
+-- Why log, archive and seals cannot be read as what attach made of them: gone, of another kind, without one of their columns. And why
+-- the seals cannot be written: what the owner puts on them would run with the rights of the extension's owner, who alone
+-- writes the anchor.
 create function quote_history_faults() returns setof text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -73,6 +75,13 @@ as $$
     where e.relation is not null and not exists (
         select from pg_attribute a where a.attrelid = e.relation and a.attname = k.column_name and not a.attisdropped
             and (a.atttypid = k.column_type or a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype))
+    union all
+    select format('%s has a trigger, rule, check or expression that attach did not make', e.relation::regclass) from expected e
+    where e.name = 'quote_changes_seals' and (exists (select from pg_trigger t where t.tgrelid = e.relation and not t.tgisinternal)
+        or exists (select from pg_rewrite r where r.ev_class = e.relation)
+        or exists (select from pg_constraint k where k.conrelid = e.relation and k.contype in ('c', 'x'))
+        or exists (select from pg_index i where i.indrelid = e.relation and (i.indexprs is not null or i.indpred is not null))
+        or exists (select from pg_attribute a where a.attrelid = e.relation and a.atthasdef))
 $$;
 comment on function quote_history_faults() is 'what is not as attach made it with log, archive and seals';
 
@@ -189,17 +198,20 @@ declare
     floor_at timestamptz;
     block record;
     now_at timestamptz := clock_timestamp();
-    faults text := (select string_agg(f, ', ') from @extschema@.quote_history_faults() f);
+    faults text;
 begin
+    begin
+        execute format('lock table %s in share update exclusive mode nowait', seals);
+    exception
+        when lock_not_available then return 0;
+        when undefined_table or wrong_object_type then null;
+    end;
+    -- Under the lock, which keeps all away that could become a fault of the seals.
+    select string_agg(f, ', ') into faults from @extschema@.quote_history_faults() f;
     if faults is not null then
         raise exception 'the history cannot be sealed' using errcode = 'object_not_in_prerequisite_state', detail = format('Found: %s.', faults),
             hint = 'Have the tables as attach made them.';
     end if;
-    begin
-        execute format('lock table %s in share update exclusive mode nowait', seals);
-    exception when lock_not_available then
-        return 0;
-    end;
     execute format('select * from %s order by no desc limit 1', seals) into last;
     if last.no is null then
         perform @extschema@.begin_quote_changes_seals(@extschema@.quote_collab_home());

@@ -212,7 +212,7 @@ async fn a_chain_that_is_not_signed_any_more_is_told() {
 }
 
 /// What the owner can make of tables and views, so that what is read is not what is looked at.
-const REDEFINED: [&str; 9] = [
+const REDEFINED: [&str; 14] = [
     "alter table quote_changes rename old_value to kept; alter table quote_changes rename new_value to old_value; alter table quote_changes rename kept to new_value",
     "create table copy as select * from quote_changes; update quote_changes set new_value = '\"forged\"' where position = 1;
         create or replace rule \"_RETURN\" as on select to v_quote_changes_all do instead select * from copy",
@@ -222,6 +222,13 @@ const REDEFINED: [&str; 9] = [
     "alter table quote_changes rename to quote_changes_kept; create view quote_changes as select * from quote_changes_kept",
     "alter table quote_changes_seals rename to quote_changes_seals_kept; create view quote_changes_seals as select * from quote_changes_seals_kept",
     "alter table quote_changes_seals rename signature to mark",
+    // What would run with the rights of the extension's owner, and move the anchor.
+    "create function move() returns trigger language plpgsql as 'begin update quote_seal_anchor set no = 0; return new; end';
+        create trigger move before insert on quote_changes_seals for each row execute function move()",
+    "create rule nothing as on insert to quote_changes_seals do also select 1",
+    "create function moved() returns boolean language sql as 'select true'; alter table quote_changes_seals add check (moved())",
+    "create function moved() returns integer language sql immutable as 'select 1'; create index on quote_changes_seals ((moved() + no))",
+    "create function moved() returns integer language sql as 'select 1'; alter table quote_changes_seals add moved integer default moved()",
     "create table quote_changes_archive as select * from quote_changes with no data",
 ];
 

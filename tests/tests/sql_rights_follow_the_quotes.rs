@@ -13,7 +13,7 @@ async fn rights(admin: &Client, role: &str) -> String {
         "select coalesce(string_agg(r.what, ', ' order by r.what), '') from (
             select distinct c.relname || ' ' || lower(acl.privilege_type) from pg_class c cross join lateral aclexplode(c.relacl) acl
             where c.relnamespace = 'public'::regnamespace and c.relname not in ('quotes', 'quote_lines')
-                and acl.grantee = coalesce(to_regrole('{role}')::oid, 0) and c.relname <> 'quote_collab_settings'
+                and acl.grantee = coalesce(to_regrole('{role}')::oid, 0) and c.relname not in ('quote_collab_settings', 'quote_seal_anchor')
             union select p.proname::text from pg_proc p cross join lateral aclexplode(p.proacl) acl
             where p.pronamespace = 'public'::regnamespace and acl.grantee = to_regrole('{role}')
             union select 'schema ' || n.nspname from pg_namespace n cross join lateral aclexplode(n.nspacl) acl

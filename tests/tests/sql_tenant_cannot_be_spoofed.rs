@@ -226,7 +226,8 @@ async fn attempt_on(client: &tokio_postgres::Client, quote: Uuid, line: Uuid, ex
         client.batch_execute("rollback to a").await.ok();
     }
     for nothing in ["where quote_is_accessible($1)", "from get_quote_change_history($1)"] {
-        let rows = client.query(&format!("select {nothing}"), &[&quote]).await.unwrap();
+        let rows = client.query(&format!("select {nothing}"), &[&quote]).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{nothing}: {error:?}"));
         assert!(rows.is_empty(), "{nothing}");
     }
 }
