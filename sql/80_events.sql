@@ -1,14 +1,40 @@
 -- The event feed by snapshot difference (the algorithm of PgQ): a batch is what is visible in cur and was not in prev.
 -- Nothing is lost when transactions commit out of order, nothing repeats, and per row the order is version order.
 
+-- What is over at this moment, as readers of the feed count: the caller's own transaction is not, whatever PostgreSQL's snapshot
+-- says of it, and what is over stays so after a crash. SQLSTATE 55000 on a standby, whose snapshots do not say what is running.
+create function quote_feed_snapshot() returns pg_snapshot
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seen pg_snapshot;
+    own xid8 := pg_current_xact_id_if_assigned();
+begin
+    if pg_is_in_recovery() then
+        raise exception 'the event feed cannot be read on a standby' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'A standby does not know which transactions are running.', hint = 'Read it on the primary.';
+    end if;
+    seen := pg_current_snapshot();
+    perform @extschema@.flush_quote_feed();
+    if own < pg_snapshot_xmax(seen) then
+        seen := format('%s:%s:%s', least(own, pg_snapshot_xmin(seen)), pg_snapshot_xmax(seen),
+            (select string_agg(x.xid::text, ',' order by x.xid) from (select pg_snapshot_xip(seen) union select own) x (xid)))::pg_snapshot;
+    end if;
+    return seen;
+end $$;
+comment on function quote_feed_snapshot() is 'snapshot of the event feed: what is over, and will be after a crash';
+
 -- Cursor as text: version, cluster, prev, time of prev, floor, and while a batch is being read its cur, time of cur and
 -- the last position handed out.
 create function quote_events_cursor() returns text
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
-    select concat_ws('/', '1', @extschema@.quote_cluster_identifier(), pg_current_snapshot(),
-        extract(epoch from clock_timestamp())::numeric(20, 6), extract(epoch from clock_timestamp())::numeric(20, 6))
+    -- What is running may have been changed long ago.
+    select concat_ws('/', '1', @extschema@.quote_cluster_identifier(), s.seen, extract(epoch from clock_timestamp())::numeric(20, 6),
+        case when pg_snapshot_xmin(s.seen) = pg_snapshot_xmax(s.seen) then extract(epoch from clock_timestamp()) else 0 end::numeric(20, 6))
+    from @extschema@.quote_feed_snapshot() s (seen)
 $$;
 comment on function quote_events_cursor() is 'cursor that stands at now: quote_events_since gives what commits from here on';
 
@@ -47,6 +73,12 @@ begin
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
             detail = 'It was given by another cluster.', hint = 'Read the quotes again and start with quote_events_cursor().';
     end if;
+    -- An older snapshot than the cursor's may be in use where a transaction keeps its own.
+    if current_setting('transaction_isolation') = 'read committed'
+        and pg_snapshot_xmax(coalesce(parsed.cur, parsed.prev)) > pg_snapshot_xmax(pg_current_snapshot()) then
+        raise exception 'the cursor is no longer known' using errcode = 'QC001',
+            detail = 'It is ahead of this cluster, which lost its end in a failover.', hint = 'Read the quotes again and start with quote_events_cursor().';
+    end if;
     return parsed;
 end $$;
 comment on function parse_quote_cursor(text) is 'reads a cursor; 22023 when malformed, QC001 when of another cluster';
@@ -62,6 +94,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     c @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
+    seen pg_snapshot := @extschema@.quote_feed_snapshot();
     given integer := 0;
     got integer;
 begin
@@ -70,8 +103,10 @@ begin
     end if;
     loop
         if c.cur is null then
-            exit when c.prev::text = pg_current_snapshot()::text;
-            c := row(c.origin, c.prev, c.prev_at, c.floor_at, pg_current_snapshot(), extract(epoch from clock_timestamp()), 0)::@extschema@.quote_cursor;
+            exit when c.prev::text = seen::text;
+            -- The clock may have been set back since: changes were then made before the floor.
+            c := row(c.origin, c.prev, c.prev_at, least(c.floor_at, extract(epoch from clock_timestamp())), seen,
+                extract(epoch from clock_timestamp()), 0)::@extschema@.quote_cursor;
         end if;
         return query select * from @extschema@.read_quote_events(c, max - given);
         get diagnostics got = row_count;
@@ -113,14 +148,14 @@ begin
         from (
             select v.* from %1$I.v_quote_change_events v
             where v.xid = any (array(select pg_snapshot_xip($2)))
-              and v.origin = $1 and v.changed_at between $8 and $10 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
+              and v.origin = $1 and v.changed_at >= $8 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
             union all
             select v.* from %1$I.v_quote_change_events v
             where v.xid >= pg_snapshot_xmax($2) and v.xid < pg_snapshot_xmax($5)
-              and v.origin = $1 and v.changed_at between $8 and $10 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
+              and v.origin = $1 and v.changed_at >= $8 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
             order by position limit $9) e %2$s
         order by e.position$query$, @extschema@.quote_collab_home(), author.join_clause, author.name_expression)
     using c.origin, c.prev, c.prev_at, c.floor_at, c.cur, c.cur_at, c.position,
-        to_timestamp(c.floor_at) - interval '1 day', max, to_timestamp(c.cur_at) + interval '1 day';
+        to_timestamp(c.floor_at) - interval '1 day', max;
 end $$;
 comment on function read_quote_events(quote_cursor, integer) is 'events of one batch of the feed';

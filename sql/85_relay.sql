@@ -1,6 +1,6 @@
 -- What the relay of the gateway calls. Revoked from PUBLIC; these functions see every tenant.
--- Each query names the span of time it can concern, a day wider than the batches say in case the clock was set: the
--- planner then sees one partition or two, however many months there are. Sequential and bitmap scans are off where the log is read:
+-- Each query names the time from which on it can concern anything, a day earlier than the batches say in case the clock was set: the
+-- planner then sees the partitions since, however many months there were. Sequential and bitmap scans are off where the log is read:
 -- a log without statistics must not tempt the planner; and what that costs on paper must not bring in the JIT compiler.
 create function quote_relay_table(name text) returns text
 language sql stable
@@ -73,7 +73,8 @@ begin
     execute format('select * from %s order by no desc limit 1', @extschema@.quote_relay_table('quote_relay_batch')) into last;
     prev := last.cur;
     prev_at := last.cur_at;
-    floor_at := case when pg_snapshot_xmin(prev) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
+    -- The clock may have been set back since: changes were then made before the floor.
+    floor_at := least(case when pg_snapshot_xmin(prev) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end, clock_timestamp());
     if last.origin <> here then
         prev := '3:3:';
         prev_at := '-infinity';
@@ -84,15 +85,15 @@ begin
         insert into %1$s (no, prev, cur, prev_at, cur_at, floor_at, xids, origin)
         select $1, $2, $3, $4, $5, $6, x.xids, $7
         from (select array_agg(distinct c.xid) as xids from (
-            select c.xid from %2$s c where c.xid = any (array(select pg_snapshot_xip($2))) and c.origin = $7 and c.changed_at between $8 and $9
+            select c.xid from %2$s c where c.xid = any (array(select pg_snapshot_xip($2))) and c.origin = $7 and c.changed_at >= $8
                 and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3)
             union all
-            select c.xid from %2$s c where c.xid >= pg_snapshot_xmax($2) and c.xid < pg_snapshot_xmax($3) and c.origin = $7 and c.changed_at between $8 and $9
+            select c.xid from %2$s c where c.xid >= pg_snapshot_xmax($2) and c.xid < pg_snapshot_xmax($3) and c.origin = $7 and c.changed_at >= $8
                 and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3)) c) x
         where x.xids is not null
         returning no$query$, @extschema@.quote_relay_table('quote_relay_batch'), @extschema@.quote_relay_table('quote_changes'))
     into opened
-    using last.no + 1, prev, cur, prev_at, clock_timestamp(), floor_at, here, floor_at - interval '1 day', clock_timestamp() + interval '1 day';
+    using last.no + 1, prev, cur, prev_at, clock_timestamp(), floor_at, here, floor_at - interval '1 day';
     return opened;
 end $$;
 comment on function quote_relay_open_batch(bigint) is 'cuts the next batch of the event feed';
@@ -144,11 +145,11 @@ begin
         from (
             select v.* from unnest($1) as x (xid) cross join lateral (
                 select w.* from %1$s w
-                where w.xid = x.xid and w.position > $2 and w.origin = $3 and w.changed_at between $4 and $5
-                order by w.position limit $6) v
-            order by v.position limit $6) e %2$s
+                where w.xid = x.xid and w.position > $2 and w.origin = $3 and w.changed_at >= $4
+                order by w.position limit $5) v
+            order by v.position limit $5) e %2$s
         order by e.position$query$, @extschema@.quote_relay_table('v_quote_change_events'), author.join_clause, author.name_expression)
-    using b.xids, after_position, b.origin, b.floor_at - interval '1 day', b.cur_at + interval '1 day', max;
+    using b.xids, after_position, b.origin, b.floor_at - interval '1 day', max;
 end $$;
 comment on function quote_relay_read(bigint, bigint, integer) is 'events of a committed batch';
 

@@ -2,8 +2,8 @@
 
 use pgrx::prelude::*;
 
-use crate::wakeup;
 use crate::worker::board;
+use crate::{server, wakeup};
 
 /// A UUID of version 7: 48 bits of milliseconds, then a counter and random bits; ascending within a backend.
 #[pg_extern(volatile, parallel_safe)]
@@ -28,13 +28,22 @@ pub fn wake_quote_listeners() {
     wakeup::at_commit();
 }
 
+/// Makes durable what this cluster has written so far, also of transactions that committed without waiting for the disk or were
+/// rolled back: a reader's cursor that counts them as over must not outlive them in a crash, after which PostgreSQL gives their
+/// numbers to others.
+#[pg_extern(volatile, parallel_unsafe)]
+pub fn flush_quote_feed() {
+    server::flush_wal();
+}
+
 extension_sql!(
     r"
+comment on function flush_quote_feed() is 'makes durable what readers of the event feed are about to count as over';
 comment on function uuid_generate_v7() is 'a new UUID of version 7, ascending with time';
 comment on function start_quote_worker() is 'asks for the background worker of this database; false when the library is not preloaded';
 comment on function wake_quote_listeners() is 'wakes the listeners of events when the current transaction has committed';
 revoke execute on function start_quote_worker(), wake_quote_listeners() from public;
 ",
     name = "function_comments",
-    requires = [uuid_generate_v7, start_quote_worker, wake_quote_listeners]
+    requires = [uuid_generate_v7, start_quote_worker, wake_quote_listeners, flush_quote_feed]
 );

@@ -57,6 +57,25 @@ pub unsafe fn next_value(sequence: pg_sys::Oid) -> i64 {
     unsafe { pg_guard_ffi_boundary(|| declared::nextval_internal(sequence, false)) }
 }
 
+/// Flushes the write-ahead log up to what has been inserted into it. Returns at once where that is done already.
+pub fn flush_wal() {
+    const PAGE: u64 = pg_sys::XLOG_BLCKSZ as u64;
+    const FIRST_HEADER: u64 = size_of::<pg_sys::XLogLongPageHeaderData>() as u64;
+    const HEADER: u64 = size_of::<pg_sys::XLogPageHeaderData>() as u64;
+    // SAFETY: reads positions of the write-ahead log, outside of a critical section.
+    unsafe {
+        let next = pg_sys::GetXLogInsertRecPtr();
+        let segment = u64::from(pg_sys::wal_segment_size.unsigned_abs());
+        // Where the last record ended with its page, the next one begins behind a header that nobody has written yet.
+        let ahead = match (next % segment, next % PAGE) {
+            (FIRST_HEADER, _) => FIRST_HEADER,
+            (_, HEADER) => HEADER,
+            _ => 0,
+        };
+        pg_sys::XLogFlush(next - ahead);
+    }
+}
+
 /// How deep in triggers this backend is: 1 in the trigger of a statement that no trigger ran.
 pub fn trigger_depth() -> usize {
     // SAFETY: reads a counter of this backend and cannot fail.

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use quote_collab_tests::Erp;
+use quote_collab_tests::{Erp, Postgres};
+use tokio_postgres::Client;
 
 const WRITERS: usize = 8;
 const TRANSACTIONS: usize = 150;
@@ -82,4 +83,114 @@ async fn a_tenant_reads_its_own_events_only() {
             app.query("select event ->> 'tenant_id' from quote_events_since(null, 1000)", &[]).await.unwrap();
         assert!(!rows.is_empty() && rows.iter().all(|row| row.get::<_, String>(0) == tenant.to_string()));
     }
+}
+
+async fn cursor(client: &Client) -> String {
+    client.query_one("select quote_events_cursor()", &[]).await.expect("a cursor").get(0)
+}
+
+/// What the events after a cursor put into notes; the cursor moves behind them.
+async fn told(client: &Client, cursor: &mut String) -> Vec<String> {
+    let rows =
+        client.query("select cursor, event from quote_events_since($1)", &[&*cursor]).await.expect("events");
+    if let Some(row) = rows.last() {
+        *cursor = row.get(0);
+    }
+    let note = |event: serde_json::Value| event["fields"][0]["new"].as_str().unwrap_or_default().to_owned();
+    rows.iter().map(|row| note(row.get(1))).collect()
+}
+
+async fn write(client: &Client, note: &str) {
+    let statement = format!(
+        "update quotes set notes = '{note}' where id = (select id from quotes order by quote_number limit 1)"
+    );
+    client.batch_execute(&statement).await.unwrap_or_else(|error| panic!("{note}: {error:?}"));
+}
+
+#[tokio::test]
+async fn a_transaction_that_reads_events_is_not_over_itself() {
+    let erp = Erp::attached().await;
+    let (writer, other) = (erp.client("postgres").await, erp.client("postgres").await);
+    let second = "update quotes set notes = 'between' where id = (select id from quotes order by quote_number desc limit 1)";
+    writer.batch_execute("begin").await.unwrap();
+    write(&writer, "before").await;
+    other.batch_execute(second).await.unwrap();
+    let mut inside = cursor(&writer).await;
+    write(&writer, "after").await;
+    let mut from_the_start = inside.clone();
+    assert_eq!(told(&writer, &mut from_the_start).await, [""; 0], "nothing of its own before it commits");
+    writer.batch_execute("commit").await.unwrap();
+    assert_eq!(told(&other, &mut inside).await, ["before", "after"]);
+    assert_eq!(told(&other, &mut inside).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_clock_says_of_a_change_does_not_matter() {
+    let server = std::sync::Arc::new(
+        Postgres::start_with(
+            quote_collab_tests::Settings::default().with(&[("max_prepared_transactions", "2")]),
+        )
+        .await,
+    );
+    let erp = Erp::attached_on(server).await;
+    let admin = erp.client("postgres").await;
+    let shift = |by: &str| {
+        format!(
+            "update quote_changes set changed_at = changed_at + interval '{by}' where position = (select max(position) from quote_changes)"
+        )
+    };
+    // A transaction that was prepared days ago is still running.
+    admin.batch_execute("set quote_collab.notify = off; begin").await.unwrap();
+    write(&admin, "long ago").await;
+    admin.batch_execute(&format!("{}; prepare transaction 'old'", shift("-3 days"))).await.unwrap();
+    let mut reader = cursor(&admin).await;
+    admin.batch_execute("commit prepared 'old'").await.unwrap();
+    assert_eq!(told(&admin, &mut reader).await, ["long ago"]);
+    // A clock that ran ahead, and was put right.
+    write(&admin, "ahead").await;
+    admin.batch_execute(&shift("3 days")).await.unwrap();
+    assert_eq!(told(&admin, &mut reader).await, ["ahead"]);
+    let epoch: i64 =
+        admin.query_one("select quote_relay_lease('test', '1 minute')", &[]).await.unwrap().get(0);
+    let batch: Option<i64> =
+        admin.query_one("select quote_relay_open_batch($1)", &[&epoch]).await.unwrap().get(0);
+    let relayed = admin.query("select event from quote_relay_read($1, 0, 100)", &[&batch]).await.unwrap();
+    assert_eq!(relayed.len(), 2);
+}
+
+#[tokio::test]
+async fn a_cursor_outlives_a_crash() {
+    let mut server = Postgres::start().await;
+    let admin = server.client("erp", "postgres").await;
+    write(&admin, "first").await;
+    for _ in 0..20 {
+        admin.batch_execute("begin").await.unwrap();
+        write(&admin, "lost").await;
+        admin.batch_execute("rollback").await.unwrap();
+    }
+    let mut reader = cursor(&admin).await;
+    server.stop_hard();
+    drop(admin);
+    server.restart().await;
+    let admin = server.client("erp", "postgres").await;
+    for note in ["one", "two", "three"] {
+        write(&admin, note).await;
+    }
+    assert_eq!(told(&admin, &mut reader).await, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn the_log_is_flushed_wherever_it_ends() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin.batch_execute("select pg_switch_wal(); select quote_events_cursor()").await.expect("a new segment");
+    admin
+        .batch_execute(
+            "do $$ begin
+                 for size in 1 .. 4000 loop
+                     perform pg_logical_emit_message(false, 'test', repeat('x', size % 1200 * 8)), flush_quote_feed();
+                 end loop; end $$",
+        )
+        .await
+        .expect("every place of a page");
 }
