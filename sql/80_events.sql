@@ -2,25 +2,26 @@
 -- Nothing is lost when transactions commit out of order, nothing repeats, and per row the order is version order.
 
 -- What is over at this moment, as readers of the feed count: the caller's own transaction is not, whatever PostgreSQL's snapshot
--- says of it, and what is over stays so after a crash. SQLSTATE 55000 on a standby, whose snapshots do not say what is running.
+-- says of it; whoever has a number below xmax is named when he is still running, and nobody has one from xmax on; and what is over
+-- stays so after a crash. SQLSTATE 55000 on a standby, whose snapshots do not say what is running.
 create function quote_feed_snapshot() returns pg_snapshot
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     seen pg_snapshot;
-    own xid8 := pg_current_xact_id_if_assigned();
+    next bigint;
 begin
     if pg_is_in_recovery() then
         raise exception 'the event feed cannot be read on a standby' using errcode = 'object_not_in_prerequisite_state',
             detail = 'A standby does not know which transactions are running.', hint = 'Read it on the primary.';
     end if;
     seen := pg_current_snapshot();
-    perform @extschema@.flush_quote_feed();
-    if own < pg_snapshot_xmax(seen) then
-        seen := format('%s:%s:%s', least(own, pg_snapshot_xmin(seen)), pg_snapshot_xmax(seen),
-            (select string_agg(x.xid::text, ',' order by x.xid) from (select pg_snapshot_xip(seen) union select own) x (xid)))::pg_snapshot;
-    end if;
+    next := @extschema@.flush_quote_feed();
+    select format('%s:%s:%s', coalesce((array_agg(r.xid order by r.xid))[1]::text, next::text), next, string_agg(r.xid::text, ',' order by r.xid))
+    into seen
+    from (select pg_snapshot_xip(seen) union select o.xid from pg_current_xact_id_if_assigned() o (xid) where o.xid is not null
+        union select n::text::xid8 from generate_series(pg_snapshot_xmax(seen)::text::bigint, next - 1) n) r (xid);
     return seen;
 end $$;
 comment on function quote_feed_snapshot() is 'snapshot of the event feed: what is over, and will be after a crash';
@@ -31,7 +32,7 @@ create function quote_events_cursor() returns text
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
-    -- What is running may have been changed long ago.
+    -- Who is running may have changed something long ago.
     select concat_ws('/', '1', @extschema@.quote_cluster_identifier(), s.seen, extract(epoch from clock_timestamp())::numeric(20, 6),
         case when pg_snapshot_xmin(s.seen) = pg_snapshot_xmax(s.seen) then extract(epoch from clock_timestamp()) else 0 end::numeric(20, 6))
     from @extschema@.quote_feed_snapshot() s (seen)

@@ -80,7 +80,7 @@ begin
         prev_at := '-infinity';
         floor_at := '-infinity';
     end if;
-    cur := pg_current_snapshot();
+    cur := @extschema@.quote_feed_snapshot();
     execute format($query$
         insert into %1$s (no, prev, cur, prev_at, cur_at, floor_at, xids, origin)
         select $1, $2, $3, $4, $5, $6, x.xids, $7

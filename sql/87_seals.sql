@@ -218,7 +218,7 @@ begin
         execute format('select * from %s order by no desc limit 1', seals) into strict last;
     end if;
     perform @extschema@.begin_quote_seal_anchor(last.no, last.hash);
-    cur := pg_current_snapshot();
+    cur := @extschema@.quote_feed_snapshot();
     prev := case when last.origin = here then last.cur else '3:3:'::pg_snapshot end;
     -- As in the event feed: what ran already when the last block was cut may hold changes older than that.
     floor_at := case when last.origin <> here then '-infinity'

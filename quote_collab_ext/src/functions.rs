@@ -1,5 +1,6 @@
 //! SQL functions that need Rust.
 
+use pgrx::pg_sys;
 use pgrx::prelude::*;
 
 use crate::worker::board;
@@ -30,15 +31,19 @@ pub fn wake_quote_listeners() {
 
 /// Makes durable what this cluster has written so far, also of transactions that committed without waiting for the disk or were
 /// rolled back: a reader's cursor that counts them as over must not outlive them in a crash, after which PostgreSQL gives their
-/// numbers to others.
+/// numbers to others. Returns the lowest number that no transaction has yet.
 #[pg_extern(volatile, parallel_unsafe)]
-pub fn flush_quote_feed() {
+pub fn flush_quote_feed() -> i64 {
+    // SAFETY: reads a counter in shared memory.
+    #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+    let next = unsafe { pg_sys::ReadNextFullTransactionId() }.value;
     server::flush_wal();
+    next.cast_signed()
 }
 
 extension_sql!(
     r"
-comment on function flush_quote_feed() is 'makes durable what readers of the event feed are about to count as over';
+comment on function flush_quote_feed() is 'makes durable what readers of the event feed are about to count as over; returns the next transaction number';
 comment on function uuid_generate_v7() is 'a new UUID of version 7, ascending with time';
 comment on function start_quote_worker() is 'asks for the background worker of this database; false when the library is not preloaded';
 comment on function wake_quote_listeners() is 'wakes the listeners of events when the current transaction has committed';
