@@ -39,7 +39,9 @@ enum Outcome {
 enum Ending {
     /// We close.
     Close(Close),
-    /// The client is gone or has closed.
+    /// The client closes.
+    Closed,
+    /// The client is gone.
     Gone,
 }
 
@@ -91,10 +93,14 @@ impl Socket {
                 break ending;
             }
         };
-        if let Ending::Close(close) = ending {
-            metrics::counter!("gateway_sockets_closed_total", "code" => close.code.number().to_string())
-                .increment(1);
-            self.close(close).await;
+        match ending {
+            Ending::Close(close) => {
+                metrics::counter!("gateway_sockets_closed_total", "code" => close.code.number().to_string())
+                    .increment(1);
+                self.close(close).await;
+            }
+            Ending::Closed => self.answer_close().await,
+            Ending::Gone => {}
         }
     }
 
@@ -133,7 +139,8 @@ impl Socket {
             // The library answers a ping by itself.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
             Some(Err(error)) if is_too_big(&error) => Err(closing(CloseCode::TooBig, "Message too big")),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(Ending::Gone),
+            Some(Ok(Message::Close(_))) => Err(Ending::Closed),
+            Some(Err(_)) | None => Err(Ending::Gone),
         }
     }
 
@@ -258,6 +265,11 @@ impl Socket {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Ending::Gone),
         }
+    }
+
+    /// The library has the answer ready and writes it while it is asked for more.
+    async fn answer_close(mut self) {
+        let _ = timeout(GOODBYE, async { while let Some(Ok(_)) = self.link.recv().await {} }).await;
     }
 
     async fn close(mut self, close: Close) {
