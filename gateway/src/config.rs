@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `DATABASE_URL` | required | `postgresql://user:password@host:port/database` of the gateway's own role |
 //! | `DATABASE_LISTEN_URL` | `DATABASE_URL` | a direct connection for LISTEN, when `DATABASE_URL` is a pooler in transaction mode |
-//! | `PG_POOL_SIZE` | 16 | connections for requests; the gateway's own work has up to five more |
+//! | `PG_POOL_SIZE` | 16 | connections for requests, of which a tenant has at most half at a time and a user a quarter; the gateway's own work has up to five more |
 //! | `PG_STATEMENT_TIMEOUT` | 5s | longest run of one request's statement |
 //! | `NATS_URL` | none | `nats://host:port[,…]`; absent: events stay in this process, for a single gateway |
 //! | `NATS_USER`, `NATS_PASSWORD` | none | credentials, when the server asks for them |
@@ -15,7 +15,7 @@
 //! | `JWT_EXPIRATION` | 24h | life of a token minted by `gateway token` |
 //! | `HOST`, `PORT` | 127.0.0.1, 3000 | where to listen |
 //! | `ALLOWED_ORIGINS` | none | further origins, comma separated, whose pages may call the gateway; `*` for all. A page served by the same host name is always allowed, and so is a caller without an Origin, which is no browser |
-//! | `RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST` | 200, 400 | operations per user |
+//! | `RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST` | 200, 400 | operations per user; each root field is one |
 //! | `MAX_SOCKETS` | 20000 | WebSocket connections of this gateway |
 //! | `DRAIN_TIMEOUT` | 10s | time that running requests get after SIGTERM |
 //! | `RUST_LOG` | info | log filter |

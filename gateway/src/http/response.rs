@@ -62,7 +62,9 @@ fn quality(parameters: &str) -> f32 {
 /// A response of the schema.
 #[must_use]
 pub fn respond(media: Media, response: &GraphqlResponse) -> Response {
-    let status = response.errors.iter().find_map(status_of);
+    // What was done in part is no refusal: whoever were told to come back would do it again.
+    let nothing_done = response.data == async_graphql::Value::Null;
+    let status = response.errors.iter().find_map(status_of).filter(|_| nothing_done);
     let status = match (status, media) {
         (Some(status), _) => status,
         (None, Media::GraphqlResponse) if is_request_error(response) => StatusCode::BAD_REQUEST,

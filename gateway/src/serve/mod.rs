@@ -23,6 +23,7 @@ use crate::presence::Board;
 use crate::rate_limit::OperationBudget;
 use crate::shutdown::Group;
 use crate::token::TokenVerifier;
+use crate::turns::Turns;
 use crate::upkeep::Upkeep;
 use crate::websocket::{AllowedOrigins, Sockets};
 
@@ -96,7 +97,8 @@ pub async fn serve(
         metrics: metrics.clone(),
     };
     groups.relay.start(upkeep.run(groups.relay.stop()));
-    let services = Services { database, hub: Arc::clone(&events.hub), board };
+    let turns = Turns::new(config.postgres.pg_pool_size);
+    let services = Services { database, hub: Arc::clone(&events.hub), board, turns };
     let app = Arc::new(assemble(&config, services, &events, budget, metrics));
     let served = answer::answer(listener, app, stop, config.http.drain_timeout).await;
     groups.relay.end().await;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::protocol::{self, Close, CloseCode, Conversation, Step};
 use super::upgrade::Sockets;
 use crate::failure::{Code, Failure};
-use crate::graphql::{Operation, is_request_error, with_codes, write};
+use crate::graphql::{Operation, Prepared, is_request_error, with_codes, write};
 use crate::token::{Identity, TokenError};
 
 /// Longest wait for `connection_init`.
@@ -209,17 +209,23 @@ impl Socket {
         let Some(identity) = self.identity.clone() else {
             return Err(closing(CloseCode::Unauthorized, "Unauthorized"));
         };
-        if let Err(wait) = self.sockets.budget.take(identity.user) {
-            self.conversation.complete(&id);
-            return self.send(protocol::error(&id, &errors(&Failure::rate_limited(wait).into()))).await;
-        }
-        let (request, kind) = operation.into_request();
+        let Prepared { request, plan } = match operation.admit(&self.sockets.budget, identity.user) {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                self.conversation.complete(&id);
+                return self.send(protocol::error(&id, &errors(&failure.into()))).await;
+            }
+        };
+        let kind = plan.kind;
         let (result_id, end_id) = (Arc::clone(&id), Arc::clone(&id));
         let results = self
             .sockets
             .schema
             .execute_stream(request.data(identity))
-            .map(move |response| Outcome::Result(Arc::clone(&result_id), Box::new(response), kind))
+            .map(move |mut response| {
+                plan.arrange(&mut response);
+                Outcome::Result(Arc::clone(&result_id), Box::new(response), kind)
+            })
             .chain(stream::once(ready(Outcome::End(end_id))))
             .boxed();
         let (handle, registration) = AbortHandle::new_pair();
