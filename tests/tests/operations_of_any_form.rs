@@ -54,9 +54,9 @@ async fn a_subscription_may_be_written_with_fragments_and_conditions() {
         "subscription($q:ID!,$default:Boolean=true){quoteChanged(quoteId:$q)@include(if:$default){version}}",
         "subscription($q:ID!){quoteChanged(quoteId:$q){eventId} quoteChanged(quoteId:$q){version}}",
     ] {
-        let word = first_word(&world, &app, quote, query).await;
-        assert_eq!(word["type"], "next", "{query}: {word}");
-        assert!(word["payload"]["data"]["quoteChanged"]["version"].is_number(), "{query}: {word}");
+        let told = first_word(&world, &app, quote, query).await;
+        assert_eq!(told["type"], "next", "{query}: {told}");
+        assert!(told["payload"]["data"]["quoteChanged"]["version"].is_number(), "{query}: {told}");
     }
 }
 
@@ -73,9 +73,9 @@ async fn a_subscription_to_anything_but_one_thing_is_refused() {
         "subscription($q:ID!){...{quoteChanged(quoteId:$q){nothing}}}",
         "subscription($q:ID!,$unused:Int){...{quoteChanged(quoteId:$q){version}}}",
     ] {
-        let word = first_word(&world, &app, quote, query).await;
-        assert_eq!(word["type"], "error", "{query}: {word}");
-        assert_eq!(word["payload"][0]["extensions"]["code"], "BAD_USER_INPUT", "{query}: {word}");
+        let told = first_word(&world, &app, quote, query).await;
+        assert_eq!(told["type"], "error", "{query}: {told}");
+        assert_eq!(told["payload"][0]["extensions"]["code"], "BAD_USER_INPUT", "{query}: {told}");
     }
 }
 
