@@ -71,7 +71,7 @@ pub fn respond(media: Media, response: &GraphqlResponse) -> Response {
         (None, _) => StatusCode::OK,
     };
     let mut answer = with_status(status, media, write(response));
-    if let Some(wait) = retry_after(response) {
+    if let Some(wait) = retry_after(response).filter(|_| nothing_done) {
         answer.headers_mut().insert(header::RETRY_AFTER, wait);
     }
     answer
@@ -155,6 +155,9 @@ mod tests {
             assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(response.headers()[header::RETRY_AFTER], "2");
         }
+        let mut half = limited;
+        half.data = async_graphql::Value::from_json(serde_json::json!({"a": true})).unwrap();
+        assert_eq!(respond(Media::Json, &half).status(), StatusCode::OK);
         let invalid = GraphqlResponse::from(Failure::bad_input("x"));
         assert_eq!(respond(Media::Json, &invalid).status(), StatusCode::OK);
         assert_eq!(respond(Media::GraphqlResponse, &invalid).status(), StatusCode::BAD_REQUEST);
