@@ -94,6 +94,22 @@ async fn a_result_has_the_order_of_its_question() {
     assert!(places.is_sorted(), "{answer}");
 }
 
+#[tokio::test]
+async fn a_mutation_needs_a_post_whether_it_is_named_or_not() {
+    let world = World::embedded().await;
+    let token = world.gateway.token(&ALICE);
+    for query in ["mutation", "mutation%20M", "query%20Q%7B__typename%7Dmutation%20M"] {
+        let leave = "%7BleaveQuoteSession(sessionId:%2200000000-0000-0000-0000-000000000000%22)%7D";
+        let name = if query.starts_with("query") { "&operationName=M" } else { "" };
+        let head = format!(
+            "GET /graphql?query={query}{leave}{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Authorization: Bearer {token}\r\n\r\n"
+        );
+        let answer = talk(&world.gateway, &[head.as_bytes()]).await;
+        assert!(answer.starts_with("HTTP/1.1 405"), "{query}: {answer}");
+    }
+}
+
 fn aliases(count: usize) -> String {
     let each: Vec<String> = (0..count).map(|alias| format!("a{alias}:quotes(limit:1)")).collect();
     format!("{{{}}}", each.join(" "))
