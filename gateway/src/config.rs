@@ -1,13 +1,14 @@
-//! Configuration. Every variable is also a flag of the same meaning (`DATABASE_URL` is `--database-url`).
+//! Configuration. Every variable is also a flag of the same meaning (`DATABASE_URL` is `--database-url`). A variable that
+//! is set to nothing means the same as one that is not set.
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
 //! | `DATABASE_URL` | required | `postgresql://user:password@host:port/database` of the gateway's own role |
 //! | `DATABASE_LISTEN_URL` | `DATABASE_URL` | a direct connection for LISTEN, when `DATABASE_URL` is a pooler in transaction mode |
-//! | `PG_POOL_SIZE` | 16 | connections for requests; the gateway's own work has up to five more |
+//! | `PG_POOL_SIZE` | 16 | connections for requests, of which a tenant has at most half at a time and a user a quarter; the gateway's own work has up to five more |
 //! | `PG_STATEMENT_TIMEOUT` | 5s | longest run of one request's statement |
-//! | `NATS_URL` | none | `nats://host:port[,…]`; absent: events stay in this process, for a single gateway |
-//! | `NATS_USER`, `NATS_PASSWORD` | none | credentials, when the server asks for them |
+//! | `NATS_URL` | none | `nats://host:port[,…]`, with credentials as `nats://user:password@host` or `nats://token@host`, percent-encoded; absent: events stay in this process, for a single gateway |
+//! | `NATS_USER`, `NATS_PASSWORD` | none | credentials, when the server asks for them; they count before those in `NATS_URL` |
 //! | `NATS_STREAM_MAX_AGE` | 24h | how long the stream keeps events, used only when the stream is created |
 //! | `NATS_STREAM_MAX_BYTES` | unlimited | largest size of the stream, used only when the stream is created |
 //! | `NATS_STREAM_REPLICAS` | 1 | copies in a NATS cluster, used only when the stream is created |
@@ -15,17 +16,19 @@
 //! | `JWT_EXPIRATION` | 24h | life of a token minted by `gateway token` |
 //! | `HOST`, `PORT` | 127.0.0.1, 3000 | where to listen |
 //! | `ALLOWED_ORIGINS` | none | further origins, comma separated, whose pages may call the gateway; `*` for all. A page served by the same host name is always allowed, and so is a caller without an Origin, which is no browser |
-//! | `RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST` | 200, 400 | operations per user |
+//! | `RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST` | 200, 400 | operations per user; each root field is one |
 //! | `MAX_SOCKETS` | 20000 | WebSocket connections of this gateway |
 //! | `DRAIN_TIMEOUT` | 10s | time that running requests get after SIGTERM |
-//! | `RUST_LOG` | info | log filter |
+//! | `RUST_LOG` | info | log filter; of the libraries inside it shows no more than warnings, because they would print tokens and quotes |
 //! | `LOG_FORMAT` | text | `text` or `json` |
 
+use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use crate::duration::parse_duration;
@@ -115,7 +118,7 @@ pub struct NatsConfig {
     #[arg(long, env = "NATS_USER", requires = "nats_password")]
     pub nats_user: Option<String>,
     /// Password at NATS
-    #[arg(long, env = "NATS_PASSWORD", hide_env_values = true)]
+    #[arg(long, env = "NATS_PASSWORD", requires = "nats_user", hide_env_values = true)]
     pub nats_password: Option<Secret>,
     /// How long the stream keeps events
     #[arg(long, env = "NATS_STREAM_MAX_AGE", default_value = "24h", value_parser = parse_duration)]
@@ -181,8 +184,21 @@ impl Cli {
     /// Reads arguments and environment; without a command it is `serve`.
     #[must_use]
     pub fn read() -> Self {
-        Self::parse_from(with_default_command(std::env::args_os().collect()))
+        let command = without_empty_variables(Self::command());
+        let matches = command.get_matches_from(with_default_command(std::env::args_os().collect()));
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty =
+        |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.to_string_lossy().trim().is_empty());
+    command
+        .mut_args(|argument| match argument.get_env() {
+            Some(name) if is_empty(name) => argument.env(Resettable::Reset),
+            _ => argument,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// A leading flag, or nothing at all, means that no command was given.

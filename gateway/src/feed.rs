@@ -10,11 +10,14 @@ use futures_util::{Stream, stream};
 use quote_collab_core::change::{Change, Entity};
 use quote_collab_core::payload::EventPayload;
 use quote_collab_core::subject::QuoteAddress;
+use uuid::Uuid;
 
 use crate::cursor::{ClientCursor, Cursor};
 use crate::failure::Failure;
 use crate::hub::{Delivery, Event, Hub, Subscription};
 use crate::postgres::{Database, RequestContext};
+use crate::token::Identity;
+use crate::turns::Turns;
 
 /// Events of one read of the past.
 const PAGE: i32 = 100;
@@ -23,13 +26,21 @@ const PAGE: i32 = 100;
 #[derive(Clone, Debug)]
 pub struct Interest {
     /// In whose name.
-    pub context: RequestContext,
+    pub identity: Identity,
     /// Which quote.
-    pub address: QuoteAddress,
+    pub quote: Uuid,
     /// Its header or its lines.
     pub entity: Entity,
     /// Behind which event; none: from now on.
     pub after: Option<String>,
+}
+
+/// Where the past is read.
+pub struct Source {
+    /// The database.
+    pub database: Database,
+    /// Turns at it.
+    pub turns: Turns,
 }
 
 /// Opens a feed for somebody who may see the quote.
@@ -38,24 +49,23 @@ pub struct Interest {
 ///
 /// When the cursor or the quote is not known, or the database is away.
 pub async fn open(
-    database: Database,
+    source: Source,
     hub: &Arc<Hub>,
     interest: Interest,
 ) -> Result<impl Stream<Item = Result<Arc<Event>, Failure>> + use<>, Failure> {
-    let (subscription, head) = hub.subscribe(interest.address, interest.entity);
+    let (subscription, head) = hub.subscribe(interest.address(), interest.entity);
     let fingerprint = hub.lineage().fingerprint();
     let after = match interest.after.as_deref().map(ClientCursor::parse).transpose() {
         Err(error) => return Err(Failure::bad_input(error.to_string())),
         Ok(Some(after)) if after.fingerprint != fingerprint => return Err(Failure::resync()),
         Ok(after) => after.map(|after| after.cursor),
     };
-    if !database.is_accessible(interest.context, interest.address.quote).await? {
+    if !source.is_accessible(&interest).await? {
         return Err(Failure::quote_not_found());
     }
     let floor = after.map_or(head, |after| after.max(head));
     let phase = after.map_or(Phase::Live, Phase::Past);
-    let mut feed =
-        Feed { database, subscription, interest, fingerprint, floor, phase, page: VecDeque::new() };
+    let mut feed = Feed { source, subscription, interest, fingerprint, floor, phase, page: VecDeque::new() };
     if matches!(feed.phase, Phase::Past(_)) {
         // An unknown cursor is an answer to the subscription itself, not its first event.
         feed.turn_page().await?;
@@ -64,6 +74,32 @@ pub async fn open(
         let item = feed.next().await?;
         Some((item, feed))
     }))
+}
+
+impl Interest {
+    const fn address(&self) -> QuoteAddress {
+        QuoteAddress { tenant: self.identity.tenant, quote: self.quote }
+    }
+
+    const fn context(&self) -> RequestContext {
+        RequestContext::of(&self.identity)
+    }
+}
+
+impl Source {
+    async fn is_accessible(&self, interest: &Interest) -> Result<bool, Failure> {
+        let _turn = self.turns.take(&interest.identity).await?;
+        Ok(self.database.is_accessible(interest.context(), interest.quote).await?)
+    }
+
+    async fn events_between(
+        &self,
+        interest: &Interest,
+        between: (Cursor, Cursor),
+    ) -> Result<Vec<(Cursor, Change)>, Failure> {
+        let _turn = self.turns.take(&interest.identity).await?;
+        Ok(self.database.events_between(interest.context(), interest.quote, between, PAGE).await?)
+    }
 }
 
 enum Phase {
@@ -76,7 +112,7 @@ enum Phase {
 }
 
 struct Feed {
-    database: Database,
+    source: Source,
     subscription: Subscription,
     interest: Interest,
     fingerprint: u32,
@@ -112,8 +148,8 @@ impl Feed {
     /// Reads the next events of the past; a page that is not full is the last.
     async fn turn_page(&mut self) -> Result<(), Failure> {
         let Phase::Past(after) = self.phase else { return Ok(()) };
-        let Interest { context, address, entity, .. } = self.interest;
-        let found = self.database.events_between(context, address.quote, (after, self.floor), PAGE).await?;
+        let (address, entity) = (self.interest.address(), self.interest.entity);
+        let found = self.source.events_between(&self.interest, (after, self.floor)).await?;
         self.phase = match found.last() {
             Some((last, _)) if found.len() >= usize::try_from(PAGE).unwrap_or_default() => Phase::Past(*last),
             _ => Phase::Live,

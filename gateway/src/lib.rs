@@ -26,5 +26,6 @@ pub mod serve;
 pub mod shutdown;
 pub mod telemetry;
 pub mod token;
+pub mod turns;
 pub mod upkeep;
 pub mod websocket;

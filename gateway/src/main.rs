@@ -28,12 +28,15 @@ fn main() -> ExitCode {
 
 fn run(config: quote_collab_gateway::config::ServeConfig) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let stop = shutdown::on_signal()?;
         let metrics = telemetry::count()?;
         serve::serve(config, Some(metrics), stop).await?;
         Ok(())
-    })
+    });
+    // A name that is being looked up cannot be given up, and nobody waits for it any more.
+    runtime.shutdown_background();
+    served
 }
 
 fn token(config: TokenConfig) -> Result<(), Error> {

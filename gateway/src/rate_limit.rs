@@ -10,6 +10,7 @@ use uuid::Uuid;
 /// A budget per user that refills steadily.
 pub struct OperationBudget {
     limiter: DefaultKeyedRateLimiter<Uuid>,
+    burst: NonZeroU32,
     clock: DefaultClock,
 }
 
@@ -19,17 +20,22 @@ impl OperationBudget {
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
         Self {
             limiter: RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)),
+            burst,
             clock: DefaultClock::default(),
         }
     }
 
-    /// Takes one operation from the user's budget.
+    /// Takes so many operations from the user's budget, or nothing. What costs more than a full budget takes all of it.
     ///
     /// # Errors
     ///
-    /// How long to wait when the budget is empty.
-    pub fn take(&self, user: Uuid) -> Result<(), Duration> {
-        self.limiter.check_key(&user).map_err(|until| until.wait_time_from(self.clock.now()))
+    /// How long to wait when the budget does not reach.
+    pub fn take(&self, user: Uuid, cost: u32) -> Result<(), Duration> {
+        let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
+        match self.limiter.check_key_n(&user, cost.min(self.burst)) {
+            Ok(Err(until)) => Err(until.wait_time_from(self.clock.now())),
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
     }
 
     /// Forgets users whose budget is full again; without this the table would keep everyone ever seen.
@@ -46,9 +52,21 @@ mod tests {
     fn one_user_does_not_spend_the_budget_of_another() {
         let budget = OperationBudget::new(NonZeroU32::MIN, NonZeroU32::new(3).unwrap());
         let (ann, bob) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        assert!((0..3).all(|_| budget.take(ann).is_ok()));
-        let wait = budget.take(ann).unwrap_err();
+        assert!((0..3).all(|_| budget.take(ann, 1).is_ok()));
+        let wait = budget.take(ann, 1).unwrap_err();
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
-        assert!(budget.take(bob).is_ok());
+        assert!(budget.take(bob, 1).is_ok());
+    }
+
+    #[test]
+    fn what_costs_more_takes_more_and_at_most_all() {
+        let budget = OperationBudget::new(NonZeroU32::MIN, NonZeroU32::new(10).unwrap());
+        let (ann, bob) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert!(budget.take(ann, 8).is_ok());
+        assert!(budget.take(ann, 8).is_err());
+        assert!(budget.take(ann, 2).is_ok());
+        assert!(budget.take(bob, 900).is_ok());
+        assert!(budget.take(bob, 1).is_err());
+        assert!(budget.take(bob, 0).is_ok());
     }
 }

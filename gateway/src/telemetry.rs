@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
@@ -12,20 +14,35 @@ use crate::config::{LogConfig, LogFormat};
 const DURATIONS: [f64; 14] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
 
-/// The client of NATS reports each event of its connection; what matters of them is logged here.
-const DEFAULT_FILTER: &str = "info,async_nats=warn";
+const DEFAULT_FILTER: &str = "info";
+/// What we wrote ourselves: the library, the binary, the core.
+const OURS: [&str; 3] = ["quote_collab_gateway", "gateway", "quote_collab_core"];
 
 /// Begins to log. A second call does nothing, so that several gateways can run in one test.
 pub fn log(config: &LogConfig) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
+    let subscriber = tracing_subscriber::registry().with(ceiling()).with(filter());
     let _ = match config.log_format {
-        LogFormat::Text => subscriber.finish().try_init(),
-        LogFormat::Json => subscriber.json().finish().try_init(),
+        LogFormat::Text => subscriber.with(lines).try_init(),
+        LogFormat::Json => subscriber.with(lines.json()).try_init(),
     };
+}
+
+/// A variable that is set to nothing means the same as one that is not set.
+fn filter() -> EnvFilter {
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
+    let wanted = Some(wanted.trim()).filter(|wanted| !wanted.is_empty()).unwrap_or(DEFAULT_FILTER);
+    wanted.parse().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER))
+}
+
+/// Below a warning the libraries print what they carry: frames of sockets, parameters, headers, and with them tokens
+/// and quotes. No wish for more detail may bring these into a log.
+fn ceiling() -> Targets {
+    Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_targets(OURS.map(|target| (target, LevelFilter::TRACE)))
 }
 
 /// Begins to count.

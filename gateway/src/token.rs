@@ -6,13 +6,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::secret::Secret;
 
 /// Tolerance for a `nbf` set by a clock that runs a little ahead of ours. Expiry has none.
 const NOT_BEFORE_LEEWAY_SECONDS: u64 = 5;
+/// Up to here a number with a fraction names its second exactly; it is later than any clock will show.
+const LATEST: f64 = 9_007_199_254_740_992.0;
 /// No honest token comes near this; a larger one is not even decoded.
 const LONGEST_TOKEN: usize = 8 * 1024;
 
@@ -54,9 +56,30 @@ struct Claims {
     tenant_id: Uuid,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     email: Option<String>,
+    #[serde(deserialize_with = "seconds")]
     exp: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    iat: Option<u64>,
+    #[serde(default, deserialize_with = "seconds", skip_serializing_if = "is_zero")]
+    nbf: u64,
+    #[serde(default, skip_deserializing, skip_serializing_if = "is_zero")]
+    iat: u64,
+}
+
+/// Seconds since 1970, which may have a fraction: RFC 7519 calls that a `NumericDate`. Only whole ones count.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let seconds = number.as_u64().or_else(|| number.as_f64().and_then(whole));
+    seconds.ok_or_else(|| serde::de::Error::custom("no time"))
+}
+
+fn whole(seconds: f64) -> Option<u64> {
+    let in_range = (0.0..=LATEST).contains(&seconds);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+    in_range.then_some(seconds as u64)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "it is what serde gives")]
+const fn is_zero(seconds: &u64) -> bool {
+    *seconds == 0
 }
 
 /// Verifies tokens.
@@ -72,11 +95,11 @@ impl TokenVerifier {
     pub fn new(secret: &Secret) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.algorithms = vec![Algorithm::HS256];
-        validation.set_required_spec_claims(&["exp", "sub"]);
-        validation.validate_exp = true;
-        validation.validate_nbf = true;
+        // The library rounds times that are no whole seconds, and wants claims that ours have anyway.
+        validation.set_required_spec_claims::<&str>(&[]);
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
         validation.validate_aud = false;
-        validation.leeway = NOT_BEFORE_LEEWAY_SECONDS;
         Self { key: DecodingKey::from_secret(secret.expose().as_bytes()), validation }
     }
 
@@ -90,13 +113,14 @@ impl TokenVerifier {
             return Err(TokenError::Invalid);
         }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
-            .map_err(|error| match error.kind() {
-                jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
-                _ => TokenError::Invalid,
-            })?
+            .map_err(|_| TokenError::Invalid)?
             .claims;
-        if claims.exp <= now().as_secs() {
+        let now = now().as_secs();
+        if claims.exp <= now {
             return Err(TokenError::Expired);
+        }
+        if claims.nbf > now.saturating_add(NOT_BEFORE_LEEWAY_SECONDS) {
+            return Err(TokenError::Invalid);
         }
         Ok(Identity {
             user: claims.sub,
@@ -140,7 +164,8 @@ pub fn sign(identity: &Identity, secret: &Secret) -> Result<String, jsonwebtoken
         tenant_id: identity.tenant,
         email: identity.email.clone(),
         exp: identity.expires_at,
-        iat: Some(now().as_secs()),
+        nbf: 0,
+        iat: now().as_secs(),
     };
     let key = EncodingKey::from_secret(secret.expose().as_bytes());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)

@@ -3,7 +3,7 @@
 //   node socket.mjs --url ws://…/graphql [--protocol graphql-transport-ws] [--send TEXT …]
 //
 // Sends the texts in order, the next one as soon as a message came for the last (or at once behind `--hasty`), and
-// prints every message and the close code as JSON lines.
+// prints every message and the close code as JSON lines. With `--close CODE` it closes once the last is answered.
 
 import { parseArgs } from "node:util";
 import WebSocket from "ws";
@@ -17,6 +17,7 @@ const { values: options } = parseArgs({
     // One argument of a process may not be 10 MB long: so many spaces are appended to the last text instead.
     pad: { type: "string", default: "0" },
     hasty: { type: "boolean", default: false },
+    close: { type: "string" },
   },
 });
 
@@ -30,6 +31,7 @@ const socket = new WebSocket(options.url, options.protocol ?? [], { origin: opti
 
 function sendNext() {
   if (texts.length > 0) socket.send(texts.shift());
+  else if (options.close) socket.close(Number(options.close), "bye");
 }
 
 socket.on("open", () => {

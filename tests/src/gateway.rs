@@ -35,19 +35,20 @@ impl Gateway {
         nats: Option<&Nats>,
         variables: &[(&str, &str)],
     ) -> Self {
-        let program = Program {
-            program: built::gateway(),
-            port: port::free().unwrap_or_else(|failure| panic!("{failure}")),
-            database_url: postgres.url(database, GATEWAY),
-            nats_url: nats.map(Nats::url),
-            jwt_secret: JWT_SECRET.to_owned(),
-            variables: variables
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-        };
+        let (url, nats) = (postgres.url(database, GATEWAY), nats.map(Nats::url));
+        let program = program(&url, nats.as_deref(), variables);
         let scratch = Scratch::make("gateway");
         let server = start(&program, &scratch).await;
+        Self { server, program, scratch }
+    }
+
+    /// Starts a gateway with addresses as they are, and waits for nothing.
+    #[must_use]
+    pub fn spawn(database_url: &str, nats_url: Option<&str>, variables: &[(&str, &str)]) -> Self {
+        let program = program(database_url, nats_url, variables);
+        let scratch = Scratch::make("gateway");
+        let spawned = program.spawn(&scratch.path().join("gateway.log"));
+        let server = spawned.unwrap_or_else(|failure| panic!("{failure}"));
         Self { server, program, scratch }
     }
 
@@ -107,6 +108,17 @@ impl Drop for Gateway {
         if std::thread::panicking() {
             eprintln!("the gateway's log:\n{}", xtask::process::last(self.server.log()));
         }
+    }
+}
+
+fn program(database_url: &str, nats_url: Option<&str>, variables: &[(&str, &str)]) -> Program {
+    Program {
+        program: built::gateway(),
+        port: port::free().unwrap_or_else(|failure| panic!("{failure}")),
+        database_url: database_url.to_owned(),
+        nats_url: nats_url.map(str::to_owned),
+        jwt_secret: JWT_SECRET.to_owned(),
+        variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
     }
 }
 

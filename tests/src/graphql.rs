@@ -49,6 +49,11 @@ pub async fn post(gateway: &Gateway, authorization: Option<&str>, body: &[u8]) -
 }
 
 async fn exchange(gateway: &Gateway, parts: &[&[u8]]) -> Answer {
+    parse(&talk(gateway, parts).await)
+}
+
+/// Sends bytes over a connection of their own: everything that comes back.
+pub async fn talk(gateway: &Gateway, parts: &[&[u8]]) -> String {
     let url = gateway.url();
     let address = url.strip_prefix("http://").expect("the gateway is served over HTTP");
     let stream = TcpStream::connect(address).await.expect("the gateway takes connections");
@@ -68,7 +73,7 @@ async fn exchange(gateway: &Gateway, parts: &[&[u8]]) -> Answer {
         text
     };
     let ((), text) = tokio::join!(write, read);
-    parse(&String::from_utf8(text).expect("the answer is text"))
+    String::from_utf8(text).expect("the answer is text")
 }
 
 fn parse(text: &str) -> Answer {

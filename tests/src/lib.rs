@@ -31,7 +31,7 @@ pub mod world;
 pub use browser::Browser;
 pub use erp::Erp;
 pub use gateway::Gateway;
-pub use graphql::{Answer, ask, post};
+pub use graphql::{Answer, ask, post, talk};
 pub use ledger::{Ledger, Told};
 pub use listener::Listener;
 pub use load::Load;

@@ -41,13 +41,19 @@ pub struct Nats {
 impl Nats {
     /// Starts a server.
     pub async fn start(release: Release) -> Self {
+        Self::start_with(release, &[]).await
+    }
+
+    /// Starts a server with further arguments.
+    pub async fn start_with(release: Release, arguments: &[&str]) -> Self {
         let binary = match release {
             Release::Debian => built::nats_server(),
             Release::Newer => built::newer_nats_server().expect("a newer NATS server is on this machine"),
         };
         let scratch = Scratch::make("nats");
         let port = port::free().unwrap_or_else(|failure| panic!("{failure}"));
-        let program = Program { program: binary, store: scratch.path().join("store"), port };
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let program = Program { program: binary, store: scratch.path().join("store"), port, arguments };
         let server = start(&program, &scratch).await;
         Self { server, program, scratch }
     }

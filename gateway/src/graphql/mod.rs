@@ -5,7 +5,9 @@ mod json;
 mod model;
 mod mutation;
 mod operation;
+mod plan;
 mod query;
+mod root;
 mod subscription;
 
 use std::sync::Arc;
@@ -17,9 +19,11 @@ use crate::hub::Hub;
 use crate::postgres::{Database, RequestContext};
 use crate::presence::Board;
 use crate::token::Identity;
+use crate::turns::{Turn, Turns};
 
 pub use error::{code, is_request_error, with_codes, write};
-pub use operation::{Operation, OperationError};
+pub use operation::{Operation, OperationError, Prepared};
+pub use plan::Plan;
 
 use mutation::Mutation;
 use query::Query;
@@ -45,6 +49,8 @@ pub struct Services {
     pub hub: Arc<Hub>,
     /// People.
     pub board: Arc<Board>,
+    /// Turns at the database.
+    pub turns: Turns,
 }
 
 /// The schema with everything behind it.
@@ -69,10 +75,15 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
         .disable_suggestions()
 }
 
-/// The services, and in whose name to use them.
-fn caller<'a>(context: &Context<'a>) -> Result<(&'a Services, RequestContext), Failure> {
-    let services = context.data::<Services>().map_err(|_| Failure::new(Code::Internal, "internal error"))?;
-    Ok((services, RequestContext::of(identity(context)?)))
+/// The database, in whose name to use it, and the turn to do so, which is to be held for as long.
+async fn caller<'a>(context: &Context<'a>) -> Result<(&'a Database, RequestContext, Turn), Failure> {
+    let (services, identity) = (services(context)?, identity(context)?);
+    let turn = services.turns.take(identity).await?;
+    Ok((&services.database, RequestContext::of(identity), turn))
+}
+
+fn services<'a>(context: &Context<'a>) -> Result<&'a Services, Failure> {
+    context.data::<Services>().map_err(|_| Failure::new(Code::Internal, "internal error"))
 }
 
 fn identity<'a>(context: &Context<'a>) -> Result<&'a Identity, Failure> {

@@ -22,8 +22,8 @@ impl Mutation {
         context: &Context<'_>,
         input: VersionedQuoteUpdateInput,
     ) -> Result<QuoteCollaborationResult, Failure> {
-        let (services, of) = caller(context)?;
-        Ok(services.database.save_quote(of, &Save::try_from(input)?).await?.into())
+        let (database, of, _turn) = caller(context).await?;
+        Ok(database.save_quote(of, &Save::try_from(input)?).await?.into())
     }
 
     /// Saves fields of a line, and the quote's totals, if nobody else was first
@@ -32,8 +32,8 @@ impl Mutation {
         context: &Context<'_>,
         input: VersionedQuoteLineUpdateInput,
     ) -> Result<QuoteLineCollaborationResult, Failure> {
-        let (services, of) = caller(context)?;
-        Ok(services.database.save_line(of, &Save::try_from(input)?).await?.into())
+        let (database, of, _turn) = caller(context).await?;
+        Ok(database.save_line(of, &Save::try_from(input)?).await?.into())
     }
 
     /// Joins a quote, or renews a session
@@ -42,18 +42,18 @@ impl Mutation {
         context: &Context<'_>,
         input: JoinQuoteSessionInput,
     ) -> Result<ActiveSession, Failure> {
-        let (services, of) = caller(context)?;
+        let (database, of, _turn) = caller(context).await?;
         let identity = identity(context)?;
         let quote = uuid("quoteId", &input.quote_id)?;
         let session = optional_uuid("sessionId", input.session_id.as_ref())?;
         let person = (identity.username.as_deref(), identity.email.as_deref());
-        Ok(services.database.join(of, quote, session, person).await?.into())
+        Ok(database.join(of, quote, session, person).await?.into())
     }
 
     /// Leaves; false when there was no such session
     async fn leave_quote_session(&self, context: &Context<'_>, session_id: ID) -> Result<bool, Failure> {
-        let (services, of) = caller(context)?;
-        Ok(services.database.leave(of, uuid("sessionId", &session_id)?).await?)
+        let (database, of, _turn) = caller(context).await?;
+        Ok(database.leave(of, uuid("sessionId", &session_id)?).await?)
     }
 
     /// Renews a session; false when it is unknown or stale: join again
@@ -62,7 +62,7 @@ impl Mutation {
         context: &Context<'_>,
         input: UpdateSessionHeartbeatInput,
     ) -> Result<bool, Failure> {
-        let (services, of) = caller(context)?;
-        Ok(services.database.heartbeat(of, &Heartbeat::try_from(input)?).await?)
+        let (database, of, _turn) = caller(context).await?;
+        Ok(database.heartbeat(of, &Heartbeat::try_from(input)?).await?)
     }
 }

@@ -1,10 +1,14 @@
 //! An operation as a client sends it, over HTTP or a socket alike.
 
-use async_graphql::parser::types::{DocumentOperations, OperationType};
+use async_graphql::parser::parse_query;
 use async_graphql::{Name, Request, Variables};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::json::to_graphql;
+use super::plan::Plan;
+use crate::failure::Failure;
+use crate::rate_limit::OperationBudget;
 
 /// A query, mutation or subscription with its variables.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +16,15 @@ pub struct Operation {
     query: String,
     name: Option<String>,
     variables: Map<String, Value>,
+}
+
+/// An operation that can be executed.
+#[derive(Debug)]
+pub struct Prepared {
+    /// For the library.
+    pub request: Request,
+    /// What is known of it.
+    pub plan: Plan,
 }
 
 /// What is wrong with an operation's form.
@@ -59,33 +72,47 @@ impl Operation {
         }
     }
 
-    /// As the library's request, and its type when the query can be read. What cannot be read the library refuses
-    /// with a better message than we could.
-    #[must_use]
-    pub fn into_request(self) -> (Request, Option<OperationType>) {
+    /// Takes what it costs from the user's budget, and makes it ready to be executed. One is taken before the text is
+    /// read, because that costs, too.
+    ///
+    /// # Errors
+    ///
+    /// When the budget does not reach, or as for [`Operation::prepare`].
+    pub fn admit(self, budget: &OperationBudget, user: Uuid) -> Result<Prepared, Failure> {
+        budget.take(user, 1).map_err(Failure::rate_limited)?;
+        let prepared = self.prepare()?;
+        budget.take(user, prepared.plan.cost - 1).map_err(Failure::rate_limited)?;
+        Ok(prepared)
+    }
+
+    /// Makes it ready to be executed. What cannot be read the library refuses with a better message than we could.
+    ///
+    /// # Errors
+    ///
+    /// When it asks for more than one operation may, or a subscription for anything but one field.
+    pub fn prepare(self) -> Result<Prepared, Failure> {
+        let name = self.name.filter(|name| !name.is_empty());
         let mut variables = Variables::default();
         for (name, value) in self.variables {
             variables.insert(Name::new(name), to_graphql(&value));
         }
-        let mut request = Request::new(self.query).variables(variables);
-        if let Some(name) = self.name.filter(|name| !name.is_empty()) {
+        let mut plan = Plan::default();
+        let mut request = Request::new(self.query);
+        if let Ok(mut document) = parse_query(&request.query) {
+            plan = Plan::of(&mut document, name.as_deref(), &mut variables)?;
+            request.set_parsed_query(document);
+        }
+        request = request.variables(variables);
+        if let Some(name) = name {
             request = request.operation_name(name);
         }
-        let kind = kind(&mut request);
-        (request, kind)
-    }
-}
-
-fn kind(request: &mut Request) -> Option<OperationType> {
-    let name = request.operation_name.clone();
-    match &request.parsed_query().ok()?.operations {
-        DocumentOperations::Single(operation) => Some(operation.node.ty),
-        DocumentOperations::Multiple(operations) => Some(operations.get(name?.as_str())?.node.ty),
+        Ok(Prepared { request, plan })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use async_graphql::parser::types::OperationType;
     use serde_json::json;
 
     use super::*;
@@ -110,25 +137,27 @@ mod tests {
     }
 
     #[test]
-    fn the_type_is_that_of_the_named_operation() {
+    fn the_type_is_that_of_the_operation_that_is_executed() {
         let cases = [
             ("{ a }", "", Some(OperationType::Query)),
             ("query A { a } mutation B { b }", "B", Some(OperationType::Mutation)),
             ("subscription C { c }", "C", Some(OperationType::Subscription)),
+            ("mutation B { b }", "", Some(OperationType::Mutation)),
             ("query A { a } mutation B { b }", "C", None),
+            ("query A { a } mutation B { b }", "", None),
             ("{", "", None),
         ];
         for (query, name, kind) in cases {
             let operation = Operation::from_json(json!({"query": query, "operationName": name})).unwrap();
-            assert_eq!(operation.into_request().1, kind, "{query}");
+            assert_eq!(operation.prepare().unwrap().plan.kind, kind, "{query}");
         }
     }
 
     #[test]
     fn variables_keep_their_digits() {
         let text = r#"{"query":"{ a }","variables":{"changes":{"unitPrice":100000000000000000.0001,"b":[0.1000,5]}}}"#;
-        let (request, _) = Operation::from_json(serde_json::from_str(text).unwrap()).unwrap().into_request();
-        let written = serde_json::to_string(&request.variables).unwrap();
+        let prepared = Operation::from_json(serde_json::from_str(text).unwrap()).unwrap().prepare().unwrap();
+        let written = serde_json::to_string(&prepared.request.variables).unwrap();
         assert_eq!(written, r#"{"changes":{"b":[0.1000,5],"unitPrice":100000000000000000.0001}}"#);
     }
 }

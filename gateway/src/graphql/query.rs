@@ -24,8 +24,8 @@ impl Query {
         context: &Context<'_>,
         quote_id: ID,
     ) -> Result<Vec<ActiveSession>, Failure> {
-        let (services, of) = caller(context)?;
-        let sessions = services.database.sessions(of, uuid("quoteId", &quote_id)?).await?;
+        let (database, of, _turn) = caller(context).await?;
+        let sessions = database.sessions(of, uuid("quoteId", &quote_id)?).await?;
         Ok(sessions.into_iter().map(ActiveSession::from).collect())
     }
 
@@ -36,9 +36,9 @@ impl Query {
         quote_id: ID,
         limit: Option<i32>,
     ) -> Result<Vec<QuoteChangeRecord>, Failure> {
-        let (services, of) = caller(context)?;
+        let (database, of, _turn) = caller(context).await?;
         let limit = limit.unwrap_or(HISTORY_ROWS);
-        let records = services.database.history(of, uuid("quoteId", &quote_id)?, limit).await?;
+        let records = database.history(of, uuid("quoteId", &quote_id)?, limit).await?;
         Ok(records.into_iter().map(QuoteChangeRecord::from).collect())
     }
 
@@ -49,20 +49,20 @@ impl Query {
         quote_id: ID,
         since_version: i32,
     ) -> Result<bool, Failure> {
-        let (services, of) = caller(context)?;
-        Ok(services.database.updated_since(of, uuid("quoteId", &quote_id)?, since_version).await?)
+        let (database, of, _turn) = caller(context).await?;
+        Ok(database.updated_since(of, uuid("quoteId", &quote_id)?, since_version).await?)
     }
 
     /// A quote and its lines as they are now: `{quote, lines}`, camelCase, money as text
     async fn quote(&self, context: &Context<'_>, quote_id: ID) -> Result<Json, Failure> {
-        let (services, of) = caller(context)?;
-        Ok(Json(front_end_quote(services.database.quote(of, uuid("quoteId", &quote_id)?).await?)))
+        let (database, of, _turn) = caller(context).await?;
+        Ok(Json(front_end_quote(database.quote(of, uuid("quoteId", &quote_id)?).await?)))
     }
 
     /// The newest quotes of the tenant: `[{id, quoteNumber, customerName, status, totalAmount, version}]`
     async fn quotes(&self, context: &Context<'_>, limit: Option<i32>) -> Result<Json, Failure> {
-        let (services, of) = caller(context)?;
-        let quotes = services.database.quotes(of, limit.unwrap_or(LISTED_QUOTES)).await?;
+        let (database, of, _turn) = caller(context).await?;
+        let quotes = database.quotes(of, limit.unwrap_or(LISTED_QUOTES)).await?;
         Ok(Json(quotes.iter().map(front_end_row).collect()))
     }
 }

@@ -10,9 +10,9 @@ use quote_collab_core::subject::QuoteAddress;
 
 use super::error::uuid;
 use super::model::{PresenceEvent, QuoteChangedEvent, QuoteLineChangedEvent};
-use super::{caller, identity};
+use super::{caller, identity, services};
 use crate::failure::{Code, Failure};
-use crate::feed::{self, Interest};
+use crate::feed::{self, Interest, Source};
 use crate::hub::Event;
 
 /// A gateway that has just started has not looked at the sessions yet.
@@ -51,12 +51,13 @@ impl Subscription {
         context: &Context<'_>,
         quote_id: ID,
     ) -> Result<impl Stream<Item = PresenceEvent> + use<>, Failure> {
-        let (services, of) = caller(context)?;
-        let quote = uuid("quoteId", &quote_id)?;
+        let (services, quote) = (services(context)?, uuid("quoteId", &quote_id)?);
         let people = services.board.watch(QuoteAddress { tenant: identity(context)?.tenant, quote });
-        if !services.database.is_accessible(of, quote).await? {
+        let (database, of, turn) = caller(context).await?;
+        if !database.is_accessible(of, quote).await? {
             return Err(Failure::quote_not_found());
         }
+        drop(turn);
         if !services.board.looked(FIRST_LOOK).await {
             return Err(Failure::new(Code::ServiceUnavailable, "the database cannot be reached"));
         }
@@ -76,8 +77,8 @@ async fn events(
     after: Option<String>,
     entity: Entity,
 ) -> Result<impl Stream<Item = Result<Arc<Event>, Failure>> + use<>, Failure> {
-    let (services, of) = caller(context)?;
-    let address = QuoteAddress { tenant: identity(context)?.tenant, quote: uuid("quoteId", quote_id)? };
-    let interest = Interest { context: of, address, entity, after };
-    feed::open(services.database.clone(), &services.hub, interest).await
+    let (services, identity) = (services(context)?, identity(context)?.clone());
+    let interest = Interest { identity, quote: uuid("quoteId", quote_id)?, entity, after };
+    let source = Source { database: services.database.clone(), turns: services.turns.clone() };
+    feed::open(source, &services.hub, interest).await
 }

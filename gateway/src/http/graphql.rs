@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use super::response::{Media, refuse, respond};
 use super::{App, REQUEST_TIMEOUT, assets};
 use crate::failure::{Code, Failure};
-use crate::graphql::{Operation, sdl, with_codes};
+use crate::graphql::{Operation, Prepared, sdl, with_codes};
 use crate::token::{Identity, TokenError};
 
 /// A query in the address, a socket, or the console for a person with a browser.
@@ -88,11 +88,11 @@ async fn execute(
         Ok(identity) => identity,
         Err(error) => return respond(media, &Failure::new(Code::Unauthenticated, error.to_string()).into()),
     };
-    if let Err(wait) = app.budget.take(identity.user) {
-        return respond(media, &Failure::rate_limited(wait).into());
-    }
-    let (request, kind) = operation.into_request();
-    match kind {
+    let Prepared { request, plan } = match operation.admit(&app.budget, identity.user) {
+        Ok(prepared) => prepared,
+        Err(failure) => return respond(media, &failure.into()),
+    };
+    match plan.kind {
         Some(OperationType::Subscription) => {
             let failure =
                 Failure::bad_input("a subscription needs a WebSocket with subprotocol graphql-transport-ws");
@@ -107,10 +107,11 @@ async fn execute(
         _ => {}
     }
     let executing = app.schema.execute(request.data(identity));
-    let response = match tokio::time::timeout(REQUEST_TIMEOUT, executing).await {
+    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, executing).await {
         Ok(response) => with_codes(response),
         Err(_) => GraphqlResponse::from(Failure::new(Code::ServiceUnavailable, "the request took too long")),
     };
+    plan.arrange(&mut response);
     respond(media, &response)
 }
 

@@ -5,6 +5,7 @@ mod graphql;
 mod health;
 mod response;
 mod security;
+mod starting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,8 @@ use crate::postgres::Database;
 use crate::rate_limit::OperationBudget;
 use crate::token::TokenVerifier;
 use crate::websocket::{AllowedOrigins, Sockets};
+
+pub use starting::starting;
 
 /// A mutation of a megabyte, and its envelope.
 const LARGEST_BODY: usize = (1 << 20) + (64 << 10);

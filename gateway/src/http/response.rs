@@ -62,14 +62,16 @@ fn quality(parameters: &str) -> f32 {
 /// A response of the schema.
 #[must_use]
 pub fn respond(media: Media, response: &GraphqlResponse) -> Response {
-    let status = response.errors.iter().find_map(status_of);
+    // What was done in part is no refusal: whoever were told to come back would do it again.
+    let nothing_done = response.data == async_graphql::Value::Null;
+    let status = response.errors.iter().find_map(status_of).filter(|_| nothing_done);
     let status = match (status, media) {
         (Some(status), _) => status,
         (None, Media::GraphqlResponse) if is_request_error(response) => StatusCode::BAD_REQUEST,
         (None, _) => StatusCode::OK,
     };
     let mut answer = with_status(status, media, write(response));
-    if let Some(wait) = retry_after(response) {
+    if let Some(wait) = retry_after(response).filter(|_| nothing_done) {
         answer.headers_mut().insert(header::RETRY_AFTER, wait);
     }
     answer
@@ -153,6 +155,9 @@ mod tests {
             assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(response.headers()[header::RETRY_AFTER], "2");
         }
+        let mut half = limited;
+        half.data = async_graphql::Value::from_json(serde_json::json!({"a": true})).unwrap();
+        assert_eq!(respond(Media::Json, &half).status(), StatusCode::OK);
         let invalid = GraphqlResponse::from(Failure::bad_input("x"));
         assert_eq!(respond(Media::Json, &invalid).status(), StatusCode::OK);
         assert_eq!(respond(Media::GraphqlResponse, &invalid).status(), StatusCode::BAD_REQUEST);

@@ -28,9 +28,9 @@ pub async fn headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Lets pages of configured origins read the answer. Others get it too, but their browser keeps it from them.
+/// Lets pages that may open a socket read the answer, too. Others get it too, but their browser keeps it from them.
 pub async fn cross_origin(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let origin = listed_origin(&app, request.headers());
+    let origin = allowed_origin(&app, request.headers());
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
@@ -42,7 +42,7 @@ pub async fn cross_origin(State(app): State<Arc<App>>, request: Request, next: N
 
 /// Answers the question a browser asks before it sends a token to another origin.
 pub async fn preflight(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    if listed_origin(&app, &headers).is_none() {
+    if allowed_origin(&app, &headers).is_none() {
         return StatusCode::NO_CONTENT.into_response();
     }
     let allowed = [
@@ -53,7 +53,7 @@ pub async fn preflight(State(app): State<Arc<App>>, headers: HeaderMap) -> Respo
     (StatusCode::NO_CONTENT, allowed).into_response()
 }
 
-fn listed_origin(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
+fn allowed_origin(app: &App, headers: &HeaderMap) -> Option<HeaderValue> {
     let origin = headers.get(header::ORIGIN)?;
-    app.origins.lists(origin.to_str().ok()?).then(|| origin.clone())
+    app.origins.allows(headers).then(|| origin.clone())
 }

@@ -9,6 +9,7 @@ use async_nats::{Client, ConnectOptions, Event};
 use rand::Rng;
 use tokio::sync::watch;
 
+use super::address::Address;
 use crate::config::NatsConfig;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +58,7 @@ impl NatsConnection {
     /// When the address cannot be read.
     pub async fn open(config: &NatsConfig, url: &str) -> Result<Self, NatsError> {
         let (sender, state) = watch::channel(LinkState::default());
-        let mut options = ConnectOptions::new()
+        let options = ConnectOptions::new()
             .name("quote_gateway")
             .connection_timeout(CONNECT_TIMEOUT)
             .request_timeout(Some(REQUEST_TIMEOUT))
@@ -69,13 +70,10 @@ impl NatsConnection {
                 note(&sender, &event);
                 std::future::ready(())
             });
-        if let Some(user) = &config.nats_user {
-            let password = config.nats_password.as_ref().map_or("", |password| password.expose());
-            options = options.user_and_password(user.clone(), password.to_owned());
-        }
-        let addresses = addresses(url)?;
-        let client = options
-            .connect(addresses)
+        let address = Address::parse(url)?;
+        let client = address
+            .introduce(config, options)
+            .connect(address.servers)
             .await
             .map_err(|error| NatsError::Unusable(error.kind().to_string()))?;
         let context = ContextBuilder::new()
@@ -142,15 +140,6 @@ impl NatsConnection {
     }
 }
 
-/// Several servers of a cluster, comma separated. The parser's own error could repeat a password.
-fn addresses(url: &str) -> Result<Vec<async_nats::ServerAddr>, NatsError> {
-    url.split(',')
-        .map(|part| {
-            part.trim().parse().map_err(|_| NatsError::Unusable("the address cannot be read".to_owned()))
-        })
-        .collect()
-}
-
 fn note(sender: &watch::Sender<LinkState>, event: &Event) {
     match event {
         Event::Connected => {
@@ -181,13 +170,6 @@ fn reconnect_delay(attempts: usize) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn several_servers_are_read_and_a_bad_one_is_refused_without_its_password() {
-        assert_eq!(addresses("nats://a:1, nats://b:2").unwrap().len(), 2);
-        let error = addresses("nats://ann:hunter2@a:b:c").unwrap_err();
-        assert!(!error.to_string().contains("hunter2"));
-    }
 
     #[test]
     fn delays_are_bounded() {

@@ -3,6 +3,7 @@
 //! `JetStream` holds the stream of quote events; presence goes over core NATS. The server may come and go at any time:
 //! the client reconnects for ever, the relay re-reads its position, the hub's reader re-creates its consumer.
 
+mod address;
 mod bus;
 mod connection;
 mod headers;

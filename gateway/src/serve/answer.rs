@@ -2,40 +2,61 @@
 
 use std::future::{Future, IntoFuture};
 use std::io::Write as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep};
+use axum::serve::Listener;
+use futures_util::FutureExt;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
-use crate::http::{App, router};
+use super::port::Port;
+use crate::http::{App, router, starting};
+
+/// Time for the last answers of a gateway that has been starting.
+const STARTING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Time for sockets to say goodbye.
 const SOCKETS_PATIENCE: Duration = Duration::from_secs(4);
 const SOCKETS_POLL: Duration = Duration::from_millis(20);
 
-/// Serves on `listener` until `stop` completes, then drains.
+/// Answers on `port` that the gateway is starting, until it has.
+pub async fn answer_meanwhile<T>(port: Port, start: impl Future<Output = T>) -> T {
+    let started = CancellationToken::new();
+    let server =
+        axum::serve(port, starting()).with_graceful_shutdown(started.clone().cancelled_owned()).into_future();
+    let (mut server, mut start) = (pin!(server.fuse()), pin!(start));
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut start => break outcome,
+            // It does not end by itself; if it did, the start would go on in silence.
+            _ = &mut server => {}
+        }
+    };
+    started.cancel();
+    // Nobody may be told any more that the gateway is starting once it says that it is ready.
+    let _ = timeout(STARTING_PATIENCE, server).await;
+    outcome
+}
+
+/// Serves on `port` until `stop` completes, then drains.
 pub async fn answer(
-    listener: TcpListener,
+    port: Port,
     app: Arc<App>,
     stop: impl Future<Output = ()> + Send + 'static,
     drain_timeout: Duration,
 ) -> Result<(), ServeError> {
-    let address = listener.local_addr()?;
+    let address = port.local_addr()?;
     let (drain, draining) = (app.drain.clone(), app.drain.clone());
     let sockets = Arc::clone(&app.sockets);
     let signal = async move {
         stop.await;
         drain.cancel();
     };
-    // Events are small and each is written when it comes: waiting to fill a packet would only delay them.
-    let listener = listener.tap_io(|stream| {
-        let _ = stream.set_nodelay(true);
-    });
-    let server = axum::serve(listener, router(app)).with_graceful_shutdown(signal).into_future();
+    let server = axum::serve(port, router(app)).with_graceful_shutdown(signal).into_future();
     tracing::info!("ready on http://{address}");
     writeln!(std::io::stdout(), "ready on http://{address}")?;
     tokio::select! {

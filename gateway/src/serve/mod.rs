@@ -1,7 +1,9 @@
 //! Putting the rooms together, in order, and taking them apart in reverse.
 
 mod answer;
+mod check;
 mod events;
+mod port;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -9,12 +11,11 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::config::{HttpConfig, PostgresConfig, ServeConfig};
+use crate::config::{PostgresConfig, ServeConfig};
 use crate::graphql::{Services, schema};
 use crate::http::App;
 use crate::nats::NatsError;
@@ -23,15 +24,17 @@ use crate::presence::Board;
 use crate::rate_limit::OperationBudget;
 use crate::shutdown::Group;
 use crate::token::TokenVerifier;
+use crate::turns::Turns;
 use crate::upkeep::Upkeep;
 use crate::websocket::{AllowedOrigins, Sockets};
 
+use answer::{answer, answer_meanwhile};
+use check::{advise, check, listen_url};
 use events::Events;
+use port::Port;
 
 /// A database that starts together with the gateway gets this long.
 const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
-/// A shorter secret can be guessed from one token.
-const SHORTEST_SECRET: usize = 32;
 
 /// Why the gateway could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,9 @@ pub enum ServeError {
     /// The secret.
     #[error("JWT_SECRET must not be empty")]
     NoSecret,
+    /// The database's address asks for what we do not have.
+    #[error("the gateway has no TLS to postgresql: sslmode=require in its address cannot be met")]
+    NoTls,
     /// The port.
     #[error("cannot listen on {host}:{port}: {error}")]
     Port {
@@ -68,6 +74,17 @@ struct Groups {
     hub: Group,
 }
 
+impl Groups {
+    fn new() -> Self {
+        Self { relay: Group::new("relay"), hub: Group::new("hub") }
+    }
+
+    async fn end(&self) {
+        self.relay.end().await;
+        self.hub.end().await;
+    }
+}
+
 /// Serves until `stop` completes.
 ///
 /// # Errors
@@ -78,15 +95,44 @@ pub async fn serve(
     metrics: Option<PrometheusHandle>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    check_secret(&config)?;
-    let listener = bind(&config.http).await?;
+    check(&config)?;
+    // The port is taken first, so that a gateway that cannot have it disturbs nothing.
+    let port = Port::bind(&config.http).await?;
+    let groups = Groups::new();
+    let mut stop = Box::pin(stop);
+    let started = tokio::select! {
+        biased;
+        () = &mut stop => None,
+        started = answer_meanwhile(port.clone(), Box::pin(start(&config, &groups, metrics))) => Some(started),
+    };
+    let nats = started.as_ref().and_then(|started| started.as_ref().ok()?.nats.clone());
+    let served = match started {
+        None => Ok(()),
+        Some(Ok(app)) => answer(port, app, stop, config.http.drain_timeout).await,
+        Some(Err(error)) => {
+            advise(&error, &config.postgres);
+            Err(error)
+        }
+    };
+    groups.end().await;
+    if let Some(nats) = nats {
+        nats.close().await;
+    }
+    tracing::info!("ended");
+    served
+}
+
+/// Starts everything behind the interface.
+async fn start(
+    config: &ServeConfig,
+    groups: &Groups,
+    metrics: Option<PrometheusHandle>,
+) -> Result<Arc<App>, ServeError> {
     let database = connect(&config.postgres).await?;
-    let groups = Groups { relay: Group::new("relay"), hub: Group::new("hub") };
-    let listen_url = config.postgres.database_listen_url.as_ref().unwrap_or(&config.postgres.database_url);
-    let (channels, listening) = listen(listen_url, groups.hub.stop())?;
+    let (channels, listening) = listen(listen_url(&config.postgres), groups.hub.stop())?;
     groups.hub.start(listening);
     let board = Arc::new(Board::default());
-    let events = events::start(&config, &database, channels, &board, &groups).await?;
+    let events = events::start(config, &database, channels, &board, groups).await?;
     let budget =
         Arc::new(OperationBudget::new(config.http.rate_limit_per_second, config.http.rate_limit_burst));
     let upkeep = Upkeep {
@@ -96,33 +142,9 @@ pub async fn serve(
         metrics: metrics.clone(),
     };
     groups.relay.start(upkeep.run(groups.relay.stop()));
-    let services = Services { database, hub: Arc::clone(&events.hub), board };
-    let app = Arc::new(assemble(&config, services, &events, budget, metrics));
-    let served = answer::answer(listener, app, stop, config.http.drain_timeout).await;
-    groups.relay.end().await;
-    groups.hub.end().await;
-    if let Some(nats) = &events.nats {
-        nats.close().await;
-    }
-    tracing::info!("ended");
-    served
-}
-
-fn check_secret(config: &ServeConfig) -> Result<(), ServeError> {
-    match config.jwt_secret.expose().len() {
-        0 => Err(ServeError::NoSecret),
-        length if length < SHORTEST_SECRET => {
-            tracing::warn!("JWT_SECRET is shorter than {SHORTEST_SECRET} bytes: use it for development only");
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The port is taken first, so that a gateway that cannot have it disturbs nothing.
-async fn bind(config: &HttpConfig) -> Result<TcpListener, ServeError> {
-    let (host, port) = (config.host, config.port);
-    TcpListener::bind((host, port)).await.map_err(|error| ServeError::Port { host, port, error })
+    let turns = Turns::new(config.postgres.pg_pool_size);
+    let services = Services { database, hub: Arc::clone(&events.hub), board, turns };
+    Ok(Arc::new(assemble(config, services, &events, budget, metrics)))
 }
 
 async fn connect(config: &PostgresConfig) -> Result<Database, DatabaseError> {

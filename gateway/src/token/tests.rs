@@ -108,6 +108,24 @@ fn a_token_ends_at_its_second_and_may_begin_a_little_early() {
 }
 
 #[test]
+fn a_time_may_have_a_fraction_and_counts_as_its_second() {
+    let (secret, now) = (secret(), now().as_secs());
+    let verified = |name: &str, text: String| {
+        let claims = with(name, serde_json::from_str(&text).unwrap());
+        verify(&signed(Algorithm::HS256, &claims, secret.expose()))
+    };
+    assert_eq!(verified("exp", format!("{}.5", now + 60)).unwrap().expires_at, now + 60);
+    assert_eq!(verified("exp", "9.9e9".to_owned()).unwrap().expires_at, 9_900_000_000);
+    assert_eq!(verified("exp", format!("{}.9", now - 1)), Err(TokenError::Expired));
+    assert!(verified("nbf", format!("{}.9", now - 1)).is_ok());
+    assert!(verified("iat", format!("{}.9", now - 1)).is_ok());
+    assert_eq!(verified("nbf", format!("{}.1", now + 60)), Err(TokenError::Invalid));
+    for text in ["1e400", "-1.5", "1e16"] {
+        assert_eq!(verified("exp", text.to_owned()), Err(TokenError::Invalid), "{text}");
+    }
+}
+
+#[test]
 fn only_our_algorithm_and_our_key_count() {
     let secret = secret();
     for algorithm in [Algorithm::HS384, Algorithm::HS512] {

@@ -1,8 +1,9 @@
-//! Which pages may open a socket. A browser tells the page's origin and a page cannot forge it.
+//! Which pages may call, over HTTP and over a socket alike. A browser tells the page's origin and a page cannot forge it.
 //!
 //! The token is not a cookie, so a foreign page has nothing to ride on; this is a second lock. A page of the same host
 //! name may always call, whatever its port. Behind a proxy that changes Host, the proxy's X-Forwarded-Host counts too:
-//! a page cannot set that header on a socket either. Callers without an Origin are no browsers and pass.
+//! a page cannot set that header on a socket, and over HTTP only after a preflight that allows it, which ours never does.
+//! Callers without an Origin are no browsers and pass.
 
 use axum::http::{HeaderMap, HeaderName, header};
 
@@ -28,12 +29,11 @@ impl AllowedOrigins {
     }
 
     /// Whether a page of this origin was named in the configuration.
-    #[must_use]
-    pub fn lists(&self, origin: &str) -> bool {
+    fn lists(&self, origin: &str) -> bool {
         self.any || self.listed.contains(&origin.to_ascii_lowercase())
     }
 
-    /// Whether the sender of these headers may open a socket.
+    /// Whether the sender of these headers may call.
     #[must_use]
     pub fn allows(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };

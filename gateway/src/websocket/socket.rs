@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::protocol::{self, Close, CloseCode, Conversation, Step};
 use super::upgrade::Sockets;
 use crate::failure::{Code, Failure};
-use crate::graphql::{Operation, is_request_error, with_codes, write};
+use crate::graphql::{Operation, Prepared, is_request_error, with_codes, write};
 use crate::token::{Identity, TokenError};
 
 /// Longest wait for `connection_init`.
@@ -39,7 +39,9 @@ enum Outcome {
 enum Ending {
     /// We close.
     Close(Close),
-    /// The client is gone or has closed.
+    /// The client closes.
+    Closed,
+    /// The client is gone.
     Gone,
 }
 
@@ -91,10 +93,14 @@ impl Socket {
                 break ending;
             }
         };
-        if let Ending::Close(close) = ending {
-            metrics::counter!("gateway_sockets_closed_total", "code" => close.code.number().to_string())
-                .increment(1);
-            self.close(close).await;
+        match ending {
+            Ending::Close(close) => {
+                metrics::counter!("gateway_sockets_closed_total", "code" => close.code.number().to_string())
+                    .increment(1);
+                self.close(close).await;
+            }
+            Ending::Closed => self.answer_close().await,
+            Ending::Gone => {}
         }
     }
 
@@ -133,7 +139,8 @@ impl Socket {
             // The library answers a ping by itself.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
             Some(Err(error)) if is_too_big(&error) => Err(closing(CloseCode::TooBig, "Message too big")),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(Ending::Gone),
+            Some(Ok(Message::Close(_))) => Err(Ending::Closed),
+            Some(Err(_)) | None => Err(Ending::Gone),
         }
     }
 
@@ -202,17 +209,23 @@ impl Socket {
         let Some(identity) = self.identity.clone() else {
             return Err(closing(CloseCode::Unauthorized, "Unauthorized"));
         };
-        if let Err(wait) = self.sockets.budget.take(identity.user) {
-            self.conversation.complete(&id);
-            return self.send(protocol::error(&id, &errors(&Failure::rate_limited(wait).into()))).await;
-        }
-        let (request, kind) = operation.into_request();
+        let Prepared { request, plan } = match operation.admit(&self.sockets.budget, identity.user) {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                self.conversation.complete(&id);
+                return self.send(protocol::error(&id, &errors(&failure.into()))).await;
+            }
+        };
+        let kind = plan.kind;
         let (result_id, end_id) = (Arc::clone(&id), Arc::clone(&id));
         let results = self
             .sockets
             .schema
             .execute_stream(request.data(identity))
-            .map(move |response| Outcome::Result(Arc::clone(&result_id), Box::new(response), kind))
+            .map(move |mut response| {
+                plan.arrange(&mut response);
+                Outcome::Result(Arc::clone(&result_id), Box::new(response), kind)
+            })
             .chain(stream::once(ready(Outcome::End(end_id))))
             .boxed();
         let (handle, registration) = AbortHandle::new_pair();
@@ -258,6 +271,11 @@ impl Socket {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Ending::Gone),
         }
+    }
+
+    /// The library has the answer ready and writes it while it is asked for more.
+    async fn answer_close(mut self) {
+        let _ = timeout(GOODBYE, async { while let Some(Ok(_)) = self.link.recv().await {} }).await;
     }
 
     async fn close(mut self, close: Close) {

@@ -58,18 +58,23 @@ impl Gateway {
 
     /// Starts the server and waits until it says that it serves.
     pub fn start(&self, log: &Path) -> Result<Server> {
+        let mut server = self.spawn(log)?;
+        if let Err(failure) = server.wait_ready("the gateway", START, &|| serves(self.port)) {
+            server.kill();
+            return Err(failure);
+        }
+        Ok(server)
+    }
+
+    /// Starts the server, whatever becomes of it.
+    pub fn spawn(&self, log: &Path) -> Result<Server> {
         let mut command = self.command();
         command.arg("serve").env("HOST", "127.0.0.1").env("PORT", self.port.to_string());
         command.env("DATABASE_URL", &self.database_url);
         if let Some(url) = &self.nats_url {
             command.env("NATS_URL", url);
         }
-        let mut server = Server::spawn(&mut command, log)?;
-        if let Err(failure) = server.wait_ready("the gateway", START, &|| serves(self.port)) {
-            server.kill();
-            return Err(failure);
-        }
-        Ok(server)
+        Server::spawn(&mut command, log)
     }
 
     /// Mints a token.

@@ -27,6 +27,8 @@ pub struct Nats {
     pub store: PathBuf,
     /// Where it listens.
     pub port: u16,
+    /// Further arguments.
+    pub arguments: Vec<String>,
 }
 
 impl Nats {
@@ -41,7 +43,8 @@ impl Nats {
         let mut command = Command::new(&self.program);
         command
             .args(["--jetstream", "--addr", "127.0.0.1", "--port", &self.port.to_string(), "--store_dir"])
-            .arg(&self.store);
+            .arg(&self.store)
+            .args(&self.arguments);
         let mut server = Server::spawn(&mut command, log)?;
         if let Err(failure) = server.wait_ready("NATS", START, &|| greets(self.port)) {
             server.kill();

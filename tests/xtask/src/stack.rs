@@ -57,6 +57,7 @@ impl Stack {
             program: tools.nats.clone(),
             store: place.up.join("nats"),
             port: options.nats_port,
+            arguments: Vec::new(),
         });
         let gateway = Gateway {
             program: place.gateway(),

@@ -1,0 +1,138 @@
+//! The fields that an operation asks of its root, wherever they stand: plainly, in fragments, behind conditions.
+
+use std::collections::HashMap;
+use std::slice::Iter;
+
+use async_graphql::parser::types::{
+    Directive, ExecutableDocument, Field, FragmentDefinition, InlineFragment, OperationDefinition, Selection,
+    SelectionSet,
+};
+use async_graphql::{Name, Pos, Positioned, Value, Variables};
+
+/// Selections of a text when every fragment is written out. Fragments that name others twice double with each step, and
+/// the library follows every one: a text of a kilobyte would keep it busy for ever.
+const MOST_SELECTIONS: usize = 10_000;
+
+type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
+
+/// Whether the text stays within bounds when its fragments are written out. Fragments that lead in a circle do not.
+pub fn is_bounded(document: &ExecutableDocument) -> bool {
+    let mut open: Vec<_> =
+        document.operations.iter().map(|(_, operation)| items(&operation.node.selection_set)).collect();
+    let mut seen = 0;
+    while let Some(selections) = open.last_mut() {
+        let Some(selection) = selections.next() else {
+            open.pop();
+            continue;
+        };
+        seen += 1;
+        if seen > MOST_SELECTIONS {
+            return false;
+        }
+        match &selection.node {
+            Selection::Field(field) => open.push(items(&field.node.selection_set)),
+            fragment => open.extend(inside(fragment, &document.fragments)),
+        }
+    }
+    true
+}
+
+/// The root fields of an operation in the order of the text, those that conditions leave out not among them. The text
+/// must be bounded.
+pub fn fields<'a>(
+    operation: &'a OperationDefinition,
+    fragments: &'a Fragments,
+    variables: &Variables,
+) -> Vec<&'a Positioned<Field>> {
+    let mut open = vec![items(&operation.selection_set)];
+    let mut fields = Vec::new();
+    while let Some(selections) = open.last_mut() {
+        match selections.next().map(|selection| &selection.node) {
+            None => drop(open.pop()),
+            Some(selection) if is_left_out(selection.directives(), variables) => {}
+            Some(Selection::Field(field)) => fields.push(field),
+            Some(fragment) => open.extend(inside(fragment, fragments)),
+        }
+    }
+    fields
+}
+
+/// Keys of the result, each once, in the order in which the fields stand.
+pub fn keys(fields: &[&Positioned<Field>]) -> Vec<Name> {
+    let mut keys: Vec<Name> = Vec::new();
+    for field in fields {
+        let key = &field.node.response_key().node;
+        if !keys.contains(key) {
+            keys.push(key.clone());
+        }
+    }
+    keys
+}
+
+/// Whether the library finds the only field of a subscription: it looks at plain fields alone.
+pub fn is_plain(operation: &OperationDefinition) -> bool {
+    let items = &operation.selection_set.node.items;
+    matches!(items.as_slice(), [only] if matches!(&only.node, Selection::Field(field) if field.node.directives.is_empty()))
+}
+
+/// Writes the root fields, all of one key, as one plain field. What the client wrote stays behind a condition that
+/// never holds, so that it is checked as it was written.
+pub fn make_plain(operation: &mut OperationDefinition, fields: Vec<Positioned<Field>>) {
+    let mut fields = fields.into_iter();
+    let Some(mut first) = fields.next() else { return };
+    first.node.directives.retain(|directive| condition(directive).is_none());
+    for other in fields {
+        first.node.selection_set.node.items.extend(other.node.selection_set.node.items);
+    }
+    let position = operation.selection_set.pos;
+    let written = std::mem::take(&mut operation.selection_set.node);
+    let kept = InlineFragment {
+        type_condition: None,
+        directives: vec![Positioned::new(never(position), position)],
+        selection_set: Positioned::new(written, position),
+    };
+    operation.selection_set.node.items = vec![
+        Positioned::new(Selection::Field(first), position),
+        Positioned::new(Selection::InlineFragment(Positioned::new(kept, position)), position),
+    ];
+}
+
+fn items(set: &Positioned<SelectionSet>) -> Iter<'_, Positioned<Selection>> {
+    set.node.items.iter()
+}
+
+/// What a fragment stands for. One that does not exist the library refuses later.
+fn inside<'a>(selection: &'a Selection, fragments: &'a Fragments) -> Option<Iter<'a, Positioned<Selection>>> {
+    match selection {
+        Selection::Field(_) => None,
+        Selection::InlineFragment(fragment) => Some(items(&fragment.node.selection_set)),
+        Selection::FragmentSpread(spread) => {
+            fragments.get(&spread.node.fragment_name.node).map(|fragment| items(&fragment.node.selection_set))
+        }
+    }
+}
+
+fn is_left_out(directives: &[Positioned<Directive>], variables: &Variables) -> bool {
+    directives.iter().any(|directive| {
+        let (Some(wanted), Some(given)) = (condition(directive), directive.node.get_argument("if")) else {
+            return false;
+        };
+        let given = given.node.clone().into_const_with(|name| variables.get(&name).cloned().ok_or(()));
+        (given == Ok(Value::Boolean(true))) != wanted
+    })
+}
+
+/// The truth for which a condition lets its selection in; none when the directive is no condition.
+fn condition(directive: &Positioned<Directive>) -> Option<bool> {
+    match directive.node.name.node.as_str() {
+        "include" => Some(true),
+        "skip" => Some(false),
+        _ => None,
+    }
+}
+
+fn never(position: Pos) -> Directive {
+    let name = |text: &str| Positioned::new(Name::new(text), position);
+    let arguments = vec![(name("if"), Positioned::new(Value::Boolean(false).into_value(), position))];
+    Directive { name: name("include"), arguments }
+}
