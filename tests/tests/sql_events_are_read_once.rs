@@ -155,7 +155,8 @@ async fn what_a_clock_says_of_a_change_does_not_matter() {
     let batch: Option<i64> =
         admin.query_one("select quote_relay_open_batch($1)", &[&epoch]).await.unwrap().get(0);
     // The relay has looked since before the first of the two, which cannot be older than that.
-    let relayed = "select count(*) from quote_relay_read($1, 0, 100) where event #>> '{fields,0,new}' = 'ahead'";
+    let relayed =
+        "select count(*) from quote_relay_read($1, 0, 100) where event #>> '{fields,0,new}' = 'ahead'";
     let relayed: i64 = admin.query_one(relayed, &[&batch]).await.unwrap().get(0);
     assert_eq!(relayed, 1);
 }
