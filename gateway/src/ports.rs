@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quote_collab_core::change::Change;
+use quote_collab_core::payload::EventPayload;
 use quote_collab_core::subject::Subject;
 use uuid::Uuid;
 
@@ -26,6 +27,24 @@ pub enum Opened {
     Nothing,
     /// The database answering now is not the one the lease was taken in.
     OtherLineage,
+}
+
+/// A change as the log has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logged {
+    /// What happened.
+    pub change: Change,
+    /// Nothing of it is missing. What is not written as agreed is told without its values.
+    pub is_whole: bool,
+}
+
+/// Events of one read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// In order.
+    pub events: Vec<Logged>,
+    /// Behind this position there may be more; none at the end of the batch.
+    pub rest: Option<i64>,
 }
 
 /// The lazy copy of the bus's end, for a stream that has been emptied.
@@ -57,12 +76,8 @@ pub trait ChangeLog: Send + Sync + 'static {
     fn first_batch(&self) -> impl Future<Output = Result<i64, DatabaseError>> + Send;
     /// Number of the newest batch, 0 when there is none.
     fn last_batch(&self) -> impl Future<Output = Result<i64, DatabaseError>> + Send;
-    /// The next events of the cursor's batch behind its position; empty at the end of the batch.
-    fn read(
-        &self,
-        after: Cursor,
-        limit: u16,
-    ) -> impl Future<Output = Result<Vec<Change>, DatabaseError>> + Send;
+    /// The next events of the cursor's batch behind its position.
+    fn read(&self, after: Cursor, limit: u16) -> impl Future<Output = Result<Page, DatabaseError>> + Send;
     /// The lazy copy.
     fn checkpoint(&self) -> impl Future<Output = Result<Checkpoint, DatabaseError>> + Send;
     /// Renews the lazy copy.
@@ -71,6 +86,15 @@ pub trait ChangeLog: Send + Sync + 'static {
         epoch: Epoch,
         checkpoint: Checkpoint,
     ) -> impl Future<Output = Result<(), DatabaseError>> + Send;
+}
+
+impl Logged {
+    /// The event it is told as.
+    #[must_use]
+    pub fn payload(self) -> EventPayload {
+        let event = EventPayload::of(self.change);
+        if self.is_whole { event } else { event.truncated() }
+    }
 }
 
 /// An event on its way to the bus.

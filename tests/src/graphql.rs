@@ -37,8 +37,19 @@ pub async fn ask(gateway: &Gateway, token: &str, query: &str, variables: Value) 
     post(gateway, Some(&format!("Bearer {token}")), body.as_bytes()).await
 }
 
+/// Asks the gateway as the user of a token, for the body as it was sent.
+pub async fn ask_text(gateway: &Gateway, token: &str, query: &str, variables: Value) -> String {
+    let body = json!({ "query": query, "variables": variables }).to_string();
+    let text = post_text(gateway, Some(&format!("Bearer {token}")), body.as_bytes()).await;
+    text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+}
+
 /// Posts a body as it is.
 pub async fn post(gateway: &Gateway, authorization: Option<&str>, body: &[u8]) -> Answer {
+    parse(&post_text(gateway, authorization, body).await)
+}
+
+async fn post_text(gateway: &Gateway, authorization: Option<&str>, body: &[u8]) -> String {
     let credentials = authorization.map(|text| format!("Authorization: {text}\r\n")).unwrap_or_default();
     let head = format!(
         "POST /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
@@ -48,7 +59,7 @@ pub async fn post(gateway: &Gateway, authorization: Option<&str>, body: &[u8]) -
     within("an answer over HTTP", exchange(gateway, &[head.as_bytes(), body])).await
 }
 
-async fn exchange(gateway: &Gateway, parts: &[&[u8]]) -> Answer {
+async fn exchange(gateway: &Gateway, parts: &[&[u8]]) -> String {
     let url = gateway.url();
     let address = url.strip_prefix("http://").expect("the gateway is served over HTTP");
     let stream = TcpStream::connect(address).await.expect("the gateway takes connections");
@@ -68,7 +79,7 @@ async fn exchange(gateway: &Gateway, parts: &[&[u8]]) -> Answer {
         text
     };
     let ((), text) = tokio::join!(write, read);
-    parse(&String::from_utf8(text).expect("the answer is text"))
+    String::from_utf8(text).expect("the answer is text")
 }
 
 fn parse(text: &str) -> Answer {

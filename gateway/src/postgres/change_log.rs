@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use quote_collab_core::change::Change;
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::context::RequestContext;
 use super::database::{Database, first, unexpected};
 use super::error::DatabaseError;
 use crate::cursor::{Cursor, Lineage};
-use crate::ports::{ChangeLog, Checkpoint, Epoch, Opened};
+use crate::ports::{ChangeLog, Checkpoint, Epoch, Logged, Opened, Page};
 
 /// PostgreSQL as the relay's log.
 #[derive(Clone)]
@@ -79,11 +80,16 @@ impl ChangeLog for PostgresChangeLog {
         self.0.last_batch().await
     }
 
-    async fn read(&self, after: Cursor, limit: u16) -> Result<Vec<Change>, DatabaseError> {
-        let limit = i32::from(limit);
+    async fn read(&self, after: Cursor, limit: u16) -> Result<Page, DatabaseError> {
+        let wanted = i32::from(limit);
         let parameters: [super::database::Parameter<'_>; 3] =
-            [(&after.batch, Type::INT8), (&after.position, Type::INT8), (&limit, Type::INT4)];
-        self.0.objects(RequestContext::own(), &self.0.statements().relay.read_batch, &parameters).await
+            [(&after.batch, Type::INT8), (&after.position, Type::INT8), (&wanted, Type::INT4)];
+        let rows =
+            self.0.rows(RequestContext::own(), &self.0.statements().relay.read_batch, &parameters).await?;
+        let is_full = rows.len() >= usize::from(limit);
+        let last = rows.last().map(position).transpose()?;
+        let events: Result<Vec<_>, _> = rows.iter().filter_map(|row| logged(row).transpose()).collect();
+        Ok(Page { events: events?, rest: last.filter(|_| is_full) })
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, DatabaseError> {
@@ -111,9 +117,25 @@ impl ChangeLog for PostgresChangeLog {
     }
 }
 
-/// One event of a scan, with its batch.
-pub(super) fn located(row: &tokio_postgres::Row) -> Result<(Cursor, Change), DatabaseError> {
-    let Json(change): Json<Change> = row.try_get("event").map_err(unexpected)?;
-    let batch = row.try_get("batch").map_err(unexpected)?;
-    Ok((Cursor { batch, position: change.position }, change))
+/// The event of a row. One that is not written as agreed is told without its values, and one that does not even say
+/// which quote it is about is passed over: nobody else's events may wait for it.
+pub(super) fn logged(row: &Row) -> Result<Option<Logged>, DatabaseError> {
+    let text: &str = row.try_get("event").map_err(unexpected)?;
+    if let Ok(change) = serde_json::from_str(text) {
+        return Ok(Some(Logged { change, is_whole: true }));
+    }
+    let salvaged = Change::salvage(text);
+    if salvaged.is_none() {
+        let position = position(row)?;
+        metrics::counter!("gateway_events_unreadable_total").increment(1);
+        tracing::error!(
+            change.position = position,
+            "the event at position {position} cannot be read and is passed over"
+        );
+    }
+    Ok(salvaged.map(|change| Logged { change, is_whole: false }))
+}
+
+pub(super) fn position(row: &Row) -> Result<i64, DatabaseError> {
+    row.try_get("position").map_err(unexpected)
 }

@@ -68,7 +68,7 @@ impl Statements {
             quotes: at("select q from @.list_quotes(max_rows => $1) q"),
             is_accessible: at("select @.quote_is_accessible(quote_id => $1)"),
             events_between: at(
-                "select e.batch, e.event from @.quote_events_between(quote_id => $1, after_batch => $2, \
+                "select e.batch, e.position, e.event::text as event from @.quote_events_between(quote_id => $1, after_batch => $2, \
                 after_position => $3, until_batch => $4, until_position => $5, max => $6) e",
             ),
             presence: at("select to_jsonb(s) as session, to_jsonb(t.now) #>> '{}' as seen_at, \
@@ -90,7 +90,7 @@ impl RelayStatements {
             first_batch: at("select @.quote_relay_first_batch()"),
             last_batch: at("select @.quote_relay_last_batch()"),
             read_batch: at(
-                "select r.event from @.quote_relay_read(batch => $1, after_position => $2, max => $3) r",
+                "select r.position, r.event::text as event from @.quote_relay_read(batch => $1, after_position => $2, max => $3) r",
             ),
             checkpoint: at("select p.batch, p.position, p.stream_seq from @.quote_relay_position() p"),
             save_checkpoint: at(

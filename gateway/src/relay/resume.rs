@@ -64,7 +64,7 @@ async fn is_known<L: ChangeLog>(log: &L, last: &TailMessage) -> Result<Option<bo
     let Cursor { batch, position } = last.cursor;
     let before = position.checked_sub(1).ok_or(BusError::Foreign("its position is not one"))?;
     let there = log.read(Cursor { batch, position: before }, 1).await?;
-    Ok(there.first().map(|change| change.event_id.to_string() == last.id))
+    Ok(there.events.first().map(|event| event.change.event_id.to_string() == last.id))
 }
 
 /// The decision, without I/O.

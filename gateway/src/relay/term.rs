@@ -130,12 +130,12 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         let reads =
             std::iter::once(self.cursor).chain(beginnings).map(async |after| log.read(after, limit).await);
         let mut messages = Vec::new();
-        for (batch, changes) in (first..=last).zip(try_join_all(reads).await?) {
-            for change in &changes {
-                messages.push(encode(change, batch, largest)?);
+        for (batch, page) in (first..=last).zip(try_join_all(reads).await?) {
+            for event in page.events {
+                messages.push(encode(event, batch, largest)?);
             }
-            if let Some(change) = changes.last().filter(|_| changes.len() >= usize::from(limit)) {
-                return Ok((messages, Some(Cursor { batch, position: change.position })));
+            if let Some(position) = page.rest {
+                return Ok((messages, Some(Cursor { batch, position })));
             }
         }
         Ok((messages, (last < newest).then_some(Cursor { batch: last + 1, position: 0 })))

@@ -5,13 +5,13 @@ use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use quote_collab_core::change::{Change, Entity, FieldChange, Operation};
+use quote_collab_core::json::JsonText;
 use quote_collab_core::subject::Subject;
-use serde_json::json;
 use tokio::time::timeout;
 
 use super::*;
 use crate::cursor::{Cursor, Lineage};
-use crate::ports::{Accepted, Checkpoint, Epoch, Message, Opened, Tail, TailMessage};
+use crate::ports::{Accepted, Checkpoint, Epoch, Logged, Message, Opened, Page, Tail, TailMessage};
 
 /// A small deterministic source of trouble.
 struct Dice(u64);
@@ -93,7 +93,11 @@ fn change(position: i64) -> Change {
         version_before: None,
         version_after: None,
         context: None,
-        fields: vec![FieldChange { field: "notes".to_owned(), old: json!(null), new: json!("x") }],
+        fields: vec![FieldChange {
+            field: "notes".to_owned(),
+            old: JsonText::default(),
+            new: JsonText::of("x").unwrap(),
+        }],
     }
 }
 
@@ -150,16 +154,14 @@ impl ChangeLog for Log {
         Ok(self.0.log().batches.last_key_value().map_or(0, |(last, _)| *last))
     }
 
-    async fn read(&self, after: Cursor, limit: u16) -> Result<Vec<Change>, DatabaseError> {
+    async fn read(&self, after: Cursor, limit: u16) -> Result<Page, DatabaseError> {
         self.trouble()?;
         let log = self.0.log();
         let batch = log.batches.get(&after.batch).into_iter().flatten();
-        Ok(batch
-            .copied()
-            .filter(|position| *position > after.position)
-            .take(limit.into())
-            .map(change)
-            .collect())
+        let positions = batch.copied().filter(|position| *position > after.position).take(limit.into());
+        let events: Vec<_> = positions.map(|at| Logged { change: change(at), is_whole: true }).collect();
+        let last = events.last().map(|event| event.change.position);
+        Ok(Page { rest: last.filter(|_| events.len() >= limit.into()), events })
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, DatabaseError> {

@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod change;
 pub mod diff;
 pub mod digest;
+pub mod json;
 pub mod jsonb;
 pub mod naming;
 pub mod payload;
