@@ -38,11 +38,24 @@ pub struct Logged {
     pub is_whole: bool,
 }
 
+/// What one read may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimit {
+    /// So many events.
+    pub events: u16,
+    /// So many bytes.
+    pub bytes: usize,
+    /// The first event comes whatever its size.
+    pub first_at_any_rate: bool,
+}
+
 /// Events of one read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     /// In order.
     pub events: Vec<Logged>,
+    /// About so many bytes.
+    pub bytes: usize,
     /// Behind this position there may be more; none at the end of the batch.
     pub rest: Option<i64>,
 }
@@ -77,7 +90,11 @@ pub trait ChangeLog: Send + Sync + 'static {
     /// Number of the newest batch, 0 when there is none.
     fn last_batch(&self) -> impl Future<Output = Result<i64, DatabaseError>> + Send;
     /// The next events of the cursor's batch behind its position.
-    fn read(&self, after: Cursor, limit: u16) -> impl Future<Output = Result<Page, DatabaseError>> + Send;
+    fn read(
+        &self,
+        after: Cursor,
+        limit: ReadLimit,
+    ) -> impl Future<Output = Result<Page, DatabaseError>> + Send;
     /// The lazy copy.
     fn checkpoint(&self) -> impl Future<Output = Result<Checkpoint, DatabaseError>> + Send;
     /// Renews the lazy copy.

@@ -11,7 +11,7 @@ use super::context::RequestContext;
 use super::database::{Database, first, unexpected};
 use super::error::DatabaseError;
 use crate::cursor::{Cursor, Lineage};
-use crate::ports::{ChangeLog, Checkpoint, Epoch, Logged, Opened, Page};
+use crate::ports::{ChangeLog, Checkpoint, Epoch, Logged, Opened, Page, ReadLimit};
 
 /// PostgreSQL as the relay's log.
 #[derive(Clone)]
@@ -80,16 +80,18 @@ impl ChangeLog for PostgresChangeLog {
         self.0.last_batch().await
     }
 
-    async fn read(&self, after: Cursor, limit: u16) -> Result<Page, DatabaseError> {
-        let wanted = i32::from(limit);
-        let parameters: [super::database::Parameter<'_>; 3] =
-            [(&after.batch, Type::INT8), (&after.position, Type::INT8), (&wanted, Type::INT4)];
+    async fn read(&self, after: Cursor, limit: ReadLimit) -> Result<Page, DatabaseError> {
+        let (events, bytes) = (i32::from(limit.events), i64::try_from(limit.bytes).unwrap_or(i64::MAX));
+        let parameters: [super::database::Parameter<'_>; 5] = [
+            (&after.batch, Type::INT8),
+            (&after.position, Type::INT8),
+            (&events, Type::INT4),
+            (&bytes, Type::INT8),
+            (&limit.first_at_any_rate, Type::BOOL),
+        ];
         let rows =
             self.0.rows(RequestContext::own(), &self.0.statements().relay.read_batch, &parameters).await?;
-        let is_full = rows.len() >= usize::from(limit);
-        let last = rows.last().map(position).transpose()?;
-        let events: Result<Vec<_>, _> = rows.iter().filter_map(|row| logged(row).transpose()).collect();
-        Ok(Page { events: events?, rest: last.filter(|_| is_full) })
+        page(rows, after, limit)
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, DatabaseError> {
@@ -115,6 +117,22 @@ impl ChangeLog for PostgresChangeLog {
             .await
             .map(drop)
     }
+}
+
+/// Takes each row only as long as its event is read, so that no more than one is in memory twice.
+fn page(rows: Vec<Row>, after: Cursor, limit: ReadLimit) -> Result<Page, DatabaseError> {
+    let is_full = rows.len() >= usize::from(limit.events);
+    // Without any row the first may have been too large.
+    let nothing_fits = rows.is_empty() && !limit.first_at_any_rate;
+    let mut page = Page { rest: nothing_fits.then_some(after.position), ..Page::default() };
+    for row in rows {
+        let (size, has_next): (i32, bool) =
+            (row.try_get("size").map_err(unexpected)?, row.try_get("has_next").map_err(unexpected)?);
+        page.bytes += usize::try_from(size).unwrap_or_default();
+        page.rest = (is_full || has_next).then_some(position(&row)?);
+        page.events.extend(logged(&row)?);
+    }
+    Ok(page)
 }
 
 /// The event of a row. One that is not written as agreed is told without its values, and one that does not even say

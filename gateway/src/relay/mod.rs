@@ -6,6 +6,7 @@
 //! bus refuse a relay that does not know its end.
 
 mod encode;
+mod portion;
 mod resume;
 mod term;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::cursor::{Cursor, Lineage};
 use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Tail, TailMessage};
 use crate::relay::RelayError;
+use crate::relay::portion::Portion;
 
 /// Where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,8 @@ async fn is_known<L: ChangeLog>(log: &L, last: &TailMessage) -> Result<Option<bo
     }
     let Cursor { batch, position } = last.cursor;
     let before = position.checked_sub(1).ok_or(BusError::Foreign("its position is not one"))?;
-    let there = log.read(Cursor { batch, position: before }, 1).await?;
+    let limit = Portion::one();
+    let there = log.read(Cursor { batch, position: before }, limit).await?;
     Ok(there.events.first().map(|event| event.change.event_id.to_string() == last.id))
 }
 

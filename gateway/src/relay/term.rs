@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::encode::{encode, encode_resync};
+use super::portion::Portion;
 use super::resume::{Resync, resume};
 use super::{LEASE_LIFE, LEASE_RENEWAL, RelayError};
 use crate::cursor::{Cursor, Lineage};
@@ -15,14 +16,8 @@ use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Epoch, Message, O
 
 /// Events of one publication, sent before the first acknowledgement is awaited.
 const PUBLICATION: usize = 500;
-/// Events of one read. Reading a large batch in few large pieces is what lets a relay catch up after a long outage.
-const LARGEST_READ: u16 = 4_000;
-/// A first read is small, because nobody knows yet how large the events are.
-const FIRST_READ: u16 = 250;
 /// Batches read at once beyond the first.
 const BATCHES_AHEAD: i64 = 7;
-/// A read of more bytes than this makes the next one smaller.
-const READ_BYTES: usize = 4 << 20;
 /// How often the lazy copy is renewed at most.
 const CHECKPOINT_PERIOD: Duration = Duration::from_secs(2);
 
@@ -35,9 +30,18 @@ pub struct Term<'a, L, B> {
     lineage: Lineage,
     cursor: Cursor,
     sequence: u64,
-    limit: u16,
     renewed: Instant,
     noted: (u64, Instant),
+}
+
+/// What one round of reads brought.
+#[derive(Default)]
+struct Read {
+    messages: Vec<Message>,
+    /// About so many bytes, whatever the messages have left of them.
+    bytes: usize,
+    /// Where to read on.
+    next: Option<Cursor>,
 }
 
 impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
@@ -54,7 +58,6 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             lineage,
             cursor: start.cursor,
             sequence: start.sequence,
-            limit: FIRST_READ,
             renewed,
             noted: (start.sequence, renewed),
         };
@@ -102,12 +105,13 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
 
     /// Copies the rest of the cursor's batch and all batches up to this one.
     pub async fn copy_up_to(&mut self, newest: i64, stop: &CancellationToken) -> Result<(), RelayError> {
+        let mut portion = Portion::first();
         while !stop.is_cancelled() {
             self.renew().await?;
             let asked = Instant::now();
-            let (messages, next) = self.read_ahead(newest).await?;
+            let Read { messages, bytes, next } = self.read_ahead(newest, portion).await?;
             took("gateway_relay_read_seconds", asked);
-            self.adapt(&messages);
+            portion.adapt(messages.len(), bytes);
             for publication in messages.chunks(PUBLICATION) {
                 self.publish(publication).await?;
                 self.renew().await?;
@@ -120,36 +124,31 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         Ok(())
     }
 
-    /// The next events up to `newest`, and where to read on. Several batches are read at once: a stream that is filled
-    /// again needs thousands of them, and most are small.
-    async fn read_ahead(&self, newest: i64) -> Result<(Vec<Message>, Option<Cursor>), RelayError> {
-        let (log, limit, largest) = (self.log, self.limit, self.bus.largest_payload());
-        let first = self.cursor.batch;
-        let last = newest.clamp(first, first + BATCHES_AHEAD);
-        let beginnings = (first + 1..=last).map(|batch| Cursor { batch, position: 0 });
+    /// The next events up to `newest`. Several batches are read at once: a stream that is filled again needs thousands
+    /// of them, and most are small. One that has to be read in pieces is read alone.
+    async fn read_ahead(&self, newest: i64, portion: Portion) -> Result<Read, RelayError> {
+        let (log, largest, first) = (self.log, self.bus.largest_payload(), self.cursor.batch);
+        let ahead = if self.cursor.position == 0 { BATCHES_AHEAD } else { 0 };
+        let last = newest.clamp(first, first + ahead);
+        let cursors: Vec<_> = std::iter::once(self.cursor)
+            .chain((first + 1..=last).map(|batch| Cursor { batch, position: 0 }))
+            .collect();
+        let limit = |index| {
+            if index == 0 { portion.at_any_rate(cursors.len()) } else { portion.at_best(cursors.len()) }
+        };
         let reads =
-            std::iter::once(self.cursor).chain(beginnings).map(async |after| log.read(after, limit).await);
-        let mut messages = Vec::new();
-        for (batch, page) in (first..=last).zip(try_join_all(reads).await?) {
+            cursors.iter().enumerate().map(async |(index, after)| log.read(*after, limit(index)).await);
+        let mut read = Read::default();
+        for (Cursor { batch, .. }, page) in cursors.iter().zip(try_join_all(reads).await?) {
+            read.bytes += page.bytes;
             for event in page.events {
-                messages.push(encode(event, batch, largest)?);
+                read.messages.push(encode(event, *batch, largest)?);
             }
             if let Some(position) = page.rest {
-                return Ok((messages, Some(Cursor { batch, position })));
+                return Ok(Read { next: Some(Cursor { batch: *batch, position }), ..read });
             }
         }
-        Ok((messages, (last < newest).then_some(Cursor { batch: last + 1, position: 0 })))
-    }
-
-    /// Keeps what one read brings into memory near a few megabytes.
-    fn adapt(&mut self, messages: &[Message]) {
-        let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
-        let full = messages.len() >= usize::from(self.limit);
-        if bytes > READ_BYTES {
-            self.limit = (self.limit / 2).max(1);
-        } else if full && bytes < READ_BYTES / 8 {
-            self.limit = self.limit.saturating_mul(4).min(LARGEST_READ);
-        }
+        Ok(Read { next: (last < newest).then_some(Cursor { batch: last + 1, position: 0 }), ..read })
     }
 
     async fn publish(&mut self, messages: &[Message]) -> Result<(), RelayError> {

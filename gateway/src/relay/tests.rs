@@ -1,6 +1,7 @@
 //! The relay against a log and a bus that fail at every step: each event must be published once and in order.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -11,7 +12,9 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::cursor::{Cursor, Lineage};
-use crate::ports::{Accepted, Checkpoint, Epoch, Logged, Message, Opened, Page, Tail, TailMessage};
+use crate::ports::{
+    Accepted, Checkpoint, Epoch, Logged, Message, Opened, Page, ReadLimit, Tail, TailMessage,
+};
 
 /// A small deterministic source of trouble.
 struct Dice(u64);
@@ -38,17 +41,22 @@ struct World {
     stream: Mutex<Vec<(Message, Lineage)>>,
     dice: Mutex<Dice>,
     trouble: bool,
+    /// Bytes of each event.
+    size: usize,
+    /// Bytes of the largest read.
+    most_read: AtomicUsize,
 }
 
 impl World {
     fn new(seed: u64, trouble: bool) -> Arc<Self> {
+        Self::of_events(seed, trouble, 500)
+    }
+
+    fn of_events(seed: u64, trouble: bool, size: usize) -> Arc<Self> {
         let log = LogState { timeline: 1, ..LogState::default() };
-        Arc::new(Self {
-            log: Mutex::new(log),
-            stream: Mutex::default(),
-            dice: Mutex::new(Dice(seed)),
-            trouble,
-        })
+        let dice = Mutex::new(Dice(seed));
+        let (log, stream) = (Mutex::new(log), Mutex::default());
+        Arc::new(Self { log, stream, dice, trouble, size, most_read: AtomicUsize::new(0) })
     }
 
     fn log(&self) -> MutexGuard<'_, LogState> {
@@ -154,14 +162,24 @@ impl ChangeLog for Log {
         Ok(self.0.log().batches.last_key_value().map_or(0, |(last, _)| *last))
     }
 
-    async fn read(&self, after: Cursor, limit: u16) -> Result<Page, DatabaseError> {
+    async fn read(&self, after: Cursor, limit: ReadLimit) -> Result<Page, DatabaseError> {
         self.trouble()?;
         let log = self.0.log();
         let batch = log.batches.get(&after.batch).into_iter().flatten();
-        let positions = batch.copied().filter(|position| *position > after.position).take(limit.into());
-        let events: Vec<_> = positions.map(|at| Logged { change: change(at), is_whole: true }).collect();
-        let last = events.last().map(|event| event.change.position);
-        Ok(Page { rest: last.filter(|_| events.len() >= limit.into()), events })
+        let mut page = Page::default();
+        for position in batch.copied().filter(|position| *position > after.position) {
+            let is_exempt = limit.first_at_any_rate && page.events.is_empty();
+            if page.events.len() >= limit.events.into()
+                || (page.bytes + self.0.size > limit.bytes && !is_exempt)
+            {
+                page.rest = Some(page.events.last().map_or(after.position, |last| last.change.position));
+                break;
+            }
+            page.bytes += self.0.size;
+            page.events.push(Logged { change: change(position), is_whole: true });
+        }
+        self.0.most_read.fetch_max(page.bytes, Ordering::Relaxed);
+        Ok(page)
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, DatabaseError> {
@@ -258,6 +276,26 @@ async fn every_event_is_published_once_and_in_order_whatever_fails() {
         let expected: Vec<i64> = (0..20).flat_map(|step| step * 100 + 1..=step * 100 + 90).collect();
         assert_eq!(world.published(), expected, "seed {seed}");
         assert_eq!(world.resyncs(), 0, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_large_events_are_a_read_is_bounded_and_all_are_published() {
+    for size in [50, 100_000, 1 << 20, 3 << 20, 100 << 20] {
+        for trouble in [false, true] {
+            let world = World::of_events(7, trouble, size);
+            let mut all = 0;
+            for batch in 0..3 {
+                world.commit(batch * 1_000 + 1..=batch * 1_000 + 70);
+                all += 70;
+                settle(&world, 1, all).await;
+            }
+            world.stream.lock().unwrap().clear();
+            settle(&world, 2, all).await;
+            let expected = (0..3).flat_map(|batch| batch * 1_000 + 1..=batch * 1_000 + 70);
+            assert_eq!(world.published(), expected.collect::<Vec<_>>(), "{size}");
+            assert!(world.most_read.load(Ordering::Relaxed) <= size.max(4 << 20), "{size}");
+        }
     }
 }
 
