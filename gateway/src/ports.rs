@@ -177,6 +177,9 @@ pub enum BusError {
     /// Not connected, no answer in time, no stream.
     #[error("the bus cannot be reached: {0}")]
     Unreachable(String),
+    /// The bus carries less than it said when the message was made.
+    #[error("the bus refuses a message of this size")]
+    TooLarge,
     /// Another relay has published since the tail was read.
     #[error("another relay has published")]
     Fenced,
@@ -199,6 +202,6 @@ pub trait ChangeBus: Send + Sync + 'static {
     /// Tells something once to whoever listens now; nobody keeps it.
     fn announce(&self, subject: Subject, payload: Bytes)
     -> impl Future<Output = Result<(), BusError>> + Send;
-    /// Largest payload of a message.
+    /// Largest message, headers included, as far as is known; each look at the end learns it anew.
     fn largest_payload(&self) -> usize;
 }

@@ -1,9 +1,12 @@
 //! `JetStream` as the relay's bus.
 
+use std::error::Error as _;
 use std::future::IntoFuture;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
@@ -16,7 +19,7 @@ use tokio::time::timeout;
 
 use super::connection::{NatsConnection, REQUEST_TIMEOUT};
 use super::headers;
-use super::stream::{ensure_stream, unreachable};
+use super::stream::{ensure_stream, largest_message, unreachable};
 use crate::config::NatsConfig;
 use crate::cursor::Lineage;
 use crate::ports::{Accepted, BusError, ChangeBus, Message, Tail, TailMessage};
@@ -31,13 +34,16 @@ pub struct NatsBus {
     connection: NatsConnection,
     config: NatsConfig,
     checked: Arc<OnceCell<()>>,
+    /// Largest message of the stream, when it is smaller than the server's.
+    stream_limit: Arc<AtomicUsize>,
 }
 
 impl NatsBus {
     /// A bus over this connection.
     #[must_use]
     pub fn new(connection: NatsConnection, config: NatsConfig) -> Self {
-        Self { connection, config, checked: Arc::default() }
+        let stream_limit = Arc::new(AtomicUsize::new(usize::MAX));
+        Self { connection, config, checked: Arc::default(), stream_limit }
     }
 
     /// The stream as it is now. Its configuration is looked at once per process.
@@ -56,7 +62,10 @@ impl NatsBus {
             let _ = self.checked.set(());
             Ok(stream)
         };
-        timeout(2 * REQUEST_TIMEOUT, asking).await.map_err(|error| unreachable(&error))?
+        let stream = timeout(2 * REQUEST_TIMEOUT, asking).await.map_err(|error| unreachable(&error))??;
+        let limit = largest_message(&stream.cached_info().config).unwrap_or(usize::MAX);
+        self.stream_limit.store(limit, Ordering::Relaxed);
+        Ok(stream)
     }
 }
 
@@ -127,7 +136,7 @@ impl ChangeBus for NatsBus {
     }
 
     fn largest_payload(&self) -> usize {
-        self.connection.client().max_payload()
+        self.connection.client().max_payload().min(self.stream_limit.load(Ordering::Relaxed))
     }
 }
 
@@ -152,8 +161,16 @@ fn accepted(answers: &[Result<PublishAck, PublishError>], sequence: u64) -> Resu
 fn refused(error: &PublishError) -> BusError {
     match error.kind() {
         PublishErrorKind::WrongLastSequence => BusError::Fenced,
+        PublishErrorKind::MaxPayloadExceeded => BusError::TooLarge,
+        _ if code(error) == Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM) => BusError::TooLarge,
         _ => unreachable(error),
     }
+}
+
+/// What the stream said no with.
+fn code(error: &PublishError) -> Option<ErrorCode> {
+    let refused = error.source()?.downcast_ref::<async_nats::jetstream::Error>()?;
+    Some(refused.error_code())
 }
 
 #[cfg(test)]

@@ -196,6 +196,20 @@ impl EventPayload {
         self
     }
 
+    /// Only which row is another now: for a server that refuses even the names of what changed.
+    #[must_use]
+    pub fn bare(self) -> Self {
+        let event = self.truncated();
+        Self {
+            user_name: None,
+            changes: event.changes.map(|_| Vec::new()),
+            old_status: None,
+            new_status: None,
+            new_totals: None,
+            ..event
+        }
+    }
+
     /// Header or line: which subscription this belongs to.
     #[must_use]
     pub const fn entity(&self) -> Entity {

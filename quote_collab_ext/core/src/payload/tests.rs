@@ -162,6 +162,16 @@ fn a_truncated_event_names_its_fields_without_values() {
 }
 
 #[test]
+fn a_bare_event_says_only_which_row_is_another_now() {
+    let mut updated = update(&["status", "notes"]);
+    updated.actor_name = Some("x".repeat(1 << 20));
+    let event = EventPayload::of(updated).bare();
+    let text = serde_json::to_string(&event).unwrap();
+    assert!(text.len() < 500, "{text}");
+    assert!(text.contains(r#""version":5,"changes":[],"truncated":true"#), "{text}");
+}
+
+#[test]
 fn values_of_any_depth_and_any_key_pass_as_they_are() {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     for value in [deep.as_str(), r#"{"$serde_json::private::Number": "5"}"#] {
