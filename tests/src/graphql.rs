@@ -16,6 +16,17 @@ pub struct Answer {
     pub body: Value,
 }
 
+/// What an address gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, null when it is no JSON.
+    pub body: Value,
+    /// All of it, headers included.
+    pub text: String,
+}
+
 impl Answer {
     /// What an operation gave. There must be no error.
     #[must_use]
@@ -57,6 +68,14 @@ async fn post_text(gateway: &Gateway, authorization: Option<&str>, body: &[u8]) 
         body.len()
     );
     within("an answer over HTTP", exchange(gateway, &[head.as_bytes(), body])).await
+}
+
+/// Gets an address of the gateway.
+pub async fn get(gateway: &Gateway, path: &str) -> Page {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let text = within("an answer over HTTP", exchange(gateway, &[request.as_bytes()])).await;
+    let Answer { status, body } = parse(&text);
+    Page { status, body, text }
 }
 
 async fn exchange(gateway: &Gateway, parts: &[&[u8]]) -> String {

@@ -10,9 +10,10 @@ use uuid::Uuid;
 use super::encode::{encode, encode_resync};
 use super::portion::Portion;
 use super::resume::{Resync, resume};
-use super::{LEASE_LIFE, LEASE_RENEWAL, RelayError};
+use super::{LEASE_LIFE, LEASE_RENEWAL, RelayError, RelayState};
 use crate::cursor::{Cursor, Lineage};
 use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Epoch, Message, Opened};
+use crate::telemetry::gauge;
 
 /// Events of one publication, sent before the first acknowledgement is awaited.
 const PUBLICATION: usize = 500;
@@ -25,6 +26,7 @@ const CHECKPOINT_PERIOD: Duration = Duration::from_secs(2);
 pub struct Term<'a, L, B> {
     log: &'a L,
     bus: &'a B,
+    state: &'a RelayState,
     holder: Uuid,
     epoch: Epoch,
     lineage: Lineage,
@@ -46,13 +48,20 @@ struct Read {
 
 impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     /// Finds out where to go on, and tells readers first if they must read again.
-    pub async fn begin(log: &'a L, bus: &'a B, holder: Uuid, epoch: Epoch) -> Result<Self, RelayError> {
+    pub async fn begin(
+        log: &'a L,
+        bus: &'a B,
+        state: &'a RelayState,
+        holder: Uuid,
+        epoch: Epoch,
+    ) -> Result<Self, RelayError> {
         let renewed = Instant::now();
         let lineage = log.lineage().await?;
         let start = resume(log, bus, &lineage).await?;
         let mut term = Self {
             log,
             bus,
+            state,
             holder,
             epoch,
             lineage,
@@ -93,9 +102,13 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
                 self.cursor = Cursor { batch: self.cursor.batch + 1, position: 0 };
                 self.copy_up_to(number, stop).await?;
                 self.note(CHECKPOINT_PERIOD).await?;
+                if !stop.is_cancelled() {
+                    self.state.is_level(asked);
+                }
                 Ok(true)
             }
             Opened::Nothing => {
+                self.state.is_level(asked);
                 self.note(CHECKPOINT_PERIOD).await?;
                 Ok(false)
             }
@@ -108,6 +121,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         let mut portion = Portion::first();
         while !stop.is_cancelled() {
             self.renew().await?;
+            batches_waiting(newest - self.cursor.batch);
             let asked = Instant::now();
             let Read { messages, bytes, next } = self.read_ahead(newest, portion).await?;
             took("gateway_relay_read_seconds", asked);
@@ -163,6 +177,9 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             rest = &rest[accepted.count..];
         }
         took("gateway_relay_publish_seconds", asked);
+        if !messages.is_empty() {
+            self.state.works();
+        }
         metrics::counter!("gateway_relay_published_total").increment(messages.len() as u64);
         Ok(())
     }
@@ -193,6 +210,10 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     pub async fn finish(mut self) -> Result<(), RelayError> {
         self.note(Duration::ZERO).await
     }
+}
+
+fn batches_waiting(count: i64) {
+    gauge("gateway_relay_batches_waiting", usize::try_from(count).unwrap_or_default());
 }
 
 fn took(name: &'static str, since: Instant) {

@@ -246,6 +246,7 @@ fn relay(world: &Arc<World>) -> Relay<Log, Bus> {
         bus: Arc::new(Bus(Arc::clone(world))),
         wake_ups: WakeUps::silent(),
         leading: watch::Sender::new(false),
+        state: Arc::default(),
     }
 }
 
