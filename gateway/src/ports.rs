@@ -147,6 +147,8 @@ pub struct Tail {
     pub sequence: u64,
     /// The last message that is still there.
     pub last: Option<TailMessage>,
+    /// The last fork, as far as the bus knows.
+    pub fork: u64,
 }
 
 /// The last message of the bus.

@@ -10,7 +10,7 @@ fn address(quote: u128) -> QuoteAddress {
 }
 
 fn lineage(timeline: i32) -> Lineage {
-    Lineage { cluster: "1".to_owned(), timeline }
+    Lineage { cluster: "1".to_owned(), timeline, fork: 0 }
 }
 
 fn change(address: QuoteAddress, entity: Entity, position: i64) -> Change {

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::future::IntoFuture;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
@@ -36,14 +36,20 @@ pub struct NatsBus {
     checked: Arc<OnceCell<()>>,
     /// Largest message of the stream, when it is smaller than the server's.
     stream_limit: Arc<AtomicUsize>,
+    /// The fork that was seen last, for a stream that has been emptied.
+    fork: Arc<AtomicU64>,
 }
+
+/// No message was seen yet.
+const UNSEEN: u64 = u64::MAX;
 
 impl NatsBus {
     /// A bus over this connection.
     #[must_use]
     pub fn new(connection: NatsConnection, config: NatsConfig) -> Self {
         let stream_limit = Arc::new(AtomicUsize::new(usize::MAX));
-        Self { connection, config, checked: Arc::default(), stream_limit }
+        let fork = Arc::new(AtomicU64::new(UNSEEN));
+        Self { connection, config, checked: Arc::default(), stream_limit, fork }
     }
 
     /// The stream as it is now. Its configuration is looked at once per process.
@@ -69,12 +75,26 @@ impl NatsBus {
     }
 }
 
+impl NatsBus {
+    /// A message of this history was seen in the stream.
+    pub(super) fn has_seen(&self, lineage: &Lineage) {
+        self.fork.store(lineage.fork, Ordering::Relaxed);
+    }
+
+    /// The end of a stream without messages. A process that never saw any cannot know about forks: then every cursor
+    /// is of before.
+    fn emptied(&self, sequence: u64) -> Tail {
+        let seen = self.fork.load(Ordering::Relaxed);
+        Tail { sequence, last: None, fork: if seen == UNSEEN { sequence } else { seen } }
+    }
+}
+
 impl ChangeBus for NatsBus {
     async fn tail(&self) -> Result<Tail, BusError> {
         let stream = self.stream().await?;
         let state = &stream.cached_info().state;
         if state.messages == 0 {
-            return Ok(Tail { sequence: state.last_sequence, last: None });
+            return Ok(self.emptied(state.last_sequence));
         }
         match stream.get_last_raw_message_by_subject(QUOTE_EVENTS).await {
             Ok(message) => {
@@ -82,10 +102,12 @@ impl ChangeBus for NatsBus {
                 let is_resync = message.subject.parse() == Ok(Subject::Resync);
                 // Deleting the last message leaves its number used: the next publication must name that number.
                 let sequence = state.last_sequence.max(message.sequence);
-                Ok(Tail { sequence, last: Some(TailMessage { id, is_resync, cursor, lineage }) })
+                let fork = lineage.fork;
+                self.has_seen(&lineage);
+                Ok(Tail { sequence, last: Some(TailMessage { id, is_resync, cursor, lineage }), fork })
             }
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                Ok(Tail { sequence: state.last_sequence, last: None })
+                Ok(self.emptied(state.last_sequence))
             }
             Err(error) => Err(unreachable(&error)),
         }

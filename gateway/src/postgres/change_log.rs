@@ -24,7 +24,7 @@ impl PostgresChangeLog {
 }
 
 impl Database {
-    /// Which history this database has now.
+    /// Which history this database has now; forks are known to the bus.
     ///
     /// # Errors
     ///
@@ -35,6 +35,7 @@ impl Database {
         Ok(Lineage {
             cluster: row.try_get(0).map_err(unexpected)?,
             timeline: row.try_get(1).map_err(unexpected)?,
+            fork: 0,
         })
     }
 

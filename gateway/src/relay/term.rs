@@ -58,6 +58,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         let renewed = Instant::now();
         let lineage = log.lineage().await?;
         let start = resume(log, bus, &lineage).await?;
+        let lineage = Lineage { fork: start.fork, ..lineage };
         let mut term = Self {
             log,
             bus,
@@ -85,7 +86,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             relay.batch = self.cursor.batch,
             "the stream and the database do not have the same history ({reason:?}): every reader is told to read again"
         );
-        let Lineage { cluster, timeline } = &self.lineage;
+        let Lineage { cluster, timeline, .. } = &self.lineage;
         let id = format!("resync-{cluster}-{timeline}-{}-{}", self.cursor.batch, self.sequence);
         self.publish(&[encode_resync(self.cursor, id)]).await
     }

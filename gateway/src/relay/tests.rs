@@ -121,7 +121,7 @@ impl Log {
 impl ChangeLog for Log {
     async fn lineage(&self) -> Result<Lineage, DatabaseError> {
         self.trouble()?;
-        Ok(Lineage { cluster: "1".to_owned(), timeline: self.0.log().timeline })
+        Ok(Lineage { cluster: "1".to_owned(), timeline: self.0.log().timeline, fork: 0 })
     }
 
     async fn lease(&self, holder: Uuid, _life: Duration) -> Result<Option<Epoch>, DatabaseError> {
@@ -203,7 +203,8 @@ impl ChangeBus for Bus {
             cursor: message.cursor,
             lineage: lineage.clone(),
         });
-        Ok(Tail { sequence: stream.len() as u64, last })
+        let fork = last.as_ref().map_or(0, |last| last.lineage.fork);
+        Ok(Tail { sequence: stream.len() as u64, last, fork })
     }
 
     /// Stores some, then loses the connection, perhaps before the acknowledgement is heard.
@@ -333,6 +334,9 @@ async fn a_promoted_standby_that_was_behind_is_announced_and_loses_nothing_new()
     world.commit(106..=110);
     settle(&world, 1, 60).await;
     assert_eq!(world.resyncs(), 1);
+    // The announcement is the 51st message; it and whatever follows it belong to the fork of that number.
+    let forks: Vec<_> = world.stream.lock().unwrap().iter().map(|(_, lineage)| lineage.fork).collect();
+    assert_eq!(forks, [vec![0; 50], vec![51; 11]].concat());
 }
 
 #[tokio::test(start_paused = true)]

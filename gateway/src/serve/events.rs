@@ -69,6 +69,7 @@ async fn start_with_nats(
     if tail.is_none() {
         tracing::warn!("nats cannot be reached yet: events wait in the database");
     }
+    let lineage = Lineage { fork: tail.as_ref().map_or(0, |tail| tail.fork), ..lineage };
     // Asked after the tail, so that nothing behind the head lies before the place where reading begins.
     let head = head(tail.as_ref(), &lineage, database.last_batch().await?);
     let hub = Hub::new(head, lineage);
