@@ -6,6 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use quote_collab_core::subject::Subject;
 
 use crate::cursor::{Cursor, Lineage};
@@ -66,6 +68,10 @@ impl ChangeBus for EmbeddedBus {
     /// Nobody outside listens; subscribers get presence from the board.
     async fn announce(&self, _subject: Subject, _payload: Bytes) -> Result<(), BusError> {
         Ok(())
+    }
+
+    async fn announcements(&self) -> Result<BoxStream<'static, Bytes>, BusError> {
+        Ok(stream::pending().boxed())
     }
 
     fn largest_payload(&self) -> usize {

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use quote_collab_core::change::Change;
 use quote_collab_core::payload::EventPayload;
 use quote_collab_core::subject::Subject;
@@ -204,6 +205,8 @@ pub trait ChangeBus: Send + Sync + 'static {
     /// Tells something once to whoever listens now; nobody keeps it.
     fn announce(&self, subject: Subject, payload: Bytes)
     -> impl Future<Output = Result<(), BusError>> + Send;
+    /// What anybody tells so from now on, this gateway included.
+    fn announcements(&self) -> impl Future<Output = Result<BoxStream<'static, Bytes>, BusError>> + Send;
     /// Largest message, headers included, as far as is known; each look at the end learns it anew.
     fn largest_payload(&self) -> usize;
 }

@@ -12,8 +12,10 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::join_all;
-use quote_collab_core::subject::{QUOTE_EVENTS, Subject};
+use futures_util::stream::BoxStream;
+use quote_collab_core::subject::{PRESENCE_EVENTS, QUOTE_EVENTS, Subject};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -155,6 +157,12 @@ impl ChangeBus for NatsBus {
         let publishing = self.connection.client().publish(subject.to_string(), payload);
         let published = timeout(REQUEST_TIMEOUT, publishing).await.map_err(|error| unreachable(&error))?;
         published.map_err(|error| unreachable(&error))
+    }
+
+    /// The client subscribes again by itself whenever it connects.
+    async fn announcements(&self) -> Result<BoxStream<'static, Bytes>, BusError> {
+        let subscribed = self.connection.client().subscribe(PRESENCE_EVENTS).await;
+        Ok(subscribed.map_err(|error| unreachable(&error))?.map(|message| message.payload).boxed())
     }
 
     fn largest_payload(&self) -> usize {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use quote_collab_core::change::{Change, Entity, FieldChange, Operation};
 use quote_collab_core::json::JsonText;
 use quote_collab_core::subject::Subject;
@@ -234,6 +236,10 @@ impl ChangeBus for Bus {
 
     async fn announce(&self, _subject: Subject, _payload: Bytes) -> Result<(), BusError> {
         Ok(())
+    }
+
+    async fn announcements(&self) -> Result<BoxStream<'static, Bytes>, BusError> {
+        Ok(stream::pending().boxed())
     }
 
     fn largest_payload(&self) -> usize {
