@@ -19,13 +19,16 @@ pub struct Cursor {
     pub position: i64,
 }
 
-/// Which history a cursor belongs to: cluster and timeline of PostgreSQL.
+/// Which history a cursor belongs to: cluster and timeline of PostgreSQL, and the fork. A dump that is restored into its
+/// own cluster has the same cluster and timeline and yet another history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lineage {
     /// System identifier of the cluster.
     pub cluster: String,
     /// Timeline: a failover begins a new one.
     pub timeline: i32,
+    /// Number of the message that announced the last fork to the bus, 0 when there was none. The bus alone knows it.
+    pub fork: u64,
 }
 
 /// A cursor as a client holds it.
@@ -54,10 +57,17 @@ impl Cursor {
 }
 
 impl Lineage {
+    /// Whether the database is the same one, whatever the bus knows.
+    #[must_use]
+    pub fn is_of_database(&self, other: &Self) -> bool {
+        (&self.cluster, self.timeline) == (&other.cluster, other.timeline)
+    }
+
     /// A short name of this history (FNV-1a): collisions are harmless, it only guards against honest mistakes.
     #[must_use]
     pub fn fingerprint(&self) -> u32 {
-        let bytes = self.cluster.bytes().chain([b'/']).chain(self.timeline.to_be_bytes());
+        let fork = self.fork.to_be_bytes().into_iter().filter(|_| self.fork > 0);
+        let bytes = self.cluster.bytes().chain([b'/']).chain(self.timeline.to_be_bytes()).chain(fork);
         bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
     }
 }
@@ -144,8 +154,10 @@ mod tests {
 
     #[test]
     fn another_timeline_is_another_history() {
-        let lineage = |timeline| Lineage { cluster: "7300000000000000001".to_owned(), timeline };
+        let lineage = |timeline| Lineage { cluster: "7300000000000000001".to_owned(), timeline, fork: 0 };
         assert_ne!(lineage(1).fingerprint(), lineage(2).fingerprint());
         assert_eq!(lineage(1).fingerprint(), lineage(1).fingerprint());
+        assert_ne!(lineage(1).fingerprint(), Lineage { fork: 7, ..lineage(1) }.fingerprint());
+        assert!(lineage(1).is_of_database(&Lineage { fork: 7, ..lineage(1) }));
     }
 }

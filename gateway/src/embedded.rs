@@ -6,6 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use quote_collab_core::subject::Subject;
 
 use crate::cursor::{Cursor, Lineage};
@@ -26,8 +28,9 @@ impl EmbeddedBus {
     #[must_use]
     pub const fn new(hub: Arc<Hub>, cursor: Cursor, lineage: Lineage) -> Self {
         // Like an announcement, the beginning has a place but is no event that the log could know.
+        let fork = lineage.fork;
         let beginning = TailMessage { id: String::new(), is_resync: true, cursor, lineage };
-        Self { hub, tail: Mutex::new(Tail { sequence: 1, last: Some(beginning) }) }
+        Self { hub, tail: Mutex::new(Tail { sequence: 1, last: Some(beginning), fork }) }
     }
 }
 
@@ -47,7 +50,7 @@ impl ChangeBus for EmbeddedBus {
             return Err(BusError::Fenced);
         }
         for Message { subject, id, cursor, payload } in messages {
-            let (subject, cursor, lineage) = (*subject, *cursor, lineage.clone());
+            let (subject, cursor, lineage, fork) = (*subject, *cursor, lineage.clone(), lineage.fork);
             self.hub.receive(&Arrival {
                 subject,
                 cursor,
@@ -57,6 +60,7 @@ impl ChangeBus for EmbeddedBus {
             let is_resync = subject == Subject::Resync;
             tail.last = Some(TailMessage { id: id.clone(), is_resync, cursor, lineage });
             tail.sequence += 1;
+            tail.fork = fork;
         }
         Ok(Accepted { count: messages.len(), sequence: tail.sequence })
     }
@@ -64,6 +68,10 @@ impl ChangeBus for EmbeddedBus {
     /// Nobody outside listens; subscribers get presence from the board.
     async fn announce(&self, _subject: Subject, _payload: Bytes) -> Result<(), BusError> {
         Ok(())
+    }
+
+    async fn announcements(&self) -> Result<BoxStream<'static, Bytes>, BusError> {
+        Ok(stream::pending().boxed())
     }
 
     fn largest_payload(&self) -> usize {

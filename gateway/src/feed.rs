@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
-use quote_collab_core::change::{Change, Entity};
-use quote_collab_core::payload::EventPayload;
+use quote_collab_core::change::Entity;
 use quote_collab_core::subject::QuoteAddress;
 use uuid::Uuid;
 
 use crate::cursor::{ClientCursor, Cursor};
 use crate::failure::Failure;
 use crate::hub::{Delivery, Event, Hub, Subscription};
+use crate::ports::Logged;
 use crate::postgres::{Database, RequestContext};
 use crate::token::Identity;
 use crate::turns::Turns;
@@ -96,7 +96,7 @@ impl Source {
         &self,
         interest: &Interest,
         between: (Cursor, Cursor),
-    ) -> Result<Vec<(Cursor, Change)>, Failure> {
+    ) -> Result<Vec<(Cursor, Option<Logged>)>, Failure> {
         let _turn = self.turns.take(&interest.identity).await?;
         Ok(self.database.events_between(interest.context(), interest.quote, between, PAGE).await?)
     }
@@ -154,11 +154,13 @@ impl Feed {
             Some((last, _)) if found.len() >= usize::try_from(PAGE).unwrap_or_default() => Phase::Past(*last),
             _ => Phase::Live,
         };
-        let own = |change: &Change| change.tenant_id == address.tenant && change.entity == entity;
         let fingerprint = self.fingerprint;
-        self.page.extend(found.into_iter().filter(|(_, change)| own(change)).map(|(cursor, change)| {
-            let cursor = ClientCursor { cursor, fingerprint };
-            Arc::new(Event { cursor, payload: EventPayload::of(&change) })
+        self.page.extend(found.into_iter().filter_map(|(cursor, logged)| {
+            let is_own = |Logged { change, .. }: &Logged| {
+                change.tenant_id == address.tenant && change.entity == entity
+            };
+            let payload = logged.filter(is_own)?.payload();
+            Some(Arc::new(Event { cursor: ClientCursor { cursor, fingerprint }, payload }))
         }));
         Ok(())
     }

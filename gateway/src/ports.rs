@@ -6,7 +6,9 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use quote_collab_core::change::Change;
+use quote_collab_core::payload::EventPayload;
 use quote_collab_core::subject::Subject;
 use uuid::Uuid;
 
@@ -26,6 +28,37 @@ pub enum Opened {
     Nothing,
     /// The database answering now is not the one the lease was taken in.
     OtherLineage,
+}
+
+/// A change as the log has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logged {
+    /// What happened.
+    pub change: Change,
+    /// Nothing of it is missing. What is not written as agreed is told without its values.
+    pub is_whole: bool,
+}
+
+/// What one read may bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimit {
+    /// So many events.
+    pub events: u16,
+    /// So many bytes.
+    pub bytes: usize,
+    /// The first event comes whatever its size.
+    pub first_at_any_rate: bool,
+}
+
+/// Events of one read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// In order.
+    pub events: Vec<Logged>,
+    /// About so many bytes.
+    pub bytes: usize,
+    /// Behind this position there may be more; none at the end of the batch.
+    pub rest: Option<i64>,
 }
 
 /// The lazy copy of the bus's end, for a stream that has been emptied.
@@ -57,12 +90,12 @@ pub trait ChangeLog: Send + Sync + 'static {
     fn first_batch(&self) -> impl Future<Output = Result<i64, DatabaseError>> + Send;
     /// Number of the newest batch, 0 when there is none.
     fn last_batch(&self) -> impl Future<Output = Result<i64, DatabaseError>> + Send;
-    /// The next events of the cursor's batch behind its position; empty at the end of the batch.
+    /// The next events of the cursor's batch behind its position.
     fn read(
         &self,
         after: Cursor,
-        limit: u16,
-    ) -> impl Future<Output = Result<Vec<Change>, DatabaseError>> + Send;
+        limit: ReadLimit,
+    ) -> impl Future<Output = Result<Page, DatabaseError>> + Send;
     /// The lazy copy.
     fn checkpoint(&self) -> impl Future<Output = Result<Checkpoint, DatabaseError>> + Send;
     /// Renews the lazy copy.
@@ -71,6 +104,15 @@ pub trait ChangeLog: Send + Sync + 'static {
         epoch: Epoch,
         checkpoint: Checkpoint,
     ) -> impl Future<Output = Result<(), DatabaseError>> + Send;
+}
+
+impl Logged {
+    /// The event it is told as.
+    #[must_use]
+    pub fn payload(self) -> EventPayload {
+        let event = EventPayload::of(self.change);
+        if self.is_whole { event } else { event.truncated() }
+    }
 }
 
 /// An event on its way to the bus.
@@ -106,6 +148,8 @@ pub struct Tail {
     pub sequence: u64,
     /// The last message that is still there.
     pub last: Option<TailMessage>,
+    /// The last fork, as far as the bus knows.
+    pub fork: u64,
 }
 
 /// The last message of the bus.
@@ -136,6 +180,9 @@ pub enum BusError {
     /// Not connected, no answer in time, no stream.
     #[error("the bus cannot be reached: {0}")]
     Unreachable(String),
+    /// The bus carries less than it said when the message was made.
+    #[error("the bus refuses a message of this size")]
+    TooLarge,
     /// Another relay has published since the tail was read.
     #[error("another relay has published")]
     Fenced,
@@ -158,6 +205,8 @@ pub trait ChangeBus: Send + Sync + 'static {
     /// Tells something once to whoever listens now; nobody keeps it.
     fn announce(&self, subject: Subject, payload: Bytes)
     -> impl Future<Output = Result<(), BusError>> + Send;
-    /// Largest payload of a message.
+    /// What anybody tells so from now on, this gateway included.
+    fn announcements(&self) -> impl Future<Output = Result<BoxStream<'static, Bytes>, BusError>> + Send;
+    /// Largest message, headers included, as far as is known; each look at the end learns it anew.
     fn largest_payload(&self) -> usize;
 }

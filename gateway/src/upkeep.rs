@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::jittered;
+use crate::cursor::Lineage;
 use crate::hub::Hub;
 use crate::postgres::{Database, WakeUp, WakeUps};
 use crate::presence::Board;
@@ -72,13 +73,13 @@ pub async fn follow_lineage(
         loop {
             let reason = connected.next(LINEAGE_PERIOD).await;
             match database.lineage().await {
-                Ok(lineage) if lineage != hub.lineage() => {
+                Ok(lineage) if !lineage.is_of_database(&hub.lineage()) => {
                     tracing::warn!(
                         timeline = lineage.timeline,
                         "the database has begun timeline {}",
                         lineage.timeline
                     );
-                    hub.adopt(lineage);
+                    hub.adopt(Lineage { fork: hub.lineage().fork, ..lineage });
                 }
                 Err(error) if reason == WakeUp::Reconnect => tracing::warn!(%error, "lineage not read"),
                 Ok(_) | Err(_) => {}

@@ -16,6 +16,17 @@ pub struct Answer {
     pub body: Value,
 }
 
+/// What an address gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, null when it is no JSON.
+    pub body: Value,
+    /// All of it, headers included.
+    pub text: String,
+}
+
 impl Answer {
     /// What an operation gave. There must be no error.
     #[must_use]
@@ -37,19 +48,34 @@ pub async fn ask(gateway: &Gateway, token: &str, query: &str, variables: Value) 
     post(gateway, Some(&format!("Bearer {token}")), body.as_bytes()).await
 }
 
+/// Asks the gateway as the user of a token, for the body as it was sent.
+pub async fn ask_text(gateway: &Gateway, token: &str, query: &str, variables: Value) -> String {
+    let body = json!({ "query": query, "variables": variables }).to_string();
+    let text = post_text(gateway, Some(&format!("Bearer {token}")), body.as_bytes()).await;
+    text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+}
+
 /// Posts a body as it is.
 pub async fn post(gateway: &Gateway, authorization: Option<&str>, body: &[u8]) -> Answer {
+    parse(&post_text(gateway, authorization, body).await)
+}
+
+async fn post_text(gateway: &Gateway, authorization: Option<&str>, body: &[u8]) -> String {
     let credentials = authorization.map(|text| format!("Authorization: {text}\r\n")).unwrap_or_default();
     let head = format!(
         "POST /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Accept: application/json\r\nContent-Length: {}\r\n{credentials}\r\n",
         body.len()
     );
-    within("an answer over HTTP", exchange(gateway, &[head.as_bytes(), body])).await
+    within("an answer over HTTP", talk(gateway, &[head.as_bytes(), body])).await
 }
 
-async fn exchange(gateway: &Gateway, parts: &[&[u8]]) -> Answer {
-    parse(&talk(gateway, parts).await)
+/// Gets an address of the gateway.
+pub async fn get(gateway: &Gateway, path: &str) -> Page {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let text = within("an answer over HTTP", talk(gateway, &[request.as_bytes()])).await;
+    let Answer { status, body } = parse(&text);
+    Page { status, body, text }
 }
 
 /// Sends bytes over a connection of their own: everything that comes back.

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use quote_collab_tests::{
-    ALICE, BOB, Browser, CAROL, Kind, Person, Quote, Subscriber, TENANT, TENANT_OTHER, World, ask, eventually,
+    ALICE, BOB, Browser, CAROL, Gateway, Kind, Person, Quote, Subscriber, TENANT, TENANT_OTHER, World, ask,
+    eventually, within,
 };
 use serde_json::{Value, json};
 
@@ -19,6 +21,8 @@ const LIST: &str =
 const STALE: Duration = Duration::from_secs(30);
 /// The silence is noticed and told within this.
 const TOLD: Duration = Duration::from_secs(3);
+/// A gateway that leads sooner after its start tells of everybody.
+const NEWCOMER: Duration = Duration::from_secs(10);
 /// How often a living client says so.
 const BEAT: Duration = Duration::from_secs(10);
 
@@ -201,4 +205,31 @@ async fn a_killed_browser_is_gone_too() {
     let gone = until_alice_is_gone(&world, &quote, &mut watcher).await - killed;
     assert!(gone < STALE + TOLD, "told after {gone:?}");
     assert_eq!(listed(&world, &quote).await, ["bob"]);
+}
+
+/// The next event that is told of anybody: what, and of whom.
+async fn told(events: &mut async_nats::Subscriber) -> (String, String) {
+    let message = within("a presence event", events.next()).await.expect("NATS goes on");
+    let event: Value = serde_json::from_slice(&message.payload).expect("a payload is JSON");
+    let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+    (text("eventType"), text("userName"))
+}
+
+#[tokio::test]
+async fn who_comes_while_nobody_leads_is_told_by_the_next_who_does() {
+    let mut world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let client = world.nats().client().await;
+    let mut events = client.subscribe("presence.event.>").await.expect("a subscription");
+    client.flush().await.expect("NATS knows the subscription");
+    eventually("the first leads", || async { world.gateway.log().contains("relaying as epoch") }).await;
+    let other = Gateway::start(&world.postgres, world.nats.as_ref()).await;
+    join(&world, &ALICE, &quote).await;
+    assert_eq!(told(&mut events).await, ("USER_JOINED".to_owned(), ALICE.name.to_owned()));
+    tokio::time::sleep(NEWCOMER).await;
+    world.gateway.kill();
+    world.gateway = other;
+    join(&world, &BOB, &quote).await;
+    assert!(!world.gateway.log().contains("relaying as epoch"), "nobody leads yet");
+    assert_eq!(told(&mut events).await, ("USER_JOINED".to_owned(), BOB.name.to_owned()), "and nobody twice");
 }

@@ -4,6 +4,7 @@ use async_graphql::{Error, ErrorExtensionValues, Response, ServerError};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::json;
 use crate::failure::{Code, Failure};
 
 /// Where a client finds the kind of an error.
@@ -80,9 +81,9 @@ pub fn is_request_error(response: &Response) -> bool {
 #[must_use]
 pub fn write(response: &Response) -> String {
     let written = if is_request_error(response) {
-        serde_json::to_string(&RequestErrors { errors: &response.errors })
+        json::write(&RequestErrors { errors: &response.errors })
     } else {
-        serde_json::to_string(response)
+        json::write(response)
     };
     // Strings, numbers and lists cannot fail to be written.
     written.unwrap_or_else(|_| Value::Null.to_string())

@@ -1,18 +1,28 @@
 //! JSON between our world and the GraphQL library's, digit for digit.
 //!
-//! Both keep a number as its text, but going from one to the other through serde would turn it into an object with a
-//! private key. So it is done by hand.
+//! What goes out is the text that the database wrote. The library's values have no place for a text that is JSON
+//! already, so it travels as their bytes, which nothing else uses, and the writer of responses puts it in as it is.
+//! What comes in is a tree: both worlds keep a number as its text, but going from one to the other through serde would
+//! turn it into an object with a private key. So it is done by hand.
+
+use std::io;
 
 use async_graphql::{InputValueError, InputValueResult, Name, Scalar, ScalarType, Value as GraphqlValue};
+use bytes::Bytes;
+use quote_collab_core::json::{JsonText, Members};
 use quote_collab_core::naming::camel_case;
-use serde_json::{Map, Number, Value};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::ser::{Formatter, Serializer};
+
+use crate::postgres::WholeQuote;
 
 /// Whole numbers up to here are exact in JavaScript.
 const LARGEST_EXACT: u64 = 1 << 53;
 
 /// Any JSON value. Numbers keep all their digits.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Json(pub Value);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Json(pub JsonText);
 
 /// Date and time as RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +32,11 @@ pub struct DateTime(pub String);
 #[Scalar(name = "JSON")]
 impl ScalarType for Json {
     fn parse(value: GraphqlValue) -> InputValueResult<Self> {
-        Ok(Self(from_graphql(value)))
+        JsonText::of(&from_graphql(value)).map(Self).map_err(InputValueError::custom)
     }
 
     fn to_value(&self) -> GraphqlValue {
-        to_graphql(&self.0)
+        GraphqlValue::Binary(Bytes::copy_from_slice(self.0.text().as_bytes()))
     }
 }
 
@@ -42,6 +52,26 @@ impl ScalarType for DateTime {
 
     fn to_value(&self) -> GraphqlValue {
         GraphqlValue::String(self.0.clone())
+    }
+}
+
+/// Writes the library's values, JSON texts among them.
+///
+/// # Errors
+///
+/// When something cannot be written as JSON.
+pub fn write(value: &impl Serialize) -> Result<String, serde_json::Error> {
+    let mut text = Vec::with_capacity(256);
+    value.serialize(&mut Serializer::with_formatter(&mut text, Texts))?;
+    String::from_utf8(text).map_err(<serde_json::Error as serde::ser::Error>::custom)
+}
+
+/// Bytes are JSON already.
+struct Texts;
+
+impl Formatter for Texts {
+    fn write_byte_array<W: io::Write + ?Sized>(&mut self, writer: &mut W, value: &[u8]) -> io::Result<()> {
+        writer.write_all(value)
     }
 }
 
@@ -79,39 +109,39 @@ pub fn from_graphql(value: GraphqlValue) -> Value {
 
 /// A row as the front end wants it: camelCase, and every number that JavaScript could not hold exactly as text.
 #[must_use]
-pub fn front_end_row(row: &Value) -> Value {
-    match row {
-        Value::Object(fields) => {
-            let field = |(column, value): (&String, &Value)| (camel_case(column), front_end_value(value));
-            Value::Object(fields.iter().map(field).collect::<Map<_, _>>())
-        }
-        other => front_end_value(other),
-    }
+pub fn front_end_row(row: Members) -> Json {
+    json(&front_end_members(row))
 }
 
-/// `{"quote": row, "lines": [row, …]}` with each row as the front end wants it.
+/// A list of rows.
 #[must_use]
-pub fn front_end_quote(mut quote: Value) -> Value {
-    if let Some(header) = quote.get_mut("quote") {
-        *header = front_end_row(header);
-    }
-    for line in quote.get_mut("lines").and_then(Value::as_array_mut).into_iter().flatten() {
-        *line = front_end_row(line);
-    }
-    quote
+pub fn front_end_rows(rows: Vec<Members>) -> Json {
+    json(&rows.into_iter().map(front_end_members).collect::<Vec<_>>())
+}
+
+/// `{"lines": [row, …], "quote": row}` with each row as the front end wants it.
+#[must_use]
+pub fn front_end_quote(WholeQuote { quote, lines }: WholeQuote) -> Json {
+    let (Json(quote), Json(lines)) = (front_end_row(quote), front_end_rows(lines));
+    json(&Members::from([("quote".to_owned(), quote), ("lines".to_owned(), lines)]))
+}
+
+fn front_end_members(row: Members) -> Members {
+    row.into_iter().map(|(column, value)| (camel_case(&column), front_end_value(value))).collect()
 }
 
 /// Only numbers of the row itself become text: inside a jsonb column the ERP's own program decides.
-fn front_end_value(value: &Value) -> Value {
-    match value {
-        Value::Number(number) if !is_exact_in_javascript(number) => Value::String(number.to_string()),
-        other => other.clone(),
-    }
+fn front_end_value(value: JsonText) -> JsonText {
+    if value.is_number() && !is_exact_in_javascript(&value) { json(value.text()).0 } else { value }
 }
 
-fn is_exact_in_javascript(number: &Number) -> bool {
-    let small = |magnitude: u64| magnitude <= LARGEST_EXACT;
-    number.as_u64().is_some_and(small) || number.as_i64().is_some_and(|number| small(number.unsigned_abs()))
+fn is_exact_in_javascript(number: &JsonText) -> bool {
+    number.integer().is_some_and(|number| number.unsigned_abs() <= LARGEST_EXACT)
+}
+
+/// Strings, lists and objects of JSON can always be written.
+fn json<T: Serialize + ?Sized>(value: &T) -> Json {
+    Json(JsonText::of(value).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -144,12 +174,18 @@ mod tests {
 
     #[test]
     fn money_becomes_text_and_counts_stay_numbers() {
-        let row = front_end_row(&serde_json::from_str(ROW).unwrap());
-        let expected: Value = serde_json::from_str(
-            r#"{"unitPrice":"0.1000","lineNumber":3,"big":"9007199254740993","huge":"100000000000000000.0001",
-                "small":-9007199254740992,"power":"1e+2","note":"x","none":null,"data":{"a_b":1.50}}"#,
-        )
-        .unwrap();
-        assert_eq!(row, expected);
+        let Json(row) = front_end_row(serde_json::from_str(ROW).unwrap());
+        let expected = r#"{"big":"9007199254740993","data":{"a_b":1.50},"huge":"100000000000000000.0001","lineNumber":3,"none":null,"note":"x","power":"1e+2","small":-9007199254740992,"unitPrice":"0.1000"}"#;
+        assert_eq!(row.text(), expected);
+    }
+
+    #[test]
+    fn what_the_database_wrote_is_written_as_it_is() {
+        let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+        for text in [deep.as_str(), r#"{"$serde_json::private::Number": "5"}"#, "0.1000", "\"ä\\n\""] {
+            let value = Json(serde_json::from_str(text).unwrap());
+            let list = GraphqlValue::List(vec![value.to_value(), GraphqlValue::from("x")]);
+            assert_eq!(write(&list).unwrap(), format!(r#"[{text},"x"]"#));
+        }
     }
 }

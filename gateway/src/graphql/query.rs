@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, Object};
 
 use super::caller;
 use super::error::uuid;
-use super::json::{Json, front_end_quote, front_end_row};
+use super::json::{Json, front_end_quote, front_end_rows};
 use super::model::{ActiveSession, QuoteChangeRecord};
 use crate::failure::Failure;
 
@@ -56,13 +56,12 @@ impl Query {
     /// A quote and its lines as they are now: `{quote, lines}`, camelCase, money as text
     async fn quote(&self, context: &Context<'_>, quote_id: ID) -> Result<Json, Failure> {
         let (database, of, _turn) = caller(context).await?;
-        Ok(Json(front_end_quote(database.quote(of, uuid("quoteId", &quote_id)?).await?)))
+        Ok(front_end_quote(database.quote(of, uuid("quoteId", &quote_id)?).await?))
     }
 
     /// The newest quotes of the tenant: `[{id, quoteNumber, customerName, status, totalAmount, version}]`
     async fn quotes(&self, context: &Context<'_>, limit: Option<i32>) -> Result<Json, Failure> {
         let (database, of, _turn) = caller(context).await?;
-        let quotes = database.quotes(of, limit.unwrap_or(LISTED_QUOTES)).await?;
-        Ok(Json(quotes.iter().map(front_end_row).collect()))
+        Ok(front_end_rows(database.quotes(of, limit.unwrap_or(LISTED_QUOTES)).await?))
     }
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::App;
+use crate::relay::Report;
 
 /// A probe must be quicker than its caller's patience.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,7 +40,7 @@ pub async fn database(State(app): State<Arc<App>>) -> Response {
     (code, Json(body)).into_response()
 }
 
-/// Whether NATS is connected and its stream is read.
+/// Whether NATS is connected and its stream is read, and whether events are copied to it.
 pub async fn nats(State(app): State<Arc<App>>) -> Response {
     let (code, body) = nats_state(&app);
     (code, Json(body)).into_response()
@@ -48,6 +49,7 @@ pub async fn nats(State(app): State<Arc<App>>) -> Response {
 /// All metrics, in the text form of Prometheus.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     let Some(handle) = &app.metrics else { return super::response::not_found().await };
+    app.relay.show();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
 }
 
@@ -59,17 +61,31 @@ async fn database_state(app: &App) -> (StatusCode, Value) {
     }
 }
 
+/// Also inside one process somebody has to copy events.
 fn nats_state(app: &App) -> (StatusCode, Value) {
-    match &app.nats {
-        None => (StatusCode::OK, json!({"status": "ok", "mode": "embedded"})),
+    let report = app.relay.report();
+    let mut body = match &app.nats {
+        None => json!({"status": "ok", "mode": "embedded"}),
         Some(nats) => {
             let (connected, streaming) = (nats.is_connected(), nats.is_streaming());
-            let (code, status) = if streaming {
-                (StatusCode::OK, "ok")
-            } else {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
-            };
-            (code, json!({"status": status, "mode": "nats", "connected": connected, "streaming": streaming}))
+            let status = if streaming { "ok" } else { "unavailable" };
+            json!({"status": status, "mode": "nats", "connected": connected, "streaming": streaming})
         }
+    };
+    if report.failing.is_some() && body["status"] == "ok" {
+        body["status"] = json!("failing");
+    }
+    let code = if body["status"] == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    body["relay"] = relay_state(&report);
+    (code, body)
+}
+
+fn relay_state(report: &Report) -> Value {
+    let role = report.role.as_str();
+    let lag = report.lag.as_secs();
+    match report.failing {
+        None => json!({"status": "ok", "role": role, "lagSeconds": lag}),
+        Some((reason, time)) => json!({"status": "failing", "role": role, "lagSeconds": lag,
+            "reason": reason.as_str(), "failingSeconds": time.as_secs()}),
     }
 }

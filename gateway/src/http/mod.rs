@@ -21,6 +21,7 @@ use crate::graphql::Schema;
 use crate::nats::NatsConnection;
 use crate::postgres::Database;
 use crate::rate_limit::OperationBudget;
+use crate::relay::RelayState;
 use crate::token::TokenVerifier;
 use crate::websocket::{AllowedOrigins, Sockets};
 
@@ -47,6 +48,8 @@ pub struct App {
     pub database: Database,
     /// For the health of NATS; none when embedded.
     pub nats: Option<NatsConnection>,
+    /// For the health of what copies events.
+    pub relay: Arc<RelayState>,
     /// Renders the metrics.
     pub metrics: Option<PrometheusHandle>,
     /// Shutting down.

@@ -72,6 +72,15 @@ impl Hub {
         self.rooms().lineage = lineage;
     }
 
+    /// The bus, which could not be reached before, says in which fork it is: cursors of another one are no longer good.
+    pub fn learn_fork(&self, fork: u64) {
+        let mut rooms = self.rooms();
+        if rooms.lineage.fork != fork {
+            rooms.lineage.fork = fork;
+            rooms.end_all(End::Resync);
+        }
+    }
+
     /// Registers a subscriber and tells it the head.
     #[must_use]
     pub fn subscribe(self: &Arc<Self>, address: QuoteAddress, entity: Entity) -> (Subscription, Cursor) {

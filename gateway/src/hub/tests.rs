@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use quote_collab_core::change::{Change, FieldChange, Operation};
-use serde_json::json;
+use quote_collab_core::json::JsonText;
 use uuid::Uuid;
 
 use super::*;
@@ -10,7 +10,7 @@ fn address(quote: u128) -> QuoteAddress {
 }
 
 fn lineage(timeline: i32) -> Lineage {
-    Lineage { cluster: "1".to_owned(), timeline }
+    Lineage { cluster: "1".to_owned(), timeline, fork: 0 }
 }
 
 fn change(address: QuoteAddress, entity: Entity, position: i64) -> Change {
@@ -29,12 +29,16 @@ fn change(address: QuoteAddress, entity: Entity, position: i64) -> Change {
         version_before: Some(1),
         version_after: Some(2),
         context: None,
-        fields: vec![FieldChange { field: "notes".to_owned(), old: json!(null), new: json!("x") }],
+        fields: vec![FieldChange {
+            field: "notes".to_owned(),
+            old: JsonText::default(),
+            new: JsonText::of("x").unwrap(),
+        }],
     }
 }
 
 fn arrival(quote: u128, entity: Entity, batch: i64, position: i64) -> Arrival {
-    let event = EventPayload::of(&change(address(quote), entity, position));
+    let event = EventPayload::of(change(address(quote), entity, position));
     Arrival {
         subject: Subject::QuoteEvent(address(quote)),
         cursor: Cursor { batch, position },

@@ -1,22 +1,27 @@
 //! `JetStream` as the relay's bus.
 
+use std::error::Error as _;
 use std::future::IntoFuture;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::join_all;
-use quote_collab_core::subject::{QUOTE_EVENTS, Subject};
+use futures_util::stream::BoxStream;
+use quote_collab_core::subject::{PRESENCE_EVENTS, QUOTE_EVENTS, Subject};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::connection::{NatsConnection, REQUEST_TIMEOUT};
 use super::headers;
-use super::stream::{ensure_stream, unreachable};
+use super::stream::{ensure_stream, largest_message, unreachable};
 use crate::config::NatsConfig;
 use crate::cursor::Lineage;
 use crate::ports::{Accepted, BusError, ChangeBus, Message, Tail, TailMessage};
@@ -31,13 +36,22 @@ pub struct NatsBus {
     connection: NatsConnection,
     config: NatsConfig,
     checked: Arc<OnceCell<()>>,
+    /// Largest message of the stream, when it is smaller than the server's.
+    stream_limit: Arc<AtomicUsize>,
+    /// The fork that was seen last, for a stream that has been emptied.
+    fork: Arc<AtomicU64>,
 }
+
+/// No message was seen yet.
+const UNSEEN: u64 = u64::MAX;
 
 impl NatsBus {
     /// A bus over this connection.
     #[must_use]
     pub fn new(connection: NatsConnection, config: NatsConfig) -> Self {
-        Self { connection, config, checked: Arc::default() }
+        let stream_limit = Arc::new(AtomicUsize::new(usize::MAX));
+        let fork = Arc::new(AtomicU64::new(UNSEEN));
+        Self { connection, config, checked: Arc::default(), stream_limit, fork }
     }
 
     /// The stream as it is now. Its configuration is looked at once per process.
@@ -56,7 +70,24 @@ impl NatsBus {
             let _ = self.checked.set(());
             Ok(stream)
         };
-        timeout(2 * REQUEST_TIMEOUT, asking).await.map_err(|error| unreachable(&error))?
+        let stream = timeout(2 * REQUEST_TIMEOUT, asking).await.map_err(|error| unreachable(&error))??;
+        let limit = largest_message(&stream.cached_info().config).unwrap_or(usize::MAX);
+        self.stream_limit.store(limit, Ordering::Relaxed);
+        Ok(stream)
+    }
+}
+
+impl NatsBus {
+    /// A message of this history was seen in the stream.
+    pub(super) fn has_seen(&self, lineage: &Lineage) {
+        self.fork.store(lineage.fork, Ordering::Relaxed);
+    }
+
+    /// The end of a stream without messages. A process that never saw any cannot know about forks: then every cursor
+    /// is of before.
+    fn emptied(&self, sequence: u64) -> Tail {
+        let seen = self.fork.load(Ordering::Relaxed);
+        Tail { sequence, last: None, fork: if seen == UNSEEN { sequence } else { seen } }
     }
 }
 
@@ -65,7 +96,7 @@ impl ChangeBus for NatsBus {
         let stream = self.stream().await?;
         let state = &stream.cached_info().state;
         if state.messages == 0 {
-            return Ok(Tail { sequence: state.last_sequence, last: None });
+            return Ok(self.emptied(state.last_sequence));
         }
         match stream.get_last_raw_message_by_subject(QUOTE_EVENTS).await {
             Ok(message) => {
@@ -73,10 +104,12 @@ impl ChangeBus for NatsBus {
                 let is_resync = message.subject.parse() == Ok(Subject::Resync);
                 // Deleting the last message leaves its number used: the next publication must name that number.
                 let sequence = state.last_sequence.max(message.sequence);
-                Ok(Tail { sequence, last: Some(TailMessage { id, is_resync, cursor, lineage }) })
+                let fork = lineage.fork;
+                self.has_seen(&lineage);
+                Ok(Tail { sequence, last: Some(TailMessage { id, is_resync, cursor, lineage }), fork })
             }
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                Ok(Tail { sequence: state.last_sequence, last: None })
+                Ok(self.emptied(state.last_sequence))
             }
             Err(error) => Err(unreachable(&error)),
         }
@@ -126,8 +159,14 @@ impl ChangeBus for NatsBus {
         published.map_err(|error| unreachable(&error))
     }
 
+    /// The client subscribes again by itself whenever it connects.
+    async fn announcements(&self) -> Result<BoxStream<'static, Bytes>, BusError> {
+        let subscribed = self.connection.client().subscribe(PRESENCE_EVENTS).await;
+        Ok(subscribed.map_err(|error| unreachable(&error))?.map(|message| message.payload).boxed())
+    }
+
     fn largest_payload(&self) -> usize {
-        self.connection.client().max_payload()
+        self.connection.client().max_payload().min(self.stream_limit.load(Ordering::Relaxed))
     }
 }
 
@@ -152,8 +191,16 @@ fn accepted(answers: &[Result<PublishAck, PublishError>], sequence: u64) -> Resu
 fn refused(error: &PublishError) -> BusError {
     match error.kind() {
         PublishErrorKind::WrongLastSequence => BusError::Fenced,
+        PublishErrorKind::MaxPayloadExceeded => BusError::TooLarge,
+        _ if code(error) == Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM) => BusError::TooLarge,
         _ => unreachable(error),
     }
+}
+
+/// What the stream said no with.
+fn code(error: &PublishError) -> Option<ErrorCode> {
+    let refused = error.source()?.downcast_ref::<async_nats::jetstream::Error>()?;
+    Some(refused.error_code())
 }
 
 #[cfg(test)]

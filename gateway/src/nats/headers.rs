@@ -12,6 +12,7 @@ const BATCH: &str = "Quote-Batch";
 const POSITION: &str = "Quote-Position";
 const CLUSTER: &str = "Quote-Cluster";
 const TIMELINE: &str = "Quote-Timeline";
+const FORK: &str = "Quote-Fork";
 
 /// Headers of a message that may be stored only behind message number `sequence`.
 pub fn write(message: &Message, lineage: &Lineage, sequence: u64) -> HeaderMap {
@@ -21,6 +22,7 @@ pub fn write(message: &Message, lineage: &Lineage, sequence: u64) -> HeaderMap {
     headers.insert(POSITION, message.cursor.position.to_string());
     headers.insert(CLUSTER, lineage.cluster.as_str());
     headers.insert(TIMELINE, lineage.timeline.to_string());
+    headers.insert(FORK, lineage.fork.to_string());
     headers.insert(header::NATS_EXPECTED_LAST_SEQUENCE, sequence.to_string());
     headers
 }
@@ -35,6 +37,8 @@ pub fn read(headers: &HeaderMap) -> Result<(String, Cursor, Lineage), BusError> 
     let lineage = Lineage {
         cluster: text(CLUSTER).ok_or(BusError::Foreign("it has no cluster"))?.to_owned(),
         timeline: number(text(TIMELINE)).ok_or(BusError::Foreign("it has no timeline"))?,
+        // A release that knew no forks has written none.
+        fork: number(text(FORK)).unwrap_or_default(),
     };
     let id = text("Nats-Msg-Id").ok_or(BusError::Foreign("it has no id"))?.to_owned();
     Ok((id, cursor, lineage))
@@ -53,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let lineage = Lineage { cluster: "7300000000000000001".to_owned(), timeline: 3 };
+        let lineage = Lineage { cluster: "7300000000000000001".to_owned(), timeline: 3, fork: 40 };
         let cursor = Cursor { batch: 17, position: i64::MAX };
         let message = Message { subject: Subject::Resync, id: "x".to_owned(), cursor, payload: Bytes::new() };
         let headers = write(&message, &lineage, 41);

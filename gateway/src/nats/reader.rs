@@ -114,6 +114,7 @@ impl StreamReader {
             );
             return Ok(());
         };
+        self.bus.has_seen(&lineage);
         self.hub.receive(&Arrival { subject, cursor, lineage, payload: message.payload.clone() });
         self.seen = Some(Seen { sequence, cursor });
         Ok(())
@@ -132,11 +133,14 @@ impl StreamReader {
         if let Some(Seen { sequence, cursor }) = self.seen {
             held.seen_is_there = sequence <= held.last && place_at(stream, sequence).await == Some(cursor);
         }
-        if !held.is_empty && !held.seen_is_there {
+        if !held.seen_is_there {
             let tail = self.bus.tail().await?;
+            if self.seen.is_none() {
+                self.hub.learn_fork(tail.fork);
+            }
             let seen =
                 |last: &TailMessage| last.cursor <= self.hub.head() && last.lineage == self.hub.lineage();
-            held.tail_is_seen = tail.last.as_ref().is_none_or(seen);
+            held.tail_is_seen = !held.is_empty && tail.last.as_ref().is_none_or(seen);
         }
         let beginning = beginning(self.seen, held);
         if beginning.missed {

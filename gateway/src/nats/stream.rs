@@ -38,6 +38,11 @@ pub fn unreachable(error: &impl ToString) -> BusError {
     BusError::Unreachable(error.to_string())
 }
 
+/// The largest message that a stream takes, when it has a limit of its own.
+pub fn largest_message(config: &Config) -> Option<usize> {
+    usize::try_from(config.max_message_size).ok().filter(|largest| *largest > 0)
+}
+
 fn wanted(config: &NatsConfig) -> Config {
     Config {
         name: STREAM.to_owned(),
@@ -66,6 +71,10 @@ fn warn_of_differences(found: &Config) {
         (
             found.discard != DiscardPolicy::Old,
             "it refuses new messages when it is full: events then wait in postgresql",
+        ),
+        (
+            largest_message(found).is_some(),
+            "it has a limit of its own for messages: larger events are published without their values",
         ),
         (found.no_ack, "it acknowledges nothing: the relay cannot know what is stored"),
     ];

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use quote_collab_core::change::Change;
-use tokio_postgres::types::{Json, Type};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::context::RequestContext;
 use super::database::{Database, first, unexpected};
 use super::error::DatabaseError;
 use crate::cursor::{Cursor, Lineage};
-use crate::ports::{ChangeLog, Checkpoint, Epoch, Opened};
+use crate::ports::{ChangeLog, Checkpoint, Epoch, Logged, Opened, Page, ReadLimit};
 
 /// PostgreSQL as the relay's log.
 #[derive(Clone)]
@@ -23,7 +24,7 @@ impl PostgresChangeLog {
 }
 
 impl Database {
-    /// Which history this database has now.
+    /// Which history this database has now; forks are known to the bus.
     ///
     /// # Errors
     ///
@@ -34,6 +35,7 @@ impl Database {
         Ok(Lineage {
             cluster: row.try_get(0).map_err(unexpected)?,
             timeline: row.try_get(1).map_err(unexpected)?,
+            fork: 0,
         })
     }
 
@@ -79,11 +81,18 @@ impl ChangeLog for PostgresChangeLog {
         self.0.last_batch().await
     }
 
-    async fn read(&self, after: Cursor, limit: u16) -> Result<Vec<Change>, DatabaseError> {
-        let limit = i32::from(limit);
-        let parameters: [super::database::Parameter<'_>; 3] =
-            [(&after.batch, Type::INT8), (&after.position, Type::INT8), (&limit, Type::INT4)];
-        self.0.objects(RequestContext::own(), &self.0.statements().relay.read_batch, &parameters).await
+    async fn read(&self, after: Cursor, limit: ReadLimit) -> Result<Page, DatabaseError> {
+        let (events, bytes) = (i32::from(limit.events), i64::try_from(limit.bytes).unwrap_or(i64::MAX));
+        let parameters: [super::database::Parameter<'_>; 5] = [
+            (&after.batch, Type::INT8),
+            (&after.position, Type::INT8),
+            (&events, Type::INT4),
+            (&bytes, Type::INT8),
+            (&limit.first_at_any_rate, Type::BOOL),
+        ];
+        let rows =
+            self.0.rows(RequestContext::own(), &self.0.statements().relay.read_batch, &parameters).await?;
+        page(rows, after, limit)
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, DatabaseError> {
@@ -111,9 +120,41 @@ impl ChangeLog for PostgresChangeLog {
     }
 }
 
-/// One event of a scan, with its batch.
-pub(super) fn located(row: &tokio_postgres::Row) -> Result<(Cursor, Change), DatabaseError> {
-    let Json(change): Json<Change> = row.try_get("event").map_err(unexpected)?;
-    let batch = row.try_get("batch").map_err(unexpected)?;
-    Ok((Cursor { batch, position: change.position }, change))
+/// Takes each row only as long as its event is read, so that no more than one is in memory twice.
+fn page(rows: Vec<Row>, after: Cursor, limit: ReadLimit) -> Result<Page, DatabaseError> {
+    let is_full = rows.len() >= usize::from(limit.events);
+    // Without any row the first may have been too large.
+    let nothing_fits = rows.is_empty() && !limit.first_at_any_rate;
+    let mut page = Page { rest: nothing_fits.then_some(after.position), ..Page::default() };
+    for row in rows {
+        let (size, has_next): (i32, bool) =
+            (row.try_get("size").map_err(unexpected)?, row.try_get("has_next").map_err(unexpected)?);
+        page.bytes += usize::try_from(size).unwrap_or_default();
+        page.rest = (is_full || has_next).then_some(position(&row)?);
+        page.events.extend(logged(&row)?);
+    }
+    Ok(page)
+}
+
+/// The event of a row. One that is not written as agreed is told without its values, and one that does not even say
+/// which quote it is about is passed over: nobody else's events may wait for it.
+pub(super) fn logged(row: &Row) -> Result<Option<Logged>, DatabaseError> {
+    let text: &str = row.try_get("event").map_err(unexpected)?;
+    if let Ok(change) = serde_json::from_str(text) {
+        return Ok(Some(Logged { change, is_whole: true }));
+    }
+    let salvaged = Change::salvage(text);
+    if salvaged.is_none() {
+        let position = position(row)?;
+        metrics::counter!("gateway_events_unreadable_total").increment(1);
+        tracing::error!(
+            change.position = position,
+            "the event at position {position} cannot be read and is passed over"
+        );
+    }
+    Ok(salvaged.map(|change| Logged { change, is_whole: false }))
+}
+
+pub(super) fn position(row: &Row) -> Result<i64, DatabaseError> {
+    row.try_get("position").map_err(unexpected)
 }

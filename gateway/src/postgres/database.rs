@@ -24,6 +24,9 @@ const OWN_STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// The server ends a statement at its time-out; only when it cannot do even that does the client give up.
 const ANSWER_MARGIN: Duration = Duration::from_secs(3);
 
+/// A connection keeps a buffer as large as the largest row that it has had. After a larger one than this it ends.
+const LARGEST_KEPT: usize = 1 << 20;
+
 /// A parameter and its type: sent with the statement, so that nothing needs to be prepared on a pooled server.
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
@@ -104,6 +107,9 @@ impl Database {
             Ok(rows)
         };
         if let Ok(rows) = timeout(limit + ANSWER_MARGIN, answer).await {
+            if rows.as_ref().is_ok_and(|rows| rows.iter().any(|row| row.raw_size_bytes() > LARGEST_KEPT)) {
+                drop(deadpool_postgres::Object::take(client));
+            }
             return rows;
         }
         // Whatever this connection still has to say, it must not say it to the next request.

@@ -71,9 +71,19 @@ impl From<tokio_postgres::Error> for DatabaseError {
                 detail: refused.detail().map(str::to_owned),
                 hint: refused.hint().map(str::to_owned),
             },
-            None => Self::Unreachable(error.to_string()),
+            None => Self::Unreachable(with_causes(&error)),
         }
     }
+}
+
+/// An error and what it comes from: the name that is not known, the port that refuses, the TLS that is missing. They are
+/// words of the system and of the client, which name hosts and never the address with its password.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 impl From<deadpool_postgres::PoolError> for DatabaseError {
@@ -81,7 +91,7 @@ impl From<deadpool_postgres::PoolError> for DatabaseError {
         match error {
             deadpool_postgres::PoolError::Backend(error) => error.into(),
             deadpool_postgres::PoolError::Timeout(_) => Self::TimedOut,
-            other => Self::Unreachable(other.to_string()),
+            other => Self::Unreachable(with_causes(&other)),
         }
     }
 }
@@ -102,7 +112,8 @@ fn code(sqlstate: &str) -> Code {
         ("54000", _) => Code::PayloadTooLarge,
         (CURSOR_UNKNOWN, _) => Code::ResyncRequired,
         ("42703" | "0A000" | "P0001", _) | (_, "22" | "23") => Code::BadUserInput,
-        ("57014" | "55P03", _) | (_, "08" | "40" | "53" | "57") => Code::ServiceUnavailable,
+        // 25 is a transaction that may not write, as on a standby, or that was ended for its idleness.
+        ("57014" | "55P03", _) | (_, "08" | "25" | "40" | "53" | "57") => Code::ServiceUnavailable,
         _ => Code::Internal,
     }
 }
@@ -180,13 +191,27 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn what_an_unreachable_server_failed_with_is_told_without_a_password() {
+        let tried = async |address: &str| {
+            let connected = tokio_postgres::connect(address, tokio_postgres::NoTls).await;
+            let error = DatabaseError::from(connected.err().unwrap()).to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+            error
+        };
+        let refused = tried("postgresql://gateway:hunter2@127.0.0.1:1/db").await;
+        assert!(refused.contains("Connection refused"), "{refused}");
+        let unknown = tried("postgresql://gateway:hunter2@nowhere.invalid:1/db").await;
+        assert!(unknown.contains("failed to lookup address"), "{unknown}");
+    }
+
     #[test]
     fn our_own_faults_are_masked() {
-        for sqlstate in ["XX000", "42883", "42P01", "25006"] {
+        for sqlstate in ["XX000", "42883", "42P01"] {
             let failure = failure(sqlstate);
             assert_eq!(failure, Failure::new(Code::Internal, "internal error"), "{sqlstate}");
         }
-        for sqlstate in ["08006", "57P01", "53300", "40001", "57014"] {
+        for sqlstate in ["08006", "25006", "25P03", "57P01", "53300", "40001", "57014"] {
             let failure = failure(sqlstate);
             assert_eq!((failure.code, failure.detail), (Code::ServiceUnavailable, None), "{sqlstate}");
         }

@@ -19,5 +19,5 @@ pub use context::RequestContext;
 pub use database::Database;
 pub use error::DatabaseError;
 pub use listener::{Channels, WakeUp, WakeUps, listen};
-pub use quotes::{Conflict, HistoryRecord, Save, Saved};
+pub use quotes::{Conflict, HistoryRecord, Save, Saved, WholeQuote};
 pub use sessions::{Heartbeat, PresenceSnapshot, Session};

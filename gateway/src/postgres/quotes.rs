@@ -1,7 +1,7 @@
 //! Quotes: saving with a version, reading, history.
 
+use quote_collab_core::json::{JsonText, Members};
 use serde::Deserialize;
-use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
@@ -18,7 +18,7 @@ pub struct Save {
     /// The version it was edited from.
     pub expected_version: i32,
     /// New values by field.
-    pub changes: Value,
+    pub changes: JsonText,
     /// The editing session.
     pub session: Option<Uuid>,
 }
@@ -29,9 +29,9 @@ pub struct Saved {
     /// Whether it was saved.
     pub success: bool,
     /// The row now, by column.
-    pub row: Option<Value>,
+    pub row: Option<Members>,
     /// For a line, the quote's header now.
-    pub quote: Option<Value>,
+    pub quote: Option<Members>,
     /// Version before.
     pub previous_version: Option<i32>,
     /// Version now.
@@ -52,19 +52,28 @@ pub struct Conflict {
     pub actual_version: Option<i32>,
     /// The value both began with.
     #[serde(default)]
-    pub base_value: Value,
+    pub base_value: JsonText,
     /// The value there is.
     #[serde(default)]
-    pub current_value: Value,
+    pub current_value: JsonText,
     /// The value that was not saved.
     #[serde(default)]
-    pub attempted_value: Value,
+    pub attempted_value: JsonText,
     /// Who was first.
     pub last_changed_by: Option<Uuid>,
     /// That user's name.
     pub last_changed_by_name: Option<String>,
     /// When.
     pub last_changed_at: Option<String>,
+}
+
+/// A quote with its lines, by column.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WholeQuote {
+    /// The header.
+    pub quote: Members,
+    /// The lines.
+    pub lines: Vec<Members>,
 }
 
 /// One row of the history.
@@ -88,10 +97,10 @@ pub struct HistoryRecord {
     pub field_name: String,
     /// Value before.
     #[serde(default)]
-    pub old_value: Value,
+    pub old_value: JsonText,
     /// Value after.
     #[serde(default)]
-    pub new_value: Value,
+    pub new_value: JsonText,
     /// CREATE, UPDATE or DELETE.
     pub change_type: String,
     /// The editing session.
@@ -176,7 +185,7 @@ impl Database {
     /// # Errors
     ///
     /// When the quote is unknown or the database is away.
-    pub async fn quote(&self, context: RequestContext, quote: Uuid) -> Result<Value, DatabaseError> {
+    pub async fn quote(&self, context: RequestContext, quote: Uuid) -> Result<WholeQuote, DatabaseError> {
         let quote = self.value(context, &self.statements().quote, &[(&quote, Type::UUID)]).await;
         quote.map(|Json(quote)| quote)
     }
@@ -186,13 +195,13 @@ impl Database {
     /// # Errors
     ///
     /// When the database is away.
-    pub async fn quotes(&self, context: RequestContext, limit: i32) -> Result<Vec<Value>, DatabaseError> {
+    pub async fn quotes(&self, context: RequestContext, limit: i32) -> Result<Vec<Members>, DatabaseError> {
         self.objects(context, &self.statements().quotes, &[(&limit, Type::INT4)]).await
     }
 }
 
 fn saved(row: &Row) -> Result<Saved, DatabaseError> {
-    let json = |column: &str| row.try_get::<_, Option<Json<Value>>>(column).map_err(unexpected);
+    let json = |column: &str| row.try_get::<_, Option<Json<Members>>>(column).map_err(unexpected);
     let conflicts = row.try_get::<_, Option<Json<Option<Vec<Conflict>>>>>("conflicts").map_err(unexpected)?;
     Ok(Saved {
         success: row.try_get("success").map_err(unexpected)?,

@@ -68,7 +68,7 @@ impl Statements {
             quotes: at("select q from @.list_quotes(max_rows => $1) q"),
             is_accessible: at("select @.quote_is_accessible(quote_id => $1)"),
             events_between: at(
-                "select e.batch, e.event from @.quote_events_between(quote_id => $1, after_batch => $2, \
+                "select e.batch, e.position, e.event::text as event from @.quote_events_between(quote_id => $1, after_batch => $2, \
                 after_position => $3, until_batch => $4, until_position => $5, max => $6) e",
             ),
             presence: at("select to_jsonb(s) as session, to_jsonb(t.now) #>> '{}' as seen_at, \
@@ -89,9 +89,13 @@ impl RelayStatements {
                 where i.system_identifier = $2 and i.timeline = $3"),
             first_batch: at("select @.quote_relay_first_batch()"),
             last_batch: at("select @.quote_relay_last_batch()"),
-            read_batch: at(
-                "select r.event from @.quote_relay_read(batch => $1, after_position => $2, max => $3) r",
-            ),
+            read_batch: at("select e.position, e.event::text as event, e.size, e.has_next \
+                from (select r.position, r.event, pg_column_size(r.event) as size, \
+                        sum(pg_column_size(r.event)) over reading as read, \
+                        lead(r.position) over reading is not null as has_next \
+                    from @.quote_relay_read(batch => $1, after_position => $2, max => $3) r \
+                    window reading as (rows unbounded preceding)) e \
+                where e.read <= $4 or ($5 and e.read = e.size)"),
             checkpoint: at("select p.batch, p.position, p.stream_seq from @.quote_relay_position() p"),
             save_checkpoint: at(
                 "select @.quote_relay_checkpoint(epoch => $1, batch => $2, \"position\" => $3, stream_seq => $4)",

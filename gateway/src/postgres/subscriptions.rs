@@ -1,14 +1,15 @@
 //! What a subscriber needs from the database: the right to look, once, and what it has missed.
 
-use quote_collab_core::change::Change;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::change_log::located;
+use super::change_log::{logged, position};
 use super::context::RequestContext;
-use super::database::Database;
+use super::database::{Database, unexpected};
 use super::error::DatabaseError;
 use crate::cursor::Cursor;
+use crate::ports::Logged;
 
 impl Database {
     /// Whether this person may see the quote, asked under row-level security.
@@ -22,7 +23,8 @@ impl Database {
         Ok(answer.unwrap_or(false))
     }
 
-    /// The events of a quote behind `after` up to and including `until`, oldest first, at most `limit`.
+    /// The events of a quote behind `after` up to and including `until`, oldest first, at most `limit`. A place whose
+    /// event cannot be read has none.
     ///
     /// # Errors
     ///
@@ -33,7 +35,7 @@ impl Database {
         quote: Uuid,
         (after, until): (Cursor, Cursor),
         limit: i32,
-    ) -> Result<Vec<(Cursor, Change)>, DatabaseError> {
+    ) -> Result<Vec<(Cursor, Option<Logged>)>, DatabaseError> {
         let parameters: [super::database::Parameter<'_>; 6] = [
             (&quote, Type::UUID),
             (&after.batch, Type::INT8),
@@ -45,4 +47,9 @@ impl Database {
         let rows = self.rows(context, &self.statements().events_between, &parameters).await?;
         rows.iter().map(located).collect()
     }
+}
+
+fn located(row: &Row) -> Result<(Cursor, Option<Logged>), DatabaseError> {
+    let batch = row.try_get("batch").map_err(unexpected)?;
+    Ok((Cursor { batch, position: position(row)? }, logged(row)?))
 }

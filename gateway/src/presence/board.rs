@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quote_collab_core::payload::PresencePayload;
 use quote_collab_core::subject::QuoteAddress;
 use tokio::sync::watch;
 
-use super::diff::{diff, same_people};
+use super::diff::same_people;
 use crate::postgres::{PresenceSnapshot, Session};
 
 /// Everybody on one quote, oldest session first.
@@ -23,7 +22,6 @@ pub struct Board {
 
 #[derive(Debug, Default)]
 struct Inner {
-    sessions: Vec<Session>,
     people: HashMap<QuoteAddress, People>,
     watchers: HashMap<QuoteAddress, watch::Sender<People>>,
 }
@@ -50,21 +48,18 @@ impl Board {
             .is_ok_and(|looked| looked.is_ok())
     }
 
-    /// Takes a new look, tells watchers whose list changed, and returns what happened in between.
-    pub fn update(&self, snapshot: PresenceSnapshot) -> Vec<PresencePayload> {
+    /// Takes a new look and tells watchers whose list changed.
+    pub fn update(&self, snapshot: &PresenceSnapshot) {
         let mut people: HashMap<QuoteAddress, Vec<Session>> = HashMap::new();
         for session in &snapshot.sessions {
             let address = QuoteAddress { tenant: session.tenant_id, quote: session.quote_id };
             people.entry(address).or_default().push(session.clone());
         }
         let mut inner = self.inner();
-        let events = diff(&inner.sessions, &snapshot.sessions, &snapshot.seen_at);
-        inner.sessions = snapshot.sessions;
         inner.people = people.into_iter().map(|(address, people)| (address, Arc::new(people))).collect();
         inner.tell();
         drop(inner);
         self.looked.send_replace(true);
-        events
     }
 
     /// Forgets quotes that nobody watches any more.

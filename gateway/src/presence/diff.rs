@@ -1,6 +1,6 @@
 //! What happened between two looks at the sessions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use quote_collab_core::payload::{PresenceEventType, PresencePayload};
 use uuid::Uuid;
@@ -8,13 +8,12 @@ use uuid::Uuid;
 use crate::postgres::Session;
 
 /// The events between two looks, those who left first.
-pub fn diff(before: &[Session], after: &[Session], at: &str) -> Vec<PresencePayload> {
-    let was: HashMap<Uuid, &Session> = before.iter().map(|session| (session.session_id, session)).collect();
+pub fn diff(was: &BTreeMap<Uuid, Session>, after: &[Session], at: &str) -> Vec<PresencePayload> {
     let is: HashMap<Uuid, &Session> = after.iter().map(|session| (session.session_id, session)).collect();
     let stayed =
         |session: &Session| is.get(&session.session_id).is_some_and(|now| now.quote_id == session.quote_id);
-    let mut events: Vec<PresencePayload> = before
-        .iter()
+    let mut events: Vec<PresencePayload> = was
+        .values()
         .filter(|session| !stayed(session))
         .map(|session| event(PresenceEventType::UserLeft, session, at))
         .collect();
@@ -69,10 +68,10 @@ fn event(event_type: PresenceEventType, session: &Session, at: &str) -> Presence
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn session(id: u128, quote: u128) -> Session {
+    pub fn session(id: u128, quote: u128) -> Session {
         Session {
             session_id: Uuid::from_u128(id),
             tenant_id: Uuid::from_u128(1),
@@ -91,7 +90,8 @@ mod tests {
     }
 
     fn kinds(before: &[Session], after: &[Session]) -> Vec<(PresenceEventType, u128, u128)> {
-        let events = diff(before, after, "at");
+        let before = before.iter().map(|session| (session.session_id, session.clone())).collect();
+        let events = diff(&before, after, "at");
         events
             .iter()
             .map(|event| (event.event_type, event.session_id.as_u128(), event.quote_id.as_u128()))

@@ -5,6 +5,7 @@
 
 mod board;
 mod diff;
+mod told;
 mod watch;
 
 pub use board::{Board, People};

@@ -6,7 +6,9 @@
 //! bus refuse a relay that does not know its end.
 
 mod encode;
+mod portion;
 mod resume;
+mod state;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use crate::backoff::{Backoff, jittered};
 use crate::ports::{BusError, ChangeBus, ChangeLog};
 use crate::postgres::{DatabaseError, WakeUps};
 
+pub use state::{Reason, RelayState, Report, Role};
 use term::Term;
 
 /// Life of the lease. A relay that was killed is missed for at most this long.
@@ -35,6 +38,8 @@ const LEASE_PERIOD: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(250);
 /// The log's words for a lease that another relay has taken.
 const LEASE_LOST: &str = "55000";
+/// PostgreSQL's words for a transaction that may not write.
+const READ_ONLY: &str = "25006";
 
 /// Copies the log to the bus.
 pub struct Relay<L, B> {
@@ -46,6 +51,8 @@ pub struct Relay<L, B> {
     pub wake_ups: WakeUps,
     /// Whether this relay is the one that copies.
     pub leading: watch::Sender<bool>,
+    /// How it is doing.
+    pub state: Arc<RelayState>,
 }
 
 /// Why a term ended.
@@ -81,6 +88,24 @@ impl RelayError {
         }
     }
 
+    /// The kind as operators are told it.
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Log(DatabaseError::Refused { sqlstate, .. }) if sqlstate.code() == READ_ONLY => {
+                Reason::DatabaseReadOnly
+            }
+            Self::Log(error) if error.is_transient() => Reason::DatabaseUnavailable,
+            Self::Log(DatabaseError::Refused { .. }) => Reason::DatabaseRefused,
+            Self::Log(_) => Reason::DatabaseUnexpected,
+            Self::Bus(BusError::Unreachable(_)) => Reason::BusUnavailable,
+            Self::Bus(BusError::TooLarge) => Reason::MessageTooLarge,
+            Self::Bus(BusError::Foreign(_)) => Reason::ForeignMessage,
+            Self::Bus(BusError::Fenced) | Self::Deposed => Reason::Fenced,
+            Self::OtherLineage => Reason::Lineage,
+            Self::Json(_) => Reason::Encoding,
+        }
+    }
+
     fn is_deposition(&self) -> bool {
         match self {
             Self::Deposed => true,
@@ -103,12 +128,26 @@ impl<L: ChangeLog, B: ChangeBus> Relay<L, B> {
                 Ok(()) => jittered(LEASE_PERIOD),
                 Err(error) => {
                     report(&error);
+                    self.note(holder, &error).await;
                     backoff.delay()
                 }
             };
             stop.run_until_cancelled(sleep(pause)).await;
         }
-        // A lease that ends now lets the next relay begin at once.
+        self.give_back(holder).await;
+    }
+
+    /// A relay that keeps failing lets the others try: perhaps only this one does not reach the bus.
+    async fn note(&self, holder: Uuid, error: &RelayError) {
+        if error.is_deposition() {
+            self.state.stands_by();
+        } else if self.state.fails(error.reason()) >= LEASE_LIFE && !matches!(error, RelayError::Log(_)) {
+            self.give_back(holder).await;
+        }
+    }
+
+    /// A lease that ends now lets the next relay begin at once.
+    async fn give_back(&self, holder: Uuid) {
         if let Err(error) = self.log.lease(holder, Duration::ZERO).await {
             tracing::debug!(%error, "lease not given back; it ends by itself");
         }
@@ -121,8 +160,12 @@ impl<L: ChangeLog, B: ChangeBus> Relay<L, B> {
         stop: &CancellationToken,
         backoff: &mut Backoff,
     ) -> Result<(), RelayError> {
-        let Some(epoch) = self.log.lease(holder, LEASE_LIFE).await? else { return Ok(()) };
-        let mut term = Term::begin(&self.log, &*self.bus, holder, epoch).await?;
+        let Some(epoch) = self.log.lease(holder, LEASE_LIFE).await? else {
+            self.state.stands_by();
+            return Ok(());
+        };
+        let mut term = Term::begin(&self.log, &*self.bus, &self.state, holder, epoch).await?;
+        self.state.leads();
         self.leading.send_replace(true);
         metrics::gauge!("gateway_relay_leading").set(1.0);
         tracing::info!(epoch = epoch.0, "relaying as epoch {}", epoch.0);

@@ -3,6 +3,7 @@
 use crate::cursor::{Cursor, Lineage};
 use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Tail, TailMessage};
 use crate::relay::RelayError;
+use crate::relay::portion::Portion;
 
 /// Where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Start {
     pub sequence: u64,
     /// Why readers must read again before anything else is published.
     pub resync: Option<Resync>,
+    /// The fork that the bus is in from here on.
+    pub fork: u64,
 }
 
 /// Why readers must read again.
@@ -63,8 +66,9 @@ async fn is_known<L: ChangeLog>(log: &L, last: &TailMessage) -> Result<Option<bo
     }
     let Cursor { batch, position } = last.cursor;
     let before = position.checked_sub(1).ok_or(BusError::Foreign("its position is not one"))?;
-    let there = log.read(Cursor { batch, position: before }, 1).await?;
-    Ok(there.first().map(|change| change.event_id.to_string() == last.id))
+    let limit = Portion::one();
+    let there = log.read(Cursor { batch, position: before }, limit).await?;
+    Ok(there.events.first().map(|event| event.change.event_id.to_string() == last.id))
 }
 
 /// The decision, without I/O.
@@ -92,10 +96,12 @@ pub fn decide(tail: &Tail, lineage: &Lineage, facts: &Facts) -> Start {
             (noted_at.min(Cursor::end_of(facts.last_batch)), None)
         }
     };
+    // Cursors of before mean nothing behind a fork, so each has a number of its own.
+    let fork = if resync.is_some() { tail.fork.max(sequence) + 1 } else { tail.fork };
     if cursor.batch + 1 < facts.first_batch {
-        return Start { cursor: refill, sequence, resync: resync.or(Some(Resync::Gap)) };
+        return Start { cursor: refill, sequence, resync: resync.or(Some(Resync::Gap)), fork };
     }
-    Start { cursor, sequence, resync }
+    Start { cursor, sequence, resync, fork }
 }
 
 /// The bus is ahead of the log, or has something else at the same place. A clean failover changes the timeline but
@@ -104,7 +110,7 @@ fn forked(last: &TailMessage, lineage: &Lineage, facts: &Facts) -> bool {
     let ahead = last.cursor.batch > facts.last_batch;
     match facts.tail_is_known {
         Some(known) => ahead || !known,
-        None => ahead || last.lineage != *lineage,
+        None => ahead || !last.lineage.is_of_database(lineage),
     }
 }
 
@@ -113,13 +119,14 @@ mod tests {
     use super::*;
 
     fn lineage(timeline: i32) -> Lineage {
-        Lineage { cluster: "1".to_owned(), timeline }
+        Lineage { cluster: "1".to_owned(), timeline, fork: 0 }
     }
 
     fn tail(batch: i64, position: i64, timeline: i32) -> Tail {
         let cursor = Cursor { batch, position };
         Tail {
             sequence: 70,
+            fork: 12,
             last: Some(TailMessage {
                 id: "x".to_owned(),
                 is_resync: false,
@@ -134,7 +141,8 @@ mod tests {
     }
 
     fn at(batch: i64, position: i64, resync: Option<Resync>) -> Start {
-        Start { cursor: Cursor { batch, position }, sequence: 70, resync }
+        let fork = if resync == Some(Resync::Fork) { 71 } else { 12 };
+        Start { cursor: Cursor { batch, position }, sequence: 70, resync, fork }
     }
 
     #[test]
@@ -176,8 +184,8 @@ mod tests {
 
     #[test]
     fn a_new_stream_is_filled_with_what_is_kept() {
-        let empty = Tail { sequence: 0, last: None };
-        let start = |batch| Start { cursor: Cursor::end_of(batch), sequence: 0, resync: None };
+        let empty = Tail { sequence: 0, last: None, fork: 12 };
+        let start = |batch| Start { cursor: Cursor::end_of(batch), sequence: 0, resync: None, fork: 12 };
         assert_eq!(decide(&empty, &lineage(1), &facts(4, 9, None)), start(3));
         assert_eq!(decide(&empty, &lineage(1), &facts(1, 9, None)), start(0));
         assert_eq!(decide(&empty, &lineage(1), &facts(0, 0, None)), start(0));
@@ -185,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_stream_emptied_by_age_is_continued_from_the_checkpoint() {
-        let emptied = Tail { sequence: 70, last: None };
+        let emptied = Tail { sequence: 70, last: None, fork: 12 };
         let with = |sequence, first, last| Facts {
             checkpoint: Checkpoint { cursor: Cursor { batch: 6, position: 2 }, sequence },
             ..facts(first, last, None)

@@ -8,21 +8,17 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::encode::{encode, encode_resync};
+use super::portion::Portion;
 use super::resume::{Resync, resume};
-use super::{LEASE_LIFE, LEASE_RENEWAL, RelayError};
+use super::{LEASE_LIFE, LEASE_RENEWAL, RelayError, RelayState};
 use crate::cursor::{Cursor, Lineage};
 use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Epoch, Message, Opened};
+use crate::telemetry::gauge;
 
 /// Events of one publication, sent before the first acknowledgement is awaited.
 const PUBLICATION: usize = 500;
-/// Events of one read. Reading a large batch in few large pieces is what lets a relay catch up after a long outage.
-const LARGEST_READ: u16 = 4_000;
-/// A first read is small, because nobody knows yet how large the events are.
-const FIRST_READ: u16 = 250;
 /// Batches read at once beyond the first.
 const BATCHES_AHEAD: i64 = 7;
-/// A read of more bytes than this makes the next one smaller.
-const READ_BYTES: usize = 4 << 20;
 /// How often the lazy copy is renewed at most.
 const CHECKPOINT_PERIOD: Duration = Duration::from_secs(2);
 
@@ -30,31 +26,48 @@ const CHECKPOINT_PERIOD: Duration = Duration::from_secs(2);
 pub struct Term<'a, L, B> {
     log: &'a L,
     bus: &'a B,
+    state: &'a RelayState,
     holder: Uuid,
     epoch: Epoch,
     lineage: Lineage,
     cursor: Cursor,
     sequence: u64,
-    limit: u16,
     renewed: Instant,
     noted: (u64, Instant),
 }
 
+/// What one round of reads brought.
+#[derive(Default)]
+struct Read {
+    messages: Vec<Message>,
+    /// About so many bytes, whatever the messages have left of them.
+    bytes: usize,
+    /// Where to read on.
+    next: Option<Cursor>,
+}
+
 impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     /// Finds out where to go on, and tells readers first if they must read again.
-    pub async fn begin(log: &'a L, bus: &'a B, holder: Uuid, epoch: Epoch) -> Result<Self, RelayError> {
+    pub async fn begin(
+        log: &'a L,
+        bus: &'a B,
+        state: &'a RelayState,
+        holder: Uuid,
+        epoch: Epoch,
+    ) -> Result<Self, RelayError> {
         let renewed = Instant::now();
         let lineage = log.lineage().await?;
         let start = resume(log, bus, &lineage).await?;
+        let lineage = Lineage { fork: start.fork, ..lineage };
         let mut term = Self {
             log,
             bus,
+            state,
             holder,
             epoch,
             lineage,
             cursor: start.cursor,
             sequence: start.sequence,
-            limit: FIRST_READ,
             renewed,
             noted: (start.sequence, renewed),
         };
@@ -73,7 +86,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             relay.batch = self.cursor.batch,
             "the stream and the database do not have the same history ({reason:?}): every reader is told to read again"
         );
-        let Lineage { cluster, timeline } = &self.lineage;
+        let Lineage { cluster, timeline, .. } = &self.lineage;
         let id = format!("resync-{cluster}-{timeline}-{}-{}", self.cursor.batch, self.sequence);
         self.publish(&[encode_resync(self.cursor, id)]).await
     }
@@ -90,9 +103,13 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
                 self.cursor = Cursor { batch: self.cursor.batch + 1, position: 0 };
                 self.copy_up_to(number, stop).await?;
                 self.note(CHECKPOINT_PERIOD).await?;
+                if !stop.is_cancelled() {
+                    self.state.is_level(asked);
+                }
                 Ok(true)
             }
             Opened::Nothing => {
+                self.state.is_level(asked);
                 self.note(CHECKPOINT_PERIOD).await?;
                 Ok(false)
             }
@@ -102,12 +119,14 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
 
     /// Copies the rest of the cursor's batch and all batches up to this one.
     pub async fn copy_up_to(&mut self, newest: i64, stop: &CancellationToken) -> Result<(), RelayError> {
+        let mut portion = Portion::first();
         while !stop.is_cancelled() {
             self.renew().await?;
+            batches_waiting(newest - self.cursor.batch);
             let asked = Instant::now();
-            let (messages, next) = self.read_ahead(newest).await?;
+            let Read { messages, bytes, next } = self.read_ahead(newest, portion).await?;
             took("gateway_relay_read_seconds", asked);
-            self.adapt(&messages);
+            portion.adapt(messages.len(), bytes);
             for publication in messages.chunks(PUBLICATION) {
                 self.publish(publication).await?;
                 self.renew().await?;
@@ -120,36 +139,31 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         Ok(())
     }
 
-    /// The next events up to `newest`, and where to read on. Several batches are read at once: a stream that is filled
-    /// again needs thousands of them, and most are small.
-    async fn read_ahead(&self, newest: i64) -> Result<(Vec<Message>, Option<Cursor>), RelayError> {
-        let (log, limit, largest) = (self.log, self.limit, self.bus.largest_payload());
-        let first = self.cursor.batch;
-        let last = newest.clamp(first, first + BATCHES_AHEAD);
-        let beginnings = (first + 1..=last).map(|batch| Cursor { batch, position: 0 });
+    /// The next events up to `newest`. Several batches are read at once: a stream that is filled again needs thousands
+    /// of them, and most are small. One that has to be read in pieces is read alone.
+    async fn read_ahead(&self, newest: i64, portion: Portion) -> Result<Read, RelayError> {
+        let (log, largest, first) = (self.log, self.bus.largest_payload(), self.cursor.batch);
+        let ahead = if self.cursor.position == 0 { BATCHES_AHEAD } else { 0 };
+        let last = newest.clamp(first, first + ahead);
+        let cursors: Vec<_> = std::iter::once(self.cursor)
+            .chain((first + 1..=last).map(|batch| Cursor { batch, position: 0 }))
+            .collect();
+        let limit = |index| {
+            if index == 0 { portion.at_any_rate(cursors.len()) } else { portion.at_best(cursors.len()) }
+        };
         let reads =
-            std::iter::once(self.cursor).chain(beginnings).map(async |after| log.read(after, limit).await);
-        let mut messages = Vec::new();
-        for (batch, changes) in (first..=last).zip(try_join_all(reads).await?) {
-            for change in &changes {
-                messages.push(encode(change, batch, largest)?);
+            cursors.iter().enumerate().map(async |(index, after)| log.read(*after, limit(index)).await);
+        let mut read = Read::default();
+        for (Cursor { batch, .. }, page) in cursors.iter().zip(try_join_all(reads).await?) {
+            read.bytes += page.bytes;
+            for event in page.events {
+                read.messages.push(encode(event, *batch, largest)?);
             }
-            if let Some(change) = changes.last().filter(|_| changes.len() >= usize::from(limit)) {
-                return Ok((messages, Some(Cursor { batch, position: change.position })));
+            if let Some(position) = page.rest {
+                return Ok(Read { next: Some(Cursor { batch: *batch, position }), ..read });
             }
         }
-        Ok((messages, (last < newest).then_some(Cursor { batch: last + 1, position: 0 })))
-    }
-
-    /// Keeps what one read brings into memory near a few megabytes.
-    fn adapt(&mut self, messages: &[Message]) {
-        let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
-        let full = messages.len() >= usize::from(self.limit);
-        if bytes > READ_BYTES {
-            self.limit = (self.limit / 2).max(1);
-        } else if full && bytes < READ_BYTES / 8 {
-            self.limit = self.limit.saturating_mul(4).min(LARGEST_READ);
-        }
+        Ok(Read { next: (last < newest).then_some(Cursor { batch: last + 1, position: 0 }), ..read })
     }
 
     async fn publish(&mut self, messages: &[Message]) -> Result<(), RelayError> {
@@ -164,6 +178,9 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             rest = &rest[accepted.count..];
         }
         took("gateway_relay_publish_seconds", asked);
+        if !messages.is_empty() {
+            self.state.works();
+        }
         metrics::counter!("gateway_relay_published_total").increment(messages.len() as u64);
         Ok(())
     }
@@ -194,6 +211,10 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     pub async fn finish(mut self) -> Result<(), RelayError> {
         self.note(Duration::ZERO).await
     }
+}
+
+fn batches_waiting(count: i64) {
+    gauge("gateway_relay_batches_waiting", usize::try_from(count).unwrap_or_default());
 }
 
 fn took(name: &'static str, since: Instant) {

@@ -1,17 +1,22 @@
 //! The relay against a log and a bus that fail at every step: each event must be published once and in order.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use quote_collab_core::change::{Change, Entity, FieldChange, Operation};
+use quote_collab_core::json::JsonText;
 use quote_collab_core::subject::Subject;
-use serde_json::json;
 use tokio::time::timeout;
 
 use super::*;
 use crate::cursor::{Cursor, Lineage};
-use crate::ports::{Accepted, Checkpoint, Epoch, Message, Opened, Tail, TailMessage};
+use crate::ports::{
+    Accepted, Checkpoint, Epoch, Logged, Message, Opened, Page, ReadLimit, Tail, TailMessage,
+};
 
 /// A small deterministic source of trouble.
 struct Dice(u64);
@@ -38,17 +43,22 @@ struct World {
     stream: Mutex<Vec<(Message, Lineage)>>,
     dice: Mutex<Dice>,
     trouble: bool,
+    /// Bytes of each event.
+    size: usize,
+    /// Bytes of the largest read.
+    most_read: AtomicUsize,
 }
 
 impl World {
     fn new(seed: u64, trouble: bool) -> Arc<Self> {
+        Self::of_events(seed, trouble, 500)
+    }
+
+    fn of_events(seed: u64, trouble: bool, size: usize) -> Arc<Self> {
         let log = LogState { timeline: 1, ..LogState::default() };
-        Arc::new(Self {
-            log: Mutex::new(log),
-            stream: Mutex::default(),
-            dice: Mutex::new(Dice(seed)),
-            trouble,
-        })
+        let dice = Mutex::new(Dice(seed));
+        let (log, stream) = (Mutex::new(log), Mutex::default());
+        Arc::new(Self { log, stream, dice, trouble, size, most_read: AtomicUsize::new(0) })
     }
 
     fn log(&self) -> MutexGuard<'_, LogState> {
@@ -93,7 +103,11 @@ fn change(position: i64) -> Change {
         version_before: None,
         version_after: None,
         context: None,
-        fields: vec![FieldChange { field: "notes".to_owned(), old: json!(null), new: json!("x") }],
+        fields: vec![FieldChange {
+            field: "notes".to_owned(),
+            old: JsonText::default(),
+            new: JsonText::of("x").unwrap(),
+        }],
     }
 }
 
@@ -109,7 +123,7 @@ impl Log {
 impl ChangeLog for Log {
     async fn lineage(&self) -> Result<Lineage, DatabaseError> {
         self.trouble()?;
-        Ok(Lineage { cluster: "1".to_owned(), timeline: self.0.log().timeline })
+        Ok(Lineage { cluster: "1".to_owned(), timeline: self.0.log().timeline, fork: 0 })
     }
 
     async fn lease(&self, holder: Uuid, _life: Duration) -> Result<Option<Epoch>, DatabaseError> {
@@ -150,16 +164,24 @@ impl ChangeLog for Log {
         Ok(self.0.log().batches.last_key_value().map_or(0, |(last, _)| *last))
     }
 
-    async fn read(&self, after: Cursor, limit: u16) -> Result<Vec<Change>, DatabaseError> {
+    async fn read(&self, after: Cursor, limit: ReadLimit) -> Result<Page, DatabaseError> {
         self.trouble()?;
         let log = self.0.log();
         let batch = log.batches.get(&after.batch).into_iter().flatten();
-        Ok(batch
-            .copied()
-            .filter(|position| *position > after.position)
-            .take(limit.into())
-            .map(change)
-            .collect())
+        let mut page = Page::default();
+        for position in batch.copied().filter(|position| *position > after.position) {
+            let is_exempt = limit.first_at_any_rate && page.events.is_empty();
+            if page.events.len() >= limit.events.into()
+                || (page.bytes + self.0.size > limit.bytes && !is_exempt)
+            {
+                page.rest = Some(page.events.last().map_or(after.position, |last| last.change.position));
+                break;
+            }
+            page.bytes += self.0.size;
+            page.events.push(Logged { change: change(position), is_whole: true });
+        }
+        self.0.most_read.fetch_max(page.bytes, Ordering::Relaxed);
+        Ok(page)
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, DatabaseError> {
@@ -183,7 +205,8 @@ impl ChangeBus for Bus {
             cursor: message.cursor,
             lineage: lineage.clone(),
         });
-        Ok(Tail { sequence: stream.len() as u64, last })
+        let fork = last.as_ref().map_or(0, |last| last.lineage.fork);
+        Ok(Tail { sequence: stream.len() as u64, last, fork })
     }
 
     /// Stores some, then loses the connection, perhaps before the acknowledgement is heard.
@@ -215,6 +238,10 @@ impl ChangeBus for Bus {
         Ok(())
     }
 
+    async fn announcements(&self) -> Result<BoxStream<'static, Bytes>, BusError> {
+        Ok(stream::pending().boxed())
+    }
+
     fn largest_payload(&self) -> usize {
         1 << 20
     }
@@ -226,6 +253,7 @@ fn relay(world: &Arc<World>) -> Relay<Log, Bus> {
         bus: Arc::new(Bus(Arc::clone(world))),
         wake_ups: WakeUps::silent(),
         leading: watch::Sender::new(false),
+        state: Arc::default(),
     }
 }
 
@@ -256,6 +284,26 @@ async fn every_event_is_published_once_and_in_order_whatever_fails() {
         let expected: Vec<i64> = (0..20).flat_map(|step| step * 100 + 1..=step * 100 + 90).collect();
         assert_eq!(world.published(), expected, "seed {seed}");
         assert_eq!(world.resyncs(), 0, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_large_events_are_a_read_is_bounded_and_all_are_published() {
+    for size in [50, 100_000, 1 << 20, 3 << 20, 100 << 20] {
+        for trouble in [false, true] {
+            let world = World::of_events(7, trouble, size);
+            let mut all = 0;
+            for batch in 0..3 {
+                world.commit(batch * 1_000 + 1..=batch * 1_000 + 70);
+                all += 70;
+                settle(&world, 1, all).await;
+            }
+            world.stream.lock().unwrap().clear();
+            settle(&world, 2, all).await;
+            let expected = (0..3).flat_map(|batch| batch * 1_000 + 1..=batch * 1_000 + 70);
+            assert_eq!(world.published(), expected.collect::<Vec<_>>(), "{size}");
+            assert!(world.most_read.load(Ordering::Relaxed) <= size.max(4 << 20), "{size}");
+        }
     }
 }
 
@@ -292,6 +340,9 @@ async fn a_promoted_standby_that_was_behind_is_announced_and_loses_nothing_new()
     world.commit(106..=110);
     settle(&world, 1, 60).await;
     assert_eq!(world.resyncs(), 1);
+    // The announcement is the 51st message; it and whatever follows it belong to the fork of that number.
+    let forks: Vec<_> = world.stream.lock().unwrap().iter().map(|(_, lineage)| lineage.fork).collect();
+    assert_eq!(forks, [vec![0; 50], vec![51; 11]].concat());
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use crate::nats::{NatsBus, NatsConnection, StreamReader};
 use crate::ports::{ChangeBus, Tail};
 use crate::postgres::{Channels, Database, PostgresChangeLog};
 use crate::presence::{Board, PresenceWatch};
-use crate::relay::Relay;
+use crate::relay::{Relay, RelayState};
 use crate::secret::Secret;
 use crate::upkeep::follow_lineage;
 
@@ -28,6 +28,8 @@ pub struct Events {
     pub hub: Arc<Hub>,
     /// For its health; none when embedded.
     pub nats: Option<NatsConnection>,
+    /// For the health of what copies.
+    pub relay: Arc<RelayState>,
 }
 
 /// Starts everything between the database and the hub.
@@ -46,9 +48,9 @@ pub async fn start(
     let head = Cursor::end_of(database.last_batch().await?);
     let hub = Hub::new(head, lineage.clone());
     let bus = Arc::new(EmbeddedBus::new(Arc::clone(&hub), head, lineage));
-    start_copying(&bus, database, channels, (&hub, board), groups);
+    let relay = start_copying(&bus, database, channels, (&hub, board), groups);
     tracing::info!("no NATS_URL: events stay in this process");
-    Ok(Events { hub, nats: None })
+    Ok(Events { hub, nats: None, relay })
 }
 
 async fn start_with_nats(
@@ -67,13 +69,14 @@ async fn start_with_nats(
     if tail.is_none() {
         tracing::warn!("nats cannot be reached yet: events wait in the database");
     }
+    let lineage = Lineage { fork: tail.as_ref().map_or(0, |tail| tail.fork), ..lineage };
     // Asked after the tail, so that nothing behind the head lies before the place where reading begins.
     let head = head(tail.as_ref(), &lineage, database.last_batch().await?);
     let hub = Hub::new(head, lineage);
     let reader = StreamReader::new(connection.clone(), bus.clone(), Arc::clone(&hub), tail.as_ref());
     groups.hub.start(reader.run(groups.hub.stop()));
-    start_copying(&Arc::new(bus), database, channels, (&hub, board), groups);
-    Ok(Events { hub, nats: Some(connection) })
+    let relay = start_copying(&Arc::new(bus), database, channels, (&hub, board), groups);
+    Ok(Events { hub, nats: Some(connection), relay })
 }
 
 fn start_copying<B: ChangeBus>(
@@ -82,7 +85,7 @@ fn start_copying<B: ChangeBus>(
     channels: Channels,
     (hub, board): (&Arc<Hub>, &Arc<Board>),
     groups: &Groups,
-) {
+) -> Arc<RelayState> {
     let leading = watch::Sender::new(false);
     let presence = PresenceWatch {
         database: database.clone(),
@@ -92,7 +95,9 @@ fn start_copying<B: ChangeBus>(
         leading: leading.subscribe(),
     };
     let log = PostgresChangeLog(database.clone());
-    let relay = Relay { log, bus: Arc::clone(bus), wake_ups: channels.events, leading };
+    let state = Arc::new(RelayState::default());
+    let relay =
+        Relay { log, bus: Arc::clone(bus), wake_ups: channels.events, leading, state: Arc::clone(&state) };
     groups.relay.start(relay.run(groups.relay.stop()));
     groups.relay.start(presence.run(groups.relay.stop()));
     groups.hub.start(follow_lineage(
@@ -101,6 +106,7 @@ fn start_copying<B: ChangeBus>(
         channels.connected,
         groups.hub.stop(),
     ));
+    state
 }
 
 /// Whatever is in a batch already was committed before anybody subscribes here: whoever wants it asks for it with a

@@ -182,5 +182,6 @@ fn assemble(
         open: AtomicUsize::new(0),
         drain: drain.clone(),
     });
-    App { schema, verifier, budget, origins, sockets, database, nats: events.nats.clone(), metrics, drain }
+    let (nats, relay) = (events.nats.clone(), Arc::clone(&events.relay));
+    App { schema, verifier, budget, origins, sockets, database, nats, relay, metrics, drain }
 }

@@ -3,9 +3,11 @@
 //! This is the JSON that the extension hands out in `quote_events_since` and `quote_relay_read`, and the only noun
 //! that crosses every wall. Values are JSON exactly as `to_jsonb` wrote them: a number keeps every digit.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use uuid::Uuid;
+
+use crate::json::{JsonText, Members};
 
 /// The field name of a CREATE or DELETE, whose value is the whole row.
 pub const WHOLE_ROW: &str = "*";
@@ -41,7 +43,7 @@ pub struct Change {
     pub version_after: Option<i32>,
     /// Values that did not change but that a reader needs: the line's number, the quote's totals.
     #[serde(default)]
-    pub context: Option<Map<String, Value>>,
+    pub context: Option<Members>,
     /// What is different.
     pub fields: Vec<FieldChange>,
 }
@@ -52,9 +54,9 @@ pub struct FieldChange {
     /// Column name, or [`WHOLE_ROW`].
     pub field: String,
     /// Value before.
-    pub old: Value,
+    pub old: JsonText,
     /// Value after.
-    pub new: Value,
+    pub new: JsonText,
 }
 
 /// Which table a change is about.
@@ -79,6 +81,12 @@ pub enum Operation {
     Delete,
 }
 
+impl FieldChange {
+    fn without_values(field: String) -> Self {
+        Self { field, old: JsonText::default(), new: JsonText::default() }
+    }
+}
+
 impl Change {
     /// The new and old value of a column, when the change mentions it.
     #[must_use]
@@ -88,10 +96,45 @@ impl Change {
 
     /// The whole row a CREATE made or a DELETE removed.
     #[must_use]
-    pub fn row(&self) -> Option<&Map<String, Value>> {
+    pub fn row(&self) -> Option<Members> {
         let whole = self.field(WHOLE_ROW)?;
-        whole.new.as_object().or_else(|| whole.old.as_object())
+        whole.new.members().or_else(|| whole.old.members())
     }
+
+    /// What can be told of a change that is not written as agreed: which quote it is about, and which fields. None when
+    /// not even that is there.
+    #[must_use]
+    pub fn salvage(text: &str) -> Option<Self> {
+        let members: Members = serde_json::from_str(text).ok()?;
+        let line_id = part(&members, "line_id");
+        let entity = if line_id.is_some() { Entity::QuoteLine } else { Entity::Quote };
+        let fields: Vec<Members> = part(&members, "fields").unwrap_or_default();
+        Some(Self {
+            position: part(&members, "position")?,
+            event_id: part(&members, "event_id")?,
+            tenant_id: part(&members, "tenant_id")?,
+            quote_id: part(&members, "quote_id")?,
+            line_id,
+            entity: part(&members, "entity").unwrap_or(entity),
+            operation: part(&members, "operation").unwrap_or(Operation::Update),
+            actor: part(&members, "actor"),
+            actor_name: part(&members, "actor_name"),
+            at: part(&members, "at").unwrap_or_default(),
+            session_id: part(&members, "session_id"),
+            version_before: part(&members, "version_before"),
+            version_after: part(&members, "version_after"),
+            context: None,
+            fields: fields
+                .iter()
+                .filter_map(|field| part(field, "field"))
+                .map(FieldChange::without_values)
+                .collect(),
+        })
+    }
+}
+
+fn part<T: DeserializeOwned>(members: &Members, name: &str) -> Option<T> {
+    serde_json::from_str(members.get(name)?.text()).ok()
 }
 
 #[cfg(test)]
@@ -110,7 +153,7 @@ mod tests {
     fn the_json_of_the_extension_is_read_and_written_back_digit_for_digit() {
         let change: Change = serde_json::from_str(UPDATE).unwrap();
         assert_eq!(change.operation, Operation::Update);
-        assert_eq!(change.field("shipping_amount").unwrap().old.to_string(), "0.1000");
+        assert_eq!(change.field("shipping_amount").unwrap().old.text(), "0.1000");
         let written = serde_json::to_string(&change).unwrap();
         assert!(written.contains(r#""old":0.1000,"new":100000000000000000.0001"#), "{written}");
         assert_eq!(serde_json::from_str::<Change>(&written).unwrap(), change);
@@ -120,5 +163,30 @@ mod tests {
     fn a_change_without_context_is_read() {
         let text = UPDATE.replace(r#""context":{"total_amount":100000000000000000.0001},"#, "");
         assert_eq!(serde_json::from_str::<Change>(&text).unwrap().context, None);
+    }
+
+    #[test]
+    fn no_value_is_looked_into() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for value in [deep.as_str(), r#"{"$serde_json::private::Number": "x"}"#] {
+            let text = UPDATE.replace(r#""new":"x""#, &format!(r#""new":{value}"#));
+            let text = text.replace(r#""total_amount":1"#, &format!(r#""more":{value},"total_amount":1"#));
+            let change: Change = serde_json::from_str(&text).unwrap();
+            assert_eq!(change.field("notes").unwrap().new.text(), value);
+            assert_eq!(change.context.unwrap()["more"].text(), value);
+        }
+    }
+
+    #[test]
+    fn of_a_change_written_otherwise_the_rest_is_told() {
+        let whole: Change = serde_json::from_str(UPDATE).unwrap();
+        let text =
+            UPDATE.replace(r#""actor_name":null"#, r#""actor_name":7"#).replace("\"UPDATE\"", "\"MERGE\"");
+        assert!(serde_json::from_str::<Change>(&text).is_err());
+        let names =
+            whole.fields.iter().map(|field| FieldChange::without_values(field.field.clone())).collect();
+        assert_eq!(Change::salvage(&text), Some(Change { context: None, fields: names, ..whole }));
+        assert_eq!(Change::salvage(&text.replace("\"event_id\"", "\"id\"")), None);
+        assert_eq!(Change::salvage("[]"), None);
     }
 }

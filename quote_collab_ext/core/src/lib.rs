@@ -9,6 +9,7 @@ pub mod chain;
 pub mod change;
 pub mod diff;
 pub mod digest;
+pub mod json;
 pub mod jsonb;
 pub mod naming;
 pub mod payload;

@@ -1,14 +1,14 @@
 //! The event a reader gets: a projection of [`Change`] with the names of the public interface.
 //!
 //! One flat structure for all event types, because the readers that exist pick fields by name. It is written to
-//! NATS and read back by the hub, so both directions live here. Values pass through untouched: neither direction
-//! may buffer a number through a self-describing intermediate (no `flatten`, no `untagged`), which would cost digits.
+//! NATS and read back by the hub, so both directions live here. Values pass through as their text: neither
+//! direction may buffer one through a self-describing intermediate (no `flatten`, no `untagged`), which would take it apart.
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::change::{Change, Entity, Operation};
+use crate::change::{Change, Entity, FieldChange, Operation};
+use crate::json::{JsonText, Members};
 use crate::naming::camel_case;
 
 mod presence;
@@ -120,13 +120,13 @@ pub struct EventPayload {
     pub new_status: Option<String>,
     /// The quote's totals after a recalculation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub new_totals: Option<Map<String, Value>>,
+    pub new_totals: Option<Members>,
     /// The whole new line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line_data: Option<Map<String, Value>>,
+    pub line_data: Option<Members>,
     /// The whole new quote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quote_data: Option<Map<String, Value>>,
+    pub quote_data: Option<Members>,
     /// Values were left out because the event was larger than the server takes; the history holds them.
     #[serde(default, skip_serializing_if = "is_false")]
     pub truncated: bool,
@@ -140,18 +140,20 @@ pub struct ChangedField {
     pub field: String,
     /// Value before; absent only in a truncated event.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    pub old_value: Option<Value>,
+    pub old_value: Option<JsonText>,
     /// Value after; absent only in a truncated event.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    pub new_value: Option<Value>,
+    pub new_value: Option<JsonText>,
 }
 
 impl EventPayload {
     /// The event that a change is told as.
     #[must_use]
-    pub fn of(change: &Change) -> Self {
-        let (event_type, change_type) = types(change);
-        let created = (change.operation == Operation::Create).then(|| camel_row(change.row()));
+    pub fn of(change: Change) -> Self {
+        let (event_type, change_type) = types(&change);
+        let row = change.row();
+        let line_number = line_number(&change, row.as_ref());
+        let created = row.filter(|_| change.operation == Operation::Create).map(camel_row);
         let (quote_data, line_data) = match change.entity {
             Entity::Quote => (created, None),
             Entity::QuoteLine => (None, created),
@@ -160,24 +162,24 @@ impl EventPayload {
         let recalculated = event_type == EventType::QuoteTotalsRecalculated;
         Self {
             event_id: change.event_id,
-            timestamp: change.at.clone(),
             tenant_id: change.tenant_id,
             quote_id: change.quote_id,
             user_id: change.actor,
-            user_name: change.actor_name.clone(),
             session_id: change.session_id,
             event_type,
             change_type,
             line_id: change.line_id,
-            line_number: line_number(change),
+            line_number,
             version: change.version_after,
-            changes: (change.operation == Operation::Update).then(|| changed_fields(change)),
             old_status: status.and_then(|status| text(&status.old)),
             new_status: status.and_then(|status| text(&status.new)),
-            new_totals: recalculated.then(|| shown_totals(change)),
+            new_totals: recalculated.then(|| shown_totals(&change)),
             line_data,
             quote_data,
             truncated: false,
+            changes: (change.operation == Operation::Update).then(|| changed_fields(change.fields)),
+            timestamp: change.at,
+            user_name: change.actor_name,
         }
     }
 
@@ -192,6 +194,20 @@ impl EventPayload {
         self.quote_data = None;
         self.truncated = true;
         self
+    }
+
+    /// Only which row is another now: for a server that refuses even the names of what changed.
+    #[must_use]
+    pub fn bare(self) -> Self {
+        let event = self.truncated();
+        Self {
+            user_name: None,
+            changes: event.changes.map(|_| Vec::new()),
+            old_status: None,
+            new_status: None,
+            new_totals: None,
+            ..event
+        }
     }
 
     /// Header or line: which subscription this belongs to.
@@ -230,24 +246,21 @@ fn only(change: &Change, columns: &[&str]) -> bool {
     !change.fields.is_empty() && change.fields.iter().all(|field| columns.contains(&field.field.as_str()))
 }
 
-fn changed_fields(change: &Change) -> Vec<ChangedField> {
-    change
-        .fields
-        .iter()
-        .map(|field| ChangedField {
-            field: camel_case(&field.field),
-            old_value: Some(field.old.clone()),
-            new_value: Some(field.new.clone()),
-        })
-        .collect()
+fn changed_fields(fields: Vec<FieldChange>) -> Vec<ChangedField> {
+    let changed = |FieldChange { field, old, new }| ChangedField {
+        field: camel_case(&field),
+        old_value: Some(old),
+        new_value: Some(new),
+    };
+    fields.into_iter().map(changed).collect()
 }
 
-fn camel_row(row: Option<&Map<String, Value>>) -> Map<String, Value> {
-    row.into_iter().flatten().map(|(column, value)| (camel_case(column), value.clone())).collect()
+fn camel_row(row: Members) -> Members {
+    row.into_iter().map(|(column, value)| (camel_case(&column), value)).collect()
 }
 
 /// The context has the totals after the change; a change without it still knows those that it touched.
-fn shown_totals(change: &Change) -> Map<String, Value> {
+fn shown_totals(change: &Change) -> Members {
     let after = |column: &str| {
         let context = change.context.as_ref().and_then(|context| context.get(column));
         context.or_else(|| change.field(column).map(|field| &field.new)).cloned()
@@ -255,22 +268,21 @@ fn shown_totals(change: &Change) -> Map<String, Value> {
     SHOWN_TOTALS.iter().filter_map(|column| Some((camel_case(column), after(column)?))).collect()
 }
 
-fn line_number(change: &Change) -> Option<i64> {
+fn line_number(change: &Change, row: Option<&Members>) -> Option<i64> {
     let known = change.context.as_ref().and_then(|context| context.get(LINE_NUMBER));
-    known.or_else(|| change.row()?.get(LINE_NUMBER)).and_then(Value::as_i64)
+    known.or_else(|| row?.get(LINE_NUMBER)).and_then(JsonText::integer)
 }
 
-fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+fn text(value: &JsonText) -> Option<String> {
+    if value.is_null() {
+        return None;
     }
+    Some(value.string().unwrap_or_else(|| value.text().to_owned()))
 }
 
 /// Serde reads a null as an absent option; here null is a value and only a missing key is absent.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<JsonText>, D::Error> {
+    JsonText::deserialize(deserializer).map(Some)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

@@ -17,6 +17,9 @@ use uuid::Uuid;
 /// What the stream holds and the hub reads.
 pub const QUOTE_EVENTS: &str = "quote.event.>";
 
+/// What is told of people, in core NATS.
+pub const PRESENCE_EVENTS: &str = "presence.event.>";
+
 const QUOTE_EVENT: &str = "quote.event.";
 const PRESENCE_EVENT: &str = "presence.event.";
 const RESYNC: &str = "resync";

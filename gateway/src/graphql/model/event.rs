@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_graphql::{Enum, ID, Object, SimpleObject};
+use quote_collab_core::json::{JsonText, Members};
 use quote_collab_core::payload::{ChangeType, ChangedField, EventType};
-use serde_json::{Map, Value};
 
 use super::id;
 use crate::graphql::json::{DateTime, Json};
@@ -202,6 +202,6 @@ fn changes(changes: Option<&[ChangedField]>) -> Vec<FieldChange> {
     projected.collect()
 }
 
-fn object(fields: Option<&Map<String, Value>>) -> Option<Json> {
-    fields.map(|fields| Json(Value::Object(fields.clone())))
+fn object(fields: Option<&Members>) -> Option<Json> {
+    fields.and_then(|fields| JsonText::of(fields).ok()).map(Json)
 }

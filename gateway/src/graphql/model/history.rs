@@ -1,7 +1,7 @@
 //! The history of a quote.
 
 use async_graphql::{ID, SimpleObject};
-use serde_json::Value;
+use quote_collab_core::json::JsonText;
 
 use super::id;
 use crate::graphql::json::{DateTime, Json};
@@ -67,6 +67,6 @@ impl From<HistoryRecord> for QuoteChangeRecord {
     }
 }
 
-fn known(value: Value) -> Option<Json> {
+fn known(value: JsonText) -> Option<Json> {
     (!value.is_null()).then_some(Json(value))
 }

@@ -1,7 +1,7 @@
 //! Inputs. Who asks, and for which tenant, is never part of one: the token says it. Old front ends send it all the same.
 
 use async_graphql::{Enum, ID, InputObject};
-use serde_json::Value;
+use quote_collab_core::json::JsonText;
 
 use crate::failure::Failure;
 use crate::graphql::error::{optional_uuid, uuid};
@@ -137,7 +137,7 @@ fn version(version: Option<i32>, expected_version: Option<i32>) -> Result<i32, F
     }
 }
 
-fn object(Json(changes): Json) -> Result<Value, Failure> {
+fn object(Json(changes): Json) -> Result<JsonText, Failure> {
     if changes.is_object() { Ok(changes) } else { Err(Failure::bad_input("changes must be an object")) }
 }
 

@@ -82,7 +82,7 @@ impl From<Saved> for QuoteCollaborationResult {
     fn from(saved: Saved) -> Self {
         Self {
             success: saved.success,
-            quote: saved.row.map(|row| Json(front_end_row(&row))),
+            quote: saved.row.map(front_end_row),
             previous_version: saved.previous_version,
             new_version: saved.new_version,
             conflicts: saved.conflicts.into_iter().map(QuoteConflict::from).collect(),
@@ -94,8 +94,8 @@ impl From<Saved> for QuoteLineCollaborationResult {
     fn from(saved: Saved) -> Self {
         Self {
             success: saved.success,
-            quote_line: saved.row.map(|row| Json(front_end_row(&row))),
-            quote: saved.quote.map(|quote| Json(front_end_row(&quote))),
+            quote_line: saved.row.map(front_end_row),
+            quote: saved.quote.map(front_end_row),
             previous_version: saved.previous_version,
             new_version: saved.new_version,
             conflicts: saved.conflicts.into_iter().map(QuoteConflict::from).collect(),

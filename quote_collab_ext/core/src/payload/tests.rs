@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::change::FieldChange;
@@ -21,13 +21,13 @@ fn change(entity: Entity, operation: Operation, fields: &[(&str, Value, Value)])
         context: None,
         fields: fields
             .iter()
-            .map(|(field, old, new)| FieldChange {
-                field: (*field).to_owned(),
-                old: old.clone(),
-                new: new.clone(),
-            })
+            .map(|(field, old, new)| FieldChange { field: (*field).to_owned(), old: raw(old), new: raw(new) })
             .collect(),
     }
+}
+
+fn raw(value: &Value) -> JsonText {
+    JsonText::of(value).unwrap()
 }
 
 fn update(columns: &[&str]) -> Change {
@@ -55,7 +55,7 @@ fn header_updates_are_told_apart_by_their_columns() {
         (&["expiration_date"], E::QuoteUpdated, C::HeaderUpdated),
     ];
     for (columns, event_type, change_type) in cases {
-        let event = EventPayload::of(&update(columns));
+        let event = EventPayload::of(update(columns));
         assert_eq!((event.event_type, event.change_type), (event_type, change_type), "{columns:?}");
         assert_eq!(event.entity(), Entity::Quote);
         assert_eq!(event.changes.unwrap().len(), columns.len());
@@ -64,7 +64,7 @@ fn header_updates_are_told_apart_by_their_columns() {
 
 #[test]
 fn a_status_change_names_both_and_keeps_the_other_fields() {
-    let event = EventPayload::of(&change(
+    let event = EventPayload::of(change(
         Entity::Quote,
         Operation::Update,
         &[("status", json!("DRAFT"), json!("ISSUED")), ("contact_name", json!(null), json!("Ann"))],
@@ -84,10 +84,10 @@ fn totals_come_from_the_context_and_keep_their_scale() {
     recalculated.context = Some(
         [("subtotal", "0.2000"), ("tax_amount", "0.0000"), ("total_amount", "100000000000000000.0001")]
             .into_iter()
-            .map(|(column, digits)| (column.to_owned(), number(digits)))
+            .map(|(column, digits)| (column.to_owned(), raw(&number(digits))))
             .collect(),
     );
-    let text = serde_json::to_string(&EventPayload::of(&recalculated)).unwrap();
+    let text = serde_json::to_string(&EventPayload::of(recalculated.clone())).unwrap();
     assert!(
         text.contains(
             r#""newTotals":{"subtotal":0.2000,"taxAmount":0.0000,"totalAmount":100000000000000000.0001}"#
@@ -95,7 +95,7 @@ fn totals_come_from_the_context_and_keep_their_scale() {
         "{text}"
     );
     recalculated.context = None;
-    let totals = EventPayload::of(&recalculated).new_totals.unwrap();
+    let totals = EventPayload::of(recalculated).new_totals.unwrap();
     assert_eq!(serde_json::to_string(&totals).unwrap(), r#"{"subtotal":0.2000}"#);
 }
 
@@ -103,7 +103,7 @@ fn totals_come_from_the_context_and_keep_their_scale() {
 fn a_new_line_carries_its_row_and_a_deleted_one_its_number() {
     let row = json!({"line_number": 3, "unit_price": number("0.1000"), "description": null});
     let added = change(Entity::QuoteLine, Operation::Create, &[("*", json!(null), row.clone())]);
-    let event = EventPayload::of(&added);
+    let event = EventPayload::of(added);
     assert_eq!((event.event_type, event.change_type), (EventType::QuoteLineAdded, ChangeType::LineAdded));
     assert_eq!(event.entity(), Entity::QuoteLine);
     assert_eq!(event.line_number, Some(3));
@@ -112,7 +112,7 @@ fn a_new_line_carries_its_row_and_a_deleted_one_its_number() {
         serde_json::to_string(&event.line_data).unwrap(),
         r#"{"description":null,"lineNumber":3,"unitPrice":0.1000}"#
     );
-    let deleted = EventPayload::of(&change(Entity::QuoteLine, Operation::Delete, &[("*", row, json!(null))]));
+    let deleted = EventPayload::of(change(Entity::QuoteLine, Operation::Delete, &[("*", row, json!(null))]));
     assert_eq!(
         (deleted.event_type, deleted.line_number, deleted.line_data),
         (EventType::QuoteLineDeleted, Some(3), None)
@@ -122,8 +122,8 @@ fn a_new_line_carries_its_row_and_a_deleted_one_its_number() {
 #[test]
 fn the_number_of_an_updated_line_comes_from_the_context() {
     let mut updated = change(Entity::QuoteLine, Operation::Update, &[("quantity", number("1"), number("2"))]);
-    updated.context = Some([("line_number".to_owned(), number("7"))].into_iter().collect());
-    let event = EventPayload::of(&updated);
+    updated.context = Some([("line_number".to_owned(), raw(&number("7")))].into_iter().collect());
+    let event = EventPayload::of(updated);
     assert_eq!((event.line_id, event.line_number), (Some(Uuid::from_u128(4)), Some(7)));
     assert_eq!((event.event_type, event.version), (EventType::QuoteLineUpdated, Some(5)));
 }
@@ -138,7 +138,7 @@ fn what_is_written_is_read_back() {
         change(Entity::QuoteLine, Operation::Update, &[("unit_price", json!(null), number("1e400"))]),
         change(Entity::QuoteLine, Operation::Update, &[("quantity", number("0.1000"), json!("NaN"))]),
     ];
-    for written in events.iter().map(EventPayload::of) {
+    for written in events.into_iter().map(EventPayload::of) {
         for event in [written.clone(), written.truncated()] {
             let text = serde_json::to_string(&event).unwrap();
             assert_eq!(serde_json::from_str::<EventPayload>(&text).unwrap(), event, "{text}");
@@ -149,7 +149,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn a_truncated_event_names_its_fields_without_values() {
     let large = "x".repeat(1 << 20);
-    let event = EventPayload::of(&change(
+    let event = EventPayload::of(change(
         Entity::Quote,
         Operation::Update,
         &[("status", json!("DRAFT"), json!("ISSUED")), ("notes", json!(null), json!(large))],
@@ -159,4 +159,27 @@ fn a_truncated_event_names_its_fields_without_values() {
     assert!(text.contains(r#""changes":[{"field":"status"},{"field":"notes"}]"#), "{text}");
     assert!(text.contains(r#""eventType":"QUOTE_STATUS_CHANGED""#), "{text}");
     assert!(text.contains(r#""truncated":true"#), "{text}");
+}
+
+#[test]
+fn a_bare_event_says_only_which_row_is_another_now() {
+    let mut updated = update(&["status", "notes"]);
+    updated.actor_name = Some("x".repeat(1 << 20));
+    let event = EventPayload::of(updated).bare();
+    let text = serde_json::to_string(&event).unwrap();
+    assert!(text.len() < 500, "{text}");
+    assert!(text.contains(r#""version":5,"changes":[],"truncated":true"#), "{text}");
+}
+
+#[test]
+fn values_of_any_depth_and_any_key_pass_as_they_are() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for value in [deep.as_str(), r#"{"$serde_json::private::Number": "5"}"#] {
+        let value: JsonText = serde_json::from_str(value).unwrap();
+        let mut updated = update(&["data"]);
+        updated.fields[0].new = value.clone();
+        let written = serde_json::to_string(&EventPayload::of(updated)).unwrap();
+        let read: EventPayload = serde_json::from_str(&written).unwrap();
+        assert_eq!(read.changes.unwrap()[0].new_value, Some(value));
+    }
 }

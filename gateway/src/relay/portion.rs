@@ -1,0 +1,80 @@
+//! How much one read of the relay may bring into memory.
+//!
+//! Bytes bound a read before it is made; events bound what the database prepares for it. Nobody knows beforehand how
+//! large events are, so reads begin small and grow while there is room.
+
+use crate::ports::ReadLimit;
+
+/// Events of a first read.
+const FIRST_READ: u16 = 64;
+/// Events of one read. Reading a large batch in few large pieces is what lets a relay catch up after a long outage.
+const LARGEST_READ: u16 = 4_000;
+/// Bytes of all reads at once, save that a single event may have any size.
+const READ_BYTES: usize = 4 << 20;
+
+/// The size of the next read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Portion {
+    events: u16,
+}
+
+impl Portion {
+    /// Before anything is known.
+    pub const fn first() -> Self {
+        Self { events: FIRST_READ }
+    }
+
+    /// The limit of a read of just one event.
+    pub const fn one() -> ReadLimit {
+        Self { events: 1 }.at_any_rate(1)
+    }
+
+    /// The limit of the first of so many reads at once: whatever comes first must come, or nothing would go on.
+    pub const fn at_any_rate(self, reads: usize) -> ReadLimit {
+        ReadLimit { events: self.events, bytes: READ_BYTES / reads, first_at_any_rate: true }
+    }
+
+    /// The limit of the others.
+    pub const fn at_best(self, reads: usize) -> ReadLimit {
+        ReadLimit { first_at_any_rate: false, ..self.at_any_rate(reads) }
+    }
+
+    /// Learns from what was read.
+    pub fn adapt(&mut self, events: usize, bytes: usize) {
+        if bytes > READ_BYTES / 2 {
+            self.events = u16::try_from(events).unwrap_or(LARGEST_READ).clamp(1, LARGEST_READ);
+        } else if events >= usize::from(self.events) && bytes < READ_BYTES / 8 {
+            self.events = self.events.saturating_mul(4).min(LARGEST_READ);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(mut portion: Portion, event: usize, reads: usize) -> Vec<u16> {
+        let read = |portion: &mut Portion| {
+            let fitting = (READ_BYTES / event).clamp(1, portion.events.into());
+            portion.adapt(fitting, fitting * event);
+            portion.events
+        };
+        (0..reads).map(|_| read(&mut portion)).collect()
+    }
+
+    #[test]
+    fn small_events_are_read_in_large_portions_and_large_ones_in_small() {
+        assert_eq!(sizes(Portion::first(), 600, 4), [256, 1_024, 1_024, 1_024]);
+        assert_eq!(sizes(Portion::first(), 50, 5), [256, 1_024, 4_000, 4_000, 4_000]);
+        assert_eq!(sizes(Portion::first(), 100_000, 2), [41, 41]);
+        assert_eq!(sizes(Portion::first(), 3 << 20, 2), [1, 1]);
+        assert_eq!(sizes(Portion::first(), 100 << 20, 2), [1, 1]);
+        assert_eq!(sizes(Portion { events: 1 }, 500, 3), [4, 16, 64]);
+    }
+
+    #[test]
+    fn reads_at_once_share_the_bytes() {
+        let limit = Portion::first().at_best(8);
+        assert_eq!((limit.bytes, limit.first_at_any_rate), (READ_BYTES / 8, false));
+    }
+}

@@ -1,0 +1,69 @@
+//! Operators see that events are not copied any more, and why; a gateway is not restarted for it.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, jetstream};
+use quote_collab_tests::graphql::get;
+use quote_collab_tests::{TENANT, World, postgres};
+use tokio::time::sleep;
+
+/// Looks until the relay's state is this one. A failure is one only after 15 seconds.
+async fn relay_is(world: &World, status: u16, reason: Option<&str>) {
+    for _ in 0..300 {
+        let answer = get(&world.gateway, "/health/nats").await;
+        if answer.status == status && answer.body["relay"]["reason"].as_str() == reason {
+            assert_eq!(answer.body["status"], if reason.is_some() { "failing" } else { "ok" });
+            return;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    panic!("{:?}", get(&world.gateway, "/health/nats").await);
+}
+
+/// The value of a metric.
+async fn metric(world: &World, name: &str) -> f64 {
+    let text = get(&world.gateway, "/metrics").await.text;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse().expect("a number")
+}
+
+#[tokio::test]
+async fn a_message_that_no_relay_published_is_seen_by_operators() {
+    let world = World::start().await;
+    relay_is(&world, 200, None).await;
+    assert!(metric(&world, "gateway_relay_lag_seconds").await < 2.0);
+    let context = jetstream::new(world.nats().client().await);
+    let publication =
+        context.publish_with_headers("quote.event.foreign", HeaderMap::new(), "a secret".into());
+    let sequence = publication.await.expect("NATS takes it").await.expect("the stream takes it").sequence;
+    let quote = world.quote_of(TENANT).await;
+    let update = "update quotes set notes = 'x' where id = $1";
+    world.app().await.execute(update, &[&quote.id]).await.expect("writers notice nothing");
+    relay_is(&world, 503, Some("foreign_message")).await;
+    let summary = get(&world.gateway, "/health").await;
+    assert_eq!((summary.status, &summary.body["status"]), (200, &"degraded".into()), "{summary:?}");
+    assert!(metric(&world, "gateway_relay_failing").await > 0.5);
+    assert!(metric(&world, "gateway_relay_lag_seconds").await > 10.0);
+    assert!(metric(&world, "gateway_relay_success_age_seconds").await > 10.0);
+    let stream = context.get_stream("QUOTE_EVENTS").await.expect("the relay's stream");
+    stream.delete_message(sequence).await.expect("an operator may delete it");
+    relay_is(&world, 200, None).await;
+    assert!(metric(&world, "gateway_relay_failing").await < 0.5);
+    assert!(!world.gateway.log().contains("a secret"));
+}
+
+#[tokio::test]
+async fn a_database_that_takes_no_writes_is_seen_by_operators() {
+    let world = World::start().await;
+    let admin = world.admin().await;
+    relay_is(&world, 200, None).await;
+    for (read_only, status, reason) in [("on", 503, Some("database_read_only")), ("off", 200, None)] {
+        let statements = format!(
+            "alter role {role} set default_transaction_read_only = {read_only};
+             select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'",
+            role = postgres::GATEWAY
+        );
+        admin.batch_execute(&statements).await.expect("the superuser may do so");
+        relay_is(&world, status, reason).await;
+    }
+}

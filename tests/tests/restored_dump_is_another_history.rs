@@ -1,0 +1,87 @@
+//! A dump that is restored into its own cluster continues another history: cursors of before are good nowhere.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use async_nats::jetstream;
+use quote_collab_tests::{ALICE, Gateway, Kind, Quote, Subscriber, TENANT, World, built, eventually};
+use serde_json::Value;
+
+const ADMIN: &str = "postgres";
+
+fn dump(world: &World) -> Vec<u8> {
+    let mut dump = Command::new(built::server_programs().join("pg_dump"));
+    let dump = dump.arg("--create").arg(world.postgres.url("erp", ADMIN)).output().expect("pg_dump runs");
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    dump.stdout
+}
+
+async fn restore(world: &World, dump: &[u8]) {
+    let admin = world.postgres.client("postgres", ADMIN).await;
+    admin.batch_execute("drop database erp with (force)").await.expect("the database is dropped");
+    let mut psql = Command::new(built::server_programs().join("psql"))
+        .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname"])
+        .arg(world.postgres.url("postgres", ADMIN))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("psql runs");
+    psql.stdin.take().expect("its input").write_all(dump).expect("psql reads");
+    assert!(psql.wait().expect("psql ends").success());
+}
+
+/// One change, and its own batch: it is in the stream before the next is made.
+async fn changed(world: &World, quote: &Quote, text: &str) {
+    let context = jetstream::new(world.nats().client().await);
+    let messages = || async {
+        let stream = context.get_stream("QUOTE_EVENTS").await.expect("the relay's stream");
+        stream.cached_info().state.messages
+    };
+    let before = messages().await;
+    let update = "update quotes set notes = $1 where id = $2";
+    world.app().await.execute(update, &[&text, &quote.id]).await.expect("an update");
+    eventually("the change is in the stream", || async { messages().await > before }).await;
+}
+
+async fn refusal(gateway: &Gateway, quote: &Quote, cursor: &str) -> Value {
+    let token = gateway.token(&ALICE);
+    let mut late = Subscriber::start_after(gateway, &token, &[quote.id], &[Kind::Quote], Some(cursor));
+    late.next_error().await["extensions"]["code"].take()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cursors_of_before_a_restored_dump_are_refused_everywhere() {
+    let mut world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let token = world.gateway.token(&ALICE);
+    let mut subscriber = Subscriber::start(&world.gateway, &token, &[quote.id], &[Kind::Quote]);
+    subscriber.settle(&world.app().await).await;
+    subscriber.drain(&world.app().await).await;
+    let dump = dump(&world);
+    changed(&world, &quote, "never restored").await;
+    let cursor = subscriber.next_event().await["cursor"].as_str().expect("a cursor").to_owned();
+    drop(subscriber);
+    restore(&world, &dump).await;
+    eventually("the fork is announced", || async {
+        world.gateway.log().contains("every reader is told to read again")
+    })
+    .await;
+    for text in ["a", "b", "c", "d", "e"] {
+        changed(&world, &quote, text).await;
+    }
+    assert_eq!(refusal(&world.gateway, &quote, &cursor).await, "RESYNC_REQUIRED");
+    let other = Gateway::start(&world.postgres, world.nats.as_ref()).await;
+    assert_eq!(refusal(&other, &quote, &cursor).await, "RESYNC_REQUIRED");
+    world.gateway.restart().await;
+    assert_eq!(refusal(&world.gateway, &quote, &cursor).await, "RESYNC_REQUIRED");
+    // The new history has cursors of its own, which last.
+    let mut subscriber = Subscriber::start(&world.gateway, &token, &[quote.id], &[Kind::Quote]);
+    subscriber.settle(&world.app().await).await;
+    subscriber.drain(&world.app().await).await;
+    changed(&world, &quote, "f").await;
+    let cursor = subscriber.next_event().await["cursor"].as_str().expect("a cursor").to_owned();
+    changed(&world, &quote, "g").await;
+    world.gateway.restart().await;
+    let mut late = Subscriber::start_after(&other, &token, &[quote.id], &[Kind::Quote], Some(&cursor));
+    assert_eq!(late.next_event().await["changes"][0]["newValue"], "g");
+}
