@@ -124,6 +124,7 @@ async fn a_key_that_changes_its_type_is_an_error_and_no_crash() {
     let admin = erp.client("postgres").await;
     admin
         .batch_execute("create table offers (id uuid primary key, tenant_id uuid, amount int); create table items (id uuid, tenant_id uuid, quote_id uuid);
+            alter table offers owner to erp_owner; alter table items owner to erp_owner;
             select detach_quote_collaboration(); select attach_quote_collaboration('offers', 'items');
             insert into offers values (uuid_generate_v7(), uuid_generate_v7(), 1); update offers set amount = 2;
             insert into items select uuid_generate_v7(), tenant_id, id from offers;

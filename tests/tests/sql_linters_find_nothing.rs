@@ -70,12 +70,13 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 ];
 
 /// Functions whose statements hold a text that was quoted elsewhere, and where.
-const QUOTED_ELSEWHERE: [(&str, &str); 11] = [
+const QUOTED_ELSEWHERE: [(&str, &str); 12] = [
     ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
     ("archive_quote_changes", "bounds are what pg_get_expr() says of a partition"),
     ("copy_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
     ("create_quote_changes_archive", "a role is quoted in its query, where PUBLIC must not be"),
     ("get_quote_change_history", "quote_user_join() quotes"),
+    ("grant_quote_capture", "roles are quoted with %I in its query"),
     ("quote_conflicts", "quote_user_join() quotes"),
     ("quote_events_between", "quote_user_join() quotes"),
     ("quote_relay_read", "quote_user_join() quotes"),
