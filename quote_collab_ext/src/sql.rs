@@ -26,8 +26,11 @@ extension_sql_file!("../../sql/55_triggers.sql", name = "triggers", requires = [
 extension_sql_file!("../../sql/56_truncate.sql", name = "truncate", requires = ["triggers"]);
 extension_sql_file!("../../sql/57_line_reference.sql", name = "line_reference", requires = ["truncate"]);
 extension_sql_file!("../../sql/58_attach_checks.sql", name = "attach_checks", requires = ["line_reference"]);
-extension_sql_file!("../../sql/58_descriptions.sql", name = "descriptions", requires = ["attach_checks"]);
-extension_sql_file!("../../sql/59_privileges.sql", name = "privileges", requires = ["descriptions"]);
+extension_sql_file!("../../sql/58_attach_options.sql", name = "attach_options", requires = ["attach_checks"]);
+extension_sql_file!("../../sql/58_columns.sql", name = "columns", requires = ["attach_options"]);
+extension_sql_file!("../../sql/58_descriptions.sql", name = "descriptions", requires = ["columns"]);
+extension_sql_file!("../../sql/58_people.sql", name = "people", requires = ["descriptions"]);
+extension_sql_file!("../../sql/59_privileges.sql", name = "privileges", requires = ["people"]);
 extension_sql_file!("../../sql/60_attach.sql", name = "attach", requires = ["privileges"]);
 extension_sql_file!("../../sql/65_detach.sql", name = "detach", requires = ["attach"]);
 extension_sql_file!("../../sql/69_rejection.sql", name = "rejection", requires = ["detach"]);
