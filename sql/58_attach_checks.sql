@@ -22,7 +22,7 @@ begin
         raise exception 'quote collaboration attaches to ordinary and partitioned tables only'
             using errcode = 'wrong_object_type';
     end if;
-    perform @extschema@.check_quote_options(options);
+    perform @extschema@.check_quote_options(options), @extschema@.check_quote_option_columns(header, lines, options);
     -- What was dropped or renamed is forgotten, unless its partner is still attached and not spoken of here.
     delete from @extschema@.quote_collab_settings s
     where @extschema@.quote_collab_table(s) is null and not exists (

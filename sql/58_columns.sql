@@ -24,28 +24,56 @@ begin
 end $$;
 comment on function find_quote_column(regclass, text, jsonb, text[], boolean) is 'finds the column that plays a role in a table';
 
--- Role → column of a header or line table. reference: names of the column by which lines know their header, best first.
+-- The type below all domains.
+create function quote_base_type(declared oid) returns oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive below (oid, kind, base) as (
+        select t.oid, t.typtype, t.typbasetype from pg_type t where t.oid = declared
+        union all
+        select t.oid, t.typtype, t.typbasetype from below b join pg_type t on t.oid = b.base where b.kind = 'd')
+    select b.oid from below b where b.kind <> 'd'
+$$;
+comment on function quote_base_type(oid) is 'the type that a domain stands for, through domains over domains';
+
+-- Every role that a column can play, the names under which it is looked for, best first, and the types that it must have.
+-- reference: names of the column by which lines know their header.
+create function quote_column_roles(reference text[])
+returns table (entity text, role text, candidates text[], required boolean, types regtype[])
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    values
+        ('QUOTE', 'id', '{id}'::text[], true, '{uuid}'::regtype[]), ('QUOTE', 'tenant', '{tenant_id}', true, '{uuid}'),
+        ('QUOTE', 'version', '{version}', false, '{smallint,integer,bigint}'), ('QUOTE', 'updated_at', '{updated_at}', false, null),
+        ('QUOTE', 'updated_by', '{updated_by}', false, '{uuid}'), ('QUOTE', 'created_by', '{created_by}', false, '{uuid}'),
+        ('QUOTE', 'quote_number', '{quote_number,order_number,document_number}', false, null), ('QUOTE', 'customer', '{customer_id}', false, null),
+        ('QUOTE', 'status', '{status}', false, null), ('QUOTE', 'subtotal', '{subtotal}', false, null),
+        ('QUOTE', 'tax_amount', '{tax_amount}', false, null), ('QUOTE', 'shipping_amount', '{shipping_amount}', false, null),
+        ('QUOTE', 'discount_amount', '{discount_amount}', false, null), ('QUOTE', 'total_amount', '{total_amount}', false, null),
+        ('QUOTE_LINE', 'id', '{id}', true, '{uuid}'), ('QUOTE_LINE', 'tenant', '{tenant_id}', true, '{uuid}'),
+        ('QUOTE_LINE', 'quote', reference, true, '{uuid}'), ('QUOTE_LINE', 'version', '{version}', false, '{smallint,integer,bigint}'),
+        ('QUOTE_LINE', 'updated_at', '{updated_at}', false, null), ('QUOTE_LINE', 'updated_by', '{updated_by}', false, '{uuid}'),
+        ('QUOTE_LINE', 'created_by', '{created_by}', false, '{uuid}'), ('QUOTE_LINE', 'line_number', '{line_number}', false, null),
+        ('QUOTE_LINE', 'quantity', '{quantity,quantity_quoted,quantity_ordered}', false, null),
+        ('QUOTE_LINE', 'unit_price', '{unit_price}', false, null), ('QUOTE_LINE', 'line_amount', '{line_amount}', false, null)
+$$;
+comment on function quote_column_roles(text[]) is 'the roles that columns of a header and of lines play';
+
+-- Role → column of a header or line table. An author that is no uuid and was not named plays no role: it is a column like others,
+-- whose change is a change.
 create function find_quote_columns(target regclass, entity text, chosen jsonb, reference text[] default '{quote_id}') returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select jsonb_object_agg(r.role, c.name) filter (where c.name is not null)
-    from (values
-        ('QUOTE', 'id', '{id}'::text[], true), ('QUOTE', 'tenant', '{tenant_id}', true),
-        ('QUOTE', 'version', '{version}', false), ('QUOTE', 'updated_at', '{updated_at}', false),
-        ('QUOTE', 'updated_by', '{updated_by}', false), ('QUOTE', 'created_by', '{created_by}', false),
-        ('QUOTE', 'quote_number', '{quote_number,order_number,document_number}', false), ('QUOTE', 'customer', '{customer_id}', false),
-        ('QUOTE', 'status', '{status}', false), ('QUOTE', 'subtotal', '{subtotal}', false),
-        ('QUOTE', 'tax_amount', '{tax_amount}', false), ('QUOTE', 'shipping_amount', '{shipping_amount}', false),
-        ('QUOTE', 'discount_amount', '{discount_amount}', false), ('QUOTE', 'total_amount', '{total_amount}', false),
-        ('QUOTE_LINE', 'id', '{id}', true), ('QUOTE_LINE', 'tenant', '{tenant_id}', true),
-        ('QUOTE_LINE', 'quote', reference, true), ('QUOTE_LINE', 'version', '{version}', false),
-        ('QUOTE_LINE', 'updated_at', '{updated_at}', false), ('QUOTE_LINE', 'updated_by', '{updated_by}', false),
-        ('QUOTE_LINE', 'created_by', '{created_by}', false), ('QUOTE_LINE', 'line_number', '{line_number}', false),
-        ('QUOTE_LINE', 'quantity', '{quantity,quantity_quoted,quantity_ordered}', false),
-        ('QUOTE_LINE', 'unit_price', '{unit_price}', false), ('QUOTE_LINE', 'line_amount', '{line_amount}', false)
-    ) as r (entity, role, candidates, required)
-    cross join lateral (select @extschema@.find_quote_column(target, r.role, chosen, r.candidates, r.required)) c (name)
+    from @extschema@.quote_column_roles(reference) r
+    cross join lateral (
+        select case when r.role in ('updated_by', 'created_by') then array(
+            select n.name from unnest(r.candidates) n (name) join pg_attribute a on a.attrelid = target and a.attname = n.name
+            where @extschema@.quote_base_type(a.atttypid) = any (r.types)) else r.candidates end) f (names)
+    cross join lateral (select @extschema@.find_quote_column(target, r.role, chosen, f.names, r.required)) c (name)
     where r.entity = find_quote_columns.entity
 $$;
 comment on function find_quote_columns(regclass, text, jsonb, text[]) is 'finds the columns of an ERP table by role';
@@ -63,7 +91,8 @@ begin
         execute format('comment on column %s.version is %L', target, 'optimistic-lock token: +1 per change of the row');
         added := added || 'version'::name;
     end if;
-    if entity = 'QUOTE_LINE' and not columns ? 'updated_by' then
+    if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not exists (
+            select from pg_attribute a where a.attrelid = target and a.attname = 'updated_by' and not a.attisdropped) then
         execute format('alter table %s add column updated_by uuid', target);
         execute format('comment on column %s.updated_by is %L', target, 'who changed the row last');
         added := added || 'updated_by'::name;
@@ -72,7 +101,7 @@ begin
 end $$;
 comment on function add_quote_columns(regclass, text, jsonb) is 'adds the columns that collaboration needs to an ERP table';
 
--- Keys must be uuids and versions whole numbers. SQLSTATE 42804.
+-- Keys and authors must be uuids, versions whole numbers that can be set. SQLSTATE 42804, 428C9.
 create function check_quote_column_types(target regclass, columns jsonb) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -81,14 +110,20 @@ declare
     wrong record;
 begin
     select a.attname, r.role, r.types into wrong
-    from (values ('id', '{uuid}'::regtype[]), ('tenant', '{uuid}'), ('quote', '{uuid}'), ('version', '{smallint,integer,bigint}')) r (role, types)
+    from @extschema@.quote_column_roles('{}'::text[]) r
     join pg_attribute a on a.attrelid = target and a.attname = columns ->> r.role and not a.attisdropped
-    join pg_type t on t.oid = a.atttypid
-    where case when t.typtype = 'd' then t.typbasetype else t.oid end <> all (r.types)
+    where @extschema@.quote_base_type(a.atttypid) <> all (r.types)
     limit 1;
     if found then
         raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
             using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or '));
     end if;
+    select a.attname into wrong from pg_attribute a
+    where a.attrelid = target and a.attname = columns ->> 'version' and (a.attgenerated <> '' or a.attidentity <> '');
+    if found then
+        raise exception 'column "%" of % cannot play the role "version"', wrong.attname, target
+            using errcode = 'generated_always', detail = 'PostgreSQL generates its values, and each change counts it up.',
+                  hint = 'Name another column: {"columns": {"version": "..."}}, "line_columns" for the lines.';
+    end if;
 end $$;
-comment on function check_quote_column_types(regclass, jsonb) is 'refuses key and version columns of types that cannot work';
+comment on function check_quote_column_types(regclass, jsonb) is 'refuses columns of types that cannot work';

@@ -9,6 +9,7 @@ declare
     settings @extschema@.quote_collab_settings;
     chosen jsonb := coalesce(options -> case entity when 'QUOTE' then 'columns' else 'line_columns' end, '{}');
     reference text[] := @extschema@.quote_reference_candidates(target, header, coalesce(options -> 'columns' ->> 'id', 'id')::name);
+    columns jsonb;
     added name[];
     names record;
 begin
@@ -17,12 +18,12 @@ begin
         pg_class l join pg_namespace ln on ln.oid = l.relnamespace
     where c.oid = target and h.oid = header and l.oid = log;
     added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen, reference));
-    perform @extschema@.check_quote_column_types(target, @extschema@.find_quote_columns(target, entity, chosen, reference));
+    columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
+    perform @extschema@.check_quote_column_types(target, columns);
     insert into @extschema@.quote_collab_settings as s
         (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
         system_user_id, truncation, replicated_history, archive_after, drop_after)
-    values (names.schema_name, names.table_name, entity, names.header_schema, names.header_table, names.log_schema,
-        @extschema@.find_quote_columns(target, entity, chosen, reference),
+    values (names.schema_name, names.table_name, entity, names.header_schema, names.header_table, names.log_schema, columns,
         array(select jsonb_array_elements_text(options -> 'ignored_columns'))::name[], added,
         jsonb_strip_nulls(jsonb_build_object(
             'users', @extschema@.find_quote_users(names.schema_name, options -> 'users', header),

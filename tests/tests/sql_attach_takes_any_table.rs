@@ -178,6 +178,33 @@ async fn a_busy_table_is_waited_for_and_left_whole() {
 }
 
 #[tokio::test]
+async fn an_author_that_is_no_uuid_is_a_column_like_others() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute(
+            "create domain outer_key as uuid; create domain own_key as outer_key; create domain outer_count as integer; create domain own_count as outer_count;
+             create table bids (id own_key, tenant_id own_key, version own_count not null default 1, updated_by text, created_by bigint);
+             create table bid_lines (id own_key, tenant_id own_key, bid_id own_key, updated_by text);
+             create extension quote_collab_ext; select attach_quote_collaboration('bids', 'bid_lines');
+             insert into bids (id, tenant_id, updated_by, created_by) values (gen_random_uuid(), gen_random_uuid(), 'me', 1);
+             insert into bid_lines select gen_random_uuid(), tenant_id, id, 'me' from bids;
+             update bids set updated_by = 'you'; update bid_lines set updated_by = 'you'",
+        )
+        .await
+        .unwrap();
+    let told = [("CREATE", "*"), ("CREATE", "*"), ("UPDATE", "updated_by"), ("UPDATE", "updated_by")];
+    assert_eq!(recorded(&admin, "quote_changes").await, pairs(&told));
+    assert_eq!(erp.count("select version::bigint from bids").await, 2);
+    let saved = "select success from bids b, update_quote_with_version_check(b.id, 2, '{\"created_by\": 5}')";
+    assert!(admin.query_one(saved, &[]).await.unwrap().get::<_, bool>(0));
+    let named = "select attach_quote_collaboration('bids', 'bid_lines', '{\"line_columns\": {\"updated_by\": \"updated_by\"}}')";
+    assert_eq!(refusal(&admin, named).await, "42804");
+    admin.batch_execute("select detach_quote_collaboration()").await.unwrap();
+    assert_eq!(erp.count("select count(*) from pg_attribute where attrelid in ('bids'::regclass, 'bid_lines'::regclass) and attname in ('version', 'updated_by') and not attisdropped").await, 3);
+}
+
+#[tokio::test]
 async fn what_is_no_table_is_refused() {
     let erp = Erp::bare().await;
     let admin = erp.client("postgres").await;
