@@ -25,9 +25,7 @@ begin
         system_user_id, truncation, replicated_history, archive_after, drop_after)
     values (names.schema_name, names.table_name, entity, names.header_schema, names.header_table, names.log_schema, columns,
         array(select jsonb_array_elements_text(options -> 'ignored_columns'))::name[], added,
-        jsonb_strip_nulls(jsonb_build_object(
-            'users', @extschema@.find_quote_users(names.schema_name, options -> 'users', header),
-            'customers', @extschema@.find_quote_relation(names.schema_name, options -> 'customers', 'customers'::text, '{customer_name,name}'::text[], '{email}'::text[]))),
+        @extschema@.find_quote_relations(header, entity, columns, options),
         (options ->> 'system_user_id')::uuid, coalesce(options ->> 'truncate', 'refuse'),
         coalesce((options ->> 'replicated_history')::boolean, false), (options ->> 'archive_after')::interval, (options ->> 'drop_after')::interval)
     on conflict (table_schema, table_name) do update set
@@ -45,7 +43,7 @@ comment on function attach_quote_table(regclass, text, regclass, regclass, jsonb
 -- Attaches collaboration to a pair of tables. quotes and quote_lines default to the tables of those names on the
 -- caller's search path: a default is evaluated where the call is written. options: {"columns": {role: column},
 -- "line_columns": {role: column}, "ignored_columns": [...], "users": {"schema","table","id","name","email"},
--- "customers": {...}, "system_user_id": uuid, "truncate": "refuse" | "record", "replicated_history": boolean,
+-- "customers": {...}, each null for none, "system_user_id": uuid, "truncate": "refuse" | "record", "replicated_history": boolean,
 -- "archive_after": interval, "drop_after": interval}.
 -- Everything or nothing: an error leaves no trace. Waits at most 5 seconds for a lock, unless lock_timeout says otherwise.
 create function attach_quote_collaboration(

@@ -177,6 +177,55 @@ async fn a_busy_table_is_waited_for_and_left_whole() {
     admin.batch_execute("select detach_quote_collaboration()").await.unwrap();
 }
 
+/// Users and customers as attach noted them for the quotes.
+async fn people(client: &Client) -> String {
+    let query = "select string_agg(r.key || ':' || (r.value ->> 'schema') || '.' || (r.value ->> 'table'), ' ' order by r.key)
+        from quote_collab_settings s, jsonb_each(s.relations) r where s.entity = 'QUOTE'";
+    client.query_one(query, &[]).await.unwrap().get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn people_of_another_shape_are_left_alone_and_refused_by_name() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute(
+            "create extension quote_collab_ext; create schema crm; create table crm.quotes (id uuid, tenant_id uuid, customer_id bigint, notes text);
+             create table crm.quote_lines (id uuid, tenant_id uuid, quote_id uuid); insert into crm.quotes values (gen_random_uuid(), gen_random_uuid(), 1, 'a');
+             create table crm.users (id bigint, login text); create table crm.customers (number bigint, customer_name text)",
+        )
+        .await
+        .unwrap();
+    let attach = |options: &str| {
+        format!("select attach_quote_collaboration('crm.quotes', 'crm.quote_lines', '{options}')")
+    };
+    let look = "update crm.quotes set notes = notes || 'b'; select * from crm.v_recent_quote_changes; select * from crm.v_active_quote_collaborators";
+    admin.batch_execute(&format!("{}; {look}", attach("{}"))).await.unwrap();
+    assert_eq!(people(&admin).await, "");
+    for (options, code) in [
+        (r#"{"users": {"table": "users"}}"#, "42703"),
+        (r#"{"users": {"table": "users", "name": "no_such"}}"#, "42703"),
+        (r#"{"users": {"table": "users", "name": "login"}}"#, "42804"),
+        (r#"{"users": {"table": "nobody"}}"#, "42P01"),
+        (r#"{"users": {"schema": "nowhere"}}"#, "42P01"),
+        (r#"{"customers": {"table": "customers"}}"#, "42703"),
+        (r#"{"customers": {"table": "customers", "id": "customer_name"}}"#, "42804"),
+    ] {
+        let error = admin.batch_execute(&attach(options)).await.expect_err(options);
+        let error = error.as_db_error().expect("PostgreSQL refuses");
+        assert_eq!(error.code().code(), code, "{options}: {}", error.message());
+        assert!(error.hint().is_some_and(|hint| hint.contains("{\"")), "{options}: {:?}", error.hint());
+    }
+    let fits = r#"{"users": {"schema": "public"}, "customers": {"id": "number"}}"#;
+    admin.batch_execute(&format!("{}; {look}", attach(fits))).await.unwrap();
+    assert_eq!(people(&admin).await, "customers:crm.customers users:public.users");
+    admin
+        .batch_execute(&format!("{}; {look}", attach(r#"{"users": false, "customers": null}"#)))
+        .await
+        .unwrap();
+    assert_eq!(people(&admin).await, "");
+}
+
 #[tokio::test]
 async fn an_author_that_is_no_uuid_is_a_column_like_others() {
     let erp = Erp::bare().await;

@@ -129,6 +129,7 @@ async fn attach_refuses_what_it_cannot_serve_and_leaves_no_trace() {
         ),
         (r#"select attach_quote_collaboration(options => '{"users": "people"}')"#, "22023"),
         (r#"select attach_quote_collaboration(options => '{"users": {"tabel": "people"}}')"#, "22023"),
+        (r#"select attach_quote_collaboration(options => '{"users": {"table": "people"}}')"#, "42P01"),
         (r#"select attach_quote_collaboration(options => '{"customers": {"id": "no_such"}}')"#, "42703"),
         (r#"select attach_quote_collaboration(options => '{"columns": {"updated_by": "notes"}}')"#, "42804"),
         ("select attach_quote_collaboration('counted', 'quote_lines')", "428C9"),
