@@ -67,7 +67,7 @@ begin
         perform set_config('lock_timeout', '5s', true);
     end if;
     select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
-    perform @extschema@.check_quote_home(header, home);
+    perform @extschema@.check_quote_home(header, home), @extschema@.check_quote_views(home, home_owner);
     log := @extschema@.create_quote_changes(home, home_owner);
     perform @extschema@.create_active_quote_sessions(home, home_owner);
     perform @extschema@.create_quote_relay_tables(home, home_owner);

@@ -177,6 +177,106 @@ async fn a_busy_table_is_waited_for_and_left_whole() {
     admin.batch_execute("select detach_quote_collaboration()").await.unwrap();
 }
 
+#[tokio::test]
+async fn tables_that_are_not_the_erps_own_are_refused() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute("create temp table passing (id uuid, tenant_id uuid, quote_id uuid); select create_quote_changes_archive('quote_changes')")
+        .await
+        .unwrap();
+    let month: String = admin
+        .query_one("select 'quote_changes_' || to_char(now() at time zone 'UTC', 'YYYY_MM')", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let ours = ["quote_changes", "quote_changes_default", "quote_changes_archive", &month];
+    for table in ours.iter().chain(&[
+        "active_quote_sessions",
+        "quote_relay_batch",
+        "quote_relay_lease",
+        "quote_changes_seals",
+        "quote_collab_settings",
+        "pg_class",
+        "information_schema.sql_features",
+        "passing",
+    ]) {
+        for statement in [
+            format!("select attach_quote_collaboration('{table}', 'quote_lines')"),
+            format!("select attach_quote_collaboration('quotes', '{table}')"),
+        ] {
+            assert_eq!(refusal(&admin, &statement).await, "42809", "{statement}");
+        }
+    }
+    admin.batch_execute("select detach_quote_collaboration()").await.unwrap();
+    for table in ours {
+        let statement = format!("select attach_quote_collaboration('{table}', 'quote_lines')");
+        assert_eq!(refusal(&admin, &statement).await, "42809", "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_others_inherit_from_is_refused_and_an_heir_is_not() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute("create extension quote_collab_ext; create table bids (id uuid, tenant_id uuid, notes text); create table bids_abroad () inherits (bids);
+            create table bid_lines (id uuid, tenant_id uuid, bid_id uuid); create table bid_lines_abroad () inherits (bid_lines);
+            insert into bids_abroad values (gen_random_uuid(), gen_random_uuid(), 'a')")
+        .await
+        .unwrap();
+    for pair in ["'bids', 'bid_lines_abroad'", "'bids_abroad', 'bid_lines'", "'bids', 'bid_lines'"] {
+        assert_eq!(
+            refusal(&admin, &format!("select attach_quote_collaboration({pair})")).await,
+            "0A000",
+            "{pair}"
+        );
+    }
+    admin
+        .batch_execute("select attach_quote_collaboration('bids_abroad', 'bid_lines_abroad', '{\"line_columns\": {\"quote\": \"bid_id\"}}'); update bids set notes = 'b'")
+        .await
+        .unwrap();
+    assert_eq!(recorded(&admin, "quote_changes").await, pairs(&[("UPDATE", "notes")]));
+}
+
+#[tokio::test]
+async fn what_stands_under_our_names_is_not_taken_away() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    let attach = "select attach_quote_collaboration()";
+    admin
+        .batch_execute("create extension quote_collab_ext; create function own() returns trigger language plpgsql as 'begin return new; end'")
+        .await
+        .unwrap();
+    for (made, code) in [
+        (
+            "trigger trg_increment_quote_version before update on quotes for each row execute function own()",
+            "42710",
+        ),
+        (
+            "trigger trg_flush_quote_line_changes after update on quote_lines for each row execute function own()",
+            "42710",
+        ),
+        (
+            "trigger trg_record_quote_truncate after update on quotes for each row execute function own()",
+            "42710",
+        ),
+        ("view v_recent_quote_changes as select * from quotes", "42P07"),
+        ("view v_quote_changes_all as select 1 as one", "42P07"),
+    ] {
+        admin.batch_execute(&format!("create {made}")).await.unwrap();
+        let before = erp.schema().await;
+        assert_eq!(refusal(&admin, attach).await, code, "{made}");
+        assert_eq!(erp.schema().await, before, "{made}");
+        let made: Vec<_> = made.split(' ').collect();
+        let on = made.iter().position(|word| *word == "on" && made[0] == "trigger");
+        let on = on.map_or_else(String::new, |place| format!(" on {}", made[place + 1]));
+        admin.batch_execute(&format!("drop {} {}{on}", made[0], made[1])).await.unwrap();
+    }
+    admin.batch_execute(attach).await.unwrap();
+    admin.batch_execute(attach).await.unwrap();
+}
+
 /// Users and customers as attach noted them for the quotes.
 async fn people(client: &Client) -> String {
     let query = "select string_agg(r.key || ':' || (r.value ->> 'schema') || '.' || (r.value ->> 'table'), ' ' order by r.key)
@@ -268,7 +368,7 @@ async fn what_is_no_table_is_refused() {
         ("select attach_quote_collaboration('v', 'quote_lines')", "42809"),
         ("select attach_quote_collaboration('quotes', 'v')", "42809"),
         ("select attach_quote_collaboration('s', 'quote_lines')", "42809"),
-        ("select attach_quote_collaboration('pg_class', 'quote_lines')", "42703"),
+        ("select attach_quote_collaboration('pg_class', 'quote_lines')", "42809"),
         ("select attach_quote_collaboration('quotes', 'nothing')", "42P01"),
         ("select attach_quote_collaboration(options => '[]')", "22023"),
         ("select attach_quote_collaboration(options => '{\"columns\": {\"tenant\": \"no_such\"}}')", "42703"),

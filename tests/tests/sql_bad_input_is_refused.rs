@@ -145,6 +145,11 @@ async fn attach_refuses_what_it_cannot_serve_and_leaves_no_trace() {
         let error = error.as_db_error().unwrap();
         assert_eq!(error.code().code(), expected, "{statement}: {}", error.message());
         assert!(error.message().starts_with(|first: char| !first.is_uppercase()), "{}", error.message());
+        assert!(
+            error.hint().or(error.detail()).is_some() || error.message().contains("must"),
+            "{}",
+            error.message()
+        );
     }
     assert_eq!(erp.schema().await, before);
     // Each of these names a thing that there is, or says that there is none.
