@@ -60,14 +60,15 @@ declare
     home_owner name;
     log regclass;
 begin
-    -- One attach or detach at a time.
-    lock table @extschema@.quote_collab_settings in share row exclusive mode;
-    perform @extschema@.check_quote_tables(header, lines, options);
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
+    -- One attach or detach at a time.
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    perform @extschema@.check_quote_tables(header, lines, options);
     select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
     perform @extschema@.check_quote_home(header, home), @extschema@.check_quote_views(home, home_owner);
+    perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home));
     log := @extschema@.create_quote_changes(home, home_owner);
     perform @extschema@.create_active_quote_sessions(home, home_owner);
     perform @extschema@.create_quote_relay_tables(home, home_owner);

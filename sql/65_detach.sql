@@ -110,12 +110,14 @@ declare
     home_owner name;
     is_last boolean;
 begin
-    lock table @extschema@.quote_collab_settings in share row exclusive mode;
-    header := @extschema@.choose_quote_pair(quotes);
-    line := @extschema@.quote_collab_partner(header);
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    header := @extschema@.choose_quote_pair(quotes);
+    line := @extschema@.quote_collab_partner(header);
+    perform @extschema@.lock_quote_relations(array_remove(array[@extschema@.quote_collab_table(header), @extschema@.quote_collab_table(line)], null)
+        || @extschema@.quote_home_relations(header.log_schema));
     delete from @extschema@.quote_collab_settings s where (s.header_schema, s.header_table) = (header.header_schema, header.header_table);
     is_last := not exists (select from @extschema@.quote_collab_settings);
     if drop_history and not is_last then

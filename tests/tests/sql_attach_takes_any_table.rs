@@ -178,6 +178,76 @@ async fn a_busy_table_is_waited_for_and_left_whole() {
 }
 
 #[tokio::test]
+async fn whoever_holds_one_table_gets_the_other() {
+    let erp = Erp::bare().await;
+    erp.client("postgres").await.batch_execute("create extension quote_collab_ext").await.unwrap();
+    let locking = "select exists (select from pg_locks l where l.mode = 'AccessExclusiveLock' and l.relation in ('quotes'::regclass, 'quote_lines'::regclass)
+        and l.database = (select d.oid from pg_database d where d.datname = current_database()))";
+    for (statement, held, wanted) in [
+        ("attach", "update quote_lines set description = 'x'", "update quotes set notes = 'x'"),
+        ("attach", "update quote_lines set description = 'y'", "update quotes set notes = 'y'"),
+        ("attach", "select count(*) from v_recent_quote_changes", "update quotes set notes = 'read'"),
+        ("attach", "select count(*) from quote_changes", "select count(*) from quotes"),
+        ("detach", "update quotes set notes = 'z'", "update quote_lines set description = 'z'"),
+    ] {
+        let (admin, busy) = (erp.client("postgres").await, erp.client("postgres").await);
+        busy.batch_execute(&format!("begin; {held}")).await.unwrap();
+        let going = tokio::spawn(async move {
+            let statement = format!("set lock_timeout = '1min'; select {statement}_quote_collaboration()");
+            admin.batch_execute(&statement).await
+        });
+        erp.wait_until(locking).await;
+        busy.batch_execute(&format!("{wanted}; commit"))
+            .await
+            .unwrap_or_else(|error| panic!("{statement}, {held}: {error:?}"));
+        going.await.unwrap().unwrap_or_else(|error| panic!("{statement}, {held}: {error:?}"));
+    }
+}
+
+#[tokio::test]
+async fn whoever_holds_a_partition_gets_the_table() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute(
+            "create extension quote_collab_ext; create table bids (id uuid, tenant_id uuid, notes text) partition by hash (id);
+             create table bids_0 partition of bids for values with (modulus 1, remainder 0); create table bid_lines (id uuid, tenant_id uuid, bid_id uuid)",
+        )
+        .await
+        .unwrap();
+    for statement in [
+        "select attach_quote_collaboration('bids', 'bid_lines')",
+        "select detach_quote_collaboration(quotes => 'bids')",
+    ] {
+        let (admin, busy) = (erp.client("postgres").await, erp.client("postgres").await);
+        busy.batch_execute("begin; update bids_0 set notes = 'x'").await.unwrap();
+        let going = tokio::spawn(async move {
+            admin.batch_execute(&format!("set lock_timeout = '1min'; {statement}")).await
+        });
+        erp.wait_until(
+            "select exists (select from pg_locks l where l.mode = 'AccessExclusiveLock' and l.relation in ('bids'::regclass, 'bids_0'::regclass)
+                and l.database = (select d.oid from pg_database d where d.datname = current_database()))",
+        )
+        .await;
+        busy.batch_execute("update bids set notes = 'y'; commit").await.expect(statement);
+        going.await.unwrap().expect(statement);
+    }
+}
+
+#[tokio::test]
+async fn a_second_attach_waits_as_long_as_it_says() {
+    let erp = Erp::bare().await;
+    let (admin, busy) = (erp.client("postgres").await, erp.client("postgres").await);
+    admin.batch_execute("create extension quote_collab_ext").await.unwrap();
+    busy.batch_execute("begin; lock table quote_collab_settings in share row exclusive mode").await.unwrap();
+    let waited = tokio::time::timeout(
+        std::time::Duration::from_secs(60),
+        refusal(&admin, "select attach_quote_collaboration()"),
+    );
+    assert_eq!(waited.await.expect("it gives up"), "55P03");
+}
+
+#[tokio::test]
 async fn tables_that_are_not_the_erps_own_are_refused() {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;
