@@ -20,7 +20,7 @@ begin
     end if;
     perform @extschema@.check_quote_target(header), @extschema@.check_quote_target(lines);
     perform @extschema@.check_quote_options(options), @extschema@.check_quote_option_columns(header, lines, options);
-    -- What was dropped or renamed is forgotten, unless its partner is still attached and not spoken of here.
+    -- What was dropped is forgotten, unless its partner is still attached and not spoken of here.
     delete from @extschema@.quote_collab_settings s
     where @extschema@.quote_collab_table(s) is null and not exists (
         select from @extschema@.quote_collab_settings p
@@ -164,13 +164,15 @@ begin
 end $$;
 comment on function check_quote_pairing(regclass, text, regclass) is 'refuses a table that another pair holds';
 
--- Where the audit log is, or will be: a pair that is attached later writes to the log of the first.
+-- Where the audit log is, or will be: a pair that is attached later writes to the log of the first. Where the log's schema is gone,
+-- a new one begins beside this header.
 create function choose_quote_home(header regclass, out home name, out home_owner name)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select x.home, pg_get_userbyid(coalesce(l.relowner, x.relowner)) from (
-        select coalesce((select s.log_schema from @extschema@.quote_collab_settings s limit 1), n.nspname) as home, c.relowner
+        select coalesce((select s.log_schema from @extschema@.quote_collab_settings s join pg_namespace h on h.nspname = s.log_schema limit 1), n.nspname)
+            as home, c.relowner
         from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = header) x
     left join (pg_class l join pg_namespace ln on ln.oid = l.relnamespace) on ln.nspname = x.home and l.relname = 'quote_changes'
 $$;

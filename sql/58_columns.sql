@@ -101,6 +101,29 @@ begin
 end $$;
 comment on function add_quote_columns(regclass, text, jsonb) is 'adds the columns that collaboration needs to an ERP table';
 
+-- Which columns of a table attach added: those with the comment that it gave them, under whatever name they have now, or of
+-- these names, where a table lost the comments. noted: what it added as far as we know; nothing else is ours.
+create function quote_added_columns(target regclass, noted name[]) returns name[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with added (attnum, name, type, described) as (
+        select a.attnum, a.attname, k.type, coalesce(col_description(target, a.attnum) = k.description, false)
+        from (values
+            ('integer'::regtype, 'optimistic-lock token: +1 per change of the row', array_length(array_remove(noted, 'updated_by'::name), 1) > 0),
+            ('uuid'::regtype, 'who changed the row last', cardinality(noted) > 1 or 'updated_by' = any (noted))
+        ) k (type, description, is_noted)
+        join pg_attribute a on a.attrelid = target and a.atttypid = k.type and a.attnum > 0 and not a.attisdropped
+        left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+        where k.is_noted and (col_description(target, a.attnum) = k.description
+            or a.attname = any (noted) and exists (select from @extschema@.quote_carriers() c where c.relation = target)
+                and (k.type = 'uuid'::regtype or a.attnotnull and pg_get_expr(d.adbin, d.adrelid) = '1')))
+    select array(
+        select a.name from added a where a.described or not exists (select from added o where o.type = a.type and o.described)
+        order by a.attnum)
+$$;
+comment on function quote_added_columns(regclass, name[]) is 'the columns of a table that attach added and detach takes away';
+
 -- Keys and authors must be uuids, versions whole numbers that can be set. SQLSTATE 42804, 428C9.
 create function check_quote_column_types(target regclass, columns jsonb) returns void
 language plpgsql stable

@@ -18,6 +18,8 @@ begin
         pg_class l join pg_namespace ln on ln.oid = l.relnamespace
     where c.oid = target and h.oid = header and l.oid = log;
     added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen, reference));
+    added := @extschema@.quote_added_columns(target, added || coalesce((
+        select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
     columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
     perform @extschema@.check_quote_column_types(target, columns);
     insert into @extschema@.quote_collab_settings as s
@@ -31,7 +33,7 @@ begin
     on conflict (table_schema, table_name) do update set
         header_schema = excluded.header_schema, header_table = excluded.header_table,
         columns = excluded.columns, ignored_columns = excluded.ignored_columns, relations = excluded.relations,
-        added_columns = s.added_columns || excluded.added_columns, system_user_id = excluded.system_user_id,
+        added_columns = excluded.added_columns, system_user_id = excluded.system_user_id,
         truncation = excluded.truncation, replicated_history = excluded.replicated_history,
         archive_after = excluded.archive_after, drop_after = excluded.drop_after
     returning s.* into settings;
@@ -39,6 +41,21 @@ begin
     return settings;
 end $$;
 comment on function attach_quote_table(regclass, text, regclass, regclass, jsonb) is 'makes one ERP table collaborative';
+
+-- All pairs write to one log. Where that had to be made anew, or was moved, the others are told.
+create function lead_quote_tables_to(log regclass, home name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    other @extschema@.quote_collab_settings;
+begin
+    update @extschema@.quote_collab_settings s set log_schema = home, usage_granted = '{}'::name[] where s.log_schema <> home;
+    for other in select * from @extschema@.quote_tables_elsewhere(home) loop
+        perform @extschema@.create_quote_triggers(@extschema@.quote_collab_table(other), other, log);
+    end loop;
+end $$;
+comment on function lead_quote_tables_to(regclass, name) is 'makes every attached table write to this log';
 
 -- Attaches collaboration to a pair of tables. quotes and quote_lines default to the tables of those names on the
 -- caller's search path: a default is evaluated where the call is written. options: {"columns": {role: column},
@@ -59,28 +76,33 @@ declare
     home name;
     home_owner name;
     log regclass;
+    is_elsewhere boolean;
 begin
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
     -- One attach or detach at a time.
     lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    perform @extschema@.follow_quote_tables(array[header, lines]), @extschema@.follow_quote_home();
     perform @extschema@.check_quote_tables(header, lines, options);
     select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
     perform @extschema@.check_quote_home(header, home), @extschema@.check_quote_views(home, home_owner);
-    perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home));
+    is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
+    perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
+        select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s));
     log := @extschema@.create_quote_changes(home, home_owner);
     perform @extschema@.create_active_quote_sessions(home, home_owner);
     perform @extschema@.create_quote_relay_tables(home, home_owner);
     perform @extschema@.create_quote_changes_seals(home, home_owner);
     perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options);
     perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options);
-    perform @extschema@.grant_quote_capture();
+    perform @extschema@.lead_quote_tables_to(log, home), @extschema@.grant_quote_capture();
     perform @extschema@.create_quote_changes_all_view(home, home_owner);
     perform @extschema@.create_quote_change_events_view(home, home_owner);
     perform @extschema@.create_pair_views(home, home_owner);
     perform @extschema@.describe_quote_objects(home);
-    perform @extschema@.copy_quote_privileges(header);
+    perform @extschema@.copy_quote_privileges(@extschema@.quote_collab_table(p.header)) from @extschema@.quote_collab_pairs() p
+    where @extschema@.quote_collab_table(p.header) = attach_quote_collaboration.quotes or is_elsewhere and @extschema@.quote_collab_table(p.header) is not null;
     perform @extschema@.start_quote_worker();
     return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
 end $$;

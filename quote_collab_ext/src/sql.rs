@@ -24,7 +24,8 @@ extension_sql_file!("../../sql/51_archive_view.sql", name = "archive_view", requ
 extension_sql_file!("../../sql/52_pair_views.sql", name = "pair_views", requires = ["archive_view"]);
 extension_sql_file!("../../sql/55_triggers.sql", name = "triggers", requires = ["pair_views"]);
 extension_sql_file!("../../sql/56_truncate.sql", name = "truncate", requires = ["triggers"]);
-extension_sql_file!("../../sql/57_line_reference.sql", name = "line_reference", requires = ["truncate"]);
+extension_sql_file!("../../sql/57_carriers.sql", name = "carriers", requires = ["truncate"]);
+extension_sql_file!("../../sql/57_line_reference.sql", name = "line_reference", requires = ["carriers"]);
 extension_sql_file!("../../sql/57_locks.sql", name = "locks", requires = ["line_reference"]);
 extension_sql_file!("../../sql/58_attach_checks.sql", name = "attach_checks", requires = ["locks"]);
 extension_sql_file!("../../sql/58_attach_options.sql", name = "attach_options", requires = ["attach_checks"]);

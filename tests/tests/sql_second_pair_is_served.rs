@@ -256,7 +256,7 @@ async fn what_another_pair_holds_is_refused_and_nothing_is_half_attached() {
     assert_eq!(
         text(&admin, "select string_agg(header_table, ',' order by attached_at) from quote_collab_settings")
             .await,
-        "offers,sales_orders,sales_orders,offers"
+        "offers,offers,sales_orders,sales_orders"
     );
 }
 
