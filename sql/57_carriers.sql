@@ -73,6 +73,7 @@ begin
 end $$;
 comment on function follow_quote_tables(regclass[]) is 'notes the new names of attached tables that were renamed or moved';
 
+-- A schema that was renamed has taken everything along. SQLSTATE 55000 for a log that was moved alone.
 create function follow_quote_home() returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -83,13 +84,18 @@ declare
         where c.relname = 'quote_changes' and c.relkind = 'p' and exists (
             select from pg_policy p join pg_depend d on d.classid = 'pg_policy'::regclass and d.objid = p.oid
             where p.polrelid = c.oid and d.refclassid = 'pg_proc'::regclass and d.refobjid = '@extschema@.current_quote_tenant()'::regprocedure));
+    known name := (select s.log_schema from @extschema@.quote_collab_settings s limit 1);
 begin
-    if cardinality(homes) = 1 then
-        update @extschema@.quote_collab_settings s set log_schema = homes[1]
-        where s.log_schema <> homes[1] and to_regclass(format('%I.quote_changes', s.log_schema)) is null;
+    if cardinality(homes) <> 1 or known = homes[1] or to_regclass(format('%I.quote_changes', known)) is not null then
+        return;
+    elsif exists (select from pg_namespace n where n.nspname = known) then
+        raise exception 'the audit log was moved away from schema %', quote_ident(known)
+            using errcode = 'object_not_in_prerequisite_state', detail = 'What belongs to it is still there: partitions, views, the tables of the relay.',
+                  hint = format('Move it back: alter table %I.quote_changes set schema %I.', homes[1], known);
     end if;
+    update @extschema@.quote_collab_settings s set log_schema = homes[1];
 end $$;
-comment on function follow_quote_home() is 'notes the new schema of an audit log that was moved';
+comment on function follow_quote_home() is 'notes the new name of the schema of the audit log';
 
 -- Attached tables whose triggers write to another log than this one.
 create function quote_tables_elsewhere(home name) returns setof quote_collab_settings

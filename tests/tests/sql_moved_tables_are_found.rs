@@ -92,6 +92,21 @@ async fn attach_goes_on_under_the_new_name_and_detach_takes_what_it_added() {
 }
 
 #[tokio::test]
+async fn a_log_that_was_moved_alone_is_asked_back() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create schema hist; alter table quote_changes set schema hist").await;
+    for statement in
+        ["select attach_quote_collaboration()", "select detach_quote_collaboration(drop_history => true)"]
+    {
+        let (code, hint) = refusal(&admin, statement).await;
+        assert!(code == "55000" && hint.contains("hist.quote_changes set schema public"), "{code}: {hint}");
+    }
+    run(&admin, "alter table hist.quote_changes set schema public; update quotes set notes = 'x'; select attach_quote_collaboration()").await;
+    assert_eq!(erp.count("select count(*) from quote_changes").await, 200);
+}
+
+#[tokio::test]
 async fn a_table_that_took_the_name_of_an_attached_one_is_left_alone() {
     let erp = Erp::bare().await;
     let admin = erp.client("postgres").await;
