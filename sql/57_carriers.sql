@@ -120,7 +120,8 @@ begin
         select g.tgname from pg_trigger g
         where g.tgrelid = target and g.tgparentid = 0 and g.tgfoid in (
             '@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure,
-            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure)
+            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure,
+            '@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
     loop
         execute format('drop trigger %I on %s', trigger_name, target);
     end loop;

@@ -37,7 +37,7 @@ begin
         truncation = excluded.truncation, replicated_history = excluded.replicated_history,
         archive_after = excluded.archive_after, drop_after = excluded.drop_after
     returning s.* into settings;
-    perform @extschema@.create_quote_triggers(target, settings, log);
+    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log);
     return settings;
 end $$;
 comment on function attach_quote_table(regclass, text, regclass, regclass, jsonb) is 'makes one ERP table collaborative';

@@ -107,6 +107,24 @@ async fn a_log_that_was_moved_alone_is_asked_back() {
 }
 
 #[tokio::test]
+async fn a_trigger_that_was_renamed_does_not_fire_beside_a_new_one() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let triggers = erp.count(LEFT).await;
+    run(
+        &admin,
+        "alter trigger trg_capture_quote_change on quotes rename to captured; alter trigger trg_increment_quote_version on quotes rename to counted;
+         alter trigger trg_refuse_quote_truncate on quotes rename to refused;
+         select attach_quote_collaboration(); update quotes set notes = 'once'",
+    )
+    .await;
+    assert_eq!(erp.count("select count(*) from quote_changes").await, 200);
+    assert_eq!(erp.count(LEFT).await, triggers);
+    run(&admin, "alter trigger trg_capture_quote_change on quotes rename to captured; select detach_quote_collaboration()").await;
+    assert_eq!(erp.count(LEFT).await, 0);
+}
+
+#[tokio::test]
 async fn a_table_that_took_the_name_of_an_attached_one_is_left_alone() {
     let erp = Erp::bare().await;
     let admin = erp.client("postgres").await;
