@@ -103,7 +103,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select s.* from @extschema@.quote_collab_settings s join @extschema@.quote_carriers() c on c.relation = @extschema@.quote_collab_table(s)
-    where c.arguments ->> 'log' <> format('%I.quote_changes', home)
+    where c.arguments ->> 'log' is distinct from format('%I.quote_changes', home)
     order by s.attached_at, s.table_schema, s.table_name
 $$;
 comment on function quote_tables_elsewhere(name) is 'attached tables whose changes go to a log that is gone or was moved';
