@@ -15,7 +15,7 @@ begin
     if not found then
         raise exception 'quote collaboration is not attached to any table'
             using errcode = 'object_not_in_prerequisite_state',
-                  hint = 'Run select attach_quote_collaboration() as the owner of the database.';
+                  hint = 'Run select attach_quote_collaboration() as a superuser.';
     end if;
     return target;
 end $$;

@@ -18,30 +18,117 @@ begin
         raise exception 'a table cannot be attached as its own lines' using errcode = 'invalid_parameter_value',
             hint = 'Name two tables: the header and its lines.';
     end if;
-    if exists (select from pg_class c where c.oid in (header, lines) and c.relkind not in ('r', 'p')) then
-        raise exception 'quote collaboration attaches to ordinary and partitioned tables only'
-            using errcode = 'wrong_object_type';
-    end if;
-    perform @extschema@.check_quote_options(options);
-    -- What was dropped or renamed is forgotten, unless its partner is still attached and not spoken of here.
+    perform @extschema@.check_quote_target(header), @extschema@.check_quote_target(lines);
+    perform @extschema@.check_quote_options(options), @extschema@.check_quote_option_columns(header, lines, options);
+    -- What was dropped is forgotten, unless its partner is still attached and not spoken of here.
     delete from @extschema@.quote_collab_settings s
     where @extschema@.quote_collab_table(s) is null and not exists (
         select from @extschema@.quote_collab_settings p
         where (p.header_schema, p.header_table) = (s.header_schema, s.header_table) and @extschema@.quote_collab_table(p) not in (header, lines));
     perform @extschema@.check_quote_pairing(header, 'QUOTE', header), @extschema@.check_quote_pairing(lines, 'QUOTE_LINE', header),
+        @extschema@.check_quote_names(header, 'QUOTE'), @extschema@.check_quote_names(lines, 'QUOTE_LINE'),
         @extschema@.find_quote_columns(header, 'QUOTE', coalesce(options -> 'columns', '{}'), '{quote_id}'::text[]);
 end $$;
 comment on function check_quote_tables(regclass, regclass, jsonb) is 'refuses what cannot be attached, and forgets tables that are gone';
 
+-- Is it a table of the ERP's, whose rows are all its own? SQLSTATE 42809, 0A000.
+create function check_quote_target(target regclass) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found record;
+begin
+    select c.relkind, c.relpersistence, n.nspname in ('pg_catalog', 'information_schema', 'pg_toast') or exists (
+            select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') as is_member
+    into found from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target;
+    if found.relkind not in ('r', 'p') then
+        raise exception 'quote collaboration attaches to ordinary and partitioned tables only'
+            using errcode = 'wrong_object_type', detail = format('%s is neither.', target);
+    elsif found.relpersistence = 't' then
+        raise exception 'table % is temporary', target
+            using errcode = 'wrong_object_type', detail = 'Its rows are seen by one session, and gone with it.', hint = 'Attach tables that stay.';
+    elsif found.is_member or @extschema@.is_quote_history(target) then
+        raise exception 'table % is not a table of the ERP', target
+            using errcode = 'wrong_object_type', detail = 'It belongs to PostgreSQL, to an extension or to quote collaboration itself.',
+                  hint = 'Name the ERP''s own tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
+    elsif exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = target and not c.relispartition) then
+        raise exception 'table % has tables that inherit from it', target
+            using errcode = 'feature_not_supported', detail = 'Triggers are not inherited: changes of their rows would leave no history.',
+                  hint = 'Make them partitions, or let them inherit no longer: alter table ... no inherit.';
+    end if;
+end $$;
+comment on function check_quote_target(regclass) is 'refuses tables that cannot be attached';
+
+-- Is it a table that attach makes: known by its policy, or as what stands beside such a log or one that is in use.
+create function is_quote_history(target regclass) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from pg_policy p where p.polrelid = target and p.polname in ('quote_changes_tenant_isolation', 'quote_sessions_tenant_isolation'))
+        or exists (
+            select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where c.oid = target and c.relname in ('quote_changes', 'quote_changes_default', 'quote_changes_archive', 'quote_changes_seals',
+                    'active_quote_sessions', 'quote_relay_batch', 'quote_relay_lease')
+                and (exists (select from @extschema@.quote_collab_settings s where s.log_schema = n.nspname) or exists (
+                    select from pg_policy p where p.polname = 'quote_changes_tenant_isolation' and p.polrelid = to_regclass(format('%I.quote_changes', n.nspname)))))
+$$;
+comment on function is_quote_history(regclass) is 'whether a table is one of those that attach makes';
+
+-- What stands under our names and is not ours is not taken away. SQLSTATE 42710 for triggers, 42P07 for views.
+create function check_quote_names(target regclass, entity text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    kind text := case entity when 'QUOTE' then 'quote' else 'quote_line' end;
+    other record;
+begin
+    select g.tgname, g.tgrelid::regclass as relation into other from pg_trigger g
+    where (g.tgrelid = target or g.tgrelid in (select t.relid from pg_partition_tree(target) t))
+        and g.tgname in (format('trg_increment_%s_version', kind), format('trg_capture_%s_change', kind), format('trg_flush_%s_changes', kind),
+            format('trg_refuse_%s_truncate', kind), format('trg_record_%s_truncate', kind))
+        and g.tgfoid not in (
+            '@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure,
+            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure,
+            '@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
+    limit 1;
+    if found then
+        raise exception 'trigger "%" of % is in the way', other.tgname, other.relation
+            using errcode = 'duplicate_object', detail = 'It was not made by quote collaboration.', hint = 'Rename or drop it.';
+    end if;
+end $$;
+comment on function check_quote_names(regclass, text) is 'refuses a table with triggers of others under our names';
+
+create function check_quote_views(home name, home_owner name) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    view_name text;
+begin
+    for view_name in select format('%I.%I', home, v.name)
+        from unnest('{v_quote_change_events,v_quote_changes_all,v_recent_quote_changes,v_active_quote_collaborators}'::text[]) v (name)
+    loop
+        continue when not @extschema@.quote_relation_stands(view_name, 'v'::"char", home_owner);
+        continue when exists (
+            select from pg_rewrite r join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
+            where r.ev_class = to_regclass(view_name) and d.refclassid = 'pg_class'::regclass
+                and d.refobjid in (to_regclass(format('%I.quote_changes', home)), to_regclass(format('%I.active_quote_sessions', home))));
+        raise exception 'view % is in the way', view_name
+            using errcode = 'duplicate_table', detail = 'It was not made by quote collaboration.', hint = 'Rename or drop it.';
+    end loop;
+end $$;
+comment on function check_quote_views(name, name) is 'refuses views of others under our names';
+
 -- A log that stands where a first pair's belongs is taken up when it belongs to the owner of the quotes or a superuser: it was kept
--- when a pair was detached. SQLSTATE 42P07 for another's. homes: where pairs were attached up to now;
--- where one was before, the anchor of its seals tells.
+-- when a pair was detached. SQLSTATE 42P07 for another's. homes: where pairs were attached up to now.
 create function check_quote_home(header regclass, home name, homes name[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if home <> all (homes) and not exists (select from @extschema@.quote_seal_anchor a where a.log_schema = home) then
+    if home <> all (homes) then
         perform @extschema@.quote_relation_stands(format('%I.quote_changes', home), 'p'::"char", pg_get_userbyid(c.relowner))
         from pg_class c where c.oid = header;
     end if;
@@ -77,37 +164,15 @@ begin
 end $$;
 comment on function check_quote_pairing(regclass, text, regclass) is 'refuses a table that another pair holds';
 
-create function check_quote_options(options jsonb) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    archive_after interval;
-    drop_after interval;
-begin
-    if jsonb_typeof(options) is distinct from 'object' then
-        raise exception 'options must be a json object' using errcode = 'invalid_parameter_value';
-    elsif options ->> 'truncate' not in ('refuse', 'record') then
-        raise exception 'unknown option for truncate' using errcode = 'invalid_parameter_value', hint = 'Use "refuse" or "record".';
-    elsif jsonb_typeof(options -> 'replicated_history') not in ('boolean', 'null') then
-        raise exception 'replicated_history must be true or false' using errcode = 'invalid_parameter_value';
-    end if;
-    archive_after := (options ->> 'archive_after')::interval;
-    drop_after := (options ->> 'drop_after')::interval;
-    if archive_after <= interval '0' or drop_after < archive_after or drop_after is not null and archive_after is null then
-        raise exception 'history cannot be kept like this' using errcode = 'invalid_parameter_value',
-            detail = 'It is archived first and dropped later.', hint = 'For example {"archive_after": "24 months", "drop_after": "10 years"}.';
-    end if;
-end $$;
-comment on function check_quote_options(jsonb) is 'refuses options that attach cannot follow';
-
--- Where the audit log is, or will be: a pair that is attached later writes to the log of the first.
+-- Where the audit log is, or will be: a pair that is attached later writes to the log of the first. Where the log's schema is gone,
+-- a new one begins beside this header.
 create function choose_quote_home(header regclass, out home name, out home_owner name)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select x.home, pg_get_userbyid(coalesce(l.relowner, x.relowner)) from (
-        select coalesce((select s.log_schema from @extschema@.quote_collab_settings s limit 1), n.nspname) as home, c.relowner
+        select coalesce((select s.log_schema from @extschema@.quote_collab_settings s join pg_namespace h on h.nspname = s.log_schema limit 1), n.nspname)
+            as home, c.relowner
         from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = header) x
     left join (pg_class l join pg_namespace ln on ln.oid = l.relnamespace) on ln.nspname = x.home and l.relname = 'quote_changes'
 $$;

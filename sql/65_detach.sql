@@ -7,19 +7,47 @@ set client_min_messages = warning
 as $$
 declare
     target regclass := @extschema@.quote_collab_table(settings);
-    kind text := case settings.entity when 'QUOTE' then 'quote' else 'quote_line' end;
     added name;
+    all_added name[];
 begin
     if target is not null then
-        execute format('drop trigger if exists trg_increment_%s_version on %s', kind, target);
-        execute format('drop trigger if exists trg_capture_%s_change on %s', kind, target);
-        execute format('drop trigger if exists trg_flush_%s_changes on %s', kind, target);
-        foreach added in array settings.added_columns loop
-            execute format('alter table %s drop column if exists %I', target, added);
+        all_added := @extschema@.quote_added_columns(target, settings.added_columns);
+        perform @extschema@.drop_quote_triggers(target);
+        foreach added in array all_added loop
+            execute format('alter table %s drop column %I', target, added);
         end loop;
     end if;
 end $$;
 comment on function detach_quote_table(quote_collab_settings) is 'takes triggers and added columns away from one table';
+
+-- Tables that nothing of ours speaks of any more and that have our triggers all the same: their changes would go to a log that may
+-- be gone. What their triggers say was added goes, too, as far as it is described as such.
+create function detach_stray_quote_tables() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    stray record;
+    added name;
+    all_added name[];
+begin
+    for stray in
+        select t.relation, c.arguments from @extschema@.stray_quote_tables() t (relation)
+        left join @extschema@.quote_carriers() c on c.relation = t.relation
+    loop
+        select array(
+            select a.attname from pg_attribute a
+            where a.attrelid = stray.relation and not a.attisdropped and (a.attname = stray.arguments ->> 'version'
+                    and col_description(stray.relation, a.attnum) = 'optimistic-lock token: +1 per change of the row'
+                or a.attname = stray.arguments ->> 'updated_by' and stray.arguments ? 'stamp_user')) into all_added;
+        perform @extschema@.drop_quote_triggers(stray.relation);
+        foreach added in array all_added loop
+            execute format('alter table %s drop column %I', stray.relation, added);
+        end loop;
+    end loop;
+end $$;
+comment on function detach_stray_quote_tables() is 'takes triggers and added columns away from tables that are not attached';
 
 -- Row security of a log that stays behind: the same rule in words of PostgreSQL alone, so that DROP EXTENSION can follow.
 -- Verified tenants have no such words: without the library anybody sets app.current_tenant_id, so nobody sees a row.
@@ -92,11 +120,55 @@ begin
     execute format('drop table if exists %1$I.quote_changes, %1$I.quote_changes_archive, %1$I.quote_changes_seals, %1$I.quote_relay_batch,
         %1$I.quote_relay_lease', header.log_schema);
     delete from @extschema@.quote_seal_anchor a where a.log_schema = header.log_schema;
-    for role in select r.rolname from pg_roles r where r.rolname = any (header.usage_granted) loop
+    for role in
+        select r.rolname from pg_roles r join pg_namespace n on n.nspname = header.log_schema where r.rolname = any (header.usage_granted)
+    loop
         execute format('revoke usage on schema %I from %I', header.log_schema, role);
     end loop;
 end $$;
 comment on function detach_quote_home(quote_collab_settings, boolean) is 'takes away what belongs to no pair of tables alone';
+
+-- What a pair leaves behind for the others: views without it, its readers' rights, and the log under the name that it has now.
+create function leave_quote_home(header quote_collab_settings) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    home name := header.log_schema;
+    log regclass := to_regclass(format('%I.quote_changes', home));
+begin
+    if log is null then
+        raise warning 'the audit log of the tables that remain attached is gone'
+            using hint = 'Until they are attached again, they cannot be written to: select attach_quote_collaboration(...).';
+        return;
+    end if;
+    perform @extschema@.lead_quote_tables_to(log, home);
+    -- The views over several pairs do without a table that is gone.
+    perform @extschema@.create_pair_views(home, pg_get_userbyid(c.relowner)) from pg_class c
+    where c.oid = log and not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) is null);
+    update @extschema@.quote_collab_settings s set usage_granted = s.usage_granted || header.usage_granted
+    where (s.table_schema, s.table_name) = (select t.table_schema, t.table_name from @extschema@.quote_collab_target('QUOTE') t);
+    perform @extschema@.revoke_quote_privileges(header.readers_granted || header.writers_granted);
+end $$;
+comment on function leave_quote_home(quote_collab_settings) is 'leaves the log to the pairs that remain';
+
+-- Locks what detach will change. The partner of a table whose other half is gone may be null.
+create function lock_quote_pair(header quote_collab_settings, line quote_collab_settings) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    is_last boolean := not exists (
+        select from @extschema@.quote_collab_settings s where (s.header_schema, s.header_table) <> (header.header_schema, header.header_table));
+    relations regclass[] := array_remove(array[@extschema@.quote_collab_table(header), @extschema@.quote_collab_table(line)], null)
+        || array(select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(header.log_schema) s)
+        || array(select t.relation from @extschema@.stray_quote_tables() t (relation) where is_last)
+        || @extschema@.quote_home_relations(header.log_schema);
+begin
+    perform @extschema@.lock_quote_relations(relations);
+end $$;
+comment on function lock_quote_pair(quote_collab_settings, quote_collab_settings) is 'locks what detach changes, all or nothing';
 
 -- quotes: the pair, by its header; needed where several are attached. Detaching one leaves the log, the relay and the
 -- other pairs whole, also where the log lies in its schema. History can go with the last pair only.
@@ -108,15 +180,16 @@ as $$
 declare
     header @extschema@.quote_collab_settings;
     line @extschema@.quote_collab_settings;
-    home_owner name;
     is_last boolean;
 begin
-    lock table @extschema@.quote_collab_settings in share row exclusive mode;
-    header := @extschema@.choose_quote_pair(quotes);
-    line := @extschema@.quote_collab_partner(header);
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    perform @extschema@.follow_quote_tables('{}'::regclass[]), @extschema@.follow_quote_home();
+    header := @extschema@.choose_quote_pair(quotes);
+    line := @extschema@.quote_collab_partner(header);
+    perform @extschema@.lock_quote_pair(header, line);
     delete from @extschema@.quote_collab_settings s where (s.header_schema, s.header_table) = (header.header_schema, header.header_table);
     is_last := not exists (select from @extschema@.quote_collab_settings);
     if drop_history and not is_last then
@@ -125,16 +198,12 @@ begin
     elsif is_last then
         execute format('drop view if exists %1$I.v_active_quote_collaborators, %1$I.v_recent_quote_changes', header.log_schema);
     else
-        select pg_get_userbyid(c.relowner) into home_owner from pg_class c where c.oid = format('%I.quote_changes', header.log_schema)::regclass;
-        perform @extschema@.create_pair_views(header.log_schema, home_owner);
-        update @extschema@.quote_collab_settings s set usage_granted = s.usage_granted || header.usage_granted
-        where (s.table_schema, s.table_name) = (select t.table_schema, t.table_name from @extschema@.quote_collab_target('QUOTE') t);
-        perform @extschema@.revoke_quote_privileges(header.readers_granted || header.writers_granted);
+        perform @extschema@.leave_quote_home(header);
     end if;
     perform @extschema@.detach_quote_table(line), @extschema@.detach_quote_table(header), @extschema@.drop_quote_truncate_triggers(),
         @extschema@.grant_quote_capture();
     if is_last then
-        perform @extschema@.detach_quote_home(header, drop_history);
+        perform @extschema@.detach_stray_quote_tables(), @extschema@.detach_quote_home(header, drop_history);
     end if;
     return case when not is_last then format('quote collaboration is detached from %I.%I', header.table_schema, header.table_name)
         when drop_history then 'quote collaboration is detached, its history is dropped'

@@ -178,6 +178,252 @@ async fn a_busy_table_is_waited_for_and_left_whole() {
 }
 
 #[tokio::test]
+async fn whoever_holds_one_table_gets_the_other() {
+    let erp = Erp::bare().await;
+    erp.client("postgres").await.batch_execute("create extension quote_collab_ext").await.unwrap();
+    let locking = "select exists (select from pg_locks l where l.mode = 'AccessExclusiveLock' and l.relation in ('quotes'::regclass, 'quote_lines'::regclass)
+        and l.database = (select d.oid from pg_database d where d.datname = current_database()))";
+    for (statement, held, wanted) in [
+        ("attach", "update quote_lines set description = 'x'", "update quotes set notes = 'x'"),
+        ("attach", "update quote_lines set description = 'y'", "update quotes set notes = 'y'"),
+        ("attach", "select count(*) from v_recent_quote_changes", "update quotes set notes = 'read'"),
+        ("attach", "select count(*) from quote_changes", "select count(*) from quotes"),
+        ("detach", "update quotes set notes = 'z'", "update quote_lines set description = 'z'"),
+    ] {
+        let (admin, busy) = (erp.client("postgres").await, erp.client("postgres").await);
+        busy.batch_execute(&format!("begin; {held}")).await.unwrap();
+        let going = tokio::spawn(async move {
+            let statement = format!("set lock_timeout = '1min'; select {statement}_quote_collaboration()");
+            admin.batch_execute(&statement).await
+        });
+        erp.wait_until(locking).await;
+        busy.batch_execute(&format!("{wanted}; commit"))
+            .await
+            .unwrap_or_else(|error| panic!("{statement}, {held}: {error:?}"));
+        going.await.unwrap().unwrap_or_else(|error| panic!("{statement}, {held}: {error:?}"));
+    }
+}
+
+#[tokio::test]
+async fn whoever_holds_a_partition_gets_the_table() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute(
+            "create extension quote_collab_ext; create table bids (id uuid, tenant_id uuid, notes text) partition by hash (id);
+             create table bids_0 partition of bids for values with (modulus 1, remainder 0); create table bid_lines (id uuid, tenant_id uuid, bid_id uuid)",
+        )
+        .await
+        .unwrap();
+    for statement in [
+        "select attach_quote_collaboration('bids', 'bid_lines')",
+        "select detach_quote_collaboration(quotes => 'bids')",
+    ] {
+        let (admin, busy) = (erp.client("postgres").await, erp.client("postgres").await);
+        busy.batch_execute("begin; update bids_0 set notes = 'x'").await.unwrap();
+        let going = tokio::spawn(async move {
+            admin.batch_execute(&format!("set lock_timeout = '1min'; {statement}")).await
+        });
+        erp.wait_until(
+            "select exists (select from pg_locks l where l.mode = 'AccessExclusiveLock' and l.relation in ('bids'::regclass, 'bids_0'::regclass)
+                and l.database = (select d.oid from pg_database d where d.datname = current_database()))",
+        )
+        .await;
+        busy.batch_execute("update bids set notes = 'y'; commit").await.expect(statement);
+        going.await.unwrap().expect(statement);
+    }
+}
+
+#[tokio::test]
+async fn a_second_attach_waits_as_long_as_it_says() {
+    let erp = Erp::bare().await;
+    let (admin, busy) = (erp.client("postgres").await, erp.client("postgres").await);
+    admin.batch_execute("create extension quote_collab_ext").await.unwrap();
+    busy.batch_execute("begin; lock table quote_collab_settings in share row exclusive mode").await.unwrap();
+    let waited = tokio::time::timeout(
+        std::time::Duration::from_secs(60),
+        refusal(&admin, "select attach_quote_collaboration()"),
+    );
+    assert_eq!(waited.await.expect("it gives up"), "55P03");
+}
+
+#[tokio::test]
+async fn tables_that_are_not_the_erps_own_are_refused() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute("create temp table passing (id uuid, tenant_id uuid, quote_id uuid); select create_quote_changes_archive('quote_changes')")
+        .await
+        .unwrap();
+    let month: String = admin
+        .query_one("select 'quote_changes_' || to_char(now() at time zone 'UTC', 'YYYY_MM')", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let ours = ["quote_changes", "quote_changes_default", "quote_changes_archive", &month];
+    for table in ours.iter().chain(&[
+        "active_quote_sessions",
+        "quote_relay_batch",
+        "quote_relay_lease",
+        "quote_changes_seals",
+        "quote_collab_settings",
+        "pg_class",
+        "information_schema.sql_features",
+        "passing",
+    ]) {
+        for statement in [
+            format!("select attach_quote_collaboration('{table}', 'quote_lines')"),
+            format!("select attach_quote_collaboration('quotes', '{table}')"),
+        ] {
+            assert_eq!(refusal(&admin, &statement).await, "42809", "{statement}");
+        }
+    }
+    admin.batch_execute("select detach_quote_collaboration()").await.unwrap();
+    for table in ours {
+        let statement = format!("select attach_quote_collaboration('{table}', 'quote_lines')");
+        assert_eq!(refusal(&admin, &statement).await, "42809", "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_others_inherit_from_is_refused_and_an_heir_is_not() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute("create extension quote_collab_ext; create table bids (id uuid, tenant_id uuid, notes text); create table bids_abroad () inherits (bids);
+            create table bid_lines (id uuid, tenant_id uuid, bid_id uuid); create table bid_lines_abroad () inherits (bid_lines);
+            insert into bids_abroad values (gen_random_uuid(), gen_random_uuid(), 'a')")
+        .await
+        .unwrap();
+    for pair in ["'bids', 'bid_lines_abroad'", "'bids_abroad', 'bid_lines'", "'bids', 'bid_lines'"] {
+        assert_eq!(
+            refusal(&admin, &format!("select attach_quote_collaboration({pair})")).await,
+            "0A000",
+            "{pair}"
+        );
+    }
+    admin
+        .batch_execute("select attach_quote_collaboration('bids_abroad', 'bid_lines_abroad', '{\"line_columns\": {\"quote\": \"bid_id\"}}'); update bids set notes = 'b'")
+        .await
+        .unwrap();
+    assert_eq!(recorded(&admin, "quote_changes").await, pairs(&[("UPDATE", "notes")]));
+}
+
+#[tokio::test]
+async fn what_stands_under_our_names_is_not_taken_away() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    let attach = "select attach_quote_collaboration()";
+    admin
+        .batch_execute("create extension quote_collab_ext; create function own() returns trigger language plpgsql as 'begin return new; end'")
+        .await
+        .unwrap();
+    for (made, code) in [
+        (
+            "trigger trg_increment_quote_version before update on quotes for each row execute function own()",
+            "42710",
+        ),
+        (
+            "trigger trg_flush_quote_line_changes after update on quote_lines for each row execute function own()",
+            "42710",
+        ),
+        (
+            "trigger trg_record_quote_truncate after update on quotes for each row execute function own()",
+            "42710",
+        ),
+        ("view v_recent_quote_changes as select * from quotes", "42P07"),
+        ("view v_quote_changes_all as select 1 as one", "42P07"),
+    ] {
+        admin.batch_execute(&format!("create {made}")).await.unwrap();
+        let before = erp.schema().await;
+        assert_eq!(refusal(&admin, attach).await, code, "{made}");
+        assert_eq!(erp.schema().await, before, "{made}");
+        let made: Vec<_> = made.split(' ').collect();
+        let on = made.iter().position(|word| *word == "on" && made[0] == "trigger");
+        let on = on.map_or_else(String::new, |place| format!(" on {}", made[place + 1]));
+        admin.batch_execute(&format!("drop {} {}{on}", made[0], made[1])).await.unwrap();
+    }
+    admin.batch_execute(attach).await.unwrap();
+    admin.batch_execute(attach).await.unwrap();
+}
+
+/// Users and customers as attach noted them for the quotes.
+async fn people(client: &Client) -> String {
+    let query = "select string_agg(r.key || ':' || (r.value ->> 'schema') || '.' || (r.value ->> 'table'), ' ' order by r.key)
+        from quote_collab_settings s, jsonb_each(s.relations) r where s.entity = 'QUOTE'";
+    client.query_one(query, &[]).await.unwrap().get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn people_of_another_shape_are_left_alone_and_refused_by_name() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute(
+            "create extension quote_collab_ext; create schema crm; create table crm.quotes (id uuid, tenant_id uuid, customer_id bigint, notes text);
+             create table crm.quote_lines (id uuid, tenant_id uuid, quote_id uuid); insert into crm.quotes values (gen_random_uuid(), gen_random_uuid(), 1, 'a');
+             create table crm.users (id bigint, login text); create table crm.customers (number bigint, customer_name text)",
+        )
+        .await
+        .unwrap();
+    let attach = |options: &str| {
+        format!("select attach_quote_collaboration('crm.quotes', 'crm.quote_lines', '{options}')")
+    };
+    let look = "update crm.quotes set notes = notes || 'b'; select * from crm.v_recent_quote_changes; select * from crm.v_active_quote_collaborators";
+    admin.batch_execute(&format!("{}; {look}", attach("{}"))).await.unwrap();
+    assert_eq!(people(&admin).await, "");
+    for (options, code) in [
+        (r#"{"users": {"table": "users"}}"#, "42703"),
+        (r#"{"users": {"table": "users", "name": "no_such"}}"#, "42703"),
+        (r#"{"users": {"table": "users", "name": "login"}}"#, "42804"),
+        (r#"{"users": {"table": "nobody"}}"#, "42P01"),
+        (r#"{"users": {"schema": "nowhere"}}"#, "42P01"),
+        (r#"{"customers": {"table": "customers"}}"#, "42703"),
+        (r#"{"customers": {"table": "customers", "id": "customer_name"}}"#, "42804"),
+    ] {
+        let error = admin.batch_execute(&attach(options)).await.expect_err(options);
+        let error = error.as_db_error().expect("PostgreSQL refuses");
+        assert_eq!(error.code().code(), code, "{options}: {}", error.message());
+        assert!(error.hint().is_some_and(|hint| hint.contains("{\"")), "{options}: {:?}", error.hint());
+    }
+    let fits = r#"{"users": {"schema": "public"}, "customers": {"id": "number"}}"#;
+    admin.batch_execute(&format!("{}; {look}", attach(fits))).await.unwrap();
+    assert_eq!(people(&admin).await, "customers:crm.customers users:public.users");
+    admin
+        .batch_execute(&format!("{}; {look}", attach(r#"{"users": false, "customers": null}"#)))
+        .await
+        .unwrap();
+    assert_eq!(people(&admin).await, "");
+}
+
+#[tokio::test]
+async fn an_author_that_is_no_uuid_is_a_column_like_others() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute(
+            "create domain outer_key as uuid; create domain own_key as outer_key; create domain outer_count as integer; create domain own_count as outer_count;
+             create table bids (id own_key, tenant_id own_key, version own_count not null default 1, updated_by text, created_by bigint);
+             create table bid_lines (id own_key, tenant_id own_key, bid_id own_key, updated_by text);
+             create extension quote_collab_ext; select attach_quote_collaboration('bids', 'bid_lines');
+             insert into bids (id, tenant_id, updated_by, created_by) values (gen_random_uuid(), gen_random_uuid(), 'me', 1);
+             insert into bid_lines select gen_random_uuid(), tenant_id, id, 'me' from bids;
+             update bids set updated_by = 'you'; update bid_lines set updated_by = 'you'",
+        )
+        .await
+        .unwrap();
+    let told = [("CREATE", "*"), ("CREATE", "*"), ("UPDATE", "updated_by"), ("UPDATE", "updated_by")];
+    assert_eq!(recorded(&admin, "quote_changes").await, pairs(&told));
+    assert_eq!(erp.count("select version::bigint from bids").await, 2);
+    let saved = "select success from bids b, update_quote_with_version_check(b.id, 2, '{\"created_by\": 5}')";
+    assert!(admin.query_one(saved, &[]).await.unwrap().get::<_, bool>(0));
+    let named = "select attach_quote_collaboration('bids', 'bid_lines', '{\"line_columns\": {\"updated_by\": \"updated_by\"}}')";
+    assert_eq!(refusal(&admin, named).await, "42804");
+    admin.batch_execute("select detach_quote_collaboration()").await.unwrap();
+    assert_eq!(erp.count("select count(*) from pg_attribute where attrelid in ('bids'::regclass, 'bid_lines'::regclass) and attname in ('version', 'updated_by') and not attisdropped").await, 3);
+}
+
+#[tokio::test]
 async fn what_is_no_table_is_refused() {
     let erp = Erp::bare().await;
     let admin = erp.client("postgres").await;
@@ -192,7 +438,7 @@ async fn what_is_no_table_is_refused() {
         ("select attach_quote_collaboration('v', 'quote_lines')", "42809"),
         ("select attach_quote_collaboration('quotes', 'v')", "42809"),
         ("select attach_quote_collaboration('s', 'quote_lines')", "42809"),
-        ("select attach_quote_collaboration('pg_class', 'quote_lines')", "42703"),
+        ("select attach_quote_collaboration('pg_class', 'quote_lines')", "42809"),
         ("select attach_quote_collaboration('quotes', 'nothing')", "42P01"),
         ("select attach_quote_collaboration(options => '[]')", "22023"),
         ("select attach_quote_collaboration(options => '{\"columns\": {\"tenant\": \"no_such\"}}')", "42703"),

@@ -238,7 +238,7 @@ async fn what_another_pair_holds_is_refused_and_nothing_is_half_attached() {
         ("select attach_quote_collaboration('customers', 'products')", "42703"),
         ("select attach_quote_collaboration(options => '{\"truncate\": \"maybe\"}')", "22023"),
         ("select attach_quote_collaboration(options => '{\"replicated_history\": \"yes\"}')", "22023"),
-        ("select attach_quote_collaboration(options => '{\"archive_after\": \"soon\"}')", "22007"),
+        ("select attach_quote_collaboration(options => '{\"archive_after\": \"soon\"}')", "22023"),
         ("select attach_quote_collaboration(options => '{\"drop_after\": \"1 year\"}')", "22023"),
         (
             "select attach_quote_collaboration(options => '{\"archive_after\": \"2 years\", \"drop_after\": \"1 year\"}')",
@@ -256,7 +256,7 @@ async fn what_another_pair_holds_is_refused_and_nothing_is_half_attached() {
     assert_eq!(
         text(&admin, "select string_agg(header_table, ',' order by attached_at) from quote_collab_settings")
             .await,
-        "offers,sales_orders,sales_orders,offers"
+        "offers,offers,sales_orders,sales_orders"
     );
 }
 

@@ -1,0 +1,111 @@
+-- Locks on several relations at once. Whoever holds one of them and wants another must not find attach holding that one and
+-- waiting for his.
+
+create function try_lock_quote_tables(tables regclass[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('lock table only %s in access exclusive mode nowait', array_to_string(tables, ', only '));
+    return true;
+exception when lock_not_available then
+    return false;
+end $$;
+comment on function try_lock_quote_tables(regclass[]) is 'locks tables if all of them are free';
+
+-- LOCK TABLE would lock all that the view reads. This locks the view alone, and changes nothing: all of ours have the option.
+create function try_lock_quote_view(view regclass) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform set_config('lock_timeout', '10ms', true);
+    execute format('alter view %s set (security_invoker = true)', view);
+    return true;
+exception when lock_not_available then
+    return false;
+end $$;
+comment on function try_lock_quote_view(regclass) is 'locks a view if it is free';
+
+-- Waits for the first in the queue, as everybody does, and asks for the others without waiting for them: for a tenth of a second,
+-- in which those who hold them may finish, since nobody new comes past the first. One that is not free, or null.
+create function try_lock_quote_relations(first regclass, tables regclass[], views regclass[]) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    deadline timestamptz;
+    relation regclass;
+begin
+    execute format('lock table only %s in access exclusive mode', first);
+    deadline := clock_timestamp() + interval '100 ms';
+    while not @extschema@.try_lock_quote_tables(tables) loop
+        if clock_timestamp() > deadline then
+            foreach relation in array tables loop
+                exit when not @extschema@.try_lock_quote_tables(array[relation]);
+            end loop;
+            return relation;
+        end if;
+        perform pg_sleep(0.005);
+    end loop;
+    foreach relation in array views loop
+        if not @extschema@.try_lock_quote_view(relation) then
+            return relation;
+        end if;
+    end loop;
+    return null;
+end $$;
+comment on function try_lock_quote_relations(regclass, regclass[], regclass[]) is 'locks relations, waiting for the first of them only';
+
+-- All of them and their partitions, or none, for as long as lock_timeout allows. What is locked is given back before it waits again,
+-- so that nobody waits for half of a pair. SQLSTATE 55P03.
+create function lock_quote_relations(relations regclass[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    patience text := current_setting('lock_timeout');
+    deadline timestamptz := clock_timestamp() + patience::interval;
+    tables regclass[] := array(
+        select p.relid from unnest(relations) with ordinality r (relation, place)
+        cross join lateral (select r.relation union select t.relid from pg_partition_tree(r.relation) t) p (relid)
+        join pg_class c on c.oid = p.relid where c.relkind in ('r', 'p') order by r.place, c.relispartition, p.relid);
+    views regclass[] := array(select c.oid::regclass from pg_class c where c.oid = any (relations) and c.relkind = 'v');
+    first regclass := tables[1];
+    busy regclass;
+    pause double precision := 0.02;
+begin
+    while first is not null loop
+        begin
+            perform set_config('lock_timeout', greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000))::bigint::text, true);
+            busy := first;
+            busy := @extschema@.try_lock_quote_relations(first, tables, views);
+            perform set_config('lock_timeout', patience, true);
+            exit when busy is null;
+            raise lock_not_available;
+        exception when lock_not_available then
+            first := case when busy = any (tables) then busy else first end;
+        end;
+        if clock_timestamp() >= deadline then
+            raise exception 'relation % is in use', busy
+                using errcode = 'lock_not_available', detail = format('It was not free within %s.', patience),
+                      hint = 'Try again when no long transaction uses it, or set lock_timeout to wait longer.';
+        end if;
+        perform pg_sleep(pause * (0.5 + random()));
+        pause := least(pause * 2, 0.2);
+    end loop;
+end $$;
+comment on function lock_quote_relations(regclass[]) is 'locks relations that attach or detach will change, all or none';
+
+create function quote_home_relations(home name) returns regclass[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select array(
+        select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = home and c.relkind in ('r', 'p', 'v') and c.relname in ('quote_changes', 'quote_changes_archive', 'quote_changes_seals',
+            'active_quote_sessions', 'quote_relay_batch', 'quote_relay_lease', 'v_quote_change_events', 'v_quote_changes_all',
+            'v_recent_quote_changes', 'v_active_quote_collaborators')
+        order by c.relkind = 'v', c.relname)
+$$;
+comment on function quote_home_relations(name) is 'what belongs to an audit log, as far as it is there';

@@ -1,0 +1,121 @@
+-- The ERP's tables that name users and customers.
+
+-- {"schema", "table", "id", "name", "email"} of a table of people or firms, as far as it has such columns; null when the ERP has
+-- none. SQLSTATE 42P01 and 42703 for one that was named and is not there.
+create function find_quote_relation(target_schema name, chosen jsonb, default_table text, names text[], emails text[])
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target regclass;
+begin
+    select c.oid into target from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = coalesce(chosen ->> 'schema', target_schema) and c.relname = coalesce(chosen ->> 'table', default_table)
+        and c.relkind in ('r', 'p', 'v', 'm', 'f');
+    if target is null and chosen is null then
+        return null;
+    elsif target is null then
+        raise exception 'no table %.%', quote_ident(coalesce(chosen ->> 'schema', target_schema)), quote_ident(coalesce(chosen ->> 'table', default_table))
+            using errcode = 'undefined_table', hint = format('Name the table: {"%s": {"schema": "...", "table": "..."}}, or null for none.', default_table);
+    end if;
+    return jsonb_strip_nulls(jsonb_build_object(
+        'schema', coalesce(chosen ->> 'schema', target_schema),
+        'table', coalesce(chosen ->> 'table', default_table),
+        'id', @extschema@.find_quote_column(target, 'id', chosen, '{id}'::text[], false),
+        'name', @extschema@.find_quote_column(target, 'name', chosen, names, false),
+        'email', @extschema@.find_quote_column(target, 'email', chosen, emails, false)));
+end $$;
+comment on function find_quote_relation(name, jsonb, text, text[], text[]) is 'finds a table that names users or customers';
+
+-- Has the table a name for each key of this type? One that was only found and does not fit is left alone; one that was named is
+-- refused, SQLSTATE 42703 or 42804. kind: the option that names it. key: type of the column that refers to it, null where none does.
+create function quote_relation_fits(kind text, relation jsonb, named boolean, key oid) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_key oid;
+    shape text := format('It needs a column "id"%s and a column "name", or others that are named.', coalesce(' of type ' || format_type(key, null), ''));
+begin
+    select @extschema@.quote_base_type(a.atttypid) into found_key
+    from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table' and a.attname = relation ->> 'id';
+    if relation ? 'name' and (key is null or found_key = key or exists (
+            select from pg_type f join pg_type k on k.typcategory = f.typcategory where f.oid = found_key and k.oid = key and f.typcategory in ('N', 'S'))) then
+        return relation ? 'id';
+    elsif not named then
+        raise notice 'names of % are not read from %.%', kind, quote_ident(relation ->> 'schema'), quote_ident(relation ->> 'table') using detail = shape;
+        return false;
+    end if;
+    raise exception 'names of % cannot be read from %.%', kind, quote_ident(relation ->> 'schema'), quote_ident(relation ->> 'table')
+        using errcode = case when relation ?& '{id,name}'::text[] then 'datatype_mismatch' else 'undefined_column' end, detail = shape,
+              hint = format('Name the columns: {"%s": {"table": "...", "id": "...", "name": "..."}}, or null for none.', kind);
+end $$;
+comment on function quote_relation_fits(text, jsonb, boolean, oid) is 'whether a table can name users or customers; refuses one that was named and cannot';
+
+-- The table of people. One that was only found and cannot be read safely is left alone; one that was named is refused,
+-- SQLSTATE 42809.
+create function find_quote_users(target_schema name, chosen jsonb, header regclass) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    users jsonb;
+begin
+    if jsonb_typeof(chosen) <> 'object' then
+        return null;
+    end if;
+    users := @extschema@.find_quote_relation(target_schema, chosen, 'users'::text, '{username,user_name,name}'::text[], '{email}'::text[]);
+    if users is null or not @extschema@.quote_relation_fits('users', users, chosen is not null, 'uuid'::regtype::oid) then
+        return null;
+    elsif @extschema@.quote_users_safe(users, (select c.relowner from pg_class c where c.oid = header)) then
+        return users;
+    elsif chosen is null then
+        raise notice 'names of users are not read from %.%', quote_ident(users ->> 'schema'), quote_ident(users ->> 'table')
+            using detail = 'It is not a table of ordinary columns, and belongs to another than the owner of the quotes.';
+        return null;
+    end if;
+    raise exception 'names of users cannot be read from %.%', quote_ident(users ->> 'schema'), quote_ident(users ->> 'table')
+        using errcode = 'wrong_object_type',
+              detail = 'The relay reads it with the rights of the extension''s owner, and whoever made a view or a type has his functions run then.',
+              hint = 'Name a table with columns of PostgreSQL''s own types, or let the view belong to the owner of the quotes.';
+end $$;
+comment on function find_quote_users(name, jsonb, regclass) is 'finds the table that names users';
+
+create function find_quote_customers(target_schema name, chosen jsonb, header regclass, columns jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customers jsonb;
+    key oid;
+begin
+    if jsonb_typeof(chosen) <> 'object' then
+        return null;
+    end if;
+    customers := @extschema@.find_quote_relation(target_schema, chosen, 'customers'::text, '{customer_name,name}'::text[], '{email}'::text[]);
+    select @extschema@.quote_base_type(a.atttypid) into key from pg_attribute a where a.attrelid = header and a.attname = columns ->> 'customer';
+    if customers is not null and @extschema@.quote_relation_fits('customers', customers, chosen is not null, key) then
+        return customers;
+    end if;
+    return null;
+end $$;
+comment on function find_quote_customers(name, jsonb, regclass, jsonb) is 'finds the table that names customers';
+
+-- Those of a pair: lines have their header's.
+create function find_quote_relations(header regclass, entity text, columns jsonb, options jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header_schema name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = header);
+begin
+    if entity <> 'QUOTE' then
+        return (select s.relations from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = header);
+    end if;
+    return jsonb_strip_nulls(jsonb_build_object(
+        'users', @extschema@.find_quote_users(header_schema, options -> 'users', header),
+        'customers', @extschema@.find_quote_customers(header_schema, options -> 'customers', header, columns)));
+end $$;
+comment on function find_quote_relations(regclass, text, jsonb, jsonb) is 'the tables that name users and customers of a pair';

@@ -1,0 +1,234 @@
+//! What was renamed, moved or dropped since attach is known again, and detach leaves nothing of ours behind.
+
+use quote_collab_tests::Erp;
+use tokio_postgres::Client;
+
+/// Triggers that call a function of ours, wherever they are.
+const LEFT: &str = "select count(*) from pg_trigger g join pg_depend d on d.objid = g.tgfoid and d.deptype = 'e' and d.classid = 'pg_proc'::regclass";
+
+async fn run(client: &Client, statements: &str) {
+    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+}
+
+async fn text(client: &Client, query: &str) -> String {
+    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    row.get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+async fn refusal(client: &Client, statement: &str) -> (String, String) {
+    let error = client.batch_execute(statement).await.expect_err(statement);
+    let error = error.as_db_error().expect("PostgreSQL refuses");
+    (error.code().code().to_owned(), error.hint().unwrap_or_default().to_owned())
+}
+
+/// A pair in a schema of its own, without columns of ours.
+const SALES: &str = "create schema sales;
+    create table sales.quotes (id uuid primary key, tenant_id uuid not null, notes text);
+    create table sales.quote_lines (id uuid primary key, tenant_id uuid not null, quote_id uuid not null references sales.quotes, description text);
+    insert into sales.quotes values ('00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-000000000002', 'a');
+    insert into sales.quote_lines select gen_random_uuid(), tenant_id, id, 'a' from sales.quotes;";
+
+const ATTACH: &str = "select attach_quote_collaboration('sales.quotes', 'sales.quote_lines')";
+
+/// Each way to give a table another name, and the way back.
+const MOVES: [(&str, &str); 5] = [
+    ("alter table sales.quotes rename to offers", "alter table sales.offers rename to quotes"),
+    ("alter table sales.quote_lines rename to items", "alter table sales.items rename to quote_lines"),
+    (
+        "alter table sales.quotes rename to offers; alter table sales.quote_lines rename to items",
+        "alter table sales.offers rename to quotes; alter table sales.items rename to quote_lines",
+    ),
+    (
+        "create schema crm; alter table sales.quotes set schema crm; alter table sales.quote_lines set schema crm",
+        "alter table crm.quotes set schema sales; alter table crm.quote_lines set schema sales; drop schema crm",
+    ),
+    ("alter schema sales rename to crm", "alter schema crm rename to sales"),
+];
+
+#[tokio::test]
+async fn detach_finds_a_table_under_its_new_name() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, SALES).await;
+    let before = erp.schema().await;
+    for (there, back) in MOVES {
+        run(&admin, "create extension quote_collab_ext").await;
+        run(&admin, ATTACH).await;
+        run(&admin, &format!("{there}; select detach_quote_collaboration(drop_history => true)")).await;
+        assert_eq!(erp.count(LEFT).await, 0, "{there}");
+        run(&admin, &format!("{back}; update sales.quotes set notes = 'free'; update sales.quote_lines set description = 'free'; drop extension quote_collab_ext")).await;
+        assert_eq!(erp.schema().await, before, "{there}");
+    }
+}
+
+#[tokio::test]
+async fn attach_goes_on_under_the_new_name_and_detach_takes_what_it_added() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, SALES).await;
+    let before = erp.schema().await;
+    for (there, back) in MOVES {
+        run(&admin, "create extension quote_collab_ext").await;
+        run(&admin, ATTACH).await;
+        run(&admin, &format!("update sales.quotes set notes = 'before'; {there}")).await;
+        let names = text(&admin, "select string_agg(format('%I.%I', n.nspname, c.relname), ''',''' order by c.relname ~ 'line|item')
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('sales', 'crm') and c.relname in ('quotes', 'offers', 'quote_lines', 'items')").await;
+        run(&admin, &format!("select attach_quote_collaboration('{names}')")).await;
+        let header = names.split('\'').next().expect("a name");
+        run(&admin, &format!("update {header} set notes = 'after'")).await;
+        let home = text(&admin, "select quote_collab_home()").await;
+        let told = format!(
+            "select string_agg(new_value #>> '{{}}', ' ' order by position) from {home}.quote_changes where field_name = 'notes'"
+        );
+        assert_eq!(text(&admin, &told).await, "before after", "{there}");
+        assert_eq!(
+            erp.count("select count(*) from quote_collab_settings where cardinality(added_columns) > 0")
+                .await,
+            2
+        );
+        run(&admin, &format!("select detach_quote_collaboration(drop_history => true); {back}; drop extension quote_collab_ext")).await;
+        assert_eq!(erp.schema().await, before, "{there}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_was_moved_alone_is_asked_back() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create schema hist; alter table quote_changes set schema hist").await;
+    for statement in
+        ["select attach_quote_collaboration()", "select detach_quote_collaboration(drop_history => true)"]
+    {
+        let (code, hint) = refusal(&admin, statement).await;
+        assert!(code == "55000" && hint.contains("hist.quote_changes set schema public"), "{code}: {hint}");
+    }
+    run(&admin, "alter table hist.quote_changes set schema public; update quotes set notes = 'x'; select attach_quote_collaboration()").await;
+    assert_eq!(erp.count("select count(*) from quote_changes").await, 200);
+}
+
+#[tokio::test]
+async fn a_trigger_that_was_renamed_does_not_fire_beside_a_new_one() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let triggers = erp.count(LEFT).await;
+    run(
+        &admin,
+        "alter trigger trg_capture_quote_change on quotes rename to captured; alter trigger trg_increment_quote_version on quotes rename to counted;
+         alter trigger trg_refuse_quote_truncate on quotes rename to refused;
+         select attach_quote_collaboration(); update quotes set notes = 'once'",
+    )
+    .await;
+    assert_eq!(erp.count("select count(*) from quote_changes").await, 200);
+    assert_eq!(erp.count(LEFT).await, triggers);
+    run(&admin, "alter trigger trg_capture_quote_change on quotes rename to captured; select detach_quote_collaboration()").await;
+    assert_eq!(erp.count(LEFT).await, 0);
+}
+
+#[tokio::test]
+async fn a_table_that_took_the_name_of_an_attached_one_is_left_alone() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, SALES).await;
+    run(&admin, "create extension quote_collab_ext").await;
+    run(&admin, ATTACH).await;
+    run(&admin, "alter table sales.quotes rename to quotes_old; create table sales.quotes (id uuid primary key, tenant_id uuid, version integer)").await;
+    run(&admin, "select detach_quote_collaboration(drop_history => true)").await;
+    assert_eq!(erp.count(LEFT).await, 0);
+    let versions = "select string_agg(attrelid::regclass::text, ',') from pg_attribute where attname = 'version' and attrelid in ('sales.quotes'::regclass, 'sales.quotes_old'::regclass)";
+    assert_eq!(text(&admin, versions).await, "sales.quotes");
+    // Several pairs of the same shape, all of them renamed: which is which cannot be told, and nothing stays all the same.
+    let again = "drop table sales.quotes; alter table sales.quotes_old rename to quotes; create table sales.bids (like sales.quotes); create table sales.bid_lines (id uuid, tenant_id uuid, bid_id uuid)";
+    run(&admin, again).await;
+    run(&admin, &format!("{ATTACH}; select attach_quote_collaboration('sales.bids', 'sales.bid_lines')"))
+        .await;
+    run(
+        &admin,
+        "alter table sales.quotes rename to a; alter table sales.bids rename to b; alter table sales.bid_lines rename to d;
+         select detach_quote_collaboration(quotes => 'sales.quote_lines'); select detach_quote_collaboration(drop_history => true)",
+    )
+    .await;
+    assert_eq!(erp.count(LEFT).await, 0);
+    assert_eq!(
+        erp.count("select count(*) from pg_attribute where attname in ('version', 'updated_by') and attrelid in (select oid from pg_class where relnamespace = 'sales'::regnamespace)").await,
+        0
+    );
+    run(&admin, "update sales.a set notes = 'free'").await;
+}
+
+#[tokio::test]
+async fn a_column_of_the_erp_is_not_dropped_for_ours() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, SALES).await;
+    run(&admin, "create extension quote_collab_ext").await;
+    run(&admin, ATTACH).await;
+    let columns = "select string_agg(attname::text, ',' order by attnum) from pg_attribute where attrelid = 'sales.quotes'::regclass and attnum > 0 and not attisdropped";
+    let added =
+        "select array_to_string(added_columns, ',') from quote_collab_settings where table_name = 'quotes'";
+    run(&admin, "alter table sales.quotes rename version to row_version; alter table sales.quotes add column version text").await;
+    let renamed = "select attach_quote_collaboration('sales.quotes', 'sales.quote_lines', '{\"columns\": {\"version\": \"row_version\"}}')";
+    run(&admin, &format!("{renamed}; {renamed}; update sales.quotes set notes = 'counted'")).await;
+    assert_eq!(text(&admin, added).await, "row_version");
+    assert_eq!(text(&admin, "select row_version::text from sales.quotes").await, "2");
+    run(&admin, "select detach_quote_collaboration()").await;
+    assert_eq!(text(&admin, columns).await, "id,tenant_id,notes,version");
+    // The same without an attach in between; and where comments were lost, by name and type.
+    run(&admin, "alter table sales.quotes drop column version").await;
+    run(&admin, ATTACH).await;
+    run(&admin, "alter table sales.quotes rename version to row_version; alter table sales.quotes add column version text; select detach_quote_collaboration()").await;
+    assert_eq!(text(&admin, columns).await, "id,tenant_id,notes,version");
+    run(&admin, "alter table sales.quotes drop column version").await;
+    run(&admin, ATTACH).await;
+    run(&admin, ATTACH).await;
+    assert_eq!(text(&admin, added).await, "version");
+    run(&admin, "comment on column sales.quotes.version is null; select detach_quote_collaboration()").await;
+    assert_eq!(text(&admin, columns).await, "id,tenant_id,notes");
+}
+
+#[tokio::test]
+async fn the_home_is_dropped_and_the_other_pair_goes_on() {
+    for mend in [true, false] {
+        let erp = Erp::bare().await;
+        let admin = erp.client("postgres").await;
+        run(&admin, SALES).await;
+        run(&admin, &SALES.replace("sales", "bids")).await;
+        run(&admin, "create extension quote_collab_ext").await;
+        run(&admin, ATTACH).await;
+        run(&admin, &ATTACH.replace("sales", "bids")).await;
+        run(&admin, "create role bidder; grant select on bids.quotes to bidder; drop schema sales cascade")
+            .await;
+        assert_eq!(refusal(&admin, "update bids.quotes set notes = 'lost'").await.0, "42P01");
+        if mend {
+            run(&admin, "select attach_quote_collaboration()").await;
+            assert_eq!(
+                text(
+                    &admin,
+                    "select string_agg(distinct log_schema, ',') || count(*) from quote_collab_settings"
+                )
+                .await,
+                "public4"
+            );
+            run(
+                &admin,
+                "update bids.quotes set notes = 'told'; update bids.quote_lines set description = 'told'",
+            )
+            .await;
+            assert_eq!(erp.count("select count(*) from public.quote_changes").await, 2);
+            assert_eq!(
+                text(&admin, "select has_table_privilege('bidder', 'public.quote_changes', 'select')::text")
+                    .await,
+                "true"
+            );
+            run(&admin, "select detach_quote_collaboration(quotes => 'quotes')").await;
+        } else {
+            run(&admin, "select detach_quote_collaboration()").await;
+        }
+        run(
+            &admin,
+            "select detach_quote_collaboration(drop_history => true); update bids.quotes set notes = 'free'",
+        )
+        .await;
+        assert_eq!(erp.count(LEFT).await, 0);
+        run(&admin, "drop owned by bidder; drop role bidder").await;
+    }
+}
