@@ -93,7 +93,8 @@ begin
             '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure,
             '@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
     limit 1;
-    if found then
+    -- Of a table that is attached it is ours that was replaced, and is again.
+    if found and (@extschema@.quote_collab_settings_of(target)).entity is null then
         raise exception 'trigger "%" of % is in the way', other.tgname, other.relation
             using errcode = 'duplicate_object', detail = 'It was not made by quote collaboration.', hint = 'Rename or drop it.';
     end if;

@@ -75,6 +75,23 @@ comment on column @extschema@.quote_collab_settings.writers_granted is 'roles th
 comment on column @extschema@.quote_collab_settings.drop_refused_at is 'when maintenance last found that what drop_after lets go is not as it was sealed; it tries again a day later';
 
 -- 13_pairs.sql
+create or replace function quote_collab_target(entity text) returns quote_collab_settings
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings;
+begin
+    select s.* into target from @extschema@.quote_collab_settings s
+    where s.entity = quote_collab_target.entity
+    order by s.attached_at, s.table_schema, s.table_name limit 1;
+    if not found then
+        raise exception 'quote collaboration is not attached to any table'
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Run select attach_quote_collaboration() as a superuser.';
+    end if;
+    return target;
+end $$;
 create function sees_every_quote_tenant() returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -896,6 +913,233 @@ as $$
         part, format('%I.quote_changes_position_seq', settings.log_schema))
 $$;
 
+-- 57_carriers.sql
+create function quote_trigger_arguments(arguments bytea) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return convert_from(substring(arguments, 1, octet_length(arguments) - 1), 'UTF8')::jsonb;
+exception when data_exception then
+    return null;
+end $$;
+comment on function quote_trigger_arguments(bytea) is 'the argument of one of our triggers';
+create function quote_carriers() returns table (relation regclass, entity text, arguments jsonb)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select g.tgrelid::regclass, case when g.tgfoid = '@extschema@.increment_quote_version()'::regprocedure then 'QUOTE' else 'QUOTE_LINE' end,
+        @extschema@.quote_trigger_arguments(g.tgargs)
+    from pg_trigger g
+    where g.tgparentid = 0
+        and g.tgfoid in ('@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure)
+$$;
+comment on function quote_carriers() is 'every table that stamps versions, attached or not';
+create function moved_quote_tables(kept regclass[]) returns table (settings quote_collab_settings, new_schema name, new_name name)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with noted as (
+        select s, @extschema@.quote_collab_table(s) as relation from @extschema@.quote_collab_settings s),
+    lost as (
+        select n.s from noted n
+        where (n.relation is null or n.relation <> all (kept))
+            and not exists (select from @extschema@.quote_carriers() c where c.relation = n.relation and c.entity = (n.s).entity)),
+    stray as (
+        select c.relation, c.entity, c.arguments, t.relname, ns.nspname
+        from @extschema@.quote_carriers() c join pg_class t on t.oid = c.relation join pg_namespace ns on ns.oid = t.relnamespace
+        where not exists (select from noted n where n.relation = c.relation)),
+    possible as (
+        select l.s, y.relation, y.nspname, y.relname,
+            case when y.relname = (l.s).table_name then 2 else 0 end + case when y.nspname = (l.s).table_schema then 1 else 0 end as likeness
+        from lost l join stray y on y.entity = (l.s).entity and (y.arguments is null
+            or y.arguments @> (l.s).columns and y.arguments ->> 'log' = format('%I.quote_changes', (l.s).log_schema)))
+    select p.s, p.nspname, p.relname from possible p
+    where not exists (select from possible o where o.s = p.s and o.relation <> p.relation and o.likeness >= p.likeness)
+        and not exists (select from possible o where o.s <> p.s and o.relation = p.relation and o.likeness >= p.likeness)
+$$;
+comment on function moved_quote_tables(regclass[]) is 'attached tables that were renamed or moved, and their new names';
+create function follow_quote_tables(kept regclass[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moved record;
+begin
+    for moved in
+        select (m.settings).table_schema, (m.settings).table_name, (m.settings).entity, m.new_schema, m.new_name
+        from @extschema@.moved_quote_tables(kept) m
+    loop
+        update @extschema@.quote_collab_settings s set table_schema = moved.new_schema, table_name = moved.new_name
+        where (s.table_schema, s.table_name) = (moved.table_schema, moved.table_name);
+        update @extschema@.quote_collab_settings s set header_schema = moved.new_schema, header_table = moved.new_name
+        where moved.entity = 'QUOTE' and (s.header_schema, s.header_table) = (moved.table_schema, moved.table_name);
+    end loop;
+end $$;
+comment on function follow_quote_tables(regclass[]) is 'notes the new names of attached tables that were renamed or moved';
+create function follow_quote_home() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    homes name[] := array(
+        select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relname = 'quote_changes' and c.relkind = 'p' and exists (
+            select from pg_policy p join pg_depend d on d.classid = 'pg_policy'::regclass and d.objid = p.oid
+            where p.polrelid = c.oid and d.refclassid = 'pg_proc'::regclass and d.refobjid = '@extschema@.current_quote_tenant()'::regprocedure));
+    known name := (select s.log_schema from @extschema@.quote_collab_settings s limit 1);
+begin
+    if cardinality(homes) <> 1 or known = homes[1] or to_regclass(format('%I.quote_changes', known)) is not null then
+        return;
+    elsif exists (select from pg_namespace n where n.nspname = known) then
+        raise exception 'the audit log was moved away from schema %', quote_ident(known)
+            using errcode = 'object_not_in_prerequisite_state', detail = 'What belongs to it is still there: partitions, views, the tables of the relay.',
+                  hint = format('Move it back: alter table %I.quote_changes set schema %I.', homes[1], known);
+    end if;
+    update @extschema@.quote_collab_settings s set log_schema = homes[1];
+    update @extschema@.quote_seal_anchor a set log_schema = homes[1] where a.log_schema = known;
+end $$;
+comment on function follow_quote_home() is 'notes the new name of the schema of the audit log';
+create function quote_tables_elsewhere(home name) returns setof quote_collab_settings
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select s.* from @extschema@.quote_collab_settings s join @extschema@.quote_carriers() c on c.relation = @extschema@.quote_collab_table(s)
+    where c.arguments ->> 'log' is distinct from format('%I.quote_changes', home)
+    order by s.attached_at, s.table_schema, s.table_name
+$$;
+comment on function quote_tables_elsewhere(name) is 'attached tables whose changes go to a log that is gone or was moved';
+create function drop_quote_triggers(target regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    trigger_name name;
+begin
+    for trigger_name in
+        select g.tgname from pg_trigger g
+        where g.tgrelid = target and g.tgparentid = 0 and g.tgfoid in (
+            '@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure,
+            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure,
+            '@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
+    loop
+        execute format('drop trigger %I on %s', trigger_name, target);
+    end loop;
+end $$;
+comment on function drop_quote_triggers(regclass) is 'drops the triggers that record the changes of a table';
+create function stray_quote_tables() returns setof regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select distinct g.tgrelid::regclass from pg_trigger g
+    where g.tgparentid = 0 and g.tgfoid in (
+            '@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure,
+            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure)
+        and not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = g.tgrelid)
+$$;
+comment on function stray_quote_tables() is 'tables with triggers of ours that are not attached';
+
+-- 57_locks.sql
+create function try_lock_quote_tables(tables regclass[]) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('lock table only %s in access exclusive mode nowait', array_to_string(tables, ', only '));
+    return true;
+exception when lock_not_available then
+    return false;
+end $$;
+comment on function try_lock_quote_tables(regclass[]) is 'locks tables if all of them are free';
+create function try_lock_quote_view(view regclass) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform set_config('lock_timeout', '10ms', true);
+    execute format('alter view %s set (security_invoker = true)', view);
+    return true;
+exception when lock_not_available then
+    return false;
+end $$;
+comment on function try_lock_quote_view(regclass) is 'locks a view if it is free';
+create function try_lock_quote_relations(first regclass, tables regclass[], views regclass[]) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    deadline timestamptz;
+    relation regclass;
+begin
+    execute format('lock table only %s in access exclusive mode', first);
+    deadline := clock_timestamp() + interval '100 ms';
+    while not @extschema@.try_lock_quote_tables(tables) loop
+        if clock_timestamp() > deadline then
+            foreach relation in array tables loop
+                exit when not @extschema@.try_lock_quote_tables(array[relation]);
+            end loop;
+            return relation;
+        end if;
+        perform pg_sleep(0.005);
+    end loop;
+    foreach relation in array views loop
+        if not @extschema@.try_lock_quote_view(relation) then
+            return relation;
+        end if;
+    end loop;
+    return null;
+end $$;
+comment on function try_lock_quote_relations(regclass, regclass[], regclass[]) is 'locks relations, waiting for the first of them only';
+create function lock_quote_relations(relations regclass[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    patience text := current_setting('lock_timeout');
+    deadline timestamptz := clock_timestamp() + patience::interval;
+    tables regclass[] := array(
+        select p.relid from unnest(relations) with ordinality r (relation, place)
+        cross join lateral (select r.relation union select t.relid from pg_partition_tree(r.relation) t) p (relid)
+        join pg_class c on c.oid = p.relid where c.relkind in ('r', 'p') order by r.place, c.relispartition, p.relid);
+    views regclass[] := array(select c.oid::regclass from pg_class c where c.oid = any (relations) and c.relkind = 'v');
+    first regclass := tables[1];
+    busy regclass;
+    pause double precision := 0.02;
+begin
+    while first is not null loop
+        begin
+            perform set_config('lock_timeout', greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000))::bigint::text, true);
+            busy := first;
+            busy := @extschema@.try_lock_quote_relations(first, tables, views);
+            perform set_config('lock_timeout', patience, true);
+            exit when busy is null;
+            raise lock_not_available;
+        exception when lock_not_available then
+            first := case when busy = any (tables) then busy else first end;
+        end;
+        if clock_timestamp() >= deadline then
+            raise exception 'relation % is in use', busy
+                using errcode = 'lock_not_available', detail = format('It was not free within %s.', patience),
+                      hint = 'Try again when no long transaction uses it, or set lock_timeout to wait longer.';
+        end if;
+        perform pg_sleep(pause * (0.5 + random()));
+        pause := least(pause * 2, 0.2);
+    end loop;
+end $$;
+comment on function lock_quote_relations(regclass[]) is 'locks relations that attach or detach will change, all or none';
+create function quote_home_relations(home name) returns regclass[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select array(
+        select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = home and c.relkind in ('r', 'p', 'v') and c.relname in ('quote_changes', 'quote_changes_archive', 'quote_changes_seals',
+            'active_quote_sessions', 'quote_relay_batch', 'quote_relay_lease', 'v_quote_change_events', 'v_quote_changes_all',
+            'v_recent_quote_changes', 'v_active_quote_collaborators')
+        order by c.relkind = 'v', c.relname)
+$$;
+comment on function quote_home_relations(name) is 'what belongs to an audit log, as far as it is there';
+
 -- 58_attach_checks.sql
 create or replace function check_quote_tables(header regclass, lines regclass, options jsonb) returns void
 language plpgsql
@@ -915,30 +1159,349 @@ begin
         raise exception 'a table cannot be attached as its own lines' using errcode = 'invalid_parameter_value',
             hint = 'Name two tables: the header and its lines.';
     end if;
-    if exists (select from pg_class c where c.oid in (header, lines) and c.relkind not in ('r', 'p')) then
-        raise exception 'quote collaboration attaches to ordinary and partitioned tables only'
-            using errcode = 'wrong_object_type';
-    end if;
-    perform @extschema@.check_quote_options(options);
-    -- What was dropped or renamed is forgotten, unless its partner is still attached and not spoken of here.
+    perform @extschema@.check_quote_target(header), @extschema@.check_quote_target(lines);
+    perform @extschema@.check_quote_options(options), @extschema@.check_quote_option_columns(header, lines, options);
+    -- What was dropped is forgotten, unless its partner is still attached and not spoken of here.
     delete from @extschema@.quote_collab_settings s
     where @extschema@.quote_collab_table(s) is null and not exists (
         select from @extschema@.quote_collab_settings p
         where (p.header_schema, p.header_table) = (s.header_schema, s.header_table) and @extschema@.quote_collab_table(p) not in (header, lines));
     perform @extschema@.check_quote_pairing(header, 'QUOTE', header), @extschema@.check_quote_pairing(lines, 'QUOTE_LINE', header),
+        @extschema@.check_quote_names(header, 'QUOTE'), @extschema@.check_quote_names(lines, 'QUOTE_LINE'),
         @extschema@.find_quote_columns(header, 'QUOTE', coalesce(options -> 'columns', '{}'), '{quote_id}'::text[]);
 end $$;
+create function check_quote_target(target regclass) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found record;
+begin
+    select c.relkind, c.relpersistence, n.nspname in ('pg_catalog', 'information_schema', 'pg_toast') or exists (
+            select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') as is_member
+    into found from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target;
+    if found.relkind not in ('r', 'p') then
+        raise exception 'quote collaboration attaches to ordinary and partitioned tables only'
+            using errcode = 'wrong_object_type', detail = format('%s is neither.', target);
+    elsif found.relpersistence = 't' then
+        raise exception 'table % is temporary', target
+            using errcode = 'wrong_object_type', detail = 'Its rows are seen by one session, and gone with it.', hint = 'Attach tables that stay.';
+    elsif found.is_member or @extschema@.is_quote_history(target) then
+        raise exception 'table % is not a table of the ERP', target
+            using errcode = 'wrong_object_type', detail = 'It belongs to PostgreSQL, to an extension or to quote collaboration itself.',
+                  hint = 'Name the ERP''s own tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
+    elsif exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = target and not c.relispartition) then
+        raise exception 'table % has tables that inherit from it', target
+            using errcode = 'feature_not_supported', detail = 'Triggers are not inherited: changes of their rows would leave no history.',
+                  hint = 'Make them partitions, or let them inherit no longer: alter table ... no inherit.';
+    end if;
+end $$;
+comment on function check_quote_target(regclass) is 'refuses tables that cannot be attached';
+create function is_quote_history(target regclass) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from pg_policy p where p.polrelid = target and p.polname in ('quote_changes_tenant_isolation', 'quote_sessions_tenant_isolation'))
+        or exists (
+            select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where c.oid = target and c.relname in ('quote_changes', 'quote_changes_default', 'quote_changes_archive', 'quote_changes_seals',
+                    'active_quote_sessions', 'quote_relay_batch', 'quote_relay_lease')
+                and (exists (select from @extschema@.quote_collab_settings s where s.log_schema = n.nspname) or exists (
+                    select from pg_policy p where p.polname = 'quote_changes_tenant_isolation' and p.polrelid = to_regclass(format('%I.quote_changes', n.nspname)))))
+$$;
+comment on function is_quote_history(regclass) is 'whether a table is one of those that attach makes';
+create function check_quote_names(target regclass, entity text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    kind text := case entity when 'QUOTE' then 'quote' else 'quote_line' end;
+    other record;
+begin
+    select g.tgname, g.tgrelid::regclass as relation into other from pg_trigger g
+    where (g.tgrelid = target or g.tgrelid in (select t.relid from pg_partition_tree(target) t))
+        and g.tgname in (format('trg_increment_%s_version', kind), format('trg_capture_%s_change', kind), format('trg_flush_%s_changes', kind),
+            format('trg_refuse_%s_truncate', kind), format('trg_record_%s_truncate', kind))
+        and g.tgfoid not in (
+            '@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure,
+            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure,
+            '@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
+    limit 1;
+    -- Of a table that is attached it is ours that was replaced, and is again.
+    if found and (@extschema@.quote_collab_settings_of(target)).entity is null then
+        raise exception 'trigger "%" of % is in the way', other.tgname, other.relation
+            using errcode = 'duplicate_object', detail = 'It was not made by quote collaboration.', hint = 'Rename or drop it.';
+    end if;
+end $$;
+comment on function check_quote_names(regclass, text) is 'refuses a table with triggers of others under our names';
+create function check_quote_views(home name, home_owner name) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    view_name text;
+begin
+    for view_name in select format('%I.%I', home, v.name)
+        from unnest('{v_quote_change_events,v_quote_changes_all,v_recent_quote_changes,v_active_quote_collaborators}'::text[]) v (name)
+    loop
+        continue when not @extschema@.quote_relation_stands(view_name, 'v'::"char", home_owner);
+        continue when exists (
+            select from pg_rewrite r join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
+            where r.ev_class = to_regclass(view_name) and d.refclassid = 'pg_class'::regclass
+                and d.refobjid in (to_regclass(format('%I.quote_changes', home)), to_regclass(format('%I.active_quote_sessions', home))));
+        raise exception 'view % is in the way', view_name
+            using errcode = 'duplicate_table', detail = 'It was not made by quote collaboration.', hint = 'Rename or drop it.';
+    end loop;
+end $$;
+comment on function check_quote_views(name, name) is 'refuses views of others under our names';
 create function check_quote_home(header regclass, home name, homes name[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if home <> all (homes) and not exists (select from @extschema@.quote_seal_anchor a where a.log_schema = home) then
+    if home <> all (homes) then
         perform @extschema@.quote_relation_stands(format('%I.quote_changes', home), 'p'::"char", pg_get_userbyid(c.relowner))
         from pg_class c where c.oid = header;
     end if;
 end $$;
 comment on function check_quote_home(regclass, name, name[]) is 'refuses a log that somebody else has planted';
+create or replace function choose_quote_home(header regclass, out home name, out home_owner name)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select x.home, pg_get_userbyid(coalesce(l.relowner, x.relowner)) from (
+        select coalesce((select s.log_schema from @extschema@.quote_collab_settings s join pg_namespace h on h.nspname = s.log_schema limit 1), n.nspname)
+            as home, c.relowner
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = header) x
+    left join (pg_class l join pg_namespace ln on ln.oid = l.relnamespace) on ln.nspname = x.home and l.relname = 'quote_changes'
+$$;
+
+-- 58_attach_options.sql
+create or replace function check_quote_options(options jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    known text[] := '{columns,line_columns,ignored_columns,users,customers,system_user_id,truncate,replicated_history,archive_after,drop_after}'::text[];
+    unknown text;
+begin
+    if jsonb_typeof(options) is distinct from 'object' then
+        raise exception 'options must be a json object' using errcode = 'invalid_parameter_value', detail = format('It may have: %s.', array_to_string(known, ', '));
+    end if;
+    select k.name into unknown from jsonb_object_keys(options) k (name) where k.name <> all (known) limit 1;
+    if found then
+        raise exception 'attach has no option "%"', unknown
+            using errcode = 'invalid_parameter_value', hint = format('Use one of: %s.', array_to_string(known, ', '));
+    elsif options ->> 'truncate' not in ('refuse', 'record') then
+        raise exception 'unknown option for truncate' using errcode = 'invalid_parameter_value', hint = 'Use "refuse" or "record".';
+    elsif jsonb_typeof(options -> 'replicated_history') not in ('boolean', 'null') then
+        raise exception 'replicated_history must be true or false' using errcode = 'invalid_parameter_value';
+    elsif options ->> 'system_user_id' !~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then
+        raise exception 'system_user_id must be a uuid' using errcode = 'invalid_parameter_value',
+            hint = 'Name a user by his id: {"system_user_id": "00000000-0000-4000-8000-000000000001"}.';
+    end if;
+    perform @extschema@.check_quote_column_option(options, 'columns', 'QUOTE'), @extschema@.check_quote_column_option(options, 'line_columns', 'QUOTE_LINE'),
+        @extschema@.check_quote_relation_option(options, 'users'), @extschema@.check_quote_relation_option(options, 'customers'),
+        @extschema@.check_quote_ages(options);
+end $$;
+create function check_quote_column_option(options jsonb, option text, entity text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    roles text[] := array(select r.role from @extschema@.quote_column_roles('{}'::text[]) r where r.entity = check_quote_column_option.entity);
+    wrong record;
+begin
+    if jsonb_typeof(options -> option) <> 'object' then
+        raise exception 'option "%" must be a json object', option
+            using errcode = 'invalid_parameter_value', hint = format('Name columns by role: {"%s": {"tenant": "..."}}.', option);
+    end if;
+    select e.key, e.value into wrong from jsonb_each(options -> option) e where e.key <> all (roles) or jsonb_typeof(e.value) <> 'string' limit 1;
+    if found and wrong.key = any (roles) then
+        raise exception 'option "%" must name a column for the role "%"', option, wrong.key using errcode = 'invalid_parameter_value';
+    elsif found then
+        raise exception 'option "%" knows no role "%"', option, wrong.key
+            using errcode = 'invalid_parameter_value', hint = format('Use one of: %s.', array_to_string(roles, ', '));
+    end if;
+end $$;
+comment on function check_quote_column_option(jsonb, text, text) is 'refuses roles that there are not';
+create function check_quote_relation_option(options jsonb, option text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    chosen jsonb := options -> option;
+    shape text := format('For example {"%s": {"schema": "...", "table": "...", "id": "...", "name": "...", "email": "..."}}, or null for none.', option);
+begin
+    if chosen is null or chosen in ('null'::jsonb, 'false'::jsonb) then
+        return;
+    elsif jsonb_typeof(chosen) <> 'object' then
+        raise exception 'option "%" must be a json object or null', option using errcode = 'invalid_parameter_value', hint = shape;
+    elsif exists (select from jsonb_each(chosen) e where e.key not in ('schema', 'table', 'id', 'name', 'email') or jsonb_typeof(e.value) <> 'string') then
+        raise exception 'option "%" does not name a table and its columns', option using errcode = 'invalid_parameter_value', hint = shape;
+    end if;
+end $$;
+comment on function check_quote_relation_option(jsonb, text) is 'refuses what does not name a table of users or customers';
+create function check_quote_option_columns(header regclass, lines regclass, options jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ignored jsonb := options -> 'ignored_columns';
+    unknown text;
+begin
+    if jsonb_typeof(ignored) <> 'array' or jsonb_path_exists(ignored, 'strict $[*] ? (@.type() != "string")') then
+        raise exception 'option "ignored_columns" must be a list of columns'
+            using errcode = 'invalid_parameter_value', hint = 'For example {"ignored_columns": ["last_viewed_at"]}.';
+    end if;
+    select i.name into unknown from jsonb_array_elements_text(ignored) i (name)
+    where not exists (select from pg_attribute a where a.attrelid in (header, lines) and a.attname = i.name and a.attnum > 0 and not a.attisdropped)
+    limit 1;
+    if found then
+        raise exception 'neither % nor % has a column "%" to ignore', header, lines, unknown using errcode = 'undefined_column',
+            detail = 'It was named in the option "ignored_columns".';
+    end if;
+end $$;
+comment on function check_quote_option_columns(regclass, regclass, jsonb) is 'refuses to ignore columns that there are not';
+create function check_quote_ages(options jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    example text := 'For example {"archive_after": "24 months", "drop_after": "10 years"}.';
+    archive_after interval;
+    drop_after interval;
+begin
+    if jsonb_typeof(options -> 'archive_after') not in ('string', 'null') or jsonb_typeof(options -> 'drop_after') not in ('string', 'null') then
+        raise exception 'ages of history must be intervals' using errcode = 'invalid_parameter_value', hint = example;
+    end if;
+    begin
+        archive_after := (options ->> 'archive_after')::interval;
+        drop_after := (options ->> 'drop_after')::interval;
+    exception when data_exception then
+        raise exception 'ages of history must be intervals' using errcode = 'invalid_parameter_value', hint = example;
+    end;
+    if archive_after <= interval '0' or drop_after < archive_after or drop_after is not null and archive_after is null then
+        raise exception 'history cannot be kept like this' using errcode = 'invalid_parameter_value',
+            detail = 'It is archived first and dropped later.', hint = example;
+    elsif greatest(archive_after, drop_after) > interval '1000 years' then
+        raise exception 'history cannot be kept like this' using errcode = 'invalid_parameter_value',
+            detail = 'The longest age is 1000 years.', hint = 'Leave the option out to keep history for ever.';
+    end if;
+end $$;
+comment on function check_quote_ages(jsonb) is 'refuses ages at which history cannot be archived or dropped';
+
+-- 58_columns.sql
+create function quote_base_type(declared oid) returns oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive below (oid, kind, base) as (
+        select t.oid, t.typtype, t.typbasetype from pg_type t where t.oid = declared
+        union all
+        select t.oid, t.typtype, t.typbasetype from below b join pg_type t on t.oid = b.base where b.kind = 'd')
+    select b.oid from below b where b.kind <> 'd'
+$$;
+comment on function quote_base_type(oid) is 'the type that a domain stands for, through domains over domains';
+create function quote_column_roles(reference text[])
+returns table (entity text, role text, candidates text[], required boolean, types regtype[])
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    values
+        ('QUOTE', 'id', '{id}'::text[], true, '{uuid}'::regtype[]), ('QUOTE', 'tenant', '{tenant_id}', true, '{uuid}'),
+        ('QUOTE', 'version', '{version}', false, '{smallint,integer,bigint}'), ('QUOTE', 'updated_at', '{updated_at}', false, null),
+        ('QUOTE', 'updated_by', '{updated_by}', false, '{uuid}'), ('QUOTE', 'created_by', '{created_by}', false, '{uuid}'),
+        ('QUOTE', 'quote_number', '{quote_number,order_number,document_number}', false, null), ('QUOTE', 'customer', '{customer_id}', false, null),
+        ('QUOTE', 'status', '{status}', false, null), ('QUOTE', 'subtotal', '{subtotal}', false, null),
+        ('QUOTE', 'tax_amount', '{tax_amount}', false, null), ('QUOTE', 'shipping_amount', '{shipping_amount}', false, null),
+        ('QUOTE', 'discount_amount', '{discount_amount}', false, null), ('QUOTE', 'total_amount', '{total_amount}', false, null),
+        ('QUOTE_LINE', 'id', '{id}', true, '{uuid}'), ('QUOTE_LINE', 'tenant', '{tenant_id}', true, '{uuid}'),
+        ('QUOTE_LINE', 'quote', reference, true, '{uuid}'), ('QUOTE_LINE', 'version', '{version}', false, '{smallint,integer,bigint}'),
+        ('QUOTE_LINE', 'updated_at', '{updated_at}', false, null), ('QUOTE_LINE', 'updated_by', '{updated_by}', false, '{uuid}'),
+        ('QUOTE_LINE', 'created_by', '{created_by}', false, '{uuid}'), ('QUOTE_LINE', 'line_number', '{line_number}', false, null),
+        ('QUOTE_LINE', 'quantity', '{quantity,quantity_quoted,quantity_ordered}', false, null),
+        ('QUOTE_LINE', 'unit_price', '{unit_price}', false, null), ('QUOTE_LINE', 'line_amount', '{line_amount}', false, null)
+$$;
+comment on function quote_column_roles(text[]) is 'the roles that columns of a header and of lines play';
+create or replace function find_quote_columns(target regclass, entity text, chosen jsonb, reference text[] default '{quote_id}') returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_object_agg(r.role, c.name) filter (where c.name is not null)
+    from @extschema@.quote_column_roles(reference) r
+    cross join lateral (
+        select case when r.role in ('updated_by', 'created_by') then array(
+            select n.name from unnest(r.candidates) n (name) join pg_attribute a on a.attrelid = target and a.attname = n.name
+            where @extschema@.quote_base_type(a.atttypid) = any (r.types)) else r.candidates end) f (names)
+    cross join lateral (select @extschema@.find_quote_column(target, r.role, chosen, f.names, r.required)) c (name)
+    where r.entity = find_quote_columns.entity
+$$;
+create or replace function add_quote_columns(target regclass, entity text, columns jsonb) returns name[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    added name[] := '{}'::name[];
+begin
+    if not columns ? 'version' then
+        execute format('alter table %s add column version integer not null default 1', target);
+        execute format('comment on column %s.version is %L', target, 'optimistic-lock token: +1 per change of the row');
+        added := added || 'version'::name;
+    end if;
+    if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not exists (
+            select from pg_attribute a where a.attrelid = target and a.attname = 'updated_by' and not a.attisdropped) then
+        execute format('alter table %s add column updated_by uuid', target);
+        execute format('comment on column %s.updated_by is %L', target, 'who changed the row last');
+        added := added || 'updated_by'::name;
+    end if;
+    return added;
+end $$;
+create function quote_added_columns(target regclass, noted name[]) returns name[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with added (attnum, name, type, described) as (
+        select a.attnum, a.attname, k.type, coalesce(col_description(target, a.attnum) = k.description, false)
+        from (values
+            ('integer'::regtype, 'optimistic-lock token: +1 per change of the row', array_length(array_remove(noted, 'updated_by'::name), 1) > 0),
+            ('uuid'::regtype, 'who changed the row last', cardinality(noted) > 1 or 'updated_by' = any (noted))
+        ) k (type, description, is_noted)
+        join pg_attribute a on a.attrelid = target and a.atttypid = k.type and a.attnum > 0 and not a.attisdropped
+        left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+        where k.is_noted and (col_description(target, a.attnum) = k.description
+            or a.attname = any (noted) and exists (select from @extschema@.quote_carriers() c where c.relation = target)
+                and (k.type = 'uuid'::regtype or a.attnotnull and pg_get_expr(d.adbin, d.adrelid) = '1')))
+    select array(
+        select a.name from added a where a.described or not exists (select from added o where o.type = a.type and o.described)
+        order by a.attnum)
+$$;
+comment on function quote_added_columns(regclass, name[]) is 'the columns of a table that attach added and detach takes away';
+create or replace function check_quote_column_types(target regclass, columns jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wrong record;
+begin
+    select a.attname, r.role, r.types into wrong
+    from @extschema@.quote_column_roles('{}'::text[]) r
+    join pg_attribute a on a.attrelid = target and a.attname = columns ->> r.role and not a.attisdropped
+    where @extschema@.quote_base_type(a.atttypid) <> all (r.types)
+    limit 1;
+    if found then
+        raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
+            using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or '));
+    end if;
+    select a.attname into wrong from pg_attribute a
+    where a.attrelid = target and a.attname = columns ->> 'version' and (a.attgenerated <> '' or a.attidentity <> '');
+    if found then
+        raise exception 'column "%" of % cannot play the role "version"', wrong.attname, target
+            using errcode = 'generated_always', detail = 'PostgreSQL generates its values, and each change counts it up.',
+                  hint = 'Name another column: {"columns": {"version": "..."}}, "line_columns" for the lines.';
+    end if;
+end $$;
+comment on function check_quote_column_types(regclass, jsonb) is 'refuses columns of types that cannot work';
 
 -- 58_descriptions.sql
 create or replace function quote_descriptions() returns table (kind text, relation text, name text, text text)
@@ -981,6 +1544,115 @@ as $$
         ('constraint', 'quote_relay_lease', 'quote_relay_lease_pkey', 'there is one row'),
         ('constraint', 'quote_relay_lease', 'quote_relay_lease_singleton', 'there is one row')
 $$;
+
+-- 58_people.sql
+create or replace function find_quote_relation(target_schema name, chosen jsonb, default_table text, names text[], emails text[])
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target regclass;
+begin
+    select c.oid into target from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = coalesce(chosen ->> 'schema', target_schema) and c.relname = coalesce(chosen ->> 'table', default_table)
+        and c.relkind in ('r', 'p', 'v', 'm', 'f');
+    if target is null and chosen is null then
+        return null;
+    elsif target is null then
+        raise exception 'no table %.%', quote_ident(coalesce(chosen ->> 'schema', target_schema)), quote_ident(coalesce(chosen ->> 'table', default_table))
+            using errcode = 'undefined_table', hint = format('Name the table: {"%s": {"schema": "...", "table": "..."}}, or null for none.', default_table);
+    end if;
+    return jsonb_strip_nulls(jsonb_build_object(
+        'schema', coalesce(chosen ->> 'schema', target_schema),
+        'table', coalesce(chosen ->> 'table', default_table),
+        'id', @extschema@.find_quote_column(target, 'id', chosen, '{id}'::text[], false),
+        'name', @extschema@.find_quote_column(target, 'name', chosen, names, false),
+        'email', @extschema@.find_quote_column(target, 'email', chosen, emails, false)));
+end $$;
+create function quote_relation_fits(kind text, relation jsonb, named boolean, key oid) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_key oid;
+    shape text := format('It needs a column "id"%s and a column "name", or others that are named.', coalesce(' of type ' || format_type(key, null), ''));
+begin
+    select @extschema@.quote_base_type(a.atttypid) into found_key
+    from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table' and a.attname = relation ->> 'id';
+    if relation ? 'name' and (key is null or found_key = key or exists (
+            select from pg_type f join pg_type k on k.typcategory = f.typcategory where f.oid = found_key and k.oid = key and f.typcategory in ('N', 'S'))) then
+        return relation ? 'id';
+    elsif not named then
+        raise notice 'names of % are not read from %.%', kind, quote_ident(relation ->> 'schema'), quote_ident(relation ->> 'table') using detail = shape;
+        return false;
+    end if;
+    raise exception 'names of % cannot be read from %.%', kind, quote_ident(relation ->> 'schema'), quote_ident(relation ->> 'table')
+        using errcode = case when relation ?& '{id,name}'::text[] then 'datatype_mismatch' else 'undefined_column' end, detail = shape,
+              hint = format('Name the columns: {"%s": {"table": "...", "id": "...", "name": "..."}}, or null for none.', kind);
+end $$;
+comment on function quote_relation_fits(text, jsonb, boolean, oid) is 'whether a table can name users or customers; refuses one that was named and cannot';
+create function find_quote_users(target_schema name, chosen jsonb, header regclass) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    users jsonb;
+begin
+    if jsonb_typeof(chosen) <> 'object' then
+        return null;
+    end if;
+    users := @extschema@.find_quote_relation(target_schema, chosen, 'users'::text, '{username,user_name,name}'::text[], '{email}'::text[]);
+    if users is null or not @extschema@.quote_relation_fits('users', users, chosen is not null, 'uuid'::regtype::oid) then
+        return null;
+    elsif @extschema@.quote_users_safe(users, (select c.relowner from pg_class c where c.oid = header)) then
+        return users;
+    elsif chosen is null then
+        raise notice 'names of users are not read from %.%', quote_ident(users ->> 'schema'), quote_ident(users ->> 'table')
+            using detail = 'It is not a table of ordinary columns, and belongs to another than the owner of the quotes.';
+        return null;
+    end if;
+    raise exception 'names of users cannot be read from %.%', quote_ident(users ->> 'schema'), quote_ident(users ->> 'table')
+        using errcode = 'wrong_object_type',
+              detail = 'The relay reads it with the rights of the extension''s owner, and whoever made a view or a type has his functions run then.',
+              hint = 'Name a table with columns of PostgreSQL''s own types, or let the view belong to the owner of the quotes.';
+end $$;
+comment on function find_quote_users(name, jsonb, regclass) is 'finds the table that names users';
+create function find_quote_customers(target_schema name, chosen jsonb, header regclass, columns jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customers jsonb;
+    key oid;
+begin
+    if jsonb_typeof(chosen) <> 'object' then
+        return null;
+    end if;
+    customers := @extschema@.find_quote_relation(target_schema, chosen, 'customers'::text, '{customer_name,name}'::text[], '{email}'::text[]);
+    select @extschema@.quote_base_type(a.atttypid) into key from pg_attribute a where a.attrelid = header and a.attname = columns ->> 'customer';
+    if customers is not null and @extschema@.quote_relation_fits('customers', customers, chosen is not null, key) then
+        return customers;
+    end if;
+    return null;
+end $$;
+comment on function find_quote_customers(name, jsonb, regclass, jsonb) is 'finds the table that names customers';
+create function find_quote_relations(header regclass, entity text, columns jsonb, options jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header_schema name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = header);
+begin
+    if entity <> 'QUOTE' then
+        return (select s.relations from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = header);
+    end if;
+    return jsonb_strip_nulls(jsonb_build_object(
+        'users', @extschema@.find_quote_users(header_schema, options -> 'users', header),
+        'customers', @extschema@.find_quote_customers(header_schema, options -> 'customers', header, columns)));
+end $$;
+comment on function find_quote_relations(regclass, text, jsonb, jsonb) is 'the tables that name users and customers of a pair';
 
 -- 59_privileges.sql
 create function quote_history_relations(home name) returns text
@@ -1064,44 +1736,6 @@ end $$;
 comment on function revoke_quote_privileges(name[]) is 'takes rights on history and presence from those who have none on the quotes any more';
 
 -- 60_attach.sql
-create or replace function find_quote_relation(target_schema name, chosen jsonb, default_table text, names text[], emails text[])
-returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    target regclass := to_regclass(format('%I.%I', coalesce(chosen ->> 'schema', target_schema), coalesce(chosen ->> 'table', default_table)));
-begin
-    if target is null then
-        return null;
-    end if;
-    return jsonb_strip_nulls(jsonb_build_object(
-        'schema', coalesce(chosen ->> 'schema', target_schema),
-        'table', coalesce(chosen ->> 'table', default_table),
-        'id', @extschema@.find_quote_column(target, 'id', chosen, '{id}'::text[], true),
-        'name', @extschema@.find_quote_column(target, 'name', chosen, names, true),
-        'email', @extschema@.find_quote_column(target, 'email', chosen, emails, false)));
-end $$;
-create function find_quote_users(target_schema name, chosen jsonb, header regclass) returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    users jsonb := @extschema@.find_quote_relation(target_schema, chosen, 'users'::text, '{username,user_name,name}'::text[], '{email}'::text[]);
-begin
-    if users is null or @extschema@.quote_users_safe(users, (select c.relowner from pg_class c where c.oid = header)) then
-        return users;
-    elsif chosen is null then
-        raise notice 'names of users are not read from %.%', quote_ident(users ->> 'schema'), quote_ident(users ->> 'table')
-            using detail = 'It is not a table of ordinary columns, and belongs to another than the owner of the quotes.';
-        return null;
-    end if;
-    raise exception 'names of users cannot be read from %.%', quote_ident(users ->> 'schema'), quote_ident(users ->> 'table')
-        using errcode = 'wrong_object_type',
-              detail = 'The relay reads it with the rights of the extension''s owner, and whoever made a view or a type has his functions run then.',
-              hint = 'Name a table with columns of PostgreSQL''s own types, or let the view belong to the owner of the quotes.';
-end $$;
-comment on function find_quote_users(name, jsonb, regclass) is 'finds the table that names users';
 create or replace function attach_quote_table(target regclass, entity text, header regclass, log regclass, options jsonb) returns quote_collab_settings
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1110,6 +1744,7 @@ declare
     settings @extschema@.quote_collab_settings;
     chosen jsonb := coalesce(options -> case entity when 'QUOTE' then 'columns' else 'line_columns' end, '{}');
     reference text[] := @extschema@.quote_reference_candidates(target, header, coalesce(options -> 'columns' ->> 'id', 'id')::name);
+    columns jsonb;
     added name[];
     names record;
 begin
@@ -1118,28 +1753,41 @@ begin
         pg_class l join pg_namespace ln on ln.oid = l.relnamespace
     where c.oid = target and h.oid = header and l.oid = log;
     added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen, reference));
-    perform @extschema@.check_quote_column_types(target, @extschema@.find_quote_columns(target, entity, chosen, reference));
+    added := @extschema@.quote_added_columns(target, added || coalesce((
+        select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
+    columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
+    perform @extschema@.check_quote_column_types(target, columns);
     insert into @extschema@.quote_collab_settings as s
         (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
         system_user_id, truncation, replicated_history, archive_after, drop_after)
-    values (names.schema_name, names.table_name, entity, names.header_schema, names.header_table, names.log_schema,
-        @extschema@.find_quote_columns(target, entity, chosen, reference),
+    values (names.schema_name, names.table_name, entity, names.header_schema, names.header_table, names.log_schema, columns,
         array(select jsonb_array_elements_text(options -> 'ignored_columns'))::name[], added,
-        jsonb_strip_nulls(jsonb_build_object(
-            'users', @extschema@.find_quote_users(names.schema_name, options -> 'users', header),
-            'customers', @extschema@.find_quote_relation(names.schema_name, options -> 'customers', 'customers'::text, '{customer_name,name}'::text[], '{email}'::text[]))),
+        @extschema@.find_quote_relations(header, entity, columns, options),
         (options ->> 'system_user_id')::uuid, coalesce(options ->> 'truncate', 'refuse'),
         coalesce((options ->> 'replicated_history')::boolean, false), (options ->> 'archive_after')::interval, (options ->> 'drop_after')::interval)
     on conflict (table_schema, table_name) do update set
         header_schema = excluded.header_schema, header_table = excluded.header_table,
         columns = excluded.columns, ignored_columns = excluded.ignored_columns, relations = excluded.relations,
-        added_columns = s.added_columns || excluded.added_columns, system_user_id = excluded.system_user_id,
+        added_columns = excluded.added_columns, system_user_id = excluded.system_user_id,
         truncation = excluded.truncation, replicated_history = excluded.replicated_history,
         archive_after = excluded.archive_after, drop_after = excluded.drop_after
     returning s.* into settings;
-    perform @extschema@.create_quote_triggers(target, settings, log);
+    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log);
     return settings;
 end $$;
+create function lead_quote_tables_to(log regclass, home name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    other @extschema@.quote_collab_settings;
+begin
+    update @extschema@.quote_collab_settings s set log_schema = home, usage_granted = '{}'::name[] where s.log_schema <> home;
+    for other in select * from @extschema@.quote_tables_elsewhere(home) loop
+        perform @extschema@.create_quote_triggers(@extschema@.quote_collab_table(other), other, log);
+    end loop;
+end $$;
+comment on function lead_quote_tables_to(regclass, name) is 'makes every attached table write to this log';
 create or replace function attach_quote_collaboration(
     quotes regclass default pg_catalog.to_regclass('quotes'), quote_lines regclass default pg_catalog.to_regclass('quote_lines'),
     options jsonb default '{}')
@@ -1154,16 +1802,21 @@ declare
     home_owner name;
     homes name[];
     log regclass;
+    is_elsewhere boolean;
 begin
-    -- One attach or detach at a time.
-    lock table @extschema@.quote_collab_settings in share row exclusive mode;
-    homes := array(select s.log_schema from @extschema@.quote_collab_settings s);
-    perform @extschema@.check_quote_tables(header, lines, options);
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
+    -- One attach or detach at a time.
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    homes := array(select s.log_schema from @extschema@.quote_collab_settings s union select a.log_schema from @extschema@.quote_seal_anchor a);
+    perform @extschema@.follow_quote_tables(array[header, lines]), @extschema@.follow_quote_home();
+    perform @extschema@.check_quote_tables(header, lines, options);
     select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
-    perform @extschema@.check_quote_home(header, home, homes);
+    perform @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner);
+    is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
+    perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
+        select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s));
     log := @extschema@.create_quote_changes(home, home_owner);
     perform @extschema@.create_active_quote_sessions(home, home_owner);
     perform @extschema@.create_quote_relay_tables(home, home_owner);
@@ -1171,17 +1824,62 @@ begin
     perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options);
     perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options);
     execute format('select @extschema@.begin_quote_seal_anchor(s.no, s.hash) from %I.quote_changes_seals s order by s.no desc limit 1', home);
-    perform @extschema@.grant_quote_capture();
+    perform @extschema@.lead_quote_tables_to(log, home), @extschema@.grant_quote_capture();
     perform @extschema@.create_quote_changes_all_view(home, home_owner);
     perform @extschema@.create_quote_change_events_view(home, home_owner);
     perform @extschema@.create_pair_views(home, home_owner);
     perform @extschema@.describe_quote_objects(home);
-    perform @extschema@.copy_quote_privileges(header);
+    perform @extschema@.copy_quote_privileges(@extschema@.quote_collab_table(p.header)) from @extschema@.quote_collab_pairs() p
+    where @extschema@.quote_collab_table(p.header) = attach_quote_collaboration.quotes or is_elsewhere and @extschema@.quote_collab_table(p.header) is not null;
     perform @extschema@.start_quote_worker();
     return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
 end $$;
 
 -- 65_detach.sql
+create or replace function detach_quote_table(settings quote_collab_settings) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    target regclass := @extschema@.quote_collab_table(settings);
+    added name;
+    all_added name[];
+begin
+    if target is not null then
+        all_added := @extschema@.quote_added_columns(target, settings.added_columns);
+        perform @extschema@.drop_quote_triggers(target);
+        foreach added in array all_added loop
+            execute format('alter table %s drop column %I', target, added);
+        end loop;
+    end if;
+end $$;
+create function detach_stray_quote_tables() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    stray record;
+    added name;
+    all_added name[];
+begin
+    for stray in
+        select t.relation, c.arguments from @extschema@.stray_quote_tables() t (relation)
+        left join @extschema@.quote_carriers() c on c.relation = t.relation
+    loop
+        select array(
+            select a.attname from pg_attribute a
+            where a.attrelid = stray.relation and not a.attisdropped and (a.attname = stray.arguments ->> 'version'
+                    and col_description(stray.relation, a.attnum) = 'optimistic-lock token: +1 per change of the row'
+                or a.attname = stray.arguments ->> 'updated_by' and stray.arguments ? 'stamp_user')) into all_added;
+        perform @extschema@.drop_quote_triggers(stray.relation);
+        foreach added in array all_added loop
+            execute format('alter table %s drop column %I', stray.relation, added);
+        end loop;
+    end loop;
+end $$;
+comment on function detach_stray_quote_tables() is 'takes triggers and added columns away from tables that are not attached';
 create or replace function detach_quote_home(header quote_collab_settings, drop_history boolean) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1199,10 +1897,50 @@ begin
     execute format('drop table if exists %1$I.quote_changes, %1$I.quote_changes_archive, %1$I.quote_changes_seals, %1$I.quote_relay_batch,
         %1$I.quote_relay_lease', header.log_schema);
     delete from @extschema@.quote_seal_anchor a where a.log_schema = header.log_schema;
-    for role in select r.rolname from pg_roles r where r.rolname = any (header.usage_granted) loop
+    for role in
+        select r.rolname from pg_roles r join pg_namespace n on n.nspname = header.log_schema where r.rolname = any (header.usage_granted)
+    loop
         execute format('revoke usage on schema %I from %I', header.log_schema, role);
     end loop;
 end $$;
+create function leave_quote_home(header quote_collab_settings) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    home name := header.log_schema;
+    log regclass := to_regclass(format('%I.quote_changes', home));
+begin
+    if log is null then
+        raise warning 'the audit log of the tables that remain attached is gone'
+            using hint = 'Until they are attached again, they cannot be written to: select attach_quote_collaboration(...).';
+        return;
+    end if;
+    perform @extschema@.lead_quote_tables_to(log, home);
+    -- The views over several pairs do without a table that is gone.
+    perform @extschema@.create_pair_views(home, pg_get_userbyid(c.relowner)) from pg_class c
+    where c.oid = log and not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) is null);
+    update @extschema@.quote_collab_settings s set usage_granted = s.usage_granted || header.usage_granted
+    where (s.table_schema, s.table_name) = (select t.table_schema, t.table_name from @extschema@.quote_collab_target('QUOTE') t);
+    perform @extschema@.revoke_quote_privileges(header.readers_granted || header.writers_granted);
+end $$;
+comment on function leave_quote_home(quote_collab_settings) is 'leaves the log to the pairs that remain';
+create function lock_quote_pair(header quote_collab_settings, line quote_collab_settings) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    is_last boolean := not exists (
+        select from @extschema@.quote_collab_settings s where (s.header_schema, s.header_table) <> (header.header_schema, header.header_table));
+    relations regclass[] := array_remove(array[@extschema@.quote_collab_table(header), @extschema@.quote_collab_table(line)], null)
+        || array(select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(header.log_schema) s)
+        || array(select t.relation from @extschema@.stray_quote_tables() t (relation) where is_last)
+        || @extschema@.quote_home_relations(header.log_schema);
+begin
+    perform @extschema@.lock_quote_relations(relations);
+end $$;
+comment on function lock_quote_pair(quote_collab_settings, quote_collab_settings) is 'locks what detach changes, all or nothing';
 create or replace function detach_quote_collaboration(drop_history boolean default false, quotes regclass default null) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1211,15 +1949,16 @@ as $$
 declare
     header @extschema@.quote_collab_settings;
     line @extschema@.quote_collab_settings;
-    home_owner name;
     is_last boolean;
 begin
-    lock table @extschema@.quote_collab_settings in share row exclusive mode;
-    header := @extschema@.choose_quote_pair(quotes);
-    line := @extschema@.quote_collab_partner(header);
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    perform @extschema@.follow_quote_tables('{}'::regclass[]), @extschema@.follow_quote_home();
+    header := @extschema@.choose_quote_pair(quotes);
+    line := @extschema@.quote_collab_partner(header);
+    perform @extschema@.lock_quote_pair(header, line);
     delete from @extschema@.quote_collab_settings s where (s.header_schema, s.header_table) = (header.header_schema, header.header_table);
     is_last := not exists (select from @extschema@.quote_collab_settings);
     if drop_history and not is_last then
@@ -1228,16 +1967,12 @@ begin
     elsif is_last then
         execute format('drop view if exists %1$I.v_active_quote_collaborators, %1$I.v_recent_quote_changes', header.log_schema);
     else
-        select pg_get_userbyid(c.relowner) into home_owner from pg_class c where c.oid = format('%I.quote_changes', header.log_schema)::regclass;
-        perform @extschema@.create_pair_views(header.log_schema, home_owner);
-        update @extschema@.quote_collab_settings s set usage_granted = s.usage_granted || header.usage_granted
-        where (s.table_schema, s.table_name) = (select t.table_schema, t.table_name from @extschema@.quote_collab_target('QUOTE') t);
-        perform @extschema@.revoke_quote_privileges(header.readers_granted || header.writers_granted);
+        perform @extschema@.leave_quote_home(header);
     end if;
     perform @extschema@.detach_quote_table(line), @extschema@.detach_quote_table(header), @extschema@.drop_quote_truncate_triggers(),
         @extschema@.grant_quote_capture();
     if is_last then
-        perform @extschema@.detach_quote_home(header, drop_history);
+        perform @extschema@.detach_stray_quote_tables(), @extschema@.detach_quote_home(header, drop_history);
     end if;
     return case when not is_last then format('quote collaboration is detached from %I.%I', header.table_schema, header.table_name)
         when drop_history then 'quote collaboration is detached, its history is dropped'
@@ -1728,7 +2463,7 @@ begin
     end if;
     seen := pg_current_snapshot();
     next := @extschema@.flush_quote_feed();
-    select format('%s:%s:%s', coalesce((array_agg(r.xid order by r.xid))[1]::text, next::text), next, string_agg(r.xid::text, ',' order by r.xid))
+    select format('%s:%s:%s', coalesce((array_agg(r.xid order by r.xid))[1]::text, next::text), next, string_agg(r.xid::text, ',' order by r.xid))::pg_snapshot
     into seen
     from (select pg_snapshot_xip(seen) union select o.xid from pg_current_xact_id_if_assigned() o (xid) where o.xid is not null
         union select n::text::xid8 from generate_series(pg_snapshot_xmax(seen)::text::bigint, next - 1) n) r (xid);
@@ -3273,4 +4008,4 @@ grant execute on function quote_collab_doctor_server(), quote_collab_doctor_tabl
     quote_collab_doctor_security(name), quote_collab_doctor_tenants(), quote_collab_doctor_tenant_roles(boolean) to public;
 
 -- Owners of attached tables go on adding partitions.
-select grant_quote_capture();
+select @extschema@.grant_quote_capture();
