@@ -41,10 +41,12 @@ impl Portion {
 
     /// Learns from what was read.
     pub fn adapt(&mut self, events: usize, bytes: usize) {
-        if bytes > READ_BYTES / 2 {
-            self.events = u16::try_from(events).unwrap_or(LARGEST_READ).clamp(1, LARGEST_READ);
-        } else if events >= usize::from(self.events) && bytes < READ_BYTES / 8 {
-            self.events = self.events.saturating_mul(4).min(LARGEST_READ);
+        let is_full = events >= usize::from(self.events);
+        if is_full || bytes > READ_BYTES / 2 {
+            // As many of that size as fit, but no leap: the next ones may be larger.
+            let fitting = events.saturating_mul(READ_BYTES) / bytes.max(1);
+            let next = fitting.min(events.saturating_mul(4)).clamp(1, LARGEST_READ.into());
+            self.events = u16::try_from(next).unwrap_or(LARGEST_READ);
         }
     }
 }
@@ -64,8 +66,8 @@ mod tests {
 
     #[test]
     fn small_events_are_read_in_large_portions_and_large_ones_in_small() {
-        assert_eq!(sizes(Portion::first(), 600, 4), [256, 1_024, 1_024, 1_024]);
-        assert_eq!(sizes(Portion::first(), 50, 5), [256, 1_024, 4_000, 4_000, 4_000]);
+        assert_eq!(sizes(Portion::first(), 600, 4), [256, 1_024, 4_000, 4_000]);
+        assert_eq!(sizes(Portion::first(), 5_000, 4), [256, 838, 838, 838]);
         assert_eq!(sizes(Portion::first(), 100_000, 2), [41, 41]);
         assert_eq!(sizes(Portion::first(), 3 << 20, 2), [1, 1]);
         assert_eq!(sizes(Portion::first(), 100 << 20, 2), [1, 1]);
