@@ -113,6 +113,9 @@ declare
 begin
     execute format('drop view if exists %1$I.v_quote_change_events, %1$I.v_quote_changes_all', header.log_schema);
     execute format('drop table if exists %I.active_quote_sessions', header.log_schema);
+    for role in select r.rolname from pg_roles r where r.rolname = any (header.writers_granted) loop
+        execute format('revoke execute on function @extschema@.cleanup_stale_quote_sessions() from %I', role);
+    end loop;
     if not drop_history then
         perform @extschema@.release_quote_history(header.log_schema);
         return;

@@ -56,8 +56,7 @@ impl Error {
     }
 
     fn parts(&self) -> (PgSqlErrorCode, String, Option<String>, Option<&'static str>) {
-        const ATTACH: Option<&str> =
-            Some("Run attach_quote_collaboration() again as a superuser.");
+        const ATTACH: Option<&str> = Some("Run attach_quote_collaboration() again as a superuser.");
         match self {
             Self::TriggerProtocol(name) => (
                 PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,

@@ -241,7 +241,7 @@ async fn a_second_attach_waits_as_long_as_it_says() {
     admin.batch_execute("create extension quote_collab_ext").await.unwrap();
     busy.batch_execute("begin; lock table quote_collab_settings in share row exclusive mode").await.unwrap();
     let waited = tokio::time::timeout(
-        std::time::Duration::from_secs(60),
+        std::time::Duration::from_mins(1),
         refusal(&admin, "select attach_quote_collaboration()"),
     );
     assert_eq!(waited.await.expect("it gives up"), "55P03");
@@ -351,7 +351,7 @@ async fn what_stands_under_our_names_is_not_taken_away() {
 async fn people(client: &Client) -> String {
     let query = "select string_agg(r.key || ':' || (r.value ->> 'schema') || '.' || (r.value ->> 'table'), ' ' order by r.key)
         from quote_collab_settings s, jsonb_each(s.relations) r where s.entity = 'QUOTE'";
-    client.query_one(query, &[]).await.unwrap().get::<_, Option<String>>(0).unwrap_or_default()
+    client.query_one(query, &[]).await.expect("one row").get::<_, Option<String>>(0).unwrap_or_default()
 }
 
 #[tokio::test]

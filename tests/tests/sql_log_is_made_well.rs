@@ -134,7 +134,7 @@ async fn who_comes_after_the_archive_reads_it_too() {
 
 #[tokio::test]
 async fn history_that_was_kept_is_protected_again() {
-    let (erp, admin) = bare().await;
+    let (_erp, admin) = bare().await;
     run(&admin, ATTACH).await;
     run(&admin, "update quotes set notes = 'kept'; select detach_quote_collaboration(); select attach_quote_collaboration()")
         .await;

@@ -83,3 +83,13 @@ async fn a_right_on_another_header_keeps_the_history() {
     assert_eq!(rights(&admin, "rights_seller").await, "");
     run(&admin, "drop schema sales cascade; drop role rights_seller").await;
 }
+
+#[tokio::test]
+async fn the_last_detach_leaves_no_right_behind() {
+    let (_erp, admin) = scene(&["rights_leaver"]).await;
+    run(&admin, "grant select, update on quotes to rights_leaver; select attach_quote_collaboration()").await;
+    assert_eq!(rights(&admin, "rights_leaver").await, WRITES);
+    run(&admin, "select detach_quote_collaboration(drop_history => true)").await;
+    assert_eq!(rights(&admin, "rights_leaver").await, "");
+    run(&admin, "revoke all on quotes from rights_leaver; drop role rights_leaver").await;
+}
