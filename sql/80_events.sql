@@ -2,8 +2,8 @@
 -- Nothing is lost when transactions commit out of order, nothing repeats, and per row the order is version order.
 
 -- What is over at this moment, as readers of the feed count: the caller's own transaction is not, whatever PostgreSQL's snapshot
--- says of it; whoever has a number below xmax is named when he is still running, and nobody has one from xmax on; and what is over
--- stays so after a crash. SQLSTATE 55000 on a standby, whose snapshots do not say what is running.
+-- says of it; whoever has a number below xmax is named when he is still running, and nobody has one from xmax on. That it stays so
+-- after a crash is the caller's affair. SQLSTATE 55000 on a standby, whose snapshots do not say what is running.
 create function quote_feed_snapshot() returns pg_snapshot
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -17,26 +17,30 @@ begin
             detail = 'A standby does not know which transactions are running.', hint = 'Read it on the primary.';
     end if;
     seen := pg_current_snapshot();
-    next := @extschema@.flush_quote_feed();
+    next := @extschema@.next_quote_transaction();
     select format('%s:%s:%s', coalesce((array_agg(r.xid order by r.xid))[1]::text, next::text), next, string_agg(r.xid::text, ',' order by r.xid))::pg_snapshot
     into seen
     from (select pg_snapshot_xip(seen) union select o.xid from pg_current_xact_id_if_assigned() o (xid) where o.xid is not null
         union select n::text::xid8 from generate_series(pg_snapshot_xmax(seen)::text::bigint, next - 1) n) r (xid);
     return seen;
 end $$;
-comment on function quote_feed_snapshot() is 'snapshot of the event feed: what is over, and will be after a crash';
+comment on function quote_feed_snapshot() is 'snapshot of the event feed: what is over';
 
 -- Cursor as text: version, cluster, prev, time of prev, floor, and while a batch is being read its cur, time of cur and
 -- the last position handed out.
 create function quote_events_cursor() returns text
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    seen pg_snapshot := @extschema@.quote_feed_snapshot();
+    now_at numeric := extract(epoch from clock_timestamp());
+begin
+    perform @extschema@.flush_quote_feed();
     -- Who is running may have changed something long ago.
-    select concat_ws('/', '1', @extschema@.quote_cluster_identifier(), s.seen, extract(epoch from clock_timestamp())::numeric(20, 6),
-        case when pg_snapshot_xmin(s.seen) = pg_snapshot_xmax(s.seen) then extract(epoch from clock_timestamp()) else 0 end::numeric(20, 6))
-    from @extschema@.quote_feed_snapshot() s (seen)
-$$;
+    return concat_ws('/', '1', @extschema@.quote_cluster_identifier(), seen, now_at,
+        case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
+end $$;
 comment on function quote_events_cursor() is 'cursor that stands at now: quote_events_since gives what commits from here on';
 
 -- A parsed cursor. floor_at: no change that is still to be read was made before, save for steps of the clock.
@@ -102,6 +106,7 @@ begin
     if max is null or max not between 1 and 10000 then
         raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value';
     end if;
+    perform @extschema@.flush_quote_feed();
     loop
         if c.cur is null then
             exit when c.prev::text = seen::text;

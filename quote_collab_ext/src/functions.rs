@@ -31,24 +31,36 @@ pub fn wake_quote_listeners() {
 
 /// Makes durable what this cluster has written so far, also of transactions that committed without waiting for the disk or were
 /// rolled back: a reader's cursor that counts them as over must not outlive them in a crash, after which PostgreSQL gives their
-/// numbers to others. Returns the lowest number that no transaction has yet.
+/// numbers to others.
 #[pg_extern(volatile, parallel_unsafe)]
-pub fn flush_quote_feed() -> i64 {
+pub fn flush_quote_feed() {
+    server::flush_wal();
+}
+
+/// The lowest number that no transaction has yet.
+#[pg_extern(volatile, parallel_safe)]
+pub fn next_quote_transaction() -> i64 {
     // SAFETY: reads a counter in shared memory.
     #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
     let next = unsafe { pg_sys::ReadNextFullTransactionId() }.value;
-    server::flush_wal();
     next.cast_signed()
 }
 
 extension_sql!(
     r"
-comment on function flush_quote_feed() is 'makes durable what readers of the event feed are about to count as over; returns the next transaction number';
+comment on function flush_quote_feed() is 'makes durable what readers of the event feed are about to count as over';
+comment on function next_quote_transaction() is 'the lowest number that no transaction has yet';
 comment on function uuid_generate_v7() is 'a new UUID of version 7, ascending with time';
 comment on function start_quote_worker() is 'asks for the background worker of this database; false when the library is not preloaded';
 comment on function wake_quote_listeners() is 'wakes the listeners of events when the current transaction has committed';
 revoke execute on function start_quote_worker(), wake_quote_listeners() from public;
 ",
     name = "function_comments",
-    requires = [uuid_generate_v7, start_quote_worker, wake_quote_listeners, flush_quote_feed]
+    requires = [
+        uuid_generate_v7,
+        start_quote_worker,
+        wake_quote_listeners,
+        flush_quote_feed,
+        next_quote_transaction
+    ]
 );

@@ -36,10 +36,14 @@ drop function recalculate_quote_totals(quote_collab_settings, quote_collab_setti
 
 
 -- functions in Rust
-CREATE  FUNCTION "flush_quote_feed"() RETURNS bigint
+CREATE  FUNCTION "flush_quote_feed"() RETURNS void
 STRICT VOLATILE PARALLEL UNSAFE
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'flush_quote_feed_wrapper';
+CREATE  FUNCTION "next_quote_transaction"() RETURNS bigint
+STRICT VOLATILE PARALLEL SAFE
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'next_quote_transaction_wrapper';
 CREATE  FUNCTION "quote_seal_key"() RETURNS bytea
 STRICT STABLE PARALLEL RESTRICTED
 LANGUAGE c
@@ -67,7 +71,8 @@ comment on function quote_seal_key_problem() is 'doctor: why seals are not signe
 comment on function sign_quote_seal(bytea) is 'signs the hash of a seal; null when seals are not signed';
 comment on function quote_seal_signature_holds(bytea, bytea, bytea) is 'whether the signature of a seal holds under a public key';
 revoke execute on function sign_quote_seal(bytea), quote_seal_key_problem() from public;
-comment on function flush_quote_feed() is 'makes durable what readers of the event feed are about to count as over; returns the next transaction number';
+comment on function flush_quote_feed() is 'makes durable what readers of the event feed are about to count as over';
+comment on function next_quote_transaction() is 'the lowest number that no transaction has yet';
 
 -- 10_settings.sql
 comment on column @extschema@.quote_collab_settings.readers_granted is 'roles that attach gave the history, because they may read this header';
@@ -2465,23 +2470,27 @@ begin
             detail = 'A standby does not know which transactions are running.', hint = 'Read it on the primary.';
     end if;
     seen := pg_current_snapshot();
-    next := @extschema@.flush_quote_feed();
+    next := @extschema@.next_quote_transaction();
     select format('%s:%s:%s', coalesce((array_agg(r.xid order by r.xid))[1]::text, next::text), next, string_agg(r.xid::text, ',' order by r.xid))::pg_snapshot
     into seen
     from (select pg_snapshot_xip(seen) union select o.xid from pg_current_xact_id_if_assigned() o (xid) where o.xid is not null
         union select n::text::xid8 from generate_series(pg_snapshot_xmax(seen)::text::bigint, next - 1) n) r (xid);
     return seen;
 end $$;
-comment on function quote_feed_snapshot() is 'snapshot of the event feed: what is over, and will be after a crash';
+comment on function quote_feed_snapshot() is 'snapshot of the event feed: what is over';
 create or replace function quote_events_cursor() returns text
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    seen pg_snapshot := @extschema@.quote_feed_snapshot();
+    now_at numeric := extract(epoch from clock_timestamp());
+begin
+    perform @extschema@.flush_quote_feed();
     -- Who is running may have changed something long ago.
-    select concat_ws('/', '1', @extschema@.quote_cluster_identifier(), s.seen, extract(epoch from clock_timestamp())::numeric(20, 6),
-        case when pg_snapshot_xmin(s.seen) = pg_snapshot_xmax(s.seen) then extract(epoch from clock_timestamp()) else 0 end::numeric(20, 6))
-    from @extschema@.quote_feed_snapshot() s (seen)
-$$;
+    return concat_ws('/', '1', @extschema@.quote_cluster_identifier(), seen, now_at,
+        case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
+end $$;
 create or replace function parse_quote_cursor(cursor text) returns quote_cursor
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -2532,6 +2541,7 @@ begin
     if max is null or max not between 1 and 10000 then
         raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value';
     end if;
+    perform @extschema@.flush_quote_feed();
     loop
         if c.cur is null then
             exit when c.prev::text = seen::text;
