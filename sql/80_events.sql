@@ -78,9 +78,7 @@ begin
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
             detail = 'It was given by another cluster.', hint = 'Read the quotes again and start with quote_events_cursor().';
     end if;
-    -- An older snapshot than the cursor's may be in use where a transaction keeps its own.
-    if current_setting('transaction_isolation') = 'read committed'
-        and pg_snapshot_xmax(coalesce(parsed.cur, parsed.prev)) > pg_snapshot_xmax(pg_current_snapshot()) then
+    if pg_snapshot_xmax(coalesce(parsed.cur, parsed.prev))::text::bigint > @extschema@.next_quote_transaction() then
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
             detail = 'It is ahead of this cluster, which lost its end in a failover.', hint = 'Read the quotes again and start with quote_events_cursor().';
     end if;
