@@ -32,7 +32,7 @@ pub fn advise(error: &ServeError, config: &PostgresConfig) {
     if error.sqlstate().is_some_and(|sqlstate| NOT_PREPARED.contains(&sqlstate)) {
         let role = role(&config.database_url).unwrap_or_else(|| "the gateway's role".to_owned());
         tracing::error!(
-            "the database is not prepared for the gateway; as its owner run: \
+            "the database is not prepared for the gateway; as a superuser run: \
             select attach_quote_collaboration(), once, then select grant_quote_gateway('{role}')"
         );
     }
