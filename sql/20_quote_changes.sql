@@ -76,6 +76,12 @@ begin
 end $$;
 comment on function quote_relation_stands(text, "char", name) is 'whether a relation of ours stands under a name; refuses another that does';
 
+create function quote_grantee(role oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select case role when 0 then 'public' else quote_ident(pg_get_userbyid(role)) end $$;
+comment on function quote_grantee(oid) is 'a role as GRANT and REVOKE name it';
+
 -- Takes away what default privileges gave others on a table that was just made: they are meant for tables of the ERP, and would
 -- let its roles write the history.
 create function close_quote_table(target regclass) returns void
@@ -86,7 +92,7 @@ declare
     role text;
 begin
     for role in
-        select distinct case acl.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(acl.grantee)) end
+        select distinct @extschema@.quote_grantee(acl.grantee)
         from pg_class c cross join lateral aclexplode(c.relacl) acl where c.oid = target and acl.grantee <> c.relowner
     loop
         execute format('revoke all on %s from %s', target, role);

@@ -40,8 +40,7 @@ as $$
 declare
     privilege text;
     privileges text[] := array(
-        select format('grant %s on %s to %s', acl.privilege_type, view_name,
-            case acl.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(acl.grantee)) end)
+        select format('grant %s on %s to %s', acl.privilege_type, view_name, @extschema@.quote_grantee(acl.grantee))
         from pg_class c cross join lateral aclexplode(c.relacl) acl where c.oid = to_regclass(view_name) and acl.grantee <> c.relowner);
 begin
     begin

@@ -68,6 +68,8 @@ create function increment_quote_version() returns trigger language c as 'MODULE_
 comment on function increment_quote_version() is 'before-update trigger: stamps version and updated_at on a changed quote';
 create function increment_quote_line_version() returns trigger language c as 'MODULE_PATHNAME', 'increment_version';
 comment on function increment_quote_line_version() is 'before-update trigger: stamps version and updated_at on a changed line';
+create function flush_quote_changes() returns trigger language c as 'MODULE_PATHNAME', 'flush_changes';
+comment on function flush_quote_changes() is 'after-statement trigger: writes what was noted into quote_changes';
 create function capture_quote_change() returns trigger language c as 'MODULE_PATHNAME', 'capture_change';
 comment on function capture_quote_change() is 'after-row trigger: notes what changed in one row';
 -- On a table of one's own, with arguments of one's own, it would write whatever history one likes.
@@ -100,5 +102,3 @@ begin
     end loop;
 end $$;
 comment on function grant_quote_capture() is 'lets the owners of attached tables, and nobody else, add partitions with the row trigger';
-create function flush_quote_changes() returns trigger language c as 'MODULE_PATHNAME', 'flush_changes';
-comment on function flush_quote_changes() is 'after-statement trigger: writes what was noted into quote_changes';

@@ -41,7 +41,7 @@ declare
 begin
     for item in
         select g.tgname, g.tgrelid::regclass as relation from pg_trigger g
-        where g.tgfoid in ('@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
+        where g.tgfoid in (select f.function from @extschema@.quote_trigger_functions() f where f.guards_truncate)
             and (@extschema@.quote_collab_settings_of(g.tgrelid::regclass)).entity is null
     loop
         execute format('drop trigger %I on %s', item.tgname, item.relation);
@@ -124,3 +124,14 @@ as $$
         part, format('%I.quote_changes_position_seq', settings.log_schema))
 $$;
 comment on function quote_truncate_statement(quote_collab_settings, regclass) is 'writes a table''s rows into the audit log as deleted';
+
+-- Whatever our triggers are called on a table, by these they are known. Those that guard TRUNCATE each partition has for itself.
+create function quote_trigger_functions() returns table (function regprocedure, guards_truncate boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    values ('@extschema@.increment_quote_version()'::regprocedure, false), ('@extschema@.increment_quote_line_version()', false),
+        ('@extschema@.capture_quote_change()', false), ('@extschema@.flush_quote_changes()', false),
+        ('@extschema@.refuse_quote_truncate()', true), ('@extschema@.record_quote_truncate()', true)
+$$;
+comment on function quote_trigger_functions() is 'the functions that triggers of ours execute';

@@ -119,10 +119,7 @@ declare
 begin
     for trigger_name in
         select g.tgname from pg_trigger g
-        where g.tgrelid = target and g.tgparentid = 0 and g.tgfoid in (
-            '@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure,
-            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure,
-            '@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
+        where g.tgrelid = target and g.tgparentid = 0 and g.tgfoid in (select f.function from @extschema@.quote_trigger_functions() f)
     loop
         execute format('drop trigger %I on %s', trigger_name, target);
     end loop;
@@ -135,9 +132,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select distinct g.tgrelid::regclass from pg_trigger g
-    where g.tgparentid = 0 and g.tgfoid in (
-            '@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure,
-            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure)
+    where g.tgparentid = 0 and g.tgfoid in (select f.function from @extschema@.quote_trigger_functions() f where not f.guards_truncate)
         and not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = g.tgrelid)
 $$;
 comment on function stray_quote_tables() is 'tables with triggers of ours that are not attached';

@@ -88,10 +88,7 @@ begin
     where (g.tgrelid = target or g.tgrelid in (select t.relid from pg_partition_tree(target) t))
         and g.tgname in (format('trg_increment_%s_version', kind), format('trg_capture_%s_change', kind), format('trg_flush_%s_changes', kind),
             format('trg_refuse_%s_truncate', kind), format('trg_record_%s_truncate', kind))
-        and g.tgfoid not in (
-            '@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure,
-            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure,
-            '@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
+        and g.tgfoid not in (select f.function from @extschema@.quote_trigger_functions() f)
     limit 1;
     -- Of a table that is attached it is ours that was replaced, and is again.
     if found and (@extschema@.quote_collab_settings_of(target)).entity is null then

@@ -78,6 +78,13 @@ as $$
 $$;
 comment on function find_quote_columns(regclass, text, jsonb, text[]) is 'finds the columns of an ERP table by role';
 
+-- By this a column is known as added, under whatever name it has later.
+create function quote_added_column_comment(role text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select case role when 'version' then 'optimistic-lock token: +1 per change of the row' when 'updated_by' then 'who changed the row last' end $$;
+comment on function quote_added_column_comment(text) is 'the comment that attach gives a column that it adds';
+
 -- Adds the version column (and updated_by to lines) where the table has none; returns the names it added.
 create function add_quote_columns(target regclass, entity text, columns jsonb) returns name[]
 language plpgsql
@@ -88,13 +95,13 @@ declare
 begin
     if not columns ? 'version' then
         execute format('alter table %s add column version integer not null default 1', target);
-        execute format('comment on column %s.version is %L', target, 'optimistic-lock token: +1 per change of the row');
+        execute format('comment on column %s.version is %L', target, @extschema@.quote_added_column_comment('version'));
         added := added || 'version'::name;
     end if;
     if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not exists (
             select from pg_attribute a where a.attrelid = target and a.attname = 'updated_by' and not a.attisdropped) then
         execute format('alter table %s add column updated_by uuid', target);
-        execute format('comment on column %s.updated_by is %L', target, 'who changed the row last');
+        execute format('comment on column %s.updated_by is %L', target, @extschema@.quote_added_column_comment('updated_by'));
         added := added || 'updated_by'::name;
     end if;
     return added;
@@ -110,8 +117,8 @@ as $$
     with added (attnum, name, type, described) as (
         select a.attnum, a.attname, k.type, coalesce(col_description(target, a.attnum) = k.description, false)
         from (values
-            ('integer'::regtype, 'optimistic-lock token: +1 per change of the row', array_length(array_remove(noted, 'updated_by'::name), 1) > 0),
-            ('uuid'::regtype, 'who changed the row last', cardinality(noted) > 1 or 'updated_by' = any (noted))
+            ('integer'::regtype, @extschema@.quote_added_column_comment('version'), array_length(array_remove(noted, 'updated_by'::name), 1) > 0),
+            ('uuid'::regtype, @extschema@.quote_added_column_comment('updated_by'), cardinality(noted) > 1 or 'updated_by' = any (noted))
         ) k (type, description, is_noted)
         join pg_attribute a on a.attrelid = target and a.atttypid = k.type and a.attnum > 0 and not a.attisdropped
         left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)

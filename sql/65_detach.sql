@@ -39,7 +39,7 @@ begin
         select array(
             select a.attname from pg_attribute a
             where a.attrelid = stray.relation and not a.attisdropped and (a.attname = stray.arguments ->> 'version'
-                    and col_description(stray.relation, a.attnum) = 'optimistic-lock token: +1 per change of the row'
+                    and col_description(stray.relation, a.attnum) = @extschema@.quote_added_column_comment('version')
                 or a.attname = stray.arguments ->> 'updated_by' and stray.arguments ? 'stamp_user')) into all_added;
         perform @extschema@.drop_quote_triggers(stray.relation);
         foreach added in array all_added loop

@@ -21,7 +21,7 @@ begin
         perform @extschema@.close_quote_table(archive::regclass);
         perform @extschema@.protect_quote_table(archive::regclass, 'quote_changes_tenant_isolation'::name);
         for privilege in
-            select case acl.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(acl.grantee)) end as role
+            select @extschema@.quote_grantee(acl.grantee) as role
             from pg_class c cross join lateral aclexplode(c.relacl) acl
             where c.oid = log and acl.privilege_type = 'SELECT' and acl.grantee <> c.relowner
         loop

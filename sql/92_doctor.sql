@@ -19,12 +19,6 @@ set search_path = pg_catalog, pg_temp
 as $$ select (check_name, 'warning', 'cannot be checked: ' || reason, hint)::@extschema@.quote_collab_check $$;
 comment on function quote_collab_unchecked(text, text, text) is 'a line of quote_collab_doctor() about what it may not see';
 
-create function quote_grantee(role oid) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$ select case role when 0 then 'public' else quote_ident(pg_get_userbyid(role)) end $$;
-comment on function quote_grantee(oid) is 'a role as GRANT and REVOKE name it';
-
 -- Attaches a pair again with the options that it was attached with.
 create function quote_attach_statement(settings quote_collab_settings) returns text
 language plpgsql stable

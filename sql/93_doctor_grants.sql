@@ -135,13 +135,12 @@ as $$
 declare
     headers regclass[] := array(select t.oid from @extschema@.quote_collab_settings s cross join lateral (select @extschema@.quote_collab_table(s)) t (oid)
         where s.entity = 'QUOTE' and t.oid is not null);
-    copied text := (select string_agg(c.oid::regclass::text, ', ' order by c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = target_schema and c.relname in ('quote_changes', 'quote_changes_archive', 'active_quote_sessions', 'v_quote_changes_all',
-            'v_quote_change_events', 'v_recent_quote_changes', 'v_active_quote_collaborators'));
+    copied text := concat_ws(', ', @extschema@.quote_history_relations(target_schema),
+        (select r.relation::text from @extschema@.quote_own_relations(target_schema) r where r.is_presence));
     names text;
     hints text;
 begin
-    select string_agg(@extschema@.quote_grantee(h.grantee), ', '), 
+    select string_agg(@extschema@.quote_grantee(h.grantee), ', '),
         string_agg(format('revoke all on %1$s from %2$s; revoke execute on function @extschema@.cleanup_stale_quote_sessions() from %2$s;',
             copied, @extschema@.quote_grantee(h.grantee)), ' ')
     into names, hints

@@ -35,7 +35,6 @@ begin
 end $$;
 comment on function quote_collab_doctor_server() is 'doctor: the server';
 
-
 -- Null where the caller may see neither what the library nor what the server says.
 create function quote_library_preloaded() returns boolean
 language plpgsql stable

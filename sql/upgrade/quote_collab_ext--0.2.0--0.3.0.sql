@@ -283,6 +283,11 @@ begin
               hint = format('Give it to the owner of the quotes if it is of an earlier attach, else rename or drop it. Let nobody but that owner create anything in schema %s.', split_part(relation, '.', 1));
 end $$;
 comment on function quote_relation_stands(text, "char", name) is 'whether a relation of ours stands under a name; refuses another that does';
+create function quote_grantee(role oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select case role when 0 then 'public' else quote_ident(pg_get_userbyid(role)) end $$;
+comment on function quote_grantee(oid) is 'a role as GRANT and REVOKE name it';
 create function close_quote_table(target regclass) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -291,7 +296,7 @@ declare
     role text;
 begin
     for role in
-        select distinct case acl.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(acl.grantee)) end
+        select distinct @extschema@.quote_grantee(acl.grantee)
         from pg_class c cross join lateral aclexplode(c.relacl) acl where c.oid = target and acl.grantee <> c.relowner
     loop
         execute format('revoke all on %s from %s', target, role);
@@ -606,6 +611,28 @@ begin
     perform @extschema@.replace_quote_view(format('%I.v_quote_change_events', target_schema), @extschema@.quote_change_events_query(target_schema),
         'one row per row change: the rows of quote_changes that share an event_id, as the event that is published', target_owner);
 end $$;
+create or replace function replace_quote_view(view_name text, query text, description text, target_owner name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    privilege text;
+    privileges text[] := array(
+        select format('grant %s on %s to %s', acl.privilege_type, view_name, @extschema@.quote_grantee(acl.grantee))
+        from pg_class c cross join lateral aclexplode(c.relacl) acl where c.oid = to_regclass(view_name) and acl.grantee <> c.relowner);
+begin
+    begin
+        execute format('create or replace view %s with (security_invoker = true) as %s', view_name, query);
+    exception when invalid_table_definition then
+        execute format('drop view %s', view_name);
+        execute format('create view %s with (security_invoker = true) as %s', view_name, query);
+        foreach privilege in array privileges loop
+            execute privilege;
+        end loop;
+    end;
+    execute format('comment on view %s is %L', view_name, description);
+    execute format('alter view %s owner to %I', view_name, target_owner);
+end $$;
 
 -- 51_archive_view.sql
 create function quote_changes_all_query(target_schema name) returns text
@@ -845,7 +872,7 @@ declare
 begin
     for item in
         select g.tgname, g.tgrelid::regclass as relation from pg_trigger g
-        where g.tgfoid in ('@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
+        where g.tgfoid in (select f.function from @extschema@.quote_trigger_functions() f where f.guards_truncate)
             and (@extschema@.quote_collab_settings_of(g.tgrelid::regclass)).entity is null
     loop
         execute format('drop trigger %I on %s', item.tgname, item.relation);
@@ -917,6 +944,15 @@ as $$
             then format('jsonb_build_object(''line_number'', t.%s)', @extschema@.quote_collab_column(settings, 'line_number')) else 'null' end,
         part, format('%I.quote_changes_position_seq', settings.log_schema))
 $$;
+create function quote_trigger_functions() returns table (function regprocedure, guards_truncate boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    values ('@extschema@.increment_quote_version()'::regprocedure, false), ('@extschema@.increment_quote_line_version()', false),
+        ('@extschema@.capture_quote_change()', false), ('@extschema@.flush_quote_changes()', false),
+        ('@extschema@.refuse_quote_truncate()', true), ('@extschema@.record_quote_truncate()', true)
+$$;
+comment on function quote_trigger_functions() is 'the functions that triggers of ours execute';
 
 -- 57_carriers.sql
 create function quote_trigger_arguments(arguments bytea) returns jsonb
@@ -1023,10 +1059,7 @@ declare
 begin
     for trigger_name in
         select g.tgname from pg_trigger g
-        where g.tgrelid = target and g.tgparentid = 0 and g.tgfoid in (
-            '@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure,
-            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure,
-            '@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
+        where g.tgrelid = target and g.tgparentid = 0 and g.tgfoid in (select f.function from @extschema@.quote_trigger_functions() f)
     loop
         execute format('drop trigger %I on %s', trigger_name, target);
     end loop;
@@ -1037,9 +1070,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select distinct g.tgrelid::regclass from pg_trigger g
-    where g.tgparentid = 0 and g.tgfoid in (
-            '@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure,
-            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure)
+    where g.tgparentid = 0 and g.tgfoid in (select f.function from @extschema@.quote_trigger_functions() f where not f.guards_truncate)
         and not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = g.tgrelid)
 $$;
 comment on function stray_quote_tables() is 'tables with triggers of ours that are not attached';
@@ -1227,10 +1258,7 @@ begin
     where (g.tgrelid = target or g.tgrelid in (select t.relid from pg_partition_tree(target) t))
         and g.tgname in (format('trg_increment_%s_version', kind), format('trg_capture_%s_change', kind), format('trg_flush_%s_changes', kind),
             format('trg_refuse_%s_truncate', kind), format('trg_record_%s_truncate', kind))
-        and g.tgfoid not in (
-            '@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure,
-            '@extschema@.capture_quote_change()'::regprocedure, '@extschema@.flush_quote_changes()'::regprocedure,
-            '@extschema@.refuse_quote_truncate()'::regprocedure, '@extschema@.record_quote_truncate()'::regprocedure)
+        and g.tgfoid not in (select f.function from @extschema@.quote_trigger_functions() f)
     limit 1;
     -- Of a table that is attached it is ours that was replaced, and is again.
     if found and (@extschema@.quote_collab_settings_of(target)).entity is null then
@@ -1442,6 +1470,11 @@ as $$
     cross join lateral (select @extschema@.find_quote_column(target, r.role, chosen, f.names, r.required)) c (name)
     where r.entity = find_quote_columns.entity
 $$;
+create function quote_added_column_comment(role text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select case role when 'version' then 'optimistic-lock token: +1 per change of the row' when 'updated_by' then 'who changed the row last' end $$;
+comment on function quote_added_column_comment(text) is 'the comment that attach gives a column that it adds';
 create or replace function add_quote_columns(target regclass, entity text, columns jsonb) returns name[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1451,13 +1484,13 @@ declare
 begin
     if not columns ? 'version' then
         execute format('alter table %s add column version integer not null default 1', target);
-        execute format('comment on column %s.version is %L', target, 'optimistic-lock token: +1 per change of the row');
+        execute format('comment on column %s.version is %L', target, @extschema@.quote_added_column_comment('version'));
         added := added || 'version'::name;
     end if;
     if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not exists (
             select from pg_attribute a where a.attrelid = target and a.attname = 'updated_by' and not a.attisdropped) then
         execute format('alter table %s add column updated_by uuid', target);
-        execute format('comment on column %s.updated_by is %L', target, 'who changed the row last');
+        execute format('comment on column %s.updated_by is %L', target, @extschema@.quote_added_column_comment('updated_by'));
         added := added || 'updated_by'::name;
     end if;
     return added;
@@ -1469,8 +1502,8 @@ as $$
     with added (attnum, name, type, described) as (
         select a.attnum, a.attname, k.type, coalesce(col_description(target, a.attnum) = k.description, false)
         from (values
-            ('integer'::regtype, 'optimistic-lock token: +1 per change of the row', array_length(array_remove(noted, 'updated_by'::name), 1) > 0),
-            ('uuid'::regtype, 'who changed the row last', cardinality(noted) > 1 or 'updated_by' = any (noted))
+            ('integer'::regtype, @extschema@.quote_added_column_comment('version'), array_length(array_remove(noted, 'updated_by'::name), 1) > 0),
+            ('uuid'::regtype, @extschema@.quote_added_column_comment('updated_by'), cardinality(noted) > 1 or 'updated_by' = any (noted))
         ) k (type, description, is_noted)
         join pg_attribute a on a.attrelid = target and a.atttypid = k.type and a.attnum > 0 and not a.attisdropped
         left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
@@ -1876,7 +1909,7 @@ begin
         select array(
             select a.attname from pg_attribute a
             where a.attrelid = stray.relation and not a.attisdropped and (a.attname = stray.arguments ->> 'version'
-                    and col_description(stray.relation, a.attnum) = 'optimistic-lock token: +1 per change of the row'
+                    and col_description(stray.relation, a.attnum) = @extschema@.quote_added_column_comment('version')
                 or a.attname = stray.arguments ->> 'updated_by' and stray.arguments ? 'stamp_user')) into all_added;
         perform @extschema@.drop_quote_triggers(stray.relation);
         foreach added in array all_added loop
@@ -3140,7 +3173,7 @@ begin
         perform @extschema@.close_quote_table(archive::regclass);
         perform @extschema@.protect_quote_table(archive::regclass, 'quote_changes_tenant_isolation'::name);
         for privilege in
-            select case acl.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(acl.grantee)) end as role
+            select @extschema@.quote_grantee(acl.grantee) as role
             from pg_class c cross join lateral aclexplode(c.relacl) acl
             where c.oid = log and acl.privilege_type = 'SELECT' and acl.grantee <> c.relowner
         loop
@@ -3212,11 +3245,6 @@ language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$ select (check_name, 'warning', 'cannot be checked: ' || reason, hint)::@extschema@.quote_collab_check $$;
 comment on function quote_collab_unchecked(text, text, text) is 'a line of quote_collab_doctor() about what it may not see';
-create function quote_grantee(role oid) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$ select case role when 0 then 'public' else quote_ident(pg_get_userbyid(role)) end $$;
-comment on function quote_grantee(oid) is 'a role as GRANT and REVOKE name it';
 create function quote_attach_statement(settings quote_collab_settings) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -3465,13 +3493,12 @@ as $$
 declare
     headers regclass[] := array(select t.oid from @extschema@.quote_collab_settings s cross join lateral (select @extschema@.quote_collab_table(s)) t (oid)
         where s.entity = 'QUOTE' and t.oid is not null);
-    copied text := (select string_agg(c.oid::regclass::text, ', ' order by c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = target_schema and c.relname in ('quote_changes', 'quote_changes_archive', 'active_quote_sessions', 'v_quote_changes_all',
-            'v_quote_change_events', 'v_recent_quote_changes', 'v_active_quote_collaborators'));
+    copied text := concat_ws(', ', @extschema@.quote_history_relations(target_schema),
+        (select r.relation::text from @extschema@.quote_own_relations(target_schema) r where r.is_presence));
     names text;
     hints text;
 begin
-    select string_agg(@extschema@.quote_grantee(h.grantee), ', '), 
+    select string_agg(@extschema@.quote_grantee(h.grantee), ', '),
         string_agg(format('revoke all on %1$s from %2$s; revoke execute on function @extschema@.cleanup_stale_quote_sessions() from %2$s;',
             copied, @extschema@.quote_grantee(h.grantee)), ' ')
     into names, hints
