@@ -1,5 +1,5 @@
 -- What the relay knows: the batches it cut (pairs of snapshots) and who may cut them. Private: nobody but the owner is
--- granted anything, the gateway goes through the functions of 80_relay.sql.
+-- granted anything, the gateway goes through the functions of 85_relay.sql.
 create function create_quote_relay_tables(target_schema name, target_owner name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -77,11 +77,12 @@ begin
 end $$;
 comment on function check_quote_line_version(uuid, integer) is 'true when the line still has that version; raises P0002 for an unknown line';
 
--- unitPrice → unit_price; a name that is snake_case already stays as it is.
+-- unitPrice → unit_price: the way back from the gateway's spelling, for every name without upper-case letters. A name that is
+-- snake_case already stays as it is.
 create function quote_field_name(field text) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-as $$ select lower(regexp_replace(field, '([a-z0-9])([A-Z])', '\1_\2', 'g')) $$;
+as $$ select lower(regexp_replace(field, '(?<!^)([A-Z])', '_\1', 'g') collate "C") $$;
 comment on function quote_field_name(text) is 'column name of a field given in camelCase';
 
 -- Field names of a change set → column names, checked: unknown 42703, read-only 42501, not an object 22023, over 1 MiB 54000.

@@ -158,7 +158,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    execute format('update %s l set batch = $2, position = $3, stream_seq = $4 where l.epoch = $1 and l.stream_seq < $4',
+    execute format('update %s l set batch = $2, position = $3, stream_seq = $4 where l.epoch = $1',
         @extschema@.quote_relay_table('quote_relay_lease')) using epoch, batch, "position", stream_seq;
 end $$;
 comment on function quote_relay_checkpoint(bigint, bigint, bigint, bigint) is 'keeps a lazy copy of the position in the stream';

@@ -33,15 +33,11 @@ begin
         get diagnostics dropped = row_count;
         select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
     end if;
-    begin
-        -- What is wrong with the history is verify_quote_history()'s to tell, and must not stop the rest.
+    -- What is wrong with the history is verify_quote_history()'s to tell, and must not stop the rest.
     begin
         sealed := @extschema@.seal_quote_history();
     exception when object_not_in_prerequisite_state then
         raise warning '%', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
-    end;
-    exception when object_not_in_prerequisite_state then
-        raise warning 'quote history is not sealed' using hint = 'See what select * from verify_quote_history() finds.';
     end;
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);

@@ -198,3 +198,17 @@ async fn the_log_is_flushed_wherever_it_ends() {
         .await
         .expect("every place of a page");
 }
+
+#[tokio::test]
+async fn the_checkpoint_follows_a_stream_that_begins_again() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let lease = "select quote_relay_lease('test', interval '1 minute')";
+    let epoch: i64 = admin.query_one(lease, &[]).await.unwrap().get(0);
+    for (batch, sequence) in [(3i64, 100i64), (4, 2)] {
+        let save = "select quote_relay_checkpoint($1, $2, 1, $3)";
+        admin.execute(save, &[&epoch, &batch, &sequence]).await.unwrap();
+        let row = admin.query_one("select batch, stream_seq from quote_relay_position()", &[]).await.unwrap();
+        assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (batch, sequence));
+    }
+}

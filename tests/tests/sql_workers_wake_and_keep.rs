@@ -1,5 +1,7 @@
 //! With the library preloaded, listeners are woken after the commit by a background worker, and the house is kept.
 
+use futures_util::future::join_all;
+use quote_collab_tests::postgres::APP;
 use quote_collab_tests::waker::{WAKER, quiet, settled, touch, waker};
 use quote_collab_tests::{Erp, Listener, Postgres, Settings, eventually};
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,6 +24,30 @@ async fn each_database_has_a_waker_of_its_own() {
     assert_eq!(in_first.next().await.payload(), "");
     touch(&app_second).await;
     assert_eq!(in_second.next().await.process_id(), waker_second);
+}
+
+#[tokio::test]
+async fn first_commits_at_once_are_told_by_one_waker() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    for _ in 0..5 {
+        let database = server.database().await;
+        let mut apps = Vec::new();
+        for _ in 0..12 {
+            apps.push(server.client(&database, APP).await);
+        }
+        // Each its own row: nobody waits for another.
+        let first = apps.iter().enumerate().map(async |(place, app)| {
+            let change = format!("update quotes set notes = 'first' where id = (select id from quotes order by id offset {place} limit 1)");
+            app.batch_execute(&change).await.expect("a quote changes");
+        });
+        join_all(first).await;
+        let (mut listener, _app, waker) = settled(&server, &database).await;
+        for app in &apps {
+            touch(app).await;
+        }
+        let heard = quiet(&mut listener, waker).await;
+        assert!(!heard.is_empty() && heard.iter().all(|process| *process == waker), "{heard:?} is not {waker} alone");
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
-//! Column names and their camelCase spelling at the JSON border.
+//! Column names in their camelCase spelling at the JSON border.
 //!
 //! `unit_price` in SQL is `unitPrice` in a payload. An underscore joins two words only when it stands between
 //! something and a lower-case ASCII letter; every other underscore is part of the name and stays. This makes the
 //! spelling reversible for every name without upper-case letters: `a__b` is `a_B`, `_x` is `_x`, `line_2` is
-//! `line_2`. Both functions are total: any text has a spelling.
+//! `line_2`. The way back is the extension's `quote_field_name()`.
 
 /// The camelCase spelling of a column name.
 #[must_use]
@@ -18,19 +18,6 @@ pub fn camel_case(column: &str) -> String {
         }
     }
     spelled
-}
-
-/// The column name behind a camelCase spelling; a name that is snake_case already comes back unchanged.
-#[must_use]
-pub fn snake_case(spelled: &str) -> String {
-    let mut column = String::with_capacity(spelled.len() + 4);
-    for letter in spelled.chars() {
-        if letter.is_ascii_uppercase() {
-            column.push('_');
-        }
-        column.push(letter.to_ascii_lowercase());
-    }
-    column
 }
 
 #[cfg(test)]
@@ -58,29 +45,6 @@ mod tests {
         ];
         for (column, spelled) in cases {
             assert_eq!(camel_case(column), spelled, "{column}");
-        }
-    }
-
-    #[test]
-    fn every_short_name_comes_back() {
-        let alphabet = ['a', 'z', '_', '0', '9', 'ß', '$'];
-        let mut names = vec![String::new()];
-        for _ in 0..5 {
-            let longer: Vec<String> = names
-                .iter()
-                .flat_map(|name| alphabet.iter().map(move |letter| format!("{name}{letter}")))
-                .collect();
-            for name in &longer {
-                assert_eq!(&snake_case(&camel_case(name)), name, "{}", camel_case(name));
-            }
-            names = longer;
-        }
-    }
-
-    #[test]
-    fn a_name_that_is_snake_case_already_is_accepted() {
-        for name in ["unit_price", "a__b", "_x", "line_2"] {
-            assert_eq!(snake_case(name), name);
         }
     }
 }

@@ -114,12 +114,19 @@ pub fn mine() -> Option<&'static Slot> {
     slot
 }
 
-/// Two that take one at the same time may get two: then two wakers serve the database, which costs a NOTIFY too many.
+/// A database has one slot, however many backends take one at the same time: whoever finds another's before his own gives his
+/// back. Both look after they have taken, so that one of them sees both.
 fn take(database: pg_sys::Oid) -> Option<&'static Slot> {
     let free = pg_sys::InvalidOid.to_u32();
-    board()?.slots.iter().find(|slot| {
-        slot.database.compare_exchange(free, database.to_u32(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    })
+    let taken = board()?.slots.iter().find(|slot| {
+        slot.database.compare_exchange(free, database.to_u32(), Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    })?;
+    let first = find(database).unwrap_or(taken);
+    if !std::ptr::eq(first, taken) {
+        taken.wanted.store(false, Ordering::Release);
+        taken.database.store(free, Ordering::SeqCst);
+    }
+    Some(first)
 }
 
 /// Where the launcher sleeps; called by the launcher.
