@@ -23,9 +23,9 @@ comment on function quote_collab_target(text) is 'settings of the QUOTE or QUOTE
 
 -- Schema of the audit log and all that is one per database. SQLSTATE 55000 when nothing is attached.
 create function quote_collab_home() returns name
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select (@extschema@.quote_collab_target('QUOTE')).log_schema $$;
+as $$ begin return (@extschema@.quote_collab_target('QUOTE')).log_schema; end $$;
 comment on function quote_collab_home() is 'schema of the audit log, the presence table and the relay';
 
 create function quote_collab_pairs() returns table (header quote_collab_settings, line quote_collab_settings)
@@ -50,12 +50,13 @@ comment on function quote_collab_partner(quote_collab_settings) is 'settings of 
 
 -- Asked of the catalogs, since to_regclass() refuses whoever may not use the schema. Null when the table is gone.
 create function quote_collab_table(settings quote_collab_settings) returns regclass
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = settings.table_schema and c.relname = settings.table_name
-$$;
+begin
+    return (select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = settings.table_schema and c.relname = settings.table_name);
+end $$;
 comment on function quote_collab_table(quote_collab_settings) is 'an attached table; null when it is gone';
 
 -- May the caller read the columns that play these roles? Roles without a column do not count; a column that is gone since

@@ -2,42 +2,45 @@
 
 -- May the caller read a table that attach found, users or customers? No when it is gone or its schema is closed to him.
 create function quote_relation_readable(relation jsonb) returns boolean
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce((select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+begin
+    return coalesce((select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table'), false)
-$$;
+        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table'), false);
+end $$;
 comment on function quote_relation_readable(jsonb) is 'true when the caller may read a table of users or customers';
 
 -- Does nobody's code but the owner's run when a superuser reads names from this relation? It may be a table whose columns are of
 -- PostgreSQL's own types, or of domains over them; or anything that belongs to a superuser or to whom the quotes belong.
 create function quote_users_safe(users jsonb, quotes_owner oid) returns boolean
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select coalesce((
+begin
+    return coalesce((
         select c.relowner = quotes_owner or r.rolsuper or c.relkind in ('r', 'p') and not exists (
             select from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_type b on b.oid = t.typbasetype
             where a.attrelid = c.oid and a.attname in (users ->> 'id', users ->> 'name', users ->> 'email')
                 and (coalesce(b.typtype, t.typtype) <> 'b' or not exists (
                     select from pg_roles o where o.oid = coalesce(b.typowner, t.typowner) and o.rolsuper)))
         from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
-        where n.nspname = users ->> 'schema' and c.relname = users ->> 'table'), false)
-$$;
+        where n.nspname = users ->> 'schema' and c.relname = users ->> 'table'), false);
+end $$;
 comment on function quote_users_safe(jsonb, oid) is 'whether a superuser can read names from a relation without running code of others';
 
 -- Each once, in the order of attaching. Asked anew each time: a view may have changed hands since attach.
 create function quote_user_relations() returns setof jsonb
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select s.relations -> 'users' from @extschema@.quote_collab_settings s
+begin
+    return query select s.relations -> 'users' from @extschema@.quote_collab_settings s
     where s.entity = 'QUOTE' and @extschema@.quote_relation_readable(s.relations -> 'users')
         and @extschema@.quote_users_safe(s.relations -> 'users', (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(s)))
-    group by 1 order by min(s.attached_at)
-$$;
+    group by 1 order by min(s.attached_at);
+end $$;
 comment on function quote_user_relations() is 'the users tables of all attached pairs that the caller may read';
 
 create function find_quote_user_in(users jsonb, user_id uuid, out user_name text, out user_email text, out known boolean)
@@ -72,14 +75,16 @@ comment on function find_quote_user(uuid) is 'name and e-mail of a user, nulls w
 -- Join to the users tables as " left join … u1 on u1.id = <column>", and the expression of the name; empty and null when
 -- the ERP has no such table or the caller may not read it.
 create function quote_user_join(column_name text, out join_clause text, out name_expression text)
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     select coalesce(string_agg(format('left join %I.%I %s on %s.%I = %s', r.users ->> 'schema', r.users ->> 'table', r.alias, r.alias,
             r.users ->> 'id', column_name), ' ' order by r.place), ''),
         coalesce('coalesce(' || string_agg(format('%s.%I::text', r.alias, r.users ->> 'name'), ', ' order by r.place) || ')', 'null::text')
-    from (select u.users, u.place, 'u' || u.place from @extschema@.quote_user_relations() with ordinality u (users, place)) r (users, place, alias)
-$$;
+    into join_clause, name_expression
+    from (select u.users, u.place, 'u' || u.place from @extschema@.quote_user_relations() with ordinality u (users, place)) r (users, place, alias);
+end $$;
 comment on function quote_user_join(text) is 'how a query names the author of a change';
 
 -- updated_by as a derived column of a save: the acting user, unless the ERP knows no such user.

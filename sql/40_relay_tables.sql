@@ -17,14 +17,12 @@ begin
                 prev_at   timestamptz not null,
                 cur_at    timestamptz not null,
                 floor_at  timestamptz not null,
-                xids      xid8[]      not null,
                 origin    bigint      not null,
                 cur_xmax  xid8        not null generated always as (pg_snapshot_xmax(cur)) stored,
                 constraint quote_relay_batch_pkey primary key (no)
             )$ddl$, batch);
         execute format('create index quote_relay_batch_xmax on %s (cur_xmax, no)', batch);
         execute format('comment on table %s is %L', batch, 'batches of the event feed: what is visible in cur and was not in prev');
-        execute format('comment on column %s.xids is %L', batch, 'transactions of the batch');
         execute format('comment on column %s.floor_at is %L', batch, 'no change of this or a later batch was made before, save for steps of the clock');
         execute format('alter table %s owner to %I', batch, target_owner);
         perform @extschema@.close_quote_table(batch::regclass);
@@ -47,8 +45,8 @@ begin
         perform @extschema@.close_quote_table(lease::regclass);
     end if;
     -- Also where a dump without data brought the tables.
-    execute format('insert into %1$s (no, prev, cur, prev_at, cur_at, floor_at, xids, origin)
-        select 0, s, s, now(), now(), now(), ''{}'', @extschema@.quote_cluster_identifier()
+    execute format('insert into %1$s (no, prev, cur, prev_at, cur_at, floor_at, origin)
+        select 0, s, s, now(), now(), now(), @extschema@.quote_cluster_identifier()
         from pg_current_snapshot() s where not exists (select from %1$s)', batch);
     execute format('insert into %1$s select true, 0, '''', ''-infinity'', 0, 0, 0 where not exists (select from %1$s)', lease);
 end $$;

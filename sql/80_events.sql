@@ -134,7 +134,36 @@ as $$
 $$;
 comment on function next_quote_cursor(quote_cursor) is 'cursor behind a batch that is read to its end';
 
--- Events of the batch (prev, cur) behind its position: two index ranges, xids that were running in prev and xids since.
+-- How the events of a batch are read, oldest first: which they are from two ranges of the feed index, transactions that were running in
+-- prev and those since; only they are then put together, so that a large batch is not put together for each of its pieces.
+-- $1 prev, $2 cur, $3 behind this position, $4 origin, $5 no change was made before, $6 at most so many.
+create function quote_batch_query() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    author record;
+begin
+    select * into author from @extschema@.quote_user_join('v.changed_by');
+    return format($query$
+        select v.position, v.event || jsonb_build_object('actor_name', %2$s) as event
+        from (
+            select c.xid, c.position from (
+                select c.xid, c.position, c.conflict_resolution, c.origin, c.changed_at from %1$I.quote_changes c
+                where c.xid = any (array(select pg_snapshot_xip($1)))
+                union all
+                select c.xid, c.position, c.conflict_resolution, c.origin, c.changed_at from %1$I.quote_changes c
+                where c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2)) c
+            where pg_visible_in_snapshot(c.xid, $2) and c.position > $3 and c.origin = $4 and c.changed_at >= $5
+                and c.conflict_resolution is distinct from 'REJECTED'
+            group by c.xid, c.position order by c.position limit $6) p
+        cross join lateral (
+            select w.* from %1$I.v_quote_change_events w
+            where w.xid = p.xid and w.position = p.position and w.origin = $4 and w.changed_at >= $5 offset 0) v %3$s
+        order by v.position$query$, @extschema@.quote_collab_home(), author.name_expression, author.join_clause);
+end $$;
+comment on function quote_batch_query() is 'query for the events of a batch of the feed';
+
 create function read_quote_events(c quote_cursor, max integer) returns setof quote_event
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -142,24 +171,10 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set jit = off
 as $$
-declare
-    author record;
 begin
-    select * into author from @extschema@.quote_user_join('e.changed_by');
     return query execute format($query$
-        select concat_ws('/', '1', $1, $2, $3, $4, $5, $6, e.position),
-            e.event || jsonb_build_object('actor_name', %3$s)
-        from (
-            select v.* from %1$I.v_quote_change_events v
-            where v.xid = any (array(select pg_snapshot_xip($2)))
-              and v.origin = $1 and v.changed_at >= $8 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
-            union all
-            select v.* from %1$I.v_quote_change_events v
-            where v.xid >= pg_snapshot_xmax($2) and v.xid < pg_snapshot_xmax($5)
-              and v.origin = $1 and v.changed_at >= $8 and v.position > $7 and pg_visible_in_snapshot(v.xid, $5)
-            order by position limit $9) e %2$s
-        order by e.position$query$, @extschema@.quote_collab_home(), author.join_clause, author.name_expression)
-    using c.origin, c.prev, c.prev_at, c.floor_at, c.cur, c.cur_at, c.position,
-        to_timestamp(c.floor_at) - interval '1 day', max;
+        select concat_ws('/', '1', $4, $1, $7, $8, $2, $9, e.position), e.event from (%s) e order by e.position$query$,
+        @extschema@.quote_batch_query())
+    using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '1 day', max, c.prev_at, c.floor_at, c.cur_at;
 end $$;
 comment on function read_quote_events(quote_cursor, integer) is 'events of one batch of the feed';

@@ -3,9 +3,9 @@
 -- planner then sees the partitions since, however many months there were. Sequential and bitmap scans are off where the log is read:
 -- a log without statistics must not tempt the planner; and what that costs on paper must not bring in the JIT compiler.
 create function quote_relay_table(name text) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select format('%I.%I', @extschema@.quote_collab_home(), name) $$;
+as $$ begin return format('%I.%I', @extschema@.quote_collab_home(), name); end $$;
 comment on function quote_relay_table(text) is 'quoted name of a table beside the audit log';
 
 create function quote_relay_identity(out system_identifier text, out timeline integer)
@@ -42,7 +42,8 @@ as $$
 declare
     held boolean;
 begin
-    execute format('select l.epoch = $1 from %s l for update', @extschema@.quote_relay_table('quote_relay_lease')) into held using epoch;
+    select r.held into held from @extschema@.quote_prepared_rows(
+        format('select l.epoch = $1 from %s l for update', @extschema@.quote_relay_table('quote_relay_lease')), row(epoch)) r (held boolean);
     if held is not true then
         raise exception 'the relay''s lease is lost' using errcode = 'object_not_in_prerequisite_state',
             hint = 'Another relay has taken over; take the lease again before you go on.';
@@ -70,7 +71,9 @@ declare
     opened bigint;
 begin
     perform @extschema@.require_quote_relay_epoch(epoch), set_config('synchronous_commit', 'on', true);
-    execute format('select * from %s order by no desc limit 1', @extschema@.quote_relay_table('quote_relay_batch')) into last;
+    select b.* into last from @extschema@.quote_prepared_rows(format('select b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin from %s b
+        order by b.no desc limit 1', @extschema@.quote_relay_table('quote_relay_batch')), row())
+        b (no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint);
     prev := last.cur;
     prev_at := last.cur_at;
     -- The clock may have been set back since: changes were then made before the floor.
@@ -81,19 +84,17 @@ begin
         floor_at := '-infinity';
     end if;
     cur := @extschema@.quote_feed_snapshot();
-    execute format($query$
-        insert into %1$s (no, prev, cur, prev_at, cur_at, floor_at, xids, origin)
-        select $1, $2, $3, $4, $5, $6, x.xids, $7
-        from (select array_agg(distinct c.xid) as xids from (
-            select c.xid from %2$s c where c.xid = any (array(select pg_snapshot_xip($2))) and c.origin = $7 and c.changed_at >= $8
-                and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3)
-            union all
-            select c.xid from %2$s c where c.xid >= pg_snapshot_xmax($2) and c.xid < pg_snapshot_xmax($3) and c.origin = $7 and c.changed_at >= $8
-                and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3)) c) x
-        where x.xids is not null
-        returning no$query$, @extschema@.quote_relay_table('quote_relay_batch'), @extschema@.quote_relay_table('quote_changes'))
-    into opened
-    using last.no + 1, prev, cur, prev_at, clock_timestamp(), floor_at, here, floor_at - interval '1 day';
+    select b.no into opened from @extschema@.quote_prepared_rows(format($query$
+        insert into %1$s (no, prev, cur, prev_at, cur_at, floor_at, origin)
+        select $1, $2, $3, $4, $5, $6, $7
+        where exists (
+            select from %2$s c where c.xid = any (array(select pg_snapshot_xip($2))) and c.origin = $7 and c.changed_at >= $8
+                and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3))
+        or exists (
+            select from %2$s c where c.xid >= pg_snapshot_xmax($2) and c.xid < pg_snapshot_xmax($3) and c.origin = $7 and c.changed_at >= $8
+                and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3))
+        returning no$query$, @extschema@.quote_relay_table('quote_relay_batch'), @extschema@.quote_relay_table('quote_changes')),
+        row(last.no + 1, prev, cur, prev_at, clock_timestamp(), floor_at, here, floor_at - interval '1 day')) b (no bigint);
     return opened;
 end $$;
 comment on function quote_relay_open_batch(bigint) is 'cuts the next batch of the event feed';
@@ -122,8 +123,6 @@ begin
 end $$;
 comment on function quote_relay_first_batch() is 'number of the oldest batch still kept, 0 when there is none';
 
--- Events of a batch behind a position, oldest first. Each transaction of the batch is one range of the feed index, so a
--- batch cut by max is never sorted whole.
 create function quote_relay_read(batch bigint, after_position bigint, max integer) returns table ("position" bigint, event jsonb)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -133,23 +132,14 @@ set jit = off
 as $$
 declare
     b record;
-    author record;
 begin
-    execute format('select * from %s where no = $1', @extschema@.quote_relay_table('quote_relay_batch')) into b using batch;
-    if b.no is null then
-        return;
+    select r.* into b from @extschema@.quote_prepared_rows(
+        format('select b.prev, b.cur, b.origin, b.floor_at from %s b where b.no = $1', @extschema@.quote_relay_table('quote_relay_batch')), row(batch))
+        r (prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz);
+    if found then
+        return query select r."position", r.event from @extschema@.quote_prepared_rows(@extschema@.quote_batch_query(),
+            row(b.prev, b.cur, after_position, b.origin, b.floor_at - interval '1 day', max)) r ("position" bigint, event jsonb);
     end if;
-    select * into author from @extschema@.quote_user_join('e.changed_by');
-    return query execute format($query$
-        select e.position, e.event || jsonb_build_object('actor_name', %3$s)
-        from (
-            select v.* from unnest($1) as x (xid) cross join lateral (
-                select w.* from %1$s w
-                where w.xid = x.xid and w.position > $2 and w.origin = $3 and w.changed_at >= $4
-                order by w.position limit $5) v
-            order by v.position limit $5) e %2$s
-        order by e.position$query$, @extschema@.quote_relay_table('v_quote_change_events'), author.join_clause, author.name_expression)
-    using b.xids, after_position, b.origin, b.floor_at - interval '1 day', max;
 end $$;
 comment on function quote_relay_read(bigint, bigint, integer) is 'events of a committed batch';
 

@@ -34,6 +34,10 @@ pub enum Error {
     NotGuarded,
     /// Writing the audit log failed inside SPI.
     Audit(&'static str, i32),
+    /// A prepared query was not asked for as rows of known columns, or without its text or its parameters.
+    PreparedCall,
+    /// A prepared query failed inside SPI.
+    Prepared(&'static str, i32),
 }
 
 impl Error {
@@ -135,6 +139,18 @@ impl Error {
             Self::Audit(step, code) => (
                 PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
                 format!("writing the audit log failed: {step} gave {code}"),
+                None,
+                None,
+            ),
+            Self::PreparedCall => (
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+                "a prepared query needs its text, a row of parameters and a list of columns".to_owned(),
+                None,
+                Some("Call it as from quote_prepared_rows('select ... $1', row(1)) r (a integer, ...)."),
+            ),
+            Self::Prepared(step, code) => (
+                PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+                format!("a prepared query failed: {step} gave {code}"),
                 None,
                 None,
             ),

@@ -13,6 +13,7 @@ mod error;
 mod functions;
 mod guc;
 mod memory;
+mod prepared;
 mod server;
 mod signature;
 mod sql;

@@ -34,6 +34,17 @@ mod declared {
             is_unchanged: bool,
             info: *mut pg_sys::IndexInfo,
         ) -> bool;
+        /// `executor/tstoreReceiver.h`
+        pub fn CreateTuplestoreDestReceiver() -> *mut pg_sys::DestReceiver;
+        /// `executor/tstoreReceiver.h`
+        pub fn SetTuplestoreDestReceiverParams(
+            receiver: *mut pg_sys::DestReceiver,
+            store: *mut pg_sys::Tuplestorestate,
+            context: pg_sys::MemoryContext,
+            detoast: bool,
+            target: pg_sys::TupleDesc,
+            mismatch: *const std::ffi::c_char,
+        );
         /// `tcop/utility.h`
         pub fn standard_ProcessUtility(
             statement: *mut pg_sys::PlannedStmt,
@@ -55,6 +66,26 @@ mod declared {
 pub unsafe fn next_value(sequence: pg_sys::Oid) -> i64 {
     // SAFETY: per contract.
     unsafe { pg_guard_ffi_boundary(|| declared::nextval_internal(sequence, false)) }
+}
+
+/// A receiver of rows that keeps them in a store, given columns of these types. It lives in the current memory context.
+///
+/// # Safety
+/// The store must live in the same context as its description, and both outlive the receiver.
+pub unsafe fn into_store(
+    store: *mut pg_sys::Tuplestorestate,
+    columns: pg_sys::TupleDesc,
+) -> *mut pg_sys::DestReceiver {
+    // SAFETY: per contract; the text is static.
+    unsafe {
+        let context = pg_sys::GetMemoryChunkContext(columns.cast());
+        pg_guard_ffi_boundary(|| {
+            let receiver = declared::CreateTuplestoreDestReceiver();
+            let mismatch = c"the columns of the query are not those that are expected".as_ptr();
+            declared::SetTuplestoreDestReceiverParams(receiver, store, context, false, columns, mismatch);
+            receiver
+        })
+    }
 }
 
 /// Flushes the write-ahead log up to what has been inserted into it. Returns at once where that is done already.

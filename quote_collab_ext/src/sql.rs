@@ -12,7 +12,8 @@ extension_sql_file!("../../sql/12_session_ttl.sql", name = "session_ttl", requir
 extension_sql_file!("../../sql/13_pairs.sql", name = "pairs", requires = ["session_ttl"]);
 extension_sql_file!("../../sql/14_users.sql", name = "users", requires = ["pairs"]);
 extension_sql_file!("../../sql/15_seal_anchor.sql", name = "seal_anchor", requires = ["users"]);
-extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["seal_anchor"]);
+extension_sql_file!("../../sql/16_prepared_rows.sql", name = "prepared_rows", requires = ["seal_anchor"]);
+extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["prepared_rows"]);
 extension_sql_file!(
     "../../sql/21_quote_changes_months.sql",
     name = "quote_changes_months",

@@ -8,7 +8,10 @@ fn short_names() -> Vec<String> {
     let mut names = vec![String::new()];
     let mut last = names.clone();
     for _ in 0..5 {
-        last = last.iter().flat_map(|name| "az_09ß$".chars().map(move |letter| format!("{name}{letter}"))).collect();
+        last = last
+            .iter()
+            .flat_map(|name| "az_09ß$".chars().map(move |letter| format!("{name}{letter}")))
+            .collect();
         names.extend(last.iter().cloned());
     }
     names
@@ -32,6 +35,8 @@ async fn a_field_with_a_word_of_one_letter_is_saved() {
     let admin = erp.client("postgres").await;
     admin.batch_execute("alter table quotes add column is_a_draft boolean").await.unwrap();
     let spelled = camel_case("is_a_draft");
-    let save = format!("select (update_quote_with_version_check(id, version, '{{\"{spelled}\": true}}')).success from quotes limit 1");
+    let save = format!(
+        "select (update_quote_with_version_check(id, version, '{{\"{spelled}\": true}}')).success from quotes limit 1"
+    );
     assert!(admin.query_one(&save, &[]).await.unwrap().get::<_, bool>(0));
 }

@@ -46,7 +46,10 @@ async fn first_commits_at_once_are_told_by_one_waker() {
             touch(app).await;
         }
         let heard = quiet(&mut listener, waker).await;
-        assert!(!heard.is_empty() && heard.iter().all(|process| *process == waker), "{heard:?} is not {waker} alone");
+        assert!(
+            !heard.is_empty() && heard.iter().all(|process| *process == waker),
+            "{heard:?} is not {waker} alone"
+        );
     }
 }
 
