@@ -10,6 +10,7 @@ mod call;
 mod capture;
 mod json;
 pub mod plan;
+mod roles;
 mod row;
 mod stamp;
 

@@ -14,6 +14,7 @@ use quote_collab_core::change::{Entity, WHOLE_ROW};
 
 use super::call::Call;
 use super::json::ToJsonb;
+use super::roles::Roles;
 use crate::audit::{self, Log};
 use crate::error::Error;
 use crate::memory;
@@ -26,7 +27,7 @@ pub struct Column {
     pub stored_name: Rc<[u8]>,
     pub type_oid: pg_sys::Oid,
     /// The type below a domain.
-    base_type: pg_sys::Oid,
+    pub base_type: pg_sys::Oid,
     pub by_value: bool,
     pub length: i16,
     /// Its change is a change of the row.
@@ -34,22 +35,6 @@ pub struct Column {
     /// Computed after the before-triggers ran: not to be compared there.
     pub generated: bool,
     pub to_jsonb: ToJsonb,
-}
-
-/// The columns that play a role; attribute numbers count from 1.
-pub struct Roles {
-    pub id: i16,
-    pub tenant: i16,
-    pub quote: Option<i16>,
-    pub version: i16,
-    pub updated_at: Option<i16>,
-    pub updated_by: Option<i16>,
-    /// Whether `updated_by` is ours to stamp: attach added it. The ERP's own may point to users we do not know of.
-    pub stamps_user: bool,
-    pub created_by: Option<i16>,
-    pub line_number: Option<i16>,
-    /// Columns that make up the totals of a header, under the names that events give them.
-    pub totals: Vec<(&'static str, i16)>,
 }
 
 /// Everything a trigger call needs beside the row.
@@ -67,9 +52,6 @@ pub struct Plan {
     /// Where the prepared functions live.
     _memory: memory::Owned,
 }
-
-/// In the order in which jsonb keeps them.
-const TOTALS: [&str; 5] = ["subtotal", "tax_amount", "total_amount", "discount_amount", "shipping_amount"];
 
 thread_local! {
     static PLANS: RefCell<HashMap<pg_sys::Oid, Rc<Plan>>> = RefCell::new(HashMap::new());
@@ -112,44 +94,16 @@ impl Plan {
         let arguments = arguments(call.trigger())?;
         let memory = memory::Owned::new(c"quote_collab trigger plan");
         let columns = columns(relation.rd_att, &arguments, &memory);
-        let find = |role: &'static str| -> Result<Option<i16>, Error> {
-            let Some(name) = arguments.one(role) else { return Ok(None) };
-            let column = columns.iter().find(|column| column.name == name);
-            column
-                .map(|column| Some(column.attnum))
-                .ok_or_else(|| Error::MissingColumn { role: role.to_owned(), column: name.to_owned() })
-        };
-        // What is read as a uuid or a number must be one: the table may have been altered since attach.
-        let typed = |role: &'static str, types: &[pg_sys::Oid]| -> Result<i16, Error> {
-            let attnum = find(role)?.ok_or(Error::TriggerArgument(role))?;
-            let fits =
-                columns.iter().any(|column| column.attnum == attnum && types.contains(&column.base_type));
-            if fits { Ok(attnum) } else { Err(Error::WrongType { role }) }
-        };
-        let key = |role| typed(role, &[pg_sys::UUIDOID]);
-        let user = |role| Ok::<_, Error>(find(role)?.and_then(|_| key(role).ok()));
         let entity = match arguments.one("entity") {
             Some("QUOTE") => Entity::Quote,
             Some("QUOTE_LINE") => Entity::QuoteLine,
             _ => return Err(Error::TriggerArgument("entity")),
         };
-        let roles = Roles {
-            id: key("id")?,
-            tenant: key("tenant")?,
-            quote: if entity == Entity::QuoteLine { Some(key("quote")?) } else { None },
-            version: typed("version", &[pg_sys::INT2OID, pg_sys::INT4OID, pg_sys::INT8OID])?,
-            updated_at: find("updated_at")?,
-            updated_by: user("updated_by")?,
-            stamps_user: arguments.one("stamp_user").is_some(),
-            created_by: user("created_by")?,
-            line_number: find("line_number")?,
-            totals: TOTALS.into_iter().filter_map(|role| Some((role, find(role).ok()??))).collect(),
-        };
         let mut by_name: Vec<usize> = (0..columns.len()).collect();
         by_name.sort_by_key(|place| (columns[*place].name.len(), columns[*place].name.as_bytes()));
         Ok(Self {
             entity,
-            roles,
+            roles: Roles::of(entity, &arguments, &columns)?,
             columns,
             by_name,
             whole_row: audit::text(WHOLE_ROW),
@@ -162,10 +116,7 @@ impl Plan {
 
     /// Name of a column, for an error message.
     pub fn column_name(&self, attnum: i16) -> String {
-        self.columns
-            .iter()
-            .find(|column| column.attnum == attnum)
-            .map_or_else(String::new, |column| column.name.clone())
+        self.column(attnum).map_or_else(String::new, |column| column.name.clone())
     }
 
     /// A column by attribute number.

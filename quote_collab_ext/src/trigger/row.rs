@@ -1,4 +1,4 @@
-//! A row taken apart. The only file that looks inside datums.
+//! A row taken apart: its values, and how two rows differ.
 
 #![expect(unsafe_code, reason = "reads PostgreSQL's tuples")]
 

@@ -1,0 +1,86 @@
+//! Which columns of a table play which role, as attach wrote it down in the trigger's arguments.
+
+use pgrx::pg_sys;
+use quote_collab_core::arguments::Arguments;
+use quote_collab_core::change::Entity;
+
+use super::plan::Column;
+use crate::error::Error;
+
+/// The columns that play a role; attribute numbers count from 1.
+pub struct Roles {
+    pub id: i16,
+    pub tenant: i16,
+    pub quote: Option<i16>,
+    pub version: i16,
+    pub updated_at: Option<i16>,
+    pub updated_by: Option<i16>,
+    /// Whether `updated_by` is ours to stamp: attach added it. The ERP's own may point to users we do not know of.
+    pub stamps_user: bool,
+    pub created_by: Option<i16>,
+    pub line_number: Option<i16>,
+    /// Columns that make up the totals of a header, under the names that events give them.
+    pub totals: Vec<(&'static str, i16)>,
+}
+
+/// In the order in which jsonb keeps them.
+const TOTALS: [&str; 5] = ["subtotal", "tax_amount", "total_amount", "discount_amount", "shipping_amount"];
+
+/// What plays a role is looked for among these columns.
+struct Search<'a> {
+    arguments: &'a Arguments,
+    columns: &'a [Column],
+}
+
+impl Roles {
+    /// The roles of a header or of lines. A required one without a column, or with one of a type it cannot have, is refused: the
+    /// table may have been altered since attach.
+    pub fn of(entity: Entity, arguments: &Arguments, columns: &[Column]) -> Result<Self, Error> {
+        let search = Search { arguments, columns };
+        let total = |role| Some((role, search.column(role).ok()??.attnum));
+        Ok(Self {
+            id: search.key("id")?,
+            tenant: search.key("tenant")?,
+            quote: (entity == Entity::QuoteLine).then(|| search.key("quote")).transpose()?,
+            version: search.typed("version", &[pg_sys::INT2OID, pg_sys::INT4OID, pg_sys::INT8OID])?,
+            updated_at: search.attnum("updated_at")?,
+            updated_by: search.user("updated_by")?,
+            stamps_user: arguments.one("stamp_user").is_some(),
+            created_by: search.user("created_by")?,
+            line_number: search.attnum("line_number")?,
+            totals: TOTALS.into_iter().filter_map(total).collect(),
+        })
+    }
+}
+
+impl Search<'_> {
+    /// The column of a role that may have none.
+    fn column(&self, role: &'static str) -> Result<Option<&Column>, Error> {
+        let Some(name) = self.arguments.one(role) else { return Ok(None) };
+        let found = self.columns.iter().find(|column| column.name == name);
+        let gone = || Error::MissingColumn { role: role.to_owned(), column: name.to_owned() };
+        found.map(Some).ok_or_else(gone)
+    }
+
+    fn attnum(&self, role: &'static str) -> Result<Option<i16>, Error> {
+        Ok(self.column(role)?.map(|column| column.attnum))
+    }
+
+    /// The column of a required role, of one of these types or a domain over them.
+    fn typed(&self, role: &'static str, types: &[pg_sys::Oid]) -> Result<i16, Error> {
+        let column = self.column(role)?.ok_or(Error::TriggerArgument(role))?;
+        if types.contains(&column.base_type) { Ok(column.attnum) } else { Err(Error::WrongType { role }) }
+    }
+
+    fn key(&self, role: &'static str) -> Result<i16, Error> {
+        self.typed(role, &[pg_sys::UUIDOID])
+    }
+
+    /// A column that names a user; one of another type names nobody we know.
+    fn user(&self, role: &'static str) -> Result<Option<i16>, Error> {
+        Ok(self
+            .column(role)?
+            .filter(|column| column.base_type == pg_sys::UUIDOID)
+            .map(|column| column.attnum))
+    }
+}
