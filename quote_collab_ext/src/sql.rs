@@ -55,8 +55,10 @@ extension_sql_file!("../../sql/77_history.sql", name = "history", requires = ["s
 extension_sql_file!("../../sql/80_events.sql", name = "events", requires = ["history"]);
 extension_sql_file!("../../sql/85_relay.sql", name = "relay", requires = ["events"]);
 extension_sql_file!("../../sql/86_resume.sql", name = "resume", requires = ["relay"]);
-extension_sql_file!("../../sql/87_seals.sql", name = "seals", requires = ["resume"]);
-extension_sql_file!("../../sql/88_release.sql", name = "release", requires = ["seals"]);
+extension_sql_file!("../../sql/87_digests.sql", name = "digests", requires = ["resume"]);
+extension_sql_file!("../../sql/87_seals.sql", name = "seals", requires = ["digests"]);
+extension_sql_file!("../../sql/87_verify.sql", name = "verify", requires = ["seals"]);
+extension_sql_file!("../../sql/88_release.sql", name = "release", requires = ["verify"]);
 extension_sql_file!("../../sql/89_retention.sql", name = "retention", requires = ["release"]);
 extension_sql_file!("../../sql/90_maintenance.sql", name = "maintenance", requires = ["retention"]);
 extension_sql_file!("../../sql/91_archive.sql", name = "archive", requires = ["maintenance"]);
