@@ -44,25 +44,27 @@ returns table (entity text, role text, candidates text[], required boolean, type
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    values
+    select r.entity, r.role, r.candidates, r.required, r.types
+    from (values ('{numeric,integer,bigint,smallint,real,double precision}'::regtype[])) a (amount), lateral (values
         ('QUOTE', 'id', '{id}'::text[], true, '{uuid}'::regtype[]), ('QUOTE', 'tenant', '{tenant_id}', true, '{uuid}'),
         ('QUOTE', 'version', '{version}', false, '{smallint,integer,bigint}'), ('QUOTE', 'updated_at', '{updated_at}', false, null),
         ('QUOTE', 'updated_by', '{updated_by}', false, '{uuid}'), ('QUOTE', 'created_by', '{created_by}', false, '{uuid}'),
         ('QUOTE', 'quote_number', '{quote_number,order_number,document_number}', false, null), ('QUOTE', 'customer', '{customer_id}', false, null),
-        ('QUOTE', 'status', '{status}', false, null), ('QUOTE', 'subtotal', '{subtotal}', false, null),
-        ('QUOTE', 'tax_amount', '{tax_amount}', false, null), ('QUOTE', 'shipping_amount', '{shipping_amount}', false, null),
-        ('QUOTE', 'discount_amount', '{discount_amount}', false, null), ('QUOTE', 'total_amount', '{total_amount}', false, null),
+        ('QUOTE', 'status', '{status}', false, null), ('QUOTE', 'subtotal', '{subtotal}', false, amount),
+        ('QUOTE', 'tax_amount', '{tax_amount}', false, amount), ('QUOTE', 'shipping_amount', '{shipping_amount}', false, amount),
+        ('QUOTE', 'discount_amount', '{discount_amount}', false, amount), ('QUOTE', 'total_amount', '{total_amount}', false, amount),
         ('QUOTE_LINE', 'id', '{id}', true, '{uuid}'), ('QUOTE_LINE', 'tenant', '{tenant_id}', true, '{uuid}'),
         ('QUOTE_LINE', 'quote', reference, true, '{uuid}'), ('QUOTE_LINE', 'version', '{version}', false, '{smallint,integer,bigint}'),
         ('QUOTE_LINE', 'updated_at', '{updated_at}', false, null), ('QUOTE_LINE', 'updated_by', '{updated_by}', false, '{uuid}'),
         ('QUOTE_LINE', 'created_by', '{created_by}', false, '{uuid}'), ('QUOTE_LINE', 'line_number', '{line_number}', false, null),
-        ('QUOTE_LINE', 'quantity', '{quantity,quantity_quoted,quantity_ordered}', false, null),
-        ('QUOTE_LINE', 'unit_price', '{unit_price}', false, null), ('QUOTE_LINE', 'line_amount', '{line_amount}', false, null)
+        ('QUOTE_LINE', 'quantity', '{quantity,quantity_quoted,quantity_ordered}', false, amount),
+        ('QUOTE_LINE', 'unit_price', '{unit_price}', false, amount), ('QUOTE_LINE', 'line_amount', '{line_amount}', false, amount)
+    ) r (entity, role, candidates, required, types)
 $$;
 comment on function quote_column_roles(text[]) is 'the roles that columns of a header and of lines play';
 
--- Role → column of a header or line table. An author that is no uuid and was not named plays no role: it is a column like others,
--- whose change is a change.
+-- Role → column of a header or line table. An author that is no uuid, or an amount that is no number, plays no role unless it is named:
+-- it is a column like others, whose change is a change.
 create function find_quote_columns(target regclass, entity text, chosen jsonb, reference text[] default '{quote_id}') returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -70,7 +72,7 @@ as $$
     select jsonb_object_agg(r.role, c.name) filter (where c.name is not null)
     from @extschema@.quote_column_roles(reference) r
     cross join lateral (
-        select case when r.role in ('updated_by', 'created_by') then array(
+        select case when r.types is not null and not r.required and r.role <> 'version' then array(
             select n.name from unnest(r.candidates) n (name) join pg_attribute a on a.attrelid = target and a.attname = n.name
             where @extschema@.quote_base_type(a.atttypid) = any (r.types)) else r.candidates end) f (names)
     cross join lateral (select @extschema@.find_quote_column(target, r.role, chosen, f.names, r.required)) c (name)
@@ -157,3 +159,19 @@ begin
     end if;
 end $$;
 comment on function check_quote_column_types(regclass, jsonb) is 'refuses columns of types that cannot work';
+
+-- A row without one of its keys belongs to nobody.
+create function tell_of_quote_null_keys(target regclass, columns jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    key_column name;
+begin
+    for key_column in select a.attname from pg_attribute a
+        where a.attrelid = target and not a.attnotnull and a.attname in (columns ->> 'id', columns ->> 'tenant', columns ->> 'quote') loop
+        raise notice 'rows of % whose "%" is null have no history and are no events', target, key_column
+            using hint = 'Where no row should be without it, set the column not null.';
+    end loop;
+end $$;
+comment on function tell_of_quote_null_keys(regclass, jsonb) is 'says that rows without a key are not recorded';

@@ -21,7 +21,7 @@ begin
     added := @extschema@.quote_added_columns(target, added || coalesce((
         select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
     columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
-    perform @extschema@.check_quote_column_types(target, columns);
+    perform @extschema@.check_quote_column_types(target, columns), @extschema@.tell_of_quote_null_keys(target, columns);
     insert into @extschema@.quote_collab_settings as s
         (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
         system_user_id, truncation, replicated_history, archive_after, drop_after)

@@ -30,7 +30,7 @@ as $$
 declare
     target @extschema@.quote_collab_settings := @extschema@.find_quote_target(entity, row_id);
     current_row jsonb := @extschema@.find_quote_row(target, row_id, '');
-    actual_version integer := (current_row ->> (target.columns ->> 'version'))::integer;
+    actual_version integer := @extschema@.quote_row_version(target, current_row);
     fields jsonb;
 begin
     if current_row is null or actual_version = expected_version or expected_version is null or not @extschema@.quote_row_is_locked(target, row_id) then

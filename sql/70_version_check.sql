@@ -9,7 +9,7 @@ as $$
 declare
     found_row jsonb;
 begin
-    execute format('select to_jsonb(t) from %I.%I t where t.%s = $1 and ($3 or t.%s = $2) %s',
+    execute format('select to_jsonb(t.*) from %I.%I t where t.%s = $1 and ($3 or t.%s = $2) %s',
         target.table_schema, target.table_name, @extschema@.quote_collab_column(target, 'id'),
         @extschema@.quote_collab_column(target, 'tenant'),
         case locking when 'for no key update' then 'for no key update' when 'for update' then 'for update' else '' end)
@@ -46,12 +46,29 @@ as $$
 begin
     if expected_version is null then
         raise exception 'the expected version must not be null' using errcode = 'null_value_not_allowed';
-    elsif expected_version < 1 then
-        raise exception 'the expected version must be positive' using errcode = 'invalid_parameter_value',
-            detail = format('%s was given; versions start at 1.', expected_version);
+    elsif expected_version < 0 then
+        raise exception 'the expected version must not be negative' using errcode = 'invalid_parameter_value',
+            detail = format('%s was given; versions only count up.', expected_version);
     end if;
 end $$;
-comment on function require_quote_version(integer) is 'refuses a null, zero or negative version';
+comment on function require_quote_version(integer) is 'refuses a null or negative version';
+
+-- The version of a row as everybody counts it: 0 where it has none yet, as the trigger counts it. SQLSTATE 22003 beyond integer, of
+-- which versions are in functions and history.
+create function quote_row_version(target quote_collab_settings, found_row jsonb) returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    version numeric := coalesce((found_row ->> (target.columns ->> 'version'))::numeric, 0);
+begin
+    if version not between -2147483648 and 2147483647 then
+        raise exception 'the version of the row is out of range' using errcode = 'numeric_value_out_of_range',
+            detail = format('It is %s; saves compare versions of type integer.', version), hint = 'Let the versions of this table begin again at 1.';
+    end if;
+    return version;
+end $$;
+comment on function quote_row_version(quote_collab_settings, jsonb) is 'version of a row of an attached table';
 
 create function check_quote_version(quote_id uuid, expected_version integer) returns boolean
 language plpgsql
@@ -61,7 +78,7 @@ declare
     target @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
 begin
     perform @extschema@.require_quote_version(expected_version);
-    return (@extschema@.require_quote_row(target, quote_id, '') ->> (target.columns ->> 'version'))::integer = expected_version;
+    return @extschema@.quote_row_version(target, @extschema@.require_quote_row(target, quote_id, '')) = expected_version;
 end $$;
 comment on function check_quote_version(uuid, integer) is 'true when the quote still has that version; raises P0002 for an unknown quote';
 
@@ -73,7 +90,7 @@ declare
     target @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);
 begin
     perform @extschema@.require_quote_version(expected_version);
-    return (@extschema@.require_quote_row(target, line_id, '') ->> (target.columns ->> 'version'))::integer = expected_version;
+    return @extschema@.quote_row_version(target, @extschema@.require_quote_row(target, line_id, '')) = expected_version;
 end $$;
 comment on function check_quote_line_version(uuid, integer) is 'true when the line still has that version; raises P0002 for an unknown line';
 
@@ -172,7 +189,7 @@ declare
 begin
     if record_definition is not null then
         begin
-            execute format('select to_jsonb(r) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
+            execute format('select to_jsonb(r.*) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
         exception when data_exception then
             perform @extschema@.refuse_quote_value(target, changes);
             raise;
@@ -231,7 +248,8 @@ begin
 end $$;
 comment on function require_conflict_policy(text) is 'refuses what on_conflict does not know';
 
--- Applies a normalised change set, plus derived columns as SQL expressions (t: the row before, r: the new values). The ERP's
+-- Applies a normalised change set, plus derived columns as SQL expressions (t: the row before, r: the new values), save those that
+-- PostgreSQL generates itself. The ERP's
 -- triggers find what they name on the caller's search path, as in an UPDATE of his own; and what they change in the row is in the
 -- answer.
 create function apply_quote_changes(target quote_collab_settings, row_id uuid, changes jsonb, derived jsonb, path text) returns jsonb
@@ -240,17 +258,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     record_definition text := @extschema@.quote_changes_record(target, changes);
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
     assignments text;
     updated jsonb;
 begin
     select string_agg(a, ', ') into assignments from (
         select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
-        union all select format('%I = %s', key, value) from jsonb_each_text(derived) where not changes ? key) x (a);
+        union all select format('%I = %s', d.key, d.value) from jsonb_each_text(derived) d
+        where not changes ? d.key and not exists (
+            select from pg_attribute g where g.attrelid = relation and g.attname = d.key and g.attgenerated <> '')) x (a);
     if assignments is null then
         return @extschema@.require_quote_row(target, row_id, '');
     end if;
     perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
-    execute format('update %I.%I t set %s %s where t.%s = $1 returning to_jsonb(t)',
+    execute format('update %I.%I t set %s %s where t.%s = $1 returning to_jsonb(t.*)',
         target.table_schema, target.table_name, assignments,
         case when record_definition is null then '' else format('from jsonb_to_record($2) as r(%s)', record_definition) end,
         @extschema@.quote_collab_column(target, 'id'))

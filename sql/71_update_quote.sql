@@ -16,7 +16,7 @@ begin
         perform set_config('app.current_session_id', session_id::text, true);
     end if;
     quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
-    previous_version := (quote ->> (header.columns ->> 'version'))::integer;
+    previous_version := @extschema@.quote_row_version(header, quote);
     new_version := previous_version;
     if previous_version <> expected_version then
         success := false;
@@ -33,7 +33,7 @@ begin
     if fields <> '{}' then
         quote := @extschema@.apply_quote_changes(header, quote_id, fields, derived, path);
     end if;
-    new_version := (quote ->> (header.columns ->> 'version'))::integer;
+    new_version := @extschema@.quote_row_version(header, quote);
     success := true;
     conflicts := '[]';
 end $$;

@@ -58,7 +58,7 @@ begin
     if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
         raise exception 'the line moved to another quote' using errcode = 'serialization_failure', hint = 'Try again.';
     end if;
-    previous_version := (quote_line ->> (line.columns ->> 'version'))::integer;
+    previous_version := @extschema@.quote_row_version(line, quote_line);
     new_version := previous_version;
     if previous_version <> expected_version then
         success := false;
@@ -70,7 +70,7 @@ begin
         quote_line := @extschema@.apply_quote_changes(line, line_id, fields,
             @extschema@.quote_author_column(line) || @extschema@.derived_line_columns(line, fields), path);
     end if;
-    new_version := (quote_line ->> (line.columns ->> 'version'))::integer;
+    new_version := @extschema@.quote_row_version(line, quote_line);
     quote := @extschema@.recalculate_quote_totals(header, line, parent, path);
     success := true;
     conflicts := '[]';

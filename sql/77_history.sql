@@ -44,7 +44,7 @@ begin
     elsif since_version < 0 then
         raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value';
     end if;
-    return (@extschema@.require_quote_row(header, quote_id, '') ->> (header.columns ->> 'version'))::integer > since_version;
+    return @extschema@.quote_row_version(header, @extschema@.require_quote_row(header, quote_id, '')) > since_version;
 end $$;
 comment on function has_quote_been_updated(uuid, integer) is 'true when the quote has a newer version; raises P0002 for an unknown quote';
 
@@ -65,7 +65,7 @@ declare
     quote jsonb := @extschema@.require_quote_row(header, quote_id, '');
     lines jsonb;
 begin
-    execute format('select jsonb_agg(to_jsonb(l) order by %s) from %I.%I l where l.%s = $1 and l.%s = $2',
+    execute format('select jsonb_agg(to_jsonb(l.*) order by %s) from %I.%I l where l.%s = $1 and l.%s = $2',
         coalesce('l.' || @extschema@.quote_collab_column(line, 'line_number') || ', ', '') || 'l.' || @extschema@.quote_collab_column(line, 'id'),
         line.table_schema, line.table_name, @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(line, 'tenant'))
     into lines using quote_id, (quote ->> (header.columns ->> 'tenant'))::uuid;

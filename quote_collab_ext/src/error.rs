@@ -22,8 +22,6 @@ pub enum Error {
     MissingLog(String),
     /// A value that must be a UUID is not one.
     NotUuid { setting: &'static str },
-    /// A key column of a row is null.
-    NullKey { column: String },
     /// The version counter of a row is at its end.
     VersionExhausted,
     /// A row or a value does not fit into a jsonb.
@@ -103,12 +101,6 @@ impl Error {
                 format!("{setting} is not a uuid"),
                 None,
                 Some("Set it to a uuid, or to an empty string for none."),
-            ),
-            Self::NullKey { column } => (
-                PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION,
-                format!("column \"{column}\" must not be null"),
-                Some("History and events are kept by it.".to_owned()),
-                None,
             ),
             Self::VersionExhausted => (
                 PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,

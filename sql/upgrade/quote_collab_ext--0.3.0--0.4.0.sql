@@ -127,11 +127,380 @@ begin
     execute format('insert into %1$s select true, 0, '''', ''-infinity'', 0, 0, 0 where not exists (select from %1$s)', lease);
 end $$;
 
+-- 56_truncate.sql
+create or replace function quote_truncate_statement(settings quote_collab_settings, part regclass) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format($query$
+        insert into %1$I.quote_changes (id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, entity_type, field_name, old_value,
+            change_type, session_id, was_conflict, entity_version_before, event_id, position, xid, origin, context)
+        select @extschema@.uuid_generate_v7(), t.%2$s, t.%3$s, %4$s, $1, clock_timestamp(), %5$L, '*', to_jsonb(t.*),
+            'DELETE', $2, false, case when t.%6$s between -2147483648 and 2147483647 then t.%6$s::integer end, @extschema@.uuid_generate_v7(),
+            nextval(%9$L), pg_current_xact_id(), @extschema@.quote_cluster_identifier(), %7$s
+        from only %8$s t where num_nulls(t.%10$s, t.%2$s, t.%3$s) = 0$query$,
+        settings.log_schema, @extschema@.quote_collab_column(settings, 'tenant'),
+        coalesce(@extschema@.quote_collab_column(settings, 'quote'), @extschema@.quote_collab_column(settings, 'id')),
+        case settings.entity when 'QUOTE_LINE' then 't.' || @extschema@.quote_collab_column(settings, 'id') else 'null' end,
+        settings.entity, @extschema@.quote_collab_column(settings, 'version'),
+        case when settings.entity = 'QUOTE_LINE' and settings.columns ? 'line_number'
+            then format('jsonb_build_object(''line_number'', t.%s)', @extschema@.quote_collab_column(settings, 'line_number')) else 'null' end,
+        part, format('%I.quote_changes_position_seq', settings.log_schema), @extschema@.quote_collab_column(settings, 'id'))
+$$;
+
+-- 58_columns.sql
+create or replace function quote_column_roles(reference text[])
+returns table (entity text, role text, candidates text[], required boolean, types regtype[])
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.entity, r.role, r.candidates, r.required, r.types
+    from (values ('{numeric,integer,bigint,smallint,real,double precision}'::regtype[])) a (amount), lateral (values
+        ('QUOTE', 'id', '{id}'::text[], true, '{uuid}'::regtype[]), ('QUOTE', 'tenant', '{tenant_id}', true, '{uuid}'),
+        ('QUOTE', 'version', '{version}', false, '{smallint,integer,bigint}'), ('QUOTE', 'updated_at', '{updated_at}', false, null),
+        ('QUOTE', 'updated_by', '{updated_by}', false, '{uuid}'), ('QUOTE', 'created_by', '{created_by}', false, '{uuid}'),
+        ('QUOTE', 'quote_number', '{quote_number,order_number,document_number}', false, null), ('QUOTE', 'customer', '{customer_id}', false, null),
+        ('QUOTE', 'status', '{status}', false, null), ('QUOTE', 'subtotal', '{subtotal}', false, amount),
+        ('QUOTE', 'tax_amount', '{tax_amount}', false, amount), ('QUOTE', 'shipping_amount', '{shipping_amount}', false, amount),
+        ('QUOTE', 'discount_amount', '{discount_amount}', false, amount), ('QUOTE', 'total_amount', '{total_amount}', false, amount),
+        ('QUOTE_LINE', 'id', '{id}', true, '{uuid}'), ('QUOTE_LINE', 'tenant', '{tenant_id}', true, '{uuid}'),
+        ('QUOTE_LINE', 'quote', reference, true, '{uuid}'), ('QUOTE_LINE', 'version', '{version}', false, '{smallint,integer,bigint}'),
+        ('QUOTE_LINE', 'updated_at', '{updated_at}', false, null), ('QUOTE_LINE', 'updated_by', '{updated_by}', false, '{uuid}'),
+        ('QUOTE_LINE', 'created_by', '{created_by}', false, '{uuid}'), ('QUOTE_LINE', 'line_number', '{line_number}', false, null),
+        ('QUOTE_LINE', 'quantity', '{quantity,quantity_quoted,quantity_ordered}', false, amount),
+        ('QUOTE_LINE', 'unit_price', '{unit_price}', false, amount), ('QUOTE_LINE', 'line_amount', '{line_amount}', false, amount)
+    ) r (entity, role, candidates, required, types)
+$$;
+create or replace function find_quote_columns(target regclass, entity text, chosen jsonb, reference text[] default '{quote_id}') returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_object_agg(r.role, c.name) filter (where c.name is not null)
+    from @extschema@.quote_column_roles(reference) r
+    cross join lateral (
+        select case when r.types is not null and not r.required and r.role <> 'version' then array(
+            select n.name from unnest(r.candidates) n (name) join pg_attribute a on a.attrelid = target and a.attname = n.name
+            where @extschema@.quote_base_type(a.atttypid) = any (r.types)) else r.candidates end) f (names)
+    cross join lateral (select @extschema@.find_quote_column(target, r.role, chosen, f.names, r.required)) c (name)
+    where r.entity = find_quote_columns.entity
+$$;
+create function tell_of_quote_null_keys(target regclass, columns jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    key_column name;
+begin
+    for key_column in select a.attname from pg_attribute a
+        where a.attrelid = target and not a.attnotnull and a.attname in (columns ->> 'id', columns ->> 'tenant', columns ->> 'quote') loop
+        raise notice 'rows of % whose "%" is null have no history and are no events', target, key_column
+            using hint = 'Where no row should be without it, set the column not null.';
+    end loop;
+end $$;
+comment on function tell_of_quote_null_keys(regclass, jsonb) is 'says that rows without a key are not recorded';
+
+-- 60_attach.sql
+create or replace function attach_quote_table(target regclass, entity text, header regclass, log regclass, options jsonb) returns quote_collab_settings
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    settings @extschema@.quote_collab_settings;
+    chosen jsonb := coalesce(options -> case entity when 'QUOTE' then 'columns' else 'line_columns' end, '{}');
+    reference text[] := @extschema@.quote_reference_candidates(target, header, coalesce(options -> 'columns' ->> 'id', 'id')::name);
+    columns jsonb;
+    added name[];
+    names record;
+begin
+    select n.nspname as schema_name, c.relname as table_name, hn.nspname as header_schema, h.relname as header_table, ln.nspname as log_schema
+    into names from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_class h join pg_namespace hn on hn.oid = h.relnamespace,
+        pg_class l join pg_namespace ln on ln.oid = l.relnamespace
+    where c.oid = target and h.oid = header and l.oid = log;
+    added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen, reference));
+    added := @extschema@.quote_added_columns(target, added || coalesce((
+        select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
+    columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
+    perform @extschema@.check_quote_column_types(target, columns), @extschema@.tell_of_quote_null_keys(target, columns);
+    insert into @extschema@.quote_collab_settings as s
+        (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
+        system_user_id, truncation, replicated_history, archive_after, drop_after)
+    values (names.schema_name, names.table_name, entity, names.header_schema, names.header_table, names.log_schema, columns,
+        array(select jsonb_array_elements_text(options -> 'ignored_columns'))::name[], added,
+        @extschema@.find_quote_relations(header, entity, columns, options),
+        (options ->> 'system_user_id')::uuid, coalesce(options ->> 'truncate', 'refuse'),
+        coalesce((options ->> 'replicated_history')::boolean, false), (options ->> 'archive_after')::interval, (options ->> 'drop_after')::interval)
+    on conflict (table_schema, table_name) do update set
+        header_schema = excluded.header_schema, header_table = excluded.header_table,
+        columns = excluded.columns, ignored_columns = excluded.ignored_columns, relations = excluded.relations,
+        added_columns = excluded.added_columns, system_user_id = excluded.system_user_id,
+        truncation = excluded.truncation, replicated_history = excluded.replicated_history,
+        archive_after = excluded.archive_after, drop_after = excluded.drop_after
+    returning s.* into settings;
+    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log);
+    return settings;
+end $$;
+
+-- 69_rejection.sql
+create or replace function record_rejected_quote_change(entity text, row_id uuid, expected_version integer, changes jsonb) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings := @extschema@.find_quote_target(entity, row_id);
+    current_row jsonb := @extschema@.find_quote_row(target, row_id, '');
+    actual_version integer := @extschema@.quote_row_version(target, current_row);
+    fields jsonb;
+begin
+    if current_row is null or actual_version = expected_version or expected_version is null or not @extschema@.quote_row_is_locked(target, row_id) then
+        return;
+    end if;
+    fields := @extschema@.normalise_quote_changes(target, changes);
+    execute format($query$
+        insert into %1$I.quote_changes (id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, entity_type,
+            field_name, old_value, new_value, change_type, session_id, was_conflict, conflict_resolution,
+            entity_version_before, entity_version_after, event_id, position, xid, origin)
+        select @extschema@.uuid_generate_v7(), $1, $2, $3, $4, clock_timestamp(), $5, f.key, $6 -> f.key, f.value, 'UPDATE',
+            $7, true, 'REJECTED', $8, $9, e.event_id, e.position, pg_current_xact_id(), @extschema@.quote_cluster_identifier()
+        from jsonb_each($10) f,
+            (select @extschema@.uuid_generate_v7(), nextval(%2$L)) e (event_id, position)$query$,
+        target.log_schema, format('%I.quote_changes_position_seq', target.log_schema))
+    using (current_row ->> (target.columns ->> 'tenant'))::uuid,
+          coalesce(current_row ->> (target.columns ->> 'quote'), current_row ->> (target.columns ->> 'id'))::uuid,
+          case entity when 'QUOTE_LINE' then row_id end,
+          coalesce(@extschema@.current_quote_user(null::uuid), target.system_user_id),
+          entity, current_row, nullif(current_setting('app.current_session_id', true), '')::uuid,
+          expected_version, actual_version, fields;
+end $$;
+
 -- 70_version_check.sql
+create or replace function find_quote_row(target quote_collab_settings, row_id uuid, locking text default '') returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_row jsonb;
+begin
+    execute format('select to_jsonb(t.*) from %I.%I t where t.%s = $1 and ($3 or t.%s = $2) %s',
+        target.table_schema, target.table_name, @extschema@.quote_collab_column(target, 'id'),
+        @extschema@.quote_collab_column(target, 'tenant'),
+        case locking when 'for no key update' then 'for no key update' when 'for update' then 'for update' else '' end)
+    into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
+    return found_row;
+end $$;
+create or replace function require_quote_version(expected_version integer) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if expected_version is null then
+        raise exception 'the expected version must not be null' using errcode = 'null_value_not_allowed';
+    elsif expected_version < 0 then
+        raise exception 'the expected version must not be negative' using errcode = 'invalid_parameter_value',
+            detail = format('%s was given; versions only count up.', expected_version);
+    end if;
+end $$;
+comment on function require_quote_version(integer) is 'refuses a null or negative version';
+create function quote_row_version(target quote_collab_settings, found_row jsonb) returns integer
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    version numeric := coalesce((found_row ->> (target.columns ->> 'version'))::numeric, 0);
+begin
+    if version not between -2147483648 and 2147483647 then
+        raise exception 'the version of the row is out of range' using errcode = 'numeric_value_out_of_range',
+            detail = format('It is %s; saves compare versions of type integer.', version), hint = 'Let the versions of this table begin again at 1.';
+    end if;
+    return version;
+end $$;
+comment on function quote_row_version(quote_collab_settings, jsonb) is 'version of a row of an attached table';
+create or replace function check_quote_version(quote_id uuid, expected_version integer) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
+begin
+    perform @extschema@.require_quote_version(expected_version);
+    return @extschema@.quote_row_version(target, @extschema@.require_quote_row(target, quote_id, '')) = expected_version;
+end $$;
+create or replace function check_quote_line_version(line_id uuid, expected_version integer) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);
+begin
+    perform @extschema@.require_quote_version(expected_version);
+    return @extschema@.quote_row_version(target, @extschema@.require_quote_row(target, line_id, '')) = expected_version;
+end $$;
 create or replace function quote_field_name(field text) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$ select lower(regexp_replace(field, '(?<!^)([A-Z])', '_\1', 'g') collate "C") $$;
+create or replace function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    record_definition text := @extschema@.quote_changes_record(target, changes);
+    coerced jsonb := '{}'::jsonb;
+begin
+    if record_definition is not null then
+        begin
+            execute format('select to_jsonb(r.*) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
+        exception when data_exception then
+            perform @extschema@.refuse_quote_value(target, changes);
+            raise;
+        end;
+    end if;
+    return coerced;
+end $$;
+create or replace function apply_quote_changes(target quote_collab_settings, row_id uuid, changes jsonb, derived jsonb, path text) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    record_definition text := @extschema@.quote_changes_record(target, changes);
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
+    assignments text;
+    updated jsonb;
+begin
+    select string_agg(a, ', ') into assignments from (
+        select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
+        union all select format('%I = %s', d.key, d.value) from jsonb_each_text(derived) d
+        where not changes ? d.key and not exists (
+            select from pg_attribute g where g.attrelid = relation and g.attname = d.key and g.attgenerated <> '')) x (a);
+    if assignments is null then
+        return @extschema@.require_quote_row(target, row_id, '');
+    end if;
+    perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
+    execute format('update %I.%I t set %s %s where t.%s = $1 returning to_jsonb(t.*)',
+        target.table_schema, target.table_name, assignments,
+        case when record_definition is null then '' else format('from jsonb_to_record($2) as r(%s)', record_definition) end,
+        @extschema@.quote_collab_column(target, 'id'))
+    into updated using row_id, changes;
+    perform set_config('search_path', 'pg_catalog, pg_temp', true);
+    if updated is null then
+        raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+            hint = 'A row security policy hides it from updates by this role.';
+    end if;
+    return coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
+end $$;
+
+-- 71_update_quote.sql
+create or replace function save_quote(
+    quote_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
+    out success boolean, out quote jsonb, out previous_version integer, out new_version integer, out conflicts jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
+    fields jsonb;
+    derived jsonb := @extschema@.quote_author_column(header);
+begin
+    perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
+    fields := @extschema@.coerce_quote_changes(header, @extschema@.normalise_quote_changes(header, changes));
+    if session_id is not null then
+        perform set_config('app.current_session_id', session_id::text, true);
+    end if;
+    quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
+    previous_version := @extschema@.quote_row_version(header, quote);
+    new_version := previous_version;
+    if previous_version <> expected_version then
+        success := false;
+        conflicts := @extschema@.quote_conflicts(header, quote, expected_version, fields);
+        perform @extschema@.record_rejected_quote_change('QUOTE', quote_id, expected_version, fields);
+        return;
+    end if;
+    if header.columns ? 'total_amount' and header.columns ? 'subtotal' and fields ?| array(
+            select header.columns ->> part from unnest('{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]) part
+            where header.columns ? part) then
+        derived := derived || jsonb_build_object(header.columns ->> 'total_amount',
+            @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields));
+    end if;
+    if fields <> '{}' then
+        quote := @extschema@.apply_quote_changes(header, quote_id, fields, derived, path);
+    end if;
+    new_version := @extschema@.quote_row_version(header, quote);
+    success := true;
+    conflicts := '[]';
+end $$;
+
+-- 72_update_quote_line.sql
+create or replace function save_quote_line(
+    line_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
+    out success boolean, out quote_line jsonb, out previous_version integer, out new_version integer, out conflicts jsonb, out quote jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    line @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);
+    header @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(line);
+    parent uuid;
+    fields jsonb;
+begin
+    perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
+    fields := @extschema@.coerce_quote_changes(line, @extschema@.normalise_quote_changes(line, changes));
+    if session_id is not null then
+        perform set_config('app.current_session_id', session_id::text, true);
+    end if;
+    parent := (@extschema@.require_quote_row(line, line_id, '') ->> (line.columns ->> 'quote'))::uuid;
+    quote := @extschema@.require_quote_row(header, parent, 'for no key update');
+    quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
+    if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
+        raise exception 'the line moved to another quote' using errcode = 'serialization_failure', hint = 'Try again.';
+    end if;
+    previous_version := @extschema@.quote_row_version(line, quote_line);
+    new_version := previous_version;
+    if previous_version <> expected_version then
+        success := false;
+        conflicts := @extschema@.quote_conflicts(line, quote_line, expected_version, fields);
+        perform @extschema@.record_rejected_quote_change('QUOTE_LINE', line_id, expected_version, fields);
+        return;
+    end if;
+    if fields <> '{}' then
+        quote_line := @extschema@.apply_quote_changes(line, line_id, fields,
+            @extschema@.quote_author_column(line) || @extschema@.derived_line_columns(line, fields), path);
+    end if;
+    new_version := @extschema@.quote_row_version(line, quote_line);
+    quote := @extschema@.recalculate_quote_totals(header, line, parent, path);
+    success := true;
+    conflicts := '[]';
+end $$;
+
+-- 77_history.sql
+create or replace function has_quote_been_updated(quote_id uuid, since_version integer) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
+begin
+    if since_version is null then
+        raise exception 'the version must not be null' using errcode = 'null_value_not_allowed';
+    elsif since_version < 0 then
+        raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value';
+    end if;
+    return @extschema@.quote_row_version(header, @extschema@.require_quote_row(header, quote_id, '')) > since_version;
+end $$;
+create or replace function get_quote(quote_id uuid) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
+    line @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(header);
+    quote jsonb := @extschema@.require_quote_row(header, quote_id, '');
+    lines jsonb;
+begin
+    execute format('select jsonb_agg(to_jsonb(l.*) order by %s) from %I.%I l where l.%s = $1 and l.%s = $2',
+        coalesce('l.' || @extschema@.quote_collab_column(line, 'line_number') || ', ', '') || 'l.' || @extschema@.quote_collab_column(line, 'id'),
+        line.table_schema, line.table_name, @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(line, 'tenant'))
+    into lines using quote_id, (quote ->> (header.columns ->> 'tenant'))::uuid;
+    return jsonb_build_object('quote', quote, 'lines', coalesce(lines, '[]'));
+end $$;
 
 -- 80_events.sql
 create function quote_batch_query() returns text

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::call::{Call, Operation};
 use super::plan::{Column, Plan};
+use super::roles::Roles;
 use super::row::Row;
 use super::stamp::version;
 use crate::audit::{self, Field, Kind, Memory, Mint, RowChange};
@@ -52,6 +53,7 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
         note_whole(plan, call, Kind::Delete, &old)?;
         return note_whole(plan, call, Kind::Create, &new);
     }
+    let Some(keys) = Keys::of(roles, &new) else { return Ok(()) };
     let totals_changed =
         changed.iter().any(|column| roles.totals.iter().any(|(_, total)| *total == column.attnum));
     audit::note(|memory| {
@@ -67,7 +69,7 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
             })
             .collect();
         let context = memory.keep_object(&context(plan, &new, totals_changed));
-        let mut change = row_change(plan, call, Kind::Update, &new, memory)?;
+        let mut change = row_change(plan, call, Kind::Update, &new, keys, memory)?;
         change.version_before = i32::try_from(version(plan, &old)).ok();
         change.version_after = i32::try_from(version(plan, &new)).ok();
         Ok(RowChange { fields, context, ..change })
@@ -82,7 +84,29 @@ fn column_value<'a>(column: &Column, value: Option<pg_sys::Datum>) -> Option<Val
     value.map(|value| unsafe { column.to_jsonb.value(value) })
 }
 
+/// To whom a row belongs.
+#[derive(Clone, Copy)]
+struct Keys {
+    tenant: Uuid,
+    quote: Uuid,
+    line: Option<Uuid>,
+}
+
+impl Keys {
+    /// `None` for a row that belongs to nobody, or to no quote: a key is null. It has no history while that is so; being
+    /// given its keys creates it, and losing one deletes it.
+    fn of(roles: &Roles, row: &Row<'_>) -> Option<Self> {
+        let (tenant, id) = (row.uuid(roles.tenant)?, row.uuid(roles.id)?);
+        let (quote, line) = match roles.quote {
+            Some(quote) => (row.uuid(quote)?, Some(id)),
+            None => (id, None),
+        };
+        Some(Self { tenant, quote, line })
+    }
+}
+
 fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<(), Error> {
+    let Some(keys) = Keys::of(&plan.roles, row) else { return Ok(()) };
     audit::note(|memory| {
         let members: Vec<_> = plan
             .by_name
@@ -95,7 +119,7 @@ fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<
             .collect();
         let whole = memory.keep_object(&members);
         let context = memory.keep_object(&context(plan, row, false));
-        let mut change = row_change(plan, call, kind, row, memory)?;
+        let mut change = row_change(plan, call, kind, row, keys, memory)?;
         let at = i32::try_from(version(plan, row)).ok();
         let (old, new) = match kind {
             Kind::Delete => (whole, None),
@@ -118,21 +142,16 @@ fn row_change(
     call: Call<'_>,
     kind: Kind,
     row: &Row<'_>,
+    Keys { tenant, quote, line }: Keys,
     memory: &Memory,
 ) -> Result<RowChange, Error> {
-    let roles = &plan.roles;
-    let id = row.key(plan, roles.id)?;
-    let (quote, line) = match roles.quote {
-        Some(quote) => (row.key(plan, quote)?, Some(id)),
-        None => (id, None),
-    };
     Ok(RowChange {
         memory: memory.clone(),
         log: std::rc::Rc::clone(&plan.log),
         mint: Mint::new(&plan.log),
         entity: plan.entity,
         kind,
-        tenant: row.key(plan, roles.tenant)?,
+        tenant,
         quote,
         line,
         actor: actor(plan, call, kind, row)?,

@@ -114,11 +114,6 @@ impl Plan {
         })
     }
 
-    /// Name of a column, for an error message.
-    pub fn column_name(&self, attnum: i16) -> String {
-        self.column(attnum).map_or_else(String::new, |column| column.name.clone())
-    }
-
     /// A column by attribute number.
     pub fn column(&self, attnum: i16) -> Option<&Column> {
         self.columns.iter().find(|column| column.attnum == attnum)

@@ -6,8 +6,7 @@ use pgrx::pg_sys;
 use quote_collab_core::diff::{self, Image};
 use uuid::Uuid;
 
-use super::plan::{Column, Plan};
-use crate::error::Error;
+use super::plan::Column;
 use crate::varlena::payload;
 
 /// Values of one row by attribute; valid during the trigger call.
@@ -73,11 +72,6 @@ impl<'a> Row<'a> {
     pub fn uuid(&self, attnum: i16) -> Option<Uuid> {
         // SAFETY: attach and the plan use this for columns of type uuid only: 16 bytes by reference.
         self.value(attnum).map(|datum| unsafe { Uuid::from_bytes(*datum.cast_mut_ptr::<[u8; 16]>()) })
-    }
-
-    /// A uuid column that must not be null.
-    pub fn key(&self, plan: &Plan, attnum: i16) -> Result<Uuid, Error> {
-        self.uuid(attnum).ok_or_else(|| Error::NullKey { column: plan.column_name(attnum) })
     }
 
     /// Whether a column holds another value than in `other`, a row of the same table.

@@ -10,7 +10,7 @@ use super::row::Row;
 use crate::attribution;
 use crate::error::Error;
 
-/// The trigger function. A row that did not change keeps its version whatever the statement set it to.
+/// The trigger function. A row that did not change keeps its version, unless the statement itself counts it up by one.
 ///
 /// # Safety
 /// `fcinfo` must come from PostgreSQL's function manager.
@@ -47,6 +47,8 @@ impl Stamps {
         let replays = unsafe { pg_sys::SessionReplicationRole }
             == pg_sys::SESSION_REPLICATION_ROLE_REPLICA.cast_signed();
         let next = match changed {
+            // Counted up by the statement itself: an ORM that locks by the version goes on from there.
+            false if given == before + 1 && call.assigns(roles.version) => given,
             false => before,
             // A replayed change brings its version along; one that does not is counted here.
             true if replays && given > before => given,

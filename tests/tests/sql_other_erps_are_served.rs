@@ -1,0 +1,186 @@
+//! Tables of other ERPs and what their ORMs write: columns of any name, amounts of other kinds, versions that begin elsewhere,
+//! rows without keys.
+
+use quote_collab_tests::Erp;
+use tokio_postgres::Client;
+
+async fn run(client: &Client, statements: &str) {
+    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+}
+
+async fn text(client: &Client, query: &str) -> String {
+    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    row.get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+async fn sqlstate(client: &Client, statement: &str) -> String {
+    let error = client.batch_execute(statement).await.expect_err(statement);
+    error.as_db_error().expect("the server answered").code().code().to_owned()
+}
+
+/// Offers and their items with further columns, one of each, attached; the superuser who works on them.
+async fn offers(columns: &str, item_columns: &str, options: &str) -> (Erp, Client) {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        &format!(
+            "create extension quote_collab_ext;
+             create table offers (id uuid primary key default md5('o')::uuid, tenant_id uuid default md5('t')::uuid, remark text {columns});
+             create table items (id uuid primary key default md5('i')::uuid, tenant_id uuid default md5('t')::uuid,
+                 offer_id uuid default md5('o')::uuid references offers on delete set null, remark text {item_columns});
+             insert into offers default values; insert into items default values;
+             select attach_quote_collaboration('offers', 'items', '{options}')"
+        ),
+    )
+    .await;
+    (erp, admin)
+}
+
+const OFFER: &str = "md5('o')::uuid";
+const ITEM: &str = "md5('i')::uuid";
+
+/// The history of offers and items: what, which field, old and new value, the versions.
+async fn history(client: &Client) -> String {
+    text(
+        client,
+        "select string_agg(concat_ws(' ', change_type, entity_type, field_name, old_value #>> '{}', new_value #>> '{}',
+            entity_version_before, entity_version_after), '; ' order by position) from quote_changes where field_name <> '*' or change_type <> 'UPDATE'",
+    )
+    .await
+}
+
+fn save(changes: &str, version: i32) -> String {
+    format!(
+        "select s.success || ' ' || s.new_version from update_quote_with_version_check({OFFER}, {version}, '{changes}') s"
+    )
+}
+
+fn save_item(changes: &str, version: i32) -> String {
+    format!(
+        "select s.success || ' ' || s.new_version from update_quote_line_with_version_check({ITEM}, {version}, '{changes}') s"
+    )
+}
+
+#[tokio::test]
+async fn a_column_may_be_named_like_anything_in_our_queries() {
+    let names =
+        ["t", "r", "l", "c", "s", "e", "q", "u", "u1", "x", "b", "f", "last", "log", "base", "w", "v", "p"];
+    let columns: String = names.iter().map(|name| format!(", {name} text default '{name}'")).collect();
+    let (_erp, admin) = offers(&columns, &columns, r#"{"truncate": "record"}"#).await;
+    for (place, name) in (1..).zip(names) {
+        let changes = format!(r#"{{"{name}": "new"}}"#);
+        assert_eq!(text(&admin, &save(&changes, place)).await, format!("true {}", place + 1), "{name}");
+        assert_eq!(text(&admin, &save_item(&changes, place)).await, format!("true {}", place + 1), "{name}");
+        assert_eq!(text(&admin, &save(&changes, place)).await, format!("false {}", place + 1), "{name}");
+    }
+    let whole = format!(
+        "select (get_quote({OFFER}) #>> '{{quote,t}}') || (get_quote({OFFER}) #>> '{{lines,0,l}}') || check_quote_version({OFFER}, 1)::text"
+    );
+    assert_eq!(text(&admin, &whole).await, "newnewfalse");
+    run(&admin, "truncate offers, items").await;
+    let gone = "select string_agg(distinct old_value ->> 't', ' ') || count(*) from quote_changes where change_type = 'DELETE' and old_value ? 'remark'";
+    assert_eq!(text(&admin, gone).await, "new2");
+}
+
+#[tokio::test]
+async fn what_postgresql_generates_is_left_to_it() {
+    let (_erp, admin) = offers(
+        ", subtotal numeric default 0, tax_amount numeric default 1, total_amount numeric generated always as (subtotal + tax_amount) stored",
+        ", quantity numeric default 2, unit_price numeric default 3, line_amount numeric generated always as (quantity * unit_price) stored",
+        "{}",
+    )
+    .await;
+    assert_eq!(text(&admin, &save_item(r#"{"quantity": 5}"#, 1)).await, "true 2");
+    assert_eq!(text(&admin, &save(r#"{"taxAmount": 4}"#, 2)).await, "true 3");
+    assert_eq!(text(&admin, "select total_amount::text from offers").await, "19");
+}
+
+#[tokio::test]
+async fn an_amount_that_is_no_number_is_a_column_like_others() {
+    let columns = ", subtotal money default 0, tax_amount money default 1, total_amount money default 1";
+    let items = ", quantity text default '2', unit_price money default 3, line_amount money default 6";
+    let (erp, admin) = offers(columns, items, "{}").await;
+    assert_eq!(text(&admin, &save_item(r#"{"quantity": "5"}"#, 1)).await, "true 2");
+    assert_eq!(text(&admin, &save(r#"{"taxAmount": 4}"#, 1)).await, "true 2");
+    drop((erp, admin));
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create extension quote_collab_ext; alter table quotes add column price money").await;
+    let named = r#"select attach_quote_collaboration('quotes', 'quote_lines', '{"columns": {"total_amount": "price"}}')"#;
+    assert_eq!(sqlstate(&admin, named).await, "42804");
+}
+
+#[tokio::test]
+async fn a_version_may_begin_at_0_or_at_nothing() {
+    let (_erp, admin) = offers(", version integer default 0", ", version bigint", "{}").await;
+    assert_eq!(text(&admin, &format!("select check_quote_version({OFFER}, 0)::text")).await, "true");
+    assert_eq!(text(&admin, &save(r#"{"remark": "one"}"#, 0)).await, "true 1");
+    assert_eq!(text(&admin, &save(r#"{"remark": "two"}"#, 0)).await, "false 1");
+    // Without a version a row is counted as the trigger counts it: whoever comes second is told.
+    assert_eq!(text(&admin, &save_item(r#"{"remark": "one"}"#, 1)).await, "false 0");
+    assert_eq!(text(&admin, &save_item(r#"{"remark": "one"}"#, 0)).await, "true 1");
+    assert_eq!(text(&admin, &save_item(r#"{"remark": "two"}"#, 0)).await, "false 1");
+    run(&admin, "alter table items disable trigger user; update items set version = 3000000000; alter table items enable always trigger trg_increment_quote_line_version").await;
+    assert_eq!(sqlstate(&admin, &save_item(r#"{"remark": "far"}"#, 7)).await, "22003");
+}
+
+#[tokio::test]
+async fn a_version_that_the_statement_counts_up_is_counted() {
+    let (_erp, admin) =
+        offers(", version integer not null default 0, updated_at timestamptz", "", "{}").await;
+    let touch = |set: &str, seen: i32| {
+        format!(
+            "with u as (update offers set {set} where id = {OFFER} and version = {seen} returning version) select version::text from u"
+        )
+    };
+    // An ORM that locks by the version and touches the row, then changes it.
+    assert_eq!(text(&admin, &touch("version = version + 1, updated_at = now()", 0)).await, "1");
+    assert_eq!(text(&admin, &touch("version = 2, remark = remark", 1)).await, "2");
+    assert_eq!(text(&admin, &touch("version = 3, remark = 'changed'", 2)).await, "3");
+    assert_eq!(history(&admin).await, "UPDATE QUOTE remark changed 2 3");
+    // What is no count of that kind is no change.
+    for set in [
+        "version = 7",
+        "version = version",
+        "version = null",
+        "version = version - 1",
+        "remark = remark",
+        "version = version + 2",
+    ] {
+        assert_eq!(text(&admin, &touch(set, 3)).await, "3", "{set}");
+    }
+    assert_eq!(text(&admin, &touch("version = 90, remark = 'again'", 3)).await, "4");
+}
+
+#[tokio::test]
+async fn a_row_without_its_keys_has_no_history_until_it_has_them() {
+    let (_erp, admin) = offers("", "", r#"{"truncate": "record"}"#).await;
+    run(&admin, "delete from offers").await;
+    assert_eq!(
+        text(
+            &admin,
+            "select string_agg(change_type || ' ' || entity_type, ', ' order by position) from quote_changes"
+        )
+        .await,
+        "DELETE QUOTE, DELETE QUOTE_LINE"
+    );
+    run(&admin, "update items set remark = 'nobody''s'; update items set tenant_id = null").await;
+    run(
+        &admin,
+        "insert into offers default values; insert into items (id, offer_id) values (md5('j')::uuid, null)",
+    )
+    .await;
+    run(
+        &admin,
+        "update items set offer_id = md5('o')::uuid, tenant_id = md5('t')::uuid where id = md5('i')::uuid",
+    )
+    .await;
+    run(&admin, "update items set remark = 'somebody''s'; truncate items").await;
+    let all = "select string_agg(change_type || ' ' || entity_type || ' ' || coalesce(entity_version_before::text, '') || '-' ||
+        coalesce(entity_version_after::text, ''), ', ' order by position) from quote_changes";
+    assert_eq!(
+        text(&admin, all).await,
+        "DELETE QUOTE 1-, DELETE QUOTE_LINE 1-, CREATE QUOTE -1, CREATE QUOTE_LINE -5, UPDATE QUOTE_LINE 5-6, DELETE QUOTE_LINE 6-"
+    );
+}
