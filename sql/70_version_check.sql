@@ -200,7 +200,8 @@ end $$;
 comment on function coerce_quote_changes(quote_collab_settings, jsonb) is 'values of a change set in the types of their columns';
 
 -- What stands against a save based on an older version, a jsonb array with one object per attempted field: the value at
--- the expected version, the value now, the attempted value, who changed it last and when.
+-- the expected version, the value now, the attempted value, who changed it last and when. A row that moved between partitions was
+-- deleted and created meanwhile.
 create function quote_conflicts(target quote_collab_settings, current_row jsonb, expected_version integer, changes jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -212,16 +213,17 @@ begin
     select * into author from @extschema@.quote_user_join('last.changed_by');
     execute format($query$
         with log as materialized (
-            select c.field_name, c.old_value, c.changed_by, c.changed_at, c.position from %1$I.quote_changes c
-            where c.quote_id = $1 and c.quote_line_id is not distinct from $2 and c.change_type = 'UPDATE'
-              and c.conflict_resolution is distinct from 'REJECTED' and c.entity_version_after > $3)
+            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position from %1$I.quote_changes c
+            where c.quote_id = $1 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'
+              and (c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3))
         select jsonb_agg(jsonb_build_object(
             'field', f.key, 'expectedVersion', $3, 'actualVersion', $5 -> $6,
             'baseValue', case when base.position is null then $5 -> f.key else base.old_value end,
             'currentValue', $5 -> f.key, 'attemptedValue', f.value,
             'lastChangedBy', last.changed_by, 'lastChangedByName', %2$s, 'lastChangedAt', last.changed_at) order by f.key)
         from jsonb_each($4) f
-        left join lateral (select l.position, l.old_value from log l where l.field_name = f.key order by l.position limit 1) base on true
+        left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as old_value from log l
+                           where l.change_type <> 'CREATE' and l.field_name in (f.key, '*') order by l.position limit 1) base on true
         left join lateral (select l.changed_by, l.changed_at from log l
                            order by l.field_name = f.key desc, l.position desc limit 1) last on true
         %3$s$query$, target.log_schema, author.name_expression, author.join_clause)

@@ -356,6 +356,37 @@ begin
     end if;
     return coerced;
 end $$;
+create or replace function quote_conflicts(target quote_collab_settings, current_row jsonb, expected_version integer, changes jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    conflicts jsonb;
+    author record;
+begin
+    select * into author from @extschema@.quote_user_join('last.changed_by');
+    execute format($query$
+        with log as materialized (
+            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position from %1$I.quote_changes c
+            where c.quote_id = $1 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'
+              and (c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3))
+        select jsonb_agg(jsonb_build_object(
+            'field', f.key, 'expectedVersion', $3, 'actualVersion', $5 -> $6,
+            'baseValue', case when base.position is null then $5 -> f.key else base.old_value end,
+            'currentValue', $5 -> f.key, 'attemptedValue', f.value,
+            'lastChangedBy', last.changed_by, 'lastChangedByName', %2$s, 'lastChangedAt', last.changed_at) order by f.key)
+        from jsonb_each($4) f
+        left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as old_value from log l
+                           where l.change_type <> 'CREATE' and l.field_name in (f.key, '*') order by l.position limit 1) base on true
+        left join lateral (select l.changed_by, l.changed_at from log l
+                           order by l.field_name = f.key desc, l.position desc limit 1) last on true
+        %3$s$query$, target.log_schema, author.name_expression, author.join_clause)
+    into conflicts
+    using coalesce(current_row ->> (target.columns ->> 'quote'), current_row ->> (target.columns ->> 'id'))::uuid,
+          case target.entity when 'QUOTE_LINE' then (current_row ->> (target.columns ->> 'id'))::uuid end,
+          expected_version, changes, current_row, target.columns ->> 'version';
+    return coalesce(conflicts, '[]');
+end $$;
 create or replace function apply_quote_changes(target quote_collab_settings, row_id uuid, changes jsonb, derived jsonb, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -184,3 +184,44 @@ async fn a_row_without_its_keys_has_no_history_until_it_has_them() {
         "DELETE QUOTE 1-, DELETE QUOTE_LINE 1-, CREATE QUOTE -1, CREATE QUOTE_LINE -5, UPDATE QUOTE_LINE 5-6, DELETE QUOTE_LINE 6-"
     );
 }
+
+#[tokio::test]
+async fn a_conflict_looks_through_a_move_between_partitions() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create extension quote_collab_ext;
+         create table offers (id uuid default md5('o')::uuid, tenant_id uuid default md5('t')::uuid, region text not null default 'north',
+             remark text default 'seen', primary key (id, region)) partition by list (region);
+         create table offers_north partition of offers for values in ('north'); create table offers_south partition of offers for values in ('south');
+         create table items (id uuid primary key default md5('i')::uuid, tenant_id uuid default md5('t')::uuid, offer_id uuid default md5('o')::uuid);
+         insert into offers default values; select attach_quote_collaboration('offers', 'items');
+         set app.current_user_id = '00000000-0000-4000-8000-000000000009'; update offers set region = 'south', remark = 'moved'",
+    )
+    .await;
+    let told = format!(
+        "select concat_ws(' ', c ->> 'baseValue', c ->> 'currentValue', c ->> 'attemptedValue', c ->> 'lastChangedBy')
+         from update_quote_with_version_check({OFFER}, 1, '{{\"remark\": \"mine\"}}') s, jsonb_array_elements(s.conflicts) c"
+    );
+    assert_eq!(text(&admin, &told).await, "seen moved mine 00000000-0000-4000-8000-000000000009");
+}
+
+#[tokio::test]
+async fn an_author_that_a_statement_only_repeats_is_stamped_anew() {
+    let (_erp, admin) = offers("", "", "{}").await;
+    let by = |user: u8, set: &str| {
+        format!(
+            "set app.current_user_id = '00000000-0000-4000-8000-00000000000{user}'; update items set {set}"
+        )
+    };
+    let author = format!("select right(updated_by::text, 1) from items where id = {ITEM}");
+    for (statement, expected) in [
+        (by(1, "remark = 'one'"), "1"),
+        (by(2, "remark = 'two', updated_by = updated_by"), "2"),
+        (by(3, "remark = 'three', updated_by = '00000000-0000-4000-8000-000000000004'"), "4"),
+    ] {
+        run(&admin, &statement).await;
+        assert_eq!(text(&admin, &author).await, expected, "{statement}");
+    }
+}

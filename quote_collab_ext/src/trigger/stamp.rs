@@ -63,7 +63,7 @@ impl Stamps {
             }
             if let Some((attnum, user)) =
                 roles.updated_by.filter(|_| roles.stamps_user).zip(attribution::current_user()?)
-                && !call.assigns(attnum)
+                && old.uuid(attnum) == new.uuid(attnum)
             {
                 stamps.push(
                     attnum,
