@@ -61,7 +61,6 @@ pub struct Mint {
 /// One row change, noted and not yet written.
 pub struct RowChange {
     /// What its datums live in.
-    #[expect(dead_code, reason = "held, not read")]
     pub memory: Memory,
     pub log: Rc<Log>,
     pub mint: Mint,
@@ -77,4 +76,11 @@ pub struct RowChange {
     pub fields: Vec<Field>,
     /// A jsonb object, or none.
     pub context: Option<pg_sys::Datum>,
+}
+
+impl RowChange {
+    /// Which row.
+    fn row(&self) -> (Uuid, Option<Uuid>) {
+        (self.quote, self.line)
+    }
 }

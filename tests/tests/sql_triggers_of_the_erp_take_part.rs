@@ -90,6 +90,115 @@ async fn what_triggers_change_in_turn_is_recorded_in_order() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_full_in_the_middle_of_a_statement_is_in_order_too() {
+    const QUOTES: &str = "insert into quotes select (jsonb_populate_record(null::quotes, to_jsonb(q.*) ||
+            jsonb_build_object('id', gen_random_uuid(), 'quote_number', 'NEW-' || n, 'version', 1))).*
+        from generate_series(1, 1500) n, (select * from quotes order by id limit 1) q";
+    const AGAIN: &str = "create function erp() returns trigger language plpgsql as $$ begin
+             if pg_trigger_depth() < 2 and CONDITION then update quotes set contact_name = VALUE where id = new.id; end if; return null; end $$;
+         create trigger NAME after update on quotes for each row execute function erp();";
+    for (what, name, condition, value, change) in [
+        (
+            "before its change is noted, one row",
+            "a_first",
+            "new.quote_number = 'NEW-700'",
+            "'again'",
+            "update quotes set notes = 'all'",
+        ),
+        (
+            "before its change is noted, every row",
+            "a_first",
+            "true",
+            "'again'",
+            "update quotes set notes = 'all'",
+        ),
+        ("after its change is noted", "zz_last", "true", "'again'", "update quotes set notes = 'all'"),
+        (
+            "another row, which comes later",
+            "a_first",
+            "new.quote_number = 'NEW-1'",
+            "'again'",
+            "update quotes set notes = 'all'",
+        ),
+        (
+            "with a value that fills a batch",
+            "a_first",
+            "new.quote_number = 'NEW-7'",
+            "repeat('x', 9000000)",
+            "update quotes set notes = 'all' where quote_number like 'NEW-7%'",
+        ),
+    ] {
+        let erp = Erp::attached().await;
+        let admin = erp.client("postgres").await;
+        run(&admin, QUOTES).await;
+        let mut trigger = AGAIN.replace("NAME", name).replace("CONDITION", condition).replace("VALUE", value);
+        if what.starts_with("another") {
+            trigger = trigger.replace("where id = new.id", "where quote_number like 'NEW-1_99'");
+        }
+        run(&admin, "alter table quotes alter column contact_name type text").await;
+        run(&admin, &trigger).await;
+        run(&admin, change).await;
+        assert_eq!(erp.count(BROKEN).await, 0, "{what}: the history");
+        assert_eq!(erp.count(OUT_OF_ORDER).await, 0, "{what}: the feed");
+    }
+}
+
+#[tokio::test]
+async fn what_a_savepoint_writes_leaves_the_rest_to_be_put_in_order() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create function again() returns trigger language plpgsql as $$ begin
+             if new.contact_name is distinct from 'again' then update quotes set contact_name = 'again' where id = new.id; end if; return null; end $$;
+         create trigger a_first after update of notes on quotes for each row execute function again();
+         create table job (id integer);
+         create function job() returns trigger language plpgsql as $$ begin
+             update quotes set notes = 'by job' where quote_number = (select min(quote_number) from quotes); return null; end $$;
+         create trigger job after insert on job for each row execute function job();
+         begin; insert into job values (1); savepoint s; update quotes set notes = 'other' where quote_number = (select max(quote_number) from quotes);
+         release s; commit",
+    )
+    .await;
+    assert_eq!(erp.count(BROKEN).await, 0);
+    assert_eq!(erp.count(OUT_OF_ORDER).await, 0);
+}
+
+#[tokio::test]
+async fn a_row_that_a_trigger_replaces_lives_twice() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create table kept as select * from quote_lines limit 0;
+         create function replace() returns trigger language plpgsql as $$ begin
+             if pg_trigger_depth() < 2 then delete from quote_lines where id = new.id; insert into quote_lines select new.*; end if; return null; end $$;
+         create trigger a_first after update on quote_lines for each row execute function replace();
+         update quote_lines set description = 'replaced'",
+    )
+    .await;
+    assert_eq!(erp.count(BROKEN).await, 0);
+}
+
+#[tokio::test]
+async fn what_follows_from_ignored_columns_is_no_change() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "alter table quotes add column day date generated always as ((updated_at at time zone 'UTC')::date) stored;
+         update quotes set updated_at = '2020-02-02'",
+    )
+    .await;
+    assert_eq!(erp.count("select count(*) from quote_changes").await, 0);
+    run(&admin, "update quotes set notes = 'changed', updated_at = '2020-02-03'").await;
+    assert_eq!(
+        erp.count("select count(*) from quote_changes where field_name = 'day'").await,
+        erp.count("select count(*) from quotes").await
+    );
+}
+
+#[tokio::test]
 async fn a_trigger_on_the_log_may_change_what_it_likes() {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;

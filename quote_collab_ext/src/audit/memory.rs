@@ -42,23 +42,30 @@ impl Memory {
         self.0.bytes.get()
     }
 
-    /// A value as a jsonb datum.
-    pub fn keep(&self, value: Value<'_>) -> pg_sys::Datum {
+    /// Whether this and another are one.
+    pub fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// A value as a jsonb datum; an error when no jsonb is so large.
+    pub fn keep(&self, value: Value<'_>) -> Result<pg_sys::Datum, Error> {
         self.keep_stored(|stored| jsonb::single(stored, value))
     }
 
-    /// An object as a jsonb datum; `None` without members.
-    pub fn keep_object(&self, members: &[(&str, Value<'_>)]) -> Option<pg_sys::Datum> {
-        (!members.is_empty()).then(|| self.keep_stored(|stored| jsonb::object(stored, members)))
+    /// An object as a jsonb datum; `None` without members, an error when no jsonb is so large.
+    pub fn keep_object(&self, members: &[(&str, Value<'_>)]) -> Result<Option<pg_sys::Datum>, Error> {
+        (!members.is_empty()).then(|| self.keep_stored(|stored| jsonb::object(stored, members))).transpose()
     }
 
-    fn keep_stored(&self, write: impl FnOnce(&mut Vec<u8>)) -> pg_sys::Datum {
+    fn keep_stored(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<pg_sys::Datum, Error> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             scratch.extend_from_slice(&[0; 4]);
             write(scratch);
             if scratch.len() > jsonb::LONGEST {
-                Error::TooLarge.raise();
+                scratch.clear();
+                scratch.shrink_to(SCRATCH_KEPT);
+                return Err(Error::TooLarge);
             }
             let length = jsonb::length_header(u32::try_from(scratch.len()).unwrap_or(u32::MAX));
             scratch[..4].copy_from_slice(&length.to_ne_bytes());
@@ -67,8 +74,9 @@ impl Memory {
             unsafe {
                 let kept = pg_sys::MemoryContextAlloc(self.0.context, scratch.len()).cast::<u8>();
                 kept.copy_from_nonoverlapping(scratch.as_ptr(), scratch.len());
+                scratch.clear();
                 scratch.shrink_to(SCRATCH_KEPT);
-                pg_sys::Datum::from(kept)
+                Ok(pg_sys::Datum::from(kept))
             }
         })
     }

@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "PostgreSQL's transaction state")]
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use pgrx::pg_sys;
 use quote_collab_core::chain;
@@ -18,9 +18,13 @@ use crate::server;
 const BATCH: usize = 1000;
 /// Values of so many bytes are written at once, and at most one row change more.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// What triggers changed is held back until what fired them is noted, up to so many batches.
+const HELD_BATCHES: usize = 16;
 
 struct Noted {
     change: RowChange,
+    /// By a statement of a trigger: what the statement that fired it did to the same row may be noted later.
+    by_trigger: bool,
     /// Nesting depth of the subtransaction that noted it: when that one is rolled back, the note goes with it.
     level: i32,
 }
@@ -29,22 +33,23 @@ thread_local! {
     static NOTED: RefCell<Vec<Noted>> = const { RefCell::new(Vec::new()) };
     /// Where the next values are kept, and for which nesting depth.
     static MEMORY: RefCell<Option<(i32, Memory)>> = const { RefCell::new(None) };
-    /// A statement of a trigger left its notes to the statement that fired the trigger.
-    static LEFT: Cell<bool> = const { Cell::new(false) };
+    /// How many of the notes were held back when the last full batch was written.
+    static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Notes a row change. `describe` may run SQL through casts of user types.
 pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Result<(), Error> {
     let level = nest_level();
     let memory = memory(level);
+    let by_trigger = server::trigger_depth() > 1;
     let change = describe(&memory)?;
     let noted = NOTED.with_borrow_mut(|noted| {
-        noted.push(Noted { change, level });
+        noted.push(Noted { change, by_trigger, level });
         noted.len()
     });
-    if noted >= BATCH || memory.bytes() >= BATCH_BYTES {
+    if noted.saturating_sub(HELD.get()) >= BATCH || memory.bytes() >= BATCH_BYTES {
         drop(memory);
-        write();
+        write_batch();
     }
     Ok(())
 }
@@ -59,34 +64,63 @@ fn memory(level: i32) -> Memory {
 /// The end of a statement: writes what was noted, unless the statement is a trigger's. That one's notes wait for the end of the
 /// statement that fired the trigger, whose own are not complete yet, or for the commit.
 pub fn flush_statement() {
-    if server::trigger_depth() > 1 {
-        LEFT.set(true);
-    } else {
+    if server::trigger_depth() <= 1 {
         flush();
     }
 }
 
 /// Writes what this subtransaction noted, and what triggers on the log change in turn.
 pub fn flush() {
-    while write() {
+    loop {
+        let ready = take_ready();
+        if ready.is_empty() {
+            return;
+        }
+        write(ready);
         pgrx::check_for_interrupts!();
     }
 }
 
-/// Writes what is noted now; `false` when that is nothing. Notes of an outer subtransaction wait: written here they would be
-/// lost if this subtransaction rolls back.
-fn write() -> bool {
+/// Writes a full batch in the middle of a statement, but for what is held back.
+fn write_batch() {
+    let (ripe, held) = hold_back(take_ready());
+    HELD.set(held.len());
+    NOTED.with_borrow_mut(|noted| noted.extend(held));
+    write(ripe);
+}
+
+/// What is noted and may be written now. Notes of an outer subtransaction wait: written here they would be lost if this
+/// subtransaction rolls back.
+fn take_ready() -> Vec<Noted> {
     let level = nest_level();
-    let ready = NOTED.with_borrow_mut(|noted| {
+    MEMORY.take();
+    HELD.set(0);
+    NOTED.with_borrow_mut(|noted| {
         let first = noted.iter().position(|entry| entry.level >= level).unwrap_or(noted.len());
         noted.split_off(first)
-    });
-    if ready.is_empty() {
-        return false;
+    })
+}
+
+/// Parts what may be written from what triggers did to rows of which no other change is noted yet: the statement that fired them
+/// may have changed the row before. Nothing is held back once that is more than some batches.
+fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
+    let settled: HashSet<_> =
+        ready.iter().filter(|entry| !entry.by_trigger).map(|entry| entry.change.row()).collect();
+    let (ripe, held): (Vec<_>, Vec<_>) =
+        ready.into_iter().partition(|entry| !entry.by_trigger || settled.contains(&entry.change.row()));
+    let mut memories: Vec<&Memory> = held.iter().map(|entry| &entry.change.memory).collect();
+    memories.dedup_by(|a, b| a.is(b));
+    let bytes: usize = memories.into_iter().map(Memory::bytes).sum();
+    if held.len() < HELD_BATCHES * BATCH && bytes < HELD_BATCHES * BATCH_BYTES {
+        return (ripe, held);
     }
-    MEMORY.take();
+    (held.into_iter().chain(ripe).collect(), Vec::new())
+}
+
+fn write(ready: Vec<Noted>) {
+    let may_be_out_of_order = ready.iter().any(|entry| entry.by_trigger);
     let mut changes: Vec<RowChange> = ready.into_iter().map(|entry| entry.change).collect();
-    if LEFT.take() {
+    if may_be_out_of_order {
         put_in_order(&mut changes);
     }
     for group in changes.chunk_by(|a, b| a.log.relation == b.log.relation) {
@@ -97,14 +131,13 @@ fn write() -> bool {
             error.raise();
         }
     }
-    true
 }
 
 /// Gives the changes of each row their places in the log in the order of its versions.
 fn put_in_order(changes: &mut [RowChange]) {
     let mut rows: HashMap<_, Vec<usize>> = HashMap::new();
     for (place, change) in changes.iter().enumerate() {
-        rows.entry((change.quote, change.line)).or_default().push(place);
+        rows.entry(change.row()).or_default().push(place);
     }
     for places in rows.values().filter(|places| places.len() > 1) {
         let steps: Vec<chain::Step> = places
@@ -124,7 +157,7 @@ fn put_in_order(changes: &mut [RowChange]) {
 pub fn discard() {
     NOTED.with_borrow_mut(Vec::clear);
     MEMORY.take();
-    LEFT.set(false);
+    HELD.set(0);
 }
 
 /// A subtransaction commits: what it noted is its parent's.

@@ -43,7 +43,8 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
     let (old, new) = (call.first_row(), call.new_row());
     let audited = plan.columns.iter().filter(|column| column.audited);
     let changed: Vec<&Column> = audited.filter(|column| old.differs(&new, column)).collect();
-    if changed.is_empty() {
+    // What PostgreSQL generates follows from other columns: where none of those counts, nothing has changed.
+    if changed.iter().all(|column| column.generated) {
         return Ok(());
     }
     let roles = &plan.roles;
@@ -60,15 +61,15 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
         let fields = changed
             .iter()
             .map(|column| {
-                let keep = |value| column_value(column, value).map(|value| memory.keep(value));
-                Field {
+                let keep = |value| column_value(column, value).map(|value| memory.keep(value)).transpose();
+                Ok(Field {
                     name: Rc::clone(&column.stored_name),
-                    old: keep(old.value(column.attnum)),
-                    new: keep(new.value(column.attnum)),
-                }
+                    old: keep(old.value(column.attnum))?,
+                    new: keep(new.value(column.attnum))?,
+                })
             })
-            .collect();
-        let context = memory.keep_object(&context(plan, &new, totals_changed));
+            .collect::<Result<_, Error>>()?;
+        let context = memory.keep_object(&context(plan, &new, totals_changed))?;
         let mut change = row_change(plan, call, Kind::Update, &new, keys, memory)?;
         change.version_before = i32::try_from(version(plan, &old)).ok();
         change.version_after = i32::try_from(version(plan, &new)).ok();
@@ -117,15 +118,22 @@ fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<
                 (column.name.as_str(), value.unwrap_or(Value::Null))
             })
             .collect();
-        let whole = memory.keep_object(&members);
-        let context = memory.keep_object(&context(plan, row, false));
+        let whole = match memory.keep_object(&members) {
+            // It grew field by field, and each is in the history. A row must not be kept because it is too large to be told.
+            Err(Error::TooLarge) if kind == Kind::Delete => None,
+            whole => whole?,
+        };
+        let context = memory.keep_object(&context(plan, row, false))?;
         let mut change = row_change(plan, call, kind, row, keys, memory)?;
         let at = i32::try_from(version(plan, row)).ok();
         let (old, new) = match kind {
             Kind::Delete => (whole, None),
             _ => (None, whole),
         };
-        (change.version_before, change.version_after) = (old.and(at), new.and(at));
+        (change.version_before, change.version_after) = match kind {
+            Kind::Delete => (at, None),
+            _ => (None, at),
+        };
         Ok(RowChange {
             fields: vec![Field { name: Rc::clone(&plan.whole_row), old, new }],
             context,
