@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::jittered;
@@ -17,7 +17,6 @@ use crate::telemetry::gauge;
 
 /// The database's own sweeper, when there is one, keeps the same period.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(10);
-const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Also without a reconnection a pooler may lead to another server.
 const LINEAGE_PERIOD: Duration = Duration::from_secs(15);
 
@@ -46,10 +45,8 @@ impl Upkeep {
     }
 
     async fn once(&self) {
-        match timeout(MAINTENANCE_TIMEOUT, self.database.maintain()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "maintenance failed"),
-            Err(_) => tracing::warn!("maintenance took too long"),
+        if let Err(error) = self.database.maintain().await {
+            tracing::warn!(%error, "maintenance failed");
         }
         self.board.forget_idle();
         self.budget.forget_idle();

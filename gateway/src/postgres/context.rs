@@ -7,6 +7,10 @@ use uuid::Uuid;
 
 use crate::token::Identity;
 
+/// How often PostgreSQL looks whether the client of a running statement is still there. So long a statement outlives its
+/// connection, and so many more of them than connections there may be: as many as begin and are given up meanwhile.
+const CLIENT_CHECK: &str = "250ms";
+
 /// Tenant, user and session of one transaction. All three are transaction-local settings, so a pooler in transaction
 /// mode never mixes people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +49,7 @@ impl RequestContext {
     /// number go in, whose spelling cannot contain a quote. Every setting is set each time, also to nothing, because a
     /// default of the role must not stand in for a tenant that is not there.
     pub(super) fn opening(&self, statement_timeout: Duration) -> String {
-        let mut sql = String::with_capacity(384);
+        let mut sql = String::with_capacity(448);
         sql.push_str("begin; select ");
         let ids = [
             ("app.current_tenant_id", self.tenant),
@@ -61,7 +65,9 @@ impl RequestContext {
         let milliseconds = statement_timeout.as_millis();
         let _ = write!(
             sql,
-            "set_config('TimeZone', 'UTC', true), set_config('statement_timeout', '{milliseconds}', true)"
+            "set_config('TimeZone', 'UTC', true), \
+            set_config('client_connection_check_interval', '{CLIENT_CHECK}', true), \
+            set_config('statement_timeout', '{milliseconds}', true)"
         );
         sql
     }

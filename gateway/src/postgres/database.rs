@@ -12,6 +12,7 @@ use tokio_postgres::{NoTls, Row};
 use super::connection::{CONNECT_TIMEOUT, connection_config};
 use super::context::RequestContext;
 use super::error::DatabaseError;
+use super::loan::Loan;
 use super::statements::{FIND_SCHEMA, Statements};
 use crate::config::PostgresConfig;
 
@@ -80,7 +81,7 @@ impl Database {
     }
 
     /// Runs one statement in a transaction of its own. Opening, statement and commit are sent together; the answers
-    /// come back in one round trip. After an error the commit of an aborted transaction rolls back.
+    /// come back in one round trip. Nobody has to wait for them: dropping this ends the statement.
     pub(super) async fn rows(
         &self,
         context: RequestContext,
@@ -92,29 +93,14 @@ impl Database {
         } else {
             (&self.pool, self.statement_timeout)
         };
-        let client = pool.get().await?;
         let opening = context.opening(limit);
-        let answer = async {
-            // Polled in this order, so sent in this order.
-            let (opened, rows, committed) = futures_util::join!(
-                client.batch_execute(&opening),
-                client.query_typed(sql, parameters),
-                client.batch_execute("commit"),
-            );
-            opened?;
-            let rows = rows?;
-            committed?;
-            Ok(rows)
-        };
-        if let Ok(rows) = timeout(limit + ANSWER_MARGIN, answer).await {
-            if rows.as_ref().is_ok_and(|rows| rows.iter().any(|row| row.raw_size_bytes() > LARGEST_KEPT)) {
-                drop(deadpool_postgres::Object::take(client));
-            }
-            return rows;
+        let loan = Loan::take(pool).await?;
+        let answer = timeout(limit + ANSWER_MARGIN, loan.transaction(&opening, sql, parameters)).await;
+        let rows = answer.map_err(|_| DatabaseError::TimedOut)?;
+        if !rows.as_ref().is_ok_and(|rows| rows.iter().any(|row| row.raw_size_bytes() > LARGEST_KEPT)) {
+            loan.give_back();
         }
-        // Whatever this connection still has to say, it must not say it to the next request.
-        drop(deadpool_postgres::Object::take(client));
-        Err(DatabaseError::TimedOut)
+        rows
     }
 
     /// The first column of the only row.

@@ -9,6 +9,7 @@ mod context;
 mod database;
 mod error;
 mod listener;
+mod loan;
 mod quotes;
 mod sessions;
 mod statements;
