@@ -13,7 +13,7 @@ pub enum Code {
     NotFound,
     /// The database does not allow it.
     Forbidden,
-    /// More than a request or an event may carry.
+    /// More than a request, an event or an answer may carry.
     PayloadTooLarge,
     /// The cursor is no longer known: read the quote again and subscribe without one.
     ResyncRequired,

@@ -14,13 +14,13 @@ use uuid::Uuid;
 use crate::cursor::{ClientCursor, Cursor};
 use crate::failure::Failure;
 use crate::hub::{Delivery, Event, Hub, Subscription};
-use crate::ports::Logged;
-use crate::postgres::{Database, RequestContext};
+use crate::ports::{Logged, ReadLimit};
+use crate::postgres::{Database, Missed, RequestContext};
 use crate::token::Identity;
 use crate::turns::Turns;
 
-/// Events of one read of the past.
-const PAGE: i32 = 100;
+/// One read of the past. It is in memory until its subscriber has taken it, and there may be many of them.
+const PAGE: ReadLimit = ReadLimit { events: 100, bytes: 1 << 20, first_at_any_rate: true };
 
 /// What somebody wants to hear.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ impl Source {
         &self,
         interest: &Interest,
         between: (Cursor, Cursor),
-    ) -> Result<Vec<(Cursor, Option<Logged>)>, Failure> {
+    ) -> Result<Missed, Failure> {
         let _turn = self.turns.take(&interest.identity).await?;
         Ok(self.database.events_between(interest.context(), interest.quote, between, PAGE).await?)
     }
@@ -145,17 +145,14 @@ impl Feed {
         }
     }
 
-    /// Reads the next events of the past; a page that is not full is the last.
+    /// Reads the next events of the past.
     async fn turn_page(&mut self) -> Result<(), Failure> {
         let Phase::Past(after) = self.phase else { return Ok(()) };
         let (address, entity) = (self.interest.address(), self.interest.entity);
-        let found = self.source.events_between(&self.interest, (after, self.floor)).await?;
-        self.phase = match found.last() {
-            Some((last, _)) if found.len() >= usize::try_from(PAGE).unwrap_or_default() => Phase::Past(*last),
-            _ => Phase::Live,
-        };
+        let Missed { events, rest } = self.source.events_between(&self.interest, (after, self.floor)).await?;
+        self.phase = rest.map_or(Phase::Live, Phase::Past);
         let fingerprint = self.fingerprint;
-        self.page.extend(found.into_iter().filter_map(|(cursor, logged)| {
+        self.page.extend(events.into_iter().filter_map(|(cursor, logged)| {
             let is_own = |Logged { change, .. }: &Logged| {
                 change.tenant_id == address.tenant && change.entity == entity
             };

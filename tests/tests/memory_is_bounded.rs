@@ -1,6 +1,7 @@
 //! How much memory the gateway needs does not depend on how much is waiting for it.
 
-use quote_collab_tests::{Ledger, TENANT, World, ledger};
+use quote_collab_tests::{ALICE, Kind, Ledger, Quote, Subscriber, TENANT, World, ask, ledger, node};
+use serde_json::{Value, json};
 
 /// Of a gateway under an ordinary load, and a few reads of the relay.
 const MOST_KILOBYTES: u64 = 150_000;
@@ -11,6 +12,88 @@ fn peak_kilobytes(pid: i32) -> u64 {
     let peak =
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel tells the peak");
     peak.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+fn must_be_small(world: &World) {
+    let peak = peak_kilobytes(world.gateway.process().pid());
+    assert!(peak < MOST_KILOBYTES, "{peak} kB");
+}
+
+/// Changes the notes so many times, each change with two values of 1.5 MB.
+async fn write_huge_notes(world: &World, quote: Quote, times: usize) {
+    let app = world.app().await;
+    for letter in ["a", "b"].into_iter().cycle().take(times) {
+        let update = "update quotes set notes = repeat($1, 1500000) where id = $2";
+        app.execute(update, &[&letter, &quote.id]).await.expect("an update of one");
+    }
+}
+
+/// A cursor behind which nothing has happened yet.
+async fn cursor(world: &World, quote: Quote) -> String {
+    let token = world.gateway.token(&ALICE);
+    let mut subscriber = Subscriber::start(&world.gateway, &token, &[quote.id], &[Kind::Quote]);
+    subscriber.settle(&world.app().await).await;
+    let update = "update quotes set contact_name = 'the last before' where id = $1";
+    world.app().await.execute(update, &[&quote.id]).await.expect("an update of one");
+    let mut event = subscriber.next_event().await;
+    while event["changes"][0]["newValue"] != "the last before" {
+        event = subscriber.next_event().await;
+    }
+    event["cursor"].as_str().expect("an event has a cursor").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_back_to_huge_events_gets_them_all_in_little_memory() {
+    let (world, times) = (World::embedded().await, 40);
+    let quote = world.quote_of(TENANT).await;
+    let after = cursor(&world, quote).await;
+    write_huge_notes(&world, quote, times).await;
+    // Everything is with the hub by now, and so it is the past that is read.
+    let behind = cursor(&world, quote).await;
+    let subscription = format!(
+        "subscription {{ quoteChanged(quoteId: \"{}\", after: \"{after}\") {{ cursor version }} }}",
+        quote.id
+    );
+    let texts = [
+        json!({ "type": "connection_init", "payload": { "authToken": world.gateway.token(&ALICE) } }),
+        json!({ "type": "subscribe", "id": "1", "payload": { "query": subscription } }),
+    ]
+    .map(|text: Value| text.to_string());
+    let url = world.gateway.web_socket_url();
+    let args =
+        ["--url", &url, "--protocol", "graphql-transport-ws", "--send", &texts[0], "--send", &texts[1]];
+    let mut socket = node("socket.mjs", &args, &[]);
+    let mut versions = Vec::new();
+    loop {
+        let line = socket.next_where(|line| line["message"]["type"] == "next").await;
+        let event = &line["message"]["payload"]["data"]["quoteChanged"];
+        versions.push(event["version"].as_i64().expect("an event of the header has a version"));
+        if event["cursor"] == behind.as_str() {
+            break;
+        }
+    }
+    assert!(versions.len() > times && versions.windows(2).all(|pair| pair[1] == pair[0] + 1), "{versions:?}");
+    must_be_small(&world);
+}
+
+#[tokio::test]
+async fn a_history_that_is_too_large_for_one_answer_is_refused_and_one_record_never_is() {
+    let world = World::embedded().await;
+    let quote = world.quote_of(TENANT).await;
+    write_huge_notes(&world, quote, 8).await;
+    let token = world.gateway.token(&ALICE);
+    let history = async |limit: i32| {
+        let query = "query ($id: ID!, $limit: Int) { getQuoteChangeHistory(quoteId: $id, limit: $limit) { id newValue } }";
+        ask(&world.gateway, &token, query, json!({ "id": quote.id, "limit": limit })).await
+    };
+    let refused = history(8).await;
+    assert_eq!(refused.code(), "PAYLOAD_TOO_LARGE");
+    assert_eq!(refused.body["errors"][0]["message"], "the answer is too large: ask for fewer rows");
+    assert_eq!(history(3).await.data("getQuoteChangeHistory").as_array().map(Vec::len), Some(3));
+    let update = "update quotes set notes = repeat('c', 20000000) where id = $1";
+    world.admin().await.execute(update, &[&quote.id]).await.expect("an update of one");
+    assert_eq!(history(1).await.data("getQuoteChangeHistory").as_array().map(Vec::len), Some(1));
+    assert_eq!(history(2).await.code(), "PAYLOAD_TOO_LARGE");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -26,6 +109,5 @@ async fn a_batch_of_huge_values_is_relayed_in_little_memory() {
     let everything = Ledger::behind(&world, 0).await;
     let relayed = ledger::stream(world.nats(), everything.len()).await;
     assert_eq!(relayed.len(), everything.len());
-    let peak = peak_kilobytes(world.gateway.process().pid());
-    assert!(peak < MOST_KILOBYTES, "{peak} kB");
+    must_be_small(&world);
 }

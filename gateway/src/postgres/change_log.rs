@@ -49,6 +49,13 @@ impl Database {
     }
 }
 
+impl ReadLimit {
+    /// As statements take it.
+    pub(super) fn parameters(self) -> (i32, i64) {
+        (i32::from(self.events), i64::try_from(self.bytes).unwrap_or(i64::MAX))
+    }
+}
+
 impl ChangeLog for PostgresChangeLog {
     async fn lineage(&self) -> Result<Lineage, DatabaseError> {
         self.0.lineage().await
@@ -82,7 +89,7 @@ impl ChangeLog for PostgresChangeLog {
     }
 
     async fn read(&self, after: Cursor, limit: ReadLimit) -> Result<Page, DatabaseError> {
-        let (events, bytes) = (i32::from(limit.events), i64::try_from(limit.bytes).unwrap_or(i64::MAX));
+        let (events, bytes) = limit.parameters();
         let parameters: [super::database::Parameter<'_>; 5] = [
             (&after.batch, Type::INT8),
             (&after.position, Type::INT8),
@@ -127,10 +134,9 @@ fn page(rows: Vec<Row>, after: Cursor, limit: ReadLimit) -> Result<Page, Databas
     let nothing_fits = rows.is_empty() && !limit.first_at_any_rate;
     let mut page = Page { rest: nothing_fits.then_some(after.position), ..Page::default() };
     for row in rows {
-        let (size, has_next): (i32, bool) =
-            (row.try_get("size").map_err(unexpected)?, row.try_get("has_next").map_err(unexpected)?);
+        let size: i32 = row.try_get("size").map_err(unexpected)?;
         page.bytes += usize::try_from(size).unwrap_or_default();
-        page.rest = (is_full || has_next).then_some(position(&row)?);
+        page.rest = (is_full || has_next(&row)?).then_some(position(&row)?);
         page.events.extend(logged(&row)?);
     }
     Ok(page)
@@ -153,6 +159,11 @@ pub(super) fn logged(row: &Row) -> Result<Option<Logged>, DatabaseError> {
         );
     }
     Ok(salvaged.map(|change| Logged { change, is_whole: false }))
+}
+
+/// Whether a bounded read could have had another row behind this one.
+pub(super) fn has_next(row: &Row) -> Result<bool, DatabaseError> {
+    row.try_get("has_next").map_err(unexpected)
 }
 
 pub(super) fn position(row: &Row) -> Result<i64, DatabaseError> {

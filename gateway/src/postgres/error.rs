@@ -31,6 +31,9 @@ pub enum DatabaseError {
     /// The answer has another shape than agreed with the extension.
     #[error("unexpected answer of postgresql: {0}")]
     Unexpected(String),
+    /// There is more than one answer may hold.
+    #[error("the answer is too large: ask for fewer rows")]
+    TooLarge,
     /// The extension is not there.
     #[error(
         "extension quote_collab_ext is not installed in this database; run: create extension quote_collab_ext"
@@ -57,7 +60,7 @@ impl DatabaseError {
         match self {
             Self::Unreachable(_) | Self::TimedOut => true,
             Self::Refused { sqlstate, .. } => code(sqlstate.code()) == Code::ServiceUnavailable,
-            Self::Address | Self::Unexpected(_) | Self::NoExtension => false,
+            Self::Address | Self::Unexpected(_) | Self::TooLarge | Self::NoExtension => false,
         }
     }
 }
@@ -120,14 +123,19 @@ fn code(sqlstate: &str) -> Code {
 
 impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Self {
-        let DatabaseError::Refused { sqlstate, message, detail, hint } = error else {
-            return if error.is_transient() {
+        let (sqlstate, message, detail, hint) = match error {
+            DatabaseError::Refused { sqlstate, message, detail, hint } => (sqlstate, message, detail, hint),
+            DatabaseError::TooLarge => {
+                return Self::new(Code::PayloadTooLarge, error.to_string()).hint("Give a smaller limit.");
+            }
+            error if error.is_transient() => {
                 tracing::warn!(%error, "database is away");
-                Self::new(Code::ServiceUnavailable, "the database cannot be reached")
-            } else {
+                return Self::new(Code::ServiceUnavailable, "the database cannot be reached");
+            }
+            error => {
                 tracing::error!(%error, "request failed");
-                Self::new(Code::Internal, "internal error")
-            };
+                return Self::new(Code::Internal, "internal error");
+            }
         };
         let sqlstate = sqlstate.code().to_owned();
         match code(&sqlstate) {
@@ -218,5 +226,6 @@ mod tests {
         assert_eq!(failure("23514").detail, None);
         assert_eq!(Failure::from(DatabaseError::TimedOut).code, Code::ServiceUnavailable);
         assert_eq!(Failure::from(DatabaseError::Unexpected(String::new())).code, Code::Internal);
+        assert_eq!(Failure::from(DatabaseError::TooLarge).code, Code::PayloadTooLarge);
     }
 }

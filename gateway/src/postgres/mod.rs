@@ -22,3 +22,4 @@ pub use error::DatabaseError;
 pub use listener::{Channels, WakeUp, WakeUps, listen};
 pub use quotes::{Conflict, HistoryRecord, Save, Saved, WholeQuote};
 pub use sessions::{Heartbeat, PresenceSnapshot, Session};
+pub use subscriptions::Missed;

@@ -6,9 +6,13 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
 use uuid::Uuid;
 
+use super::change_log::has_next;
 use super::context::RequestContext;
 use super::database::{Database, first, unexpected};
 use super::error::DatabaseError;
+
+/// Bytes of one answer from the history, save that a single record may have any size.
+const LARGEST_HISTORY: i64 = 16 << 20;
 
 /// What somebody wants to save.
 #[derive(Clone, Debug)]
@@ -151,18 +155,24 @@ impl Database {
         saved(first(&rows)?)
     }
 
-    /// The latest changes of a quote, newest first.
+    /// The latest changes of a quote, newest first: all that are asked for, or none.
     ///
     /// # Errors
     ///
-    /// When the quote is unknown or the database is away.
+    /// When the quote is unknown, all of it would be too large or the database is away.
     pub async fn history(
         &self,
         context: RequestContext,
         quote: Uuid,
         limit: i32,
     ) -> Result<Vec<HistoryRecord>, DatabaseError> {
-        self.objects(context, &self.statements().history, &[(&quote, Type::UUID), (&limit, Type::INT4)]).await
+        let parameters: [super::database::Parameter<'_>; 3] =
+            [(&quote, Type::UUID), (&limit, Type::INT4), (&LARGEST_HISTORY, Type::INT8)];
+        let rows = self.rows(context, &self.statements().history, &parameters).await?;
+        if rows.last().map(has_next).transpose()? == Some(true) {
+            return Err(DatabaseError::TooLarge);
+        }
+        rows.into_iter().map(|row| record(&row)).collect()
     }
 
     /// Whether a quote has a later version than this.
@@ -198,6 +208,10 @@ impl Database {
     pub async fn quotes(&self, context: RequestContext, limit: i32) -> Result<Vec<Members>, DatabaseError> {
         self.objects(context, &self.statements().quotes, &[(&limit, Type::INT4)]).await
     }
+}
+
+fn record(row: &Row) -> Result<HistoryRecord, DatabaseError> {
+    Ok(serde_json::from_str(row.try_get("event").map_err(unexpected)?)?)
 }
 
 fn saved(row: &Row) -> Result<Saved, DatabaseError> {

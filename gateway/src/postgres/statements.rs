@@ -60,17 +60,21 @@ impl Statements {
             ),
             leave: at("select @.leave_quote_session(session_id => $1)"),
             sessions: at("select to_jsonb(s) from @.get_active_quote_sessions(quote_id => $1) s"),
-            history: at(
-                "select to_jsonb(c) from @.get_quote_change_history(quote_id => $1, max_rows => $2) c",
-            ),
+            history: at(&bounded(
+                "",
+                "(select to_jsonb(c) as event from @.get_quote_change_history(quote_id => $1, max_rows => $2) c)",
+                ("$3", "true"),
+            )),
             updated_since: at("select @.has_quote_been_updated(quote_id => $1, since_version => $2)"),
             quote: at("select @.get_quote(quote_id => $1)"),
             quotes: at("select q from @.list_quotes(max_rows => $1) q"),
             is_accessible: at("select @.quote_is_accessible(quote_id => $1)"),
-            events_between: at(
-                "select e.batch, e.position, e.event::text as event from @.quote_events_between(quote_id => $1, after_batch => $2, \
-                after_position => $3, until_batch => $4, until_position => $5, max => $6) e",
-            ),
+            events_between: at(&bounded(
+                "e.batch, e.position,",
+                "@.quote_events_between(quote_id => $1, after_batch => $2, after_position => $3, until_batch => $4, \
+                until_position => $5, max => $6)",
+                ("$7", "$8"),
+            )),
             presence: at("select to_jsonb(s) as session, to_jsonb(t.now) #>> '{}' as seen_at, \
                 ceil(extract(epoch from s.last_heartbeat + interval '30 seconds' - t.now) * 1000)::bigint as stale_in_ms \
                 from (select clock_timestamp() as now) t left join @.quote_presence_snapshot() s on true"),
@@ -89,19 +93,29 @@ impl RelayStatements {
                 where i.system_identifier = $2 and i.timeline = $3"),
             first_batch: at("select @.quote_relay_first_batch()"),
             last_batch: at("select @.quote_relay_last_batch()"),
-            read_batch: at("select e.position, e.event::text as event, e.size, e.has_next \
-                from (select r.position, r.event, pg_column_size(r.event) as size, \
-                        sum(pg_column_size(r.event)) over reading as read, \
-                        lead(r.position) over reading is not null as has_next \
-                    from @.quote_relay_read(batch => $1, after_position => $2, max => $3) r \
-                    window reading as (rows unbounded preceding)) e \
-                where e.read <= $4 or ($5 and e.read = e.size)"),
+            read_batch: at(&bounded(
+                "e.position,",
+                "@.quote_relay_read(batch => $1, after_position => $2, max => $3)",
+                ("$4", "$5"),
+            )),
             checkpoint: at("select p.batch, p.position, p.stream_seq from @.quote_relay_position() p"),
             save_checkpoint: at(
                 "select @.quote_relay_checkpoint(epoch => $1, batch => $2, \"position\" => $3, stream_seq => $4)",
             ),
         }
     }
+}
+
+/// Rows of a source, from the first one on, as long as all of them are no larger than so many bytes. The first one alone
+/// may be, if that is wanted: whoever reads on behind what came must come on. Each tells whether another follows it.
+fn bounded(columns: &str, source: &str, (bytes, first_at_any_rate): (&str, &str)) -> String {
+    format!(
+        "select {columns} e.event::text as event, e.size, e.has_next \
+        from (select r.*, pg_column_size(r.event) as size, sum(pg_column_size(r.event)) over reading as read, \
+                lead(true, 1, false) over reading as has_next \
+            from {source} r window reading as (rows unbounded preceding)) e \
+        where e.read <= {bytes} or ({first_at_any_rate} and e.read = e.size)"
+    )
 }
 
 /// A quoted SQL identifier.

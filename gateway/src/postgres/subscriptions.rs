@@ -4,12 +4,21 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::change_log::{logged, position};
+use super::change_log::{has_next, logged, position};
 use super::context::RequestContext;
 use super::database::{Database, unexpected};
 use super::error::DatabaseError;
 use crate::cursor::Cursor;
-use crate::ports::Logged;
+use crate::ports::{Logged, ReadLimit};
+
+/// Some of what a subscriber has missed.
+#[derive(Debug, Default)]
+pub struct Missed {
+    /// Oldest first. A place whose event cannot be read has none.
+    pub events: Vec<(Cursor, Option<Logged>)>,
+    /// Behind this place there may be more.
+    pub rest: Option<Cursor>,
+}
 
 impl Database {
     /// Whether this person may see the quote, asked under row-level security.
@@ -23,8 +32,7 @@ impl Database {
         Ok(answer.unwrap_or(false))
     }
 
-    /// The events of a quote behind `after` up to and including `until`, oldest first, at most `limit`. A place whose
-    /// event cannot be read has none.
+    /// The first events of a quote behind `after` up to and including `until`.
     ///
     /// # Errors
     ///
@@ -34,22 +42,32 @@ impl Database {
         context: RequestContext,
         quote: Uuid,
         (after, until): (Cursor, Cursor),
-        limit: i32,
-    ) -> Result<Vec<(Cursor, Option<Logged>)>, DatabaseError> {
-        let parameters: [super::database::Parameter<'_>; 6] = [
+        limit: ReadLimit,
+    ) -> Result<Missed, DatabaseError> {
+        let (events, bytes) = limit.parameters();
+        let parameters: [super::database::Parameter<'_>; 8] = [
             (&quote, Type::UUID),
             (&after.batch, Type::INT8),
             (&after.position, Type::INT8),
             (&until.batch, Type::INT8),
             (&until.position, Type::INT8),
-            (&limit, Type::INT4),
+            (&events, Type::INT4),
+            (&bytes, Type::INT8),
+            (&limit.first_at_any_rate, Type::BOOL),
         ];
-        let rows = self.rows(context, &self.statements().events_between, &parameters).await?;
-        rows.iter().map(located).collect()
+        missed(self.rows(context, &self.statements().events_between, &parameters).await?, limit)
     }
 }
 
-fn located(row: &Row) -> Result<(Cursor, Option<Logged>), DatabaseError> {
-    let batch = row.try_get("batch").map_err(unexpected)?;
-    Ok((Cursor { batch, position: position(row)? }, logged(row)?))
+/// Takes each row only as long as its event is read, so that no more than one is in memory twice.
+fn missed(rows: Vec<Row>, limit: ReadLimit) -> Result<Missed, DatabaseError> {
+    let is_full = rows.len() >= usize::from(limit.events);
+    let mut missed = Missed::default();
+    for row in rows {
+        let batch = row.try_get("batch").map_err(unexpected)?;
+        let place = Cursor { batch, position: position(&row)? };
+        missed.rest = (is_full || has_next(&row)?).then_some(place);
+        missed.events.push((place, logged(&row)?));
+    }
+    Ok(missed)
 }
