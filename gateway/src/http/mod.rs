@@ -3,6 +3,7 @@
 mod assets;
 mod graphql;
 mod health;
+mod probe;
 mod response;
 mod security;
 mod starting;
@@ -25,6 +26,7 @@ use crate::relay::RelayState;
 use crate::token::TokenVerifier;
 use crate::websocket::{AllowedOrigins, Sockets};
 
+pub use probe::Probe;
 pub use starting::starting;
 
 /// A mutation of a megabyte, and its envelope.
@@ -46,6 +48,8 @@ pub struct App {
     pub sockets: Arc<Sockets>,
     /// For the health of the database.
     pub database: Database,
+    /// Its last answer.
+    pub probe: Probe,
     /// For the health of NATS; none when embedded.
     pub nats: Option<NatsConnection>,
     /// For the health of what copies events.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::config::{PostgresConfig, ServeConfig};
 use crate::graphql::{Services, schema};
-use crate::http::App;
+use crate::http::{App, Probe};
 use crate::nats::NatsError;
 use crate::postgres::{Database, DatabaseError, listen};
 use crate::presence::Board;
@@ -183,5 +183,6 @@ fn assemble(
         drain: drain.clone(),
     });
     let (nats, relay) = (events.nats.clone(), Arc::clone(&events.relay));
-    App { schema, verifier, budget, origins, sockets, database, nats, relay, metrics, drain }
+    let probe = Probe::default();
+    App { schema, verifier, budget, origins, sockets, database, probe, nats, relay, metrics, drain }
 }
