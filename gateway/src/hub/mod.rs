@@ -24,6 +24,8 @@ use subscriber::{End, Subscriber};
 
 /// Events that wait for one subscriber.
 pub const QUEUE: usize = 1_024;
+/// Bytes of them, save that a single event may have any size.
+pub const QUEUE_BYTES: usize = 8 << 20;
 
 /// An event as subscribers share it.
 #[derive(Debug, PartialEq)]
@@ -87,10 +89,10 @@ impl Hub {
         let mut rooms = self.rooms();
         let id = rooms.next_id;
         rooms.next_id += 1;
-        let (subscriber, receiver, end) = Subscriber::new(id, entity);
+        let (subscriber, queue) = Subscriber::new(id, entity);
         rooms.subscribers.entry(address).or_default().push(subscriber);
         metrics::gauge!("gateway_subscriptions").increment(1.0);
-        (Subscription::new(Arc::clone(self), address, id, receiver, end), rooms.head)
+        (Subscription::new(Arc::clone(self), address, id, queue), rooms.head)
     }
 
     fn unsubscribe(&self, address: QuoteAddress, id: u64) {
@@ -141,7 +143,7 @@ impl Hub {
             return;
         }
         rooms.pass(arrival);
-        rooms.hand_out(address, &event);
+        rooms.hand_out(address, &event, arrival.payload.len());
     }
 
     fn refuse(&self, arrival: &Arrival, reason: &'static str) {
@@ -178,7 +180,7 @@ impl Rooms {
         }
     }
 
-    fn hand_out(&mut self, address: QuoteAddress, event: &Arc<Event>) {
+    fn hand_out(&mut self, address: QuoteAddress, event: &Arc<Event>, bytes: usize) {
         let Some(room) = self.subscribers.get_mut(&address) else { return };
         let entity = event.payload.entity();
         let mut delivered = 0;
@@ -186,7 +188,7 @@ impl Rooms {
             if subscriber.entity != entity {
                 return true;
             }
-            let kept = subscriber.offer(event);
+            let kept = subscriber.offer(event, bytes);
             if kept {
                 delivered += 1;
             } else {

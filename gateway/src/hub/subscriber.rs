@@ -1,12 +1,13 @@
 //! One subscriber's queue, seen from both ends.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use quote_collab_core::change::Entity;
 use quote_collab_core::subject::QuoteAddress;
 use tokio::sync::mpsc;
 
-use super::{Event, Hub, QUEUE};
+use super::{Event, Hub, QUEUE, QUEUE_BYTES};
 
 /// What a subscriber gets.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,13 +27,31 @@ pub enum End {
     Resync,
 }
 
+/// An event that waits, and its bytes.
+type Queued = (Arc<Event>, usize);
+
 /// The hub's end.
 #[derive(Debug)]
 pub struct Subscriber {
     pub id: u64,
     pub entity: Entity,
-    sender: mpsc::Sender<Arc<Event>>,
-    end: Arc<OnceLock<End>>,
+    sender: mpsc::Sender<Queued>,
+    shared: Arc<Shared>,
+}
+
+/// The reader's end of the queue.
+#[derive(Debug)]
+pub struct Queue {
+    receiver: mpsc::Receiver<Queued>,
+    shared: Arc<Shared>,
+}
+
+/// What both ends know.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Bytes of the events that wait.
+    bytes: AtomicUsize,
+    end: OnceLock<End>,
 }
 
 /// The reader's end. Dropping it unsubscribes.
@@ -41,57 +60,58 @@ pub struct Subscription {
     hub: Arc<Hub>,
     address: QuoteAddress,
     id: u64,
-    receiver: mpsc::Receiver<Arc<Event>>,
-    end: Arc<OnceLock<End>>,
+    queue: Queue,
     told: bool,
 }
 
-type Parts = (Subscriber, mpsc::Receiver<Arc<Event>>, Arc<OnceLock<End>>);
-
 impl Subscriber {
-    pub fn new(id: u64, entity: Entity) -> Parts {
+    pub fn new(id: u64, entity: Entity) -> (Self, Queue) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let end = Arc::new(OnceLock::new());
-        (Self { id, entity, sender, end: Arc::clone(&end) }, receiver, end)
+        let shared = Arc::<Shared>::default();
+        (Self { id, entity, sender, shared: Arc::clone(&shared) }, Queue { receiver, shared })
     }
 
-    /// Puts an event into the queue; false when the subscriber is to be forgotten.
-    pub fn offer(&self, event: &Arc<Event>) -> bool {
-        match self.sender.try_send(Arc::clone(event)) {
+    /// Puts an event of so many bytes into the queue; false when the subscriber is to be forgotten.
+    pub fn offer(&self, event: &Arc<Event>, bytes: usize) -> bool {
+        // Only this end adds, and the hub's lock is held: meanwhile it can but become less.
+        let waiting = self.shared.bytes.load(Ordering::Relaxed);
+        if waiting > 0 && waiting + bytes > QUEUE_BYTES {
+            return self.lags();
+        }
+        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        match self.sender.try_send((Arc::clone(event), bytes)) {
             Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                let _ = self.end.set(End::Lagged);
-                false
-            }
+            Err(mpsc::error::TrySendError::Full(_)) => self.lags(),
             Err(mpsc::error::TrySendError::Closed(_)) => false,
         }
     }
 
+    fn lags(&self) -> bool {
+        let _ = self.shared.end.set(End::Lagged);
+        false
+    }
+
     pub fn end(self, end: End) {
-        let _ = self.end.set(end);
+        let _ = self.shared.end.set(end);
     }
 }
 
 impl Subscription {
-    pub(super) fn new(
-        hub: Arc<Hub>,
-        address: QuoteAddress,
-        id: u64,
-        receiver: mpsc::Receiver<Arc<Event>>,
-        end: Arc<OnceLock<End>>,
-    ) -> Self {
-        Self { hub, address, id, receiver, end, told: false }
+    pub(super) const fn new(hub: Arc<Hub>, address: QuoteAddress, id: u64, queue: Queue) -> Self {
+        Self { hub, address, id, queue, told: false }
     }
 
     /// The next delivery; none after the last. What was queued before the end comes first.
     pub async fn next(&mut self) -> Option<Delivery> {
-        if let Some(event) = self.receiver.recv().await {
+        let Queue { receiver, shared } = &mut self.queue;
+        if let Some((event, bytes)) = receiver.recv().await {
+            shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
             return Some(Delivery::Event(event));
         }
         if std::mem::replace(&mut self.told, true) {
             return None;
         }
-        self.end.get().map(|end| match end {
+        shared.end.get().map(|end| match end {
             End::Lagged => Delivery::Lagged,
             End::Resync => Delivery::Resync,
         })

@@ -38,9 +38,21 @@ fn change(address: QuoteAddress, entity: Entity, position: i64) -> Change {
 }
 
 fn arrival(quote: u128, entity: Entity, batch: i64, position: i64) -> Arrival {
-    let event = EventPayload::of(change(address(quote), entity, position));
+    arrival_of(change(address(quote), entity, position), batch)
+}
+
+/// An event whose value has so many bytes.
+fn large(position: i64, bytes: usize) -> Arrival {
+    let mut change = change(address(1), Entity::Quote, position);
+    change.fields[0].new = JsonText::of(&"x".repeat(bytes)).unwrap();
+    arrival_of(change, 4)
+}
+
+fn arrival_of(change: Change, batch: i64) -> Arrival {
+    let (quote, position) = (change.quote_id, change.position);
+    let event = EventPayload::of(change);
     Arrival {
-        subject: Subject::QuoteEvent(address(quote)),
+        subject: Subject::QuoteEvent(address(quote.as_u128())),
         cursor: Cursor { batch, position },
         lineage: lineage(1),
         payload: Bytes::from(serde_json::to_vec(&event).unwrap()),
@@ -97,6 +109,25 @@ async fn a_slow_subscriber_gets_what_was_queued_and_is_told() {
     assert_eq!(slow.next().await, Some(Delivery::Lagged));
     assert_eq!(slow.next().await, None);
     assert_eq!(place(&mut other).await, Some((5, 1)));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_slow_subscriber_is_bounded_in_bytes_too() {
+    let hub = hub();
+    let (mut slow, _) = hub.subscribe(address(1), Entity::Quote);
+    // A single event may have any size, and what was taken makes room.
+    for position in 1..=3 {
+        hub.receive(&large(position, 2 * QUEUE_BYTES));
+        assert_eq!(place(&mut slow).await, Some((4, position)));
+    }
+    let eighth = QUEUE_BYTES / 8;
+    for position in 11..=30 {
+        hub.receive(&large(position, eighth));
+    }
+    for position in 11..=17 {
+        assert_eq!(place(&mut slow).await, Some((4, position)));
+    }
+    assert!(matches!(slow.next().await, Some(Delivery::Lagged)));
 }
 
 #[tokio::test]
