@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Longest wait for a group to end. Each of its waits is bounded by less.
+/// Longest wait for a group to end. Its tasks end where they are; the relay alone has something to say, for half as long.
 const GROUP_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Tasks that end together.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -36,6 +36,9 @@ const LEASE_RENEWAL: Duration = Duration::from_millis(1_600);
 const LEASE_PERIOD: Duration = Duration::from_secs(1);
 /// A lost wake-up costs at most this.
 const TICK: Duration = Duration::from_millis(250);
+/// Longest wait for each of the two last words of a relay that stops: where it stands, and that the lease is free. Both
+/// can do without.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// The log's words for a lease that another relay has taken.
 const LEASE_LOST: &str = "55000";
 /// PostgreSQL's words for a transaction that may not write.
@@ -148,37 +151,44 @@ impl<L: ChangeLog, B: ChangeBus> Relay<L, B> {
 
     /// A lease that ends now lets the next relay begin at once.
     async fn give_back(&self, holder: Uuid) {
-        if let Err(error) = self.log.lease(holder, Duration::ZERO).await {
-            tracing::debug!(%error, "lease not given back; it ends by itself");
+        if !matches!(timeout(GOODBYE, self.log.lease(holder, Duration::ZERO)).await, Ok(Ok(_))) {
+            tracing::debug!("lease not given back; it ends by itself");
         }
     }
 
-    /// One term, if the lease is free: until something fails or `stop`.
+    /// One term, if the lease is free: until something fails or `stop`. At `stop` it is left wherever it is, which is no
+    /// different from a relay that is killed there.
     async fn lead(
         &mut self,
         holder: Uuid,
         stop: &CancellationToken,
         backoff: &mut Backoff,
     ) -> Result<(), RelayError> {
-        let Some(epoch) = self.log.lease(holder, LEASE_LIFE).await? else {
+        let beginning = Term::begin(&self.log, &*self.bus, &self.state, holder);
+        let Some(begun) = stop.run_until_cancelled(beginning).await else { return Ok(()) };
+        let Some(mut term) = begun? else {
             self.state.stands_by();
             return Ok(());
         };
-        let mut term = Term::begin(&self.log, &*self.bus, &self.state, holder, epoch).await?;
         self.state.leads();
         self.leading.send_replace(true);
         metrics::gauge!("gateway_relay_leading").set(1.0);
-        tracing::info!(epoch = epoch.0, "relaying as epoch {}", epoch.0);
-        let newest = self.log.last_batch().await?;
-        term.copy_up_to(newest, stop).await?;
-        backoff.reset();
-        while !stop.is_cancelled() {
-            if !term.copy_new(stop).await? {
-                let Some(reason) = stop.run_until_cancelled(self.wake_ups.next(TICK)).await else { break };
-                metrics::counter!("gateway_relay_wakeups_total", "reason" => reason.as_str()).increment(1);
+        let copying = async {
+            let newest = self.log.last_batch().await?;
+            term.copy_up_to(newest).await?;
+            backoff.reset();
+            loop {
+                if !term.copy_new().await? {
+                    let reason = self.wake_ups.next(TICK).await;
+                    metrics::counter!("gateway_relay_wakeups_total", "reason" => reason.as_str())
+                        .increment(1);
+                }
             }
+        };
+        if let Some(failed) = stop.run_until_cancelled(copying).await {
+            return failed;
         }
-        term.finish().await
+        timeout(GOODBYE, term.finish()).await.unwrap_or(Ok(()))
     }
 }
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::encode::{encode, encode_resync};
@@ -47,15 +46,15 @@ struct Read {
 }
 
 impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
-    /// Finds out where to go on, and tells readers first if they must read again.
+    /// Takes the lease, if it is free, finds out where to go on, and tells readers first if they must read again.
     pub async fn begin(
         log: &'a L,
         bus: &'a B,
         state: &'a RelayState,
         holder: Uuid,
-        epoch: Epoch,
-    ) -> Result<Self, RelayError> {
+    ) -> Result<Option<Self>, RelayError> {
         let renewed = Instant::now();
+        let Some(epoch) = log.lease(holder, LEASE_LIFE).await? else { return Ok(None) };
         let lineage = log.lineage().await?;
         let start = resume(log, bus, &lineage).await?;
         let lineage = Lineage { fork: start.fork, ..lineage };
@@ -74,7 +73,8 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         if let Some(reason) = start.resync {
             term.announce_resync(reason).await?;
         }
-        Ok(term)
+        tracing::info!(epoch = epoch.0, "relaying as epoch {}", epoch.0);
+        Ok(Some(term))
     }
 
     /// The announcement stands in the stream itself, under the new history, so the next term finds it there. No batch
@@ -92,7 +92,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     }
 
     /// Opens a batch and copies it; false when there was nothing new.
-    pub async fn copy_new(&mut self, stop: &CancellationToken) -> Result<bool, RelayError> {
+    pub async fn copy_new(&mut self) -> Result<bool, RelayError> {
         self.renew().await?;
         let asked = Instant::now();
         let opened = self.log.open_batch(self.epoch, &self.lineage).await?;
@@ -101,11 +101,9 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             Opened::Batch(number) => {
                 // Whatever was open before has been copied to its end.
                 self.cursor = Cursor { batch: self.cursor.batch + 1, position: 0 };
-                self.copy_up_to(number, stop).await?;
+                self.copy_up_to(number).await?;
                 self.note(CHECKPOINT_PERIOD).await?;
-                if !stop.is_cancelled() {
-                    self.state.is_level(asked);
-                }
+                self.state.is_level(asked);
                 Ok(true)
             }
             Opened::Nothing => {
@@ -118,9 +116,9 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     }
 
     /// Copies the rest of the cursor's batch and all batches up to this one.
-    pub async fn copy_up_to(&mut self, newest: i64, stop: &CancellationToken) -> Result<(), RelayError> {
+    pub async fn copy_up_to(&mut self, newest: i64) -> Result<(), RelayError> {
         let mut portion = Portion::first();
-        while !stop.is_cancelled() {
+        loop {
             self.renew().await?;
             batches_waiting(newest - self.cursor.batch);
             let asked = Instant::now();
@@ -133,10 +131,9 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             }
             match next {
                 Some(next) => self.cursor = next,
-                None => break,
+                None => return Ok(()),
             }
         }
-        Ok(())
     }
 
     /// The next events up to `newest`. Several batches are read at once: a stream that is filled again needs thousands

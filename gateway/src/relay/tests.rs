@@ -1,7 +1,8 @@
 //! The relay against a log and a bus that fail at every step: each event must be published once and in order.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -43,6 +44,8 @@ struct World {
     stream: Mutex<Vec<(Message, Lineage)>>,
     dice: Mutex<Dice>,
     trouble: bool,
+    /// Whether the log does not answer at all.
+    hangs: AtomicBool,
     /// Bytes of each event.
     size: usize,
     /// Bytes of the largest read.
@@ -58,7 +61,8 @@ impl World {
         let log = LogState { timeline: 1, ..LogState::default() };
         let dice = Mutex::new(Dice(seed));
         let (log, stream) = (Mutex::new(log), Mutex::default());
-        Arc::new(Self { log, stream, dice, trouble, size, most_read: AtomicUsize::new(0) })
+        let (hangs, most_read) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Arc::new(Self { log, stream, dice, trouble, hangs, size, most_read })
     }
 
     fn log(&self) -> MutexGuard<'_, LogState> {
@@ -115,19 +119,22 @@ fn change(position: i64) -> Change {
 struct Log(Arc<World>);
 
 impl Log {
-    fn trouble(&self) -> Result<(), DatabaseError> {
+    async fn trouble(&self) -> Result<(), DatabaseError> {
+        if self.0.hangs.load(Ordering::Relaxed) {
+            pending::<()>().await;
+        }
         if self.0.fails(40) { Err(DatabaseError::TimedOut) } else { Ok(()) }
     }
 }
 
 impl ChangeLog for Log {
     async fn lineage(&self) -> Result<Lineage, DatabaseError> {
-        self.trouble()?;
+        self.trouble().await?;
         Ok(Lineage { cluster: "1".to_owned(), timeline: self.0.log().timeline, fork: 0 })
     }
 
     async fn lease(&self, holder: Uuid, _life: Duration) -> Result<Option<Epoch>, DatabaseError> {
-        self.trouble()?;
+        self.trouble().await?;
         let stolen = self.0.fails(30);
         let mut log = self.0.log();
         if log.holder != Some(holder) || stolen {
@@ -138,7 +145,7 @@ impl ChangeLog for Log {
     }
 
     async fn open_batch(&self, epoch: Epoch, lineage: &Lineage) -> Result<Opened, DatabaseError> {
-        self.trouble()?;
+        self.trouble().await?;
         let unheard = self.0.fails(20);
         let mut log = self.0.log();
         if log.timeline != lineage.timeline {
@@ -165,7 +172,7 @@ impl ChangeLog for Log {
     }
 
     async fn read(&self, after: Cursor, limit: ReadLimit) -> Result<Page, DatabaseError> {
-        self.trouble()?;
+        self.trouble().await?;
         let log = self.0.log();
         let batch = log.batches.get(&after.batch).into_iter().flatten();
         let mut page = Page::default();
@@ -305,6 +312,25 @@ async fn however_large_events_are_a_read_is_bounded_and_all_are_published() {
             assert!(world.most_read.load(Ordering::Relaxed) <= size.max(4 << 20), "{size}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_that_is_told_to_stop_does_not_wait_for_a_log_that_hangs() {
+    let world = World::new(1, false);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(relay(&world).run(stop.clone()));
+    world.commit(1..=10);
+    while world.published().len() < 10 {
+        sleep(TICK).await;
+    }
+    world.hangs.store(true, Ordering::Relaxed);
+    world.commit(11..=20);
+    sleep(10 * TICK).await;
+    stop.cancel();
+    timeout(2 * GOODBYE, running).await.expect("it ends in time").unwrap();
+    world.hangs.store(false, Ordering::Relaxed);
+    settle(&world, 1, 20).await;
+    assert_eq!(world.published(), (1..=20).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
