@@ -76,7 +76,7 @@ impl Statements {
                 ("$7", "$8"),
             )),
             presence: at("select to_jsonb(s) as session, to_jsonb(t.now) #>> '{}' as seen_at, \
-                ceil(extract(epoch from s.last_heartbeat + interval '30 seconds' - t.now) * 1000)::bigint as stale_in_ms \
+                ceil(extract(epoch from s.last_heartbeat + @.quote_session_ttl() - t.now) * 1000)::bigint as stale_in_ms \
                 from (select clock_timestamp() as now) t left join @.quote_presence_snapshot() s on true"),
             maintenance: at("select @.quote_collab_maintenance()"),
             relay: RelayStatements::for_schema(&at),
@@ -132,5 +132,10 @@ mod tests {
         let statements = Statements::for_schema("a\"b");
         assert_eq!(statements.leave, "select \"a\"\"b\".leave_quote_session(session_id => $1)");
         assert!(!format!("{statements:?}").contains("@."));
+    }
+
+    #[test]
+    fn what_the_extension_decides_is_not_decided_again() {
+        assert!(!format!("{:?}", Statements::for_schema("public")).contains("interval '"));
     }
 }
