@@ -6,17 +6,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Deserializer, Serialize};
+use quote_collab_core::token::{LONGEST, NumericDate};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::secret::Secret;
-
-/// Tolerance for a `nbf` set by a clock that runs a little ahead of ours. Expiry has none.
-const NOT_BEFORE_LEEWAY_SECONDS: u64 = 5;
-/// Up to here a number with a fraction names its second exactly; it is later than any clock will show.
-const LATEST: f64 = 9_007_199_254_740_992.0;
-/// No honest token comes near this; a larger one is not even decoded.
-const LONGEST_TOKEN: usize = 8 * 1024;
 
 /// Who is asking, as a verified token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,30 +50,11 @@ struct Claims {
     tenant_id: Uuid,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     email: Option<String>,
-    #[serde(deserialize_with = "seconds")]
-    exp: u64,
-    #[serde(default, deserialize_with = "seconds", skip_serializing_if = "is_zero")]
-    nbf: u64,
-    #[serde(default, skip_deserializing, skip_serializing_if = "is_zero")]
-    iat: u64,
-}
-
-/// Seconds since 1970, which may have a fraction: RFC 7519 calls that a `NumericDate`. Only whole ones count.
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let number = serde_json::Number::deserialize(deserializer)?;
-    let seconds = number.as_u64().or_else(|| number.as_f64().and_then(whole));
-    seconds.ok_or_else(|| serde::de::Error::custom("no time"))
-}
-
-fn whole(seconds: f64) -> Option<u64> {
-    let in_range = (0.0..=LATEST).contains(&seconds);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
-    in_range.then_some(seconds as u64)
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "it is what serde gives")]
-const fn is_zero(seconds: &u64) -> bool {
-    *seconds == 0
+    exp: NumericDate,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<NumericDate>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    iat: Option<NumericDate>,
 }
 
 /// Verifies tokens.
@@ -109,17 +84,17 @@ impl TokenVerifier {
     ///
     /// When it is not one of ours or not valid now.
     pub fn verify(&self, token: &str) -> Result<Identity, TokenError> {
-        if token.len() > LONGEST_TOKEN {
+        if token.len() > LONGEST {
             return Err(TokenError::Invalid);
         }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
             .map_err(|_| TokenError::Invalid)?
             .claims;
         let now = now().as_secs();
-        if claims.exp <= now {
+        if claims.exp.is_over(now) {
             return Err(TokenError::Expired);
         }
-        if claims.nbf > now.saturating_add(NOT_BEFORE_LEEWAY_SECONDS) {
+        if claims.nbf.is_some_and(|begin| begin.is_to_come(now)) {
             return Err(TokenError::Invalid);
         }
         Ok(Identity {
@@ -127,7 +102,7 @@ impl TokenVerifier {
             username: claims.username,
             tenant: claims.tenant_id,
             email: claims.email,
-            expires_at: claims.exp,
+            expires_at: claims.exp.0,
         })
     }
 
@@ -163,9 +138,9 @@ pub fn sign(identity: &Identity, secret: &Secret) -> Result<String, jsonwebtoken
         username: identity.username.clone(),
         tenant_id: identity.tenant,
         email: identity.email.clone(),
-        exp: identity.expires_at,
-        nbf: 0,
-        iat: now().as_secs(),
+        exp: NumericDate(identity.expires_at),
+        nbf: None,
+        iat: Some(NumericDate(now().as_secs())),
     };
     let key = EncodingKey::from_secret(secret.expose().as_bytes());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)

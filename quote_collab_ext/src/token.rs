@@ -5,16 +5,12 @@ pub mod keys;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode, decode_header};
+use quote_collab_core::token::{LONGEST, NumericDate};
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use keys::Keys;
-
-/// Tolerance for a `nbf` set by a clock that runs a little ahead of ours. Expiry has none.
-const NOT_BEFORE_LEEWAY_SECONDS: u64 = 5;
-/// No honest token comes near this; a larger one is not even decoded.
-const LONGEST_TOKEN: usize = 8 * 1024;
 
 /// Who is asking, as a verified token says.
 pub struct Identity {
@@ -69,11 +65,11 @@ struct Claims {
     tenant_id: Uuid,
     #[serde(default, rename = "email")]
     _email: Option<String>,
-    exp: u64,
+    exp: NumericDate,
     #[serde(default)]
-    nbf: Option<u64>,
+    nbf: Option<NumericDate>,
     #[serde(default, rename = "iat")]
-    _iat: Option<u64>,
+    _iat: Option<NumericDate>,
     #[serde(default)]
     aud: Option<Value>,
     #[serde(default)]
@@ -84,20 +80,20 @@ struct Claims {
 pub fn verify(token: &str, keys: &Keys, now: u64) -> Result<Identity, Refusal> {
     if token.is_empty() {
         return Err(Refusal::Absent);
-    } else if token.len() > LONGEST_TOKEN {
+    } else if token.len() > LONGEST {
         return Err(Refusal::TooLarge);
     }
     let claims = signed_claims(token, keys)?;
-    if claims.exp <= now {
+    if claims.exp.is_over(now) {
         return Err(Refusal::Expired);
-    } else if claims.nbf.is_some_and(|begin| begin > now + NOT_BEFORE_LEEWAY_SECONDS) {
+    } else if claims.nbf.is_some_and(|begin| begin.is_to_come(now)) {
         return Err(Refusal::NotYet);
     } else if !names(claims.aud.as_ref(), keys.audience.as_deref()) {
         return Err(Refusal::Audience);
     } else if !names(claims.iss.as_ref(), keys.issuer.as_deref()) {
         return Err(Refusal::Issuer);
     }
-    Ok(Identity { user: claims.sub, tenant: claims.tenant_id, expires_at: claims.exp })
+    Ok(Identity { user: claims.sub, tenant: claims.tenant_id, expires_at: claims.exp.0 })
 }
 
 /// The key decides the algorithm, never the token alone. The times are looked at by PostgreSQL's clock afterwards.

@@ -38,6 +38,11 @@ fn with(changes: &Value) -> Value {
     claims
 }
 
+/// Half a second later.
+fn fraction(seconds: u64) -> Value {
+    serde_json::from_str(&format!("{seconds}.5")).expect("a number")
+}
+
 fn secret() -> Key<'static> {
     Key::Secret(SECRET.as_bytes())
 }
@@ -84,14 +89,17 @@ async fn good_tokens_of_each_kind_are_taken() {
     let erp = Erp::verified().await;
     let app = erp.client("erp_app").await;
     let honest = claims(ALICE).to_string();
+    let now = now();
+    let fractions = json!({ "exp": fraction(now + 600), "nbf": fraction(now), "iat": fraction(now) });
     let cases = [
         ("secret", signer::token(ALICE), TAKEN),
         ("secret, with a key id that means nothing", text(r#"{"alg":"HS256","kid":"rsa"}"#, &honest), TAKEN),
         ("RSA", signed(r#"{"alg":"RS256","kid":"rsa"}"#, &honest, Key::Rsa), TAKEN),
         ("P-256", signed(r#"{"alg":"ES256","kid":"ec","typ":"JWT"}"#, &honest, Key::Ec), TAKEN),
         ("Ed25519", signed(r#"{"alg":"EdDSA","kid":"ed"}"#, &honest, Key::Ed), TAKEN),
-        ("valid since now", hs256(&with(&json!({ "nbf": now() }))), TAKEN),
-        ("a clock 3 seconds ahead", hs256(&with(&json!({ "nbf": now() + 3 }))), TAKEN),
+        ("valid since now", hs256(&with(&json!({ "nbf": now }))), TAKEN),
+        ("a clock 3 seconds ahead", hs256(&with(&json!({ "nbf": now + 3 }))), TAKEN),
+        ("times with a fraction", hs256(&with(&fractions)), TAKEN),
         ("without a name", hs256(&with(&json!({ "username": null, "email": null, "iat": null }))), TAKEN),
         ("for ever", hs256(&with(&json!({ "exp": u64::MAX }))), TAKEN),
         ("with further claims", hs256(&with(&json!({ "role": "superuser", "scope": ["a"] }))), TAKEN),
@@ -205,7 +213,7 @@ async fn claims_that_are_missing_or_malformed_are_refused() {
         ("no exp", changed(json!({ "exp": null })), CLAIMS),
         ("null exp", edited(&exp[..], "null"), CLAIMS),
         ("text exp", changed(json!({ "exp": exp })), CLAIMS),
-        ("exp with a fraction", edited(&exp[..], &format!("{exp}.5")), CLAIMS),
+        ("negative exp with a fraction", edited(&exp[..], "-0.5"), CLAIMS),
         ("exp as a float", edited(&exp[..], "1e300"), CLAIMS),
         ("negative exp", changed(json!({ "exp": -1 })), CLAIMS),
         ("exp beyond 64 bits", edited(&exp[..], "99999999999999999999"), CLAIMS),
@@ -222,13 +230,16 @@ async fn claims_that_are_missing_or_malformed_are_refused() {
         ("a tenant by another name", changed(json!({ "tenantId": null, "tenant_id": ALICE.tenant })), CLAIMS),
         ("a tenant and more", changed(json!({ "tenantId": format!("{} ", ALICE.tenant) })), CLAIMS),
         ("a number as name", changed(json!({ "username": 7 })), CLAIMS),
+        ("text iat", changed(json!({ "iat": "now" })), CLAIMS),
         ("text nbf", changed(json!({ "nbf": "0" })), CLAIMS),
         ("an array", text(HS256, "[]"), CLAIMS),
         ("no JSON", text(HS256, "sub=alice"), CLAIMS),
         ("nothing", text(HS256, ""), CLAIMS),
         ("more than JSON", text(HS256, &format!("{}x", claims(ALICE))), CLAIMS),
         ("ended this second", changed(json!({ "exp": now() })), EXPIRED),
+        ("ended with a fraction of this second", changed(json!({ "exp": fraction(now()) })), EXPIRED),
         ("ended long ago", changed(json!({ "exp": 0 })), EXPIRED),
+        ("begins in a minute and a fraction", changed(json!({ "nbf": fraction(now() + 60) })), NOT_YET),
         ("begins in a minute", changed(json!({ "nbf": now() + 60 })), NOT_YET),
         ("begins at the end of time", changed(json!({ "nbf": u64::MAX })), NOT_YET),
     ];

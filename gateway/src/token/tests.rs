@@ -115,14 +115,12 @@ fn a_time_may_have_a_fraction_and_counts_as_its_second() {
         verify(&signed(Algorithm::HS256, &claims, secret.expose()))
     };
     assert_eq!(verified("exp", format!("{}.5", now + 60)).unwrap().expires_at, now + 60);
-    assert_eq!(verified("exp", "9.9e9".to_owned()).unwrap().expires_at, 9_900_000_000);
     assert_eq!(verified("exp", format!("{}.9", now - 1)), Err(TokenError::Expired));
     assert!(verified("nbf", format!("{}.9", now - 1)).is_ok());
     assert!(verified("iat", format!("{}.9", now - 1)).is_ok());
     assert_eq!(verified("nbf", format!("{}.1", now + 60)), Err(TokenError::Invalid));
-    for text in ["1e400", "-1.5", "1e16"] {
-        assert_eq!(verified("exp", text.to_owned()), Err(TokenError::Invalid), "{text}");
-    }
+    assert!(verified("nbf", "null".to_owned()).is_ok());
+    assert_eq!(verified("iat", "\"now\"".to_owned()), Err(TokenError::Invalid));
 }
 
 #[test]
@@ -167,7 +165,7 @@ fn a_changed_token_is_refused() {
         format!("{good}A"),
         format!(" {good}"),
         good.replace('-', "+").replace('_', "/") + "=",
-        "x".repeat(LONGEST_TOKEN + 1),
+        "x".repeat(LONGEST + 1),
     ];
     for token in forged {
         assert_eq!(verify(&token), Err(TokenError::Invalid), "{token}");

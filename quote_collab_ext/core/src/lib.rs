@@ -14,3 +14,4 @@ pub mod jsonb;
 pub mod naming;
 pub mod payload;
 pub mod subject;
+pub mod token;
