@@ -14,13 +14,17 @@ use uuid::Uuid;
 use crate::cursor::{ClientCursor, Cursor};
 use crate::failure::Failure;
 use crate::hub::{Delivery, Event, Hub, Subscription};
+use crate::portion::Portion;
 use crate::ports::{Logged, ReadLimit};
 use crate::postgres::{Database, Missed, RequestContext};
 use crate::token::Identity;
 use crate::turns::Turns;
 
-/// One read of the past. It is in memory until its subscriber has taken it, and there may be many of them.
-const PAGE: ReadLimit = ReadLimit { events: 100, bytes: 1 << 20, first_at_any_rate: true };
+/// Events of one read of the past.
+const PAGE_EVENTS: u16 = 100;
+/// Bytes of it. They are in memory until their subscriber has taken them, and many may come back at once; but the
+/// database looks at everything that is left for each read.
+const PAGE_BYTES: usize = 4 << 20;
 
 /// What somebody wants to hear.
 #[derive(Clone, Debug)]
@@ -65,7 +69,9 @@ pub async fn open(
     }
     let floor = after.map_or(head, |after| after.max(head));
     let phase = after.map_or(Phase::Live, Phase::Past);
-    let mut feed = Feed { source, subscription, interest, fingerprint, floor, phase, page: VecDeque::new() };
+    let portion = Portion::first(PAGE_EVENTS, PAGE_BYTES);
+    let page = VecDeque::new();
+    let mut feed = Feed { source, subscription, interest, fingerprint, floor, phase, portion, page };
     if matches!(feed.phase, Phase::Past(_)) {
         // An unknown cursor is an answer to the subscription itself, not its first event.
         feed.turn_page().await?;
@@ -96,9 +102,10 @@ impl Source {
         &self,
         interest: &Interest,
         between: (Cursor, Cursor),
+        limit: ReadLimit,
     ) -> Result<Missed, Failure> {
         let _turn = self.turns.take(&interest.identity).await?;
-        Ok(self.database.events_between(interest.context(), interest.quote, between, PAGE).await?)
+        Ok(self.database.events_between(interest.context(), interest.quote, between, limit).await?)
     }
 }
 
@@ -118,6 +125,7 @@ struct Feed {
     fingerprint: u32,
     floor: Cursor,
     phase: Phase,
+    portion: Portion,
     page: VecDeque<Arc<Event>>,
 }
 
@@ -149,7 +157,10 @@ impl Feed {
     async fn turn_page(&mut self) -> Result<(), Failure> {
         let Phase::Past(after) = self.phase else { return Ok(()) };
         let (address, entity) = (self.interest.address(), self.interest.entity);
-        let Missed { events, rest } = self.source.events_between(&self.interest, (after, self.floor)).await?;
+        let limit = self.portion.at_any_rate(1);
+        let missed = self.source.events_between(&self.interest, (after, self.floor), limit).await?;
+        let Missed { events, bytes, rest } = missed;
+        self.portion.adapt(events.len(), bytes);
         self.phase = rest.map_or(Phase::Live, Phase::Past);
         let fingerprint = self.fingerprint;
         self.page.extend(events.into_iter().filter_map(|(cursor, logged)| {

@@ -16,6 +16,7 @@ pub mod graphql;
 pub mod http;
 pub mod hub;
 pub mod nats;
+pub mod portion;
 pub mod ports;
 pub mod postgres;
 pub mod presence;

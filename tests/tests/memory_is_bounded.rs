@@ -1,6 +1,8 @@
 //! How much memory the gateway needs does not depend on how much is waiting for it.
 
-use quote_collab_tests::{ALICE, Kind, Ledger, Quote, Subscriber, TENANT, World, ask, ledger, node};
+use quote_collab_tests::{
+    ALICE, Gateway, Kind, Ledger, Postgres, Quote, Settings, Subscriber, TENANT, World, ask, ledger, node,
+};
 use serde_json::{Value, json};
 
 /// Of a gateway under an ordinary load, and a few reads of the relay.
@@ -19,11 +21,18 @@ fn must_be_small(world: &World) {
     assert!(peak < MOST_KILOBYTES, "{peak} kB");
 }
 
-/// Changes the notes so many times, each change with two values of 1.5 MB.
+/// A world whose database may take its time.
+async fn patient_world() -> World {
+    let postgres = Postgres::start_with(Settings::preloaded(&[])).await;
+    let gateway = Gateway::start_with(&postgres, "erp", None, &[("PG_STATEMENT_TIMEOUT", "30s")]).await;
+    World { gateway, nats: None, postgres }
+}
+
+/// Changes the notes so many times, each change with two values of a megabyte.
 async fn write_huge_notes(world: &World, quote: Quote, times: usize) {
     let app = world.app().await;
     for letter in ["a", "b"].into_iter().cycle().take(times) {
-        let update = "update quotes set notes = repeat($1, 1500000) where id = $2";
+        let update = "update quotes set notes = repeat($1, 1000000) where id = $2";
         app.execute(update, &[&letter, &quote.id]).await.expect("an update of one");
     }
 }
@@ -44,7 +53,7 @@ async fn cursor(world: &World, quote: Quote) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_comes_back_to_huge_events_gets_them_all_in_little_memory() {
-    let (world, times) = (World::embedded().await, 40);
+    let (world, times) = (patient_world().await, 40);
     let quote = world.quote_of(TENANT).await;
     let after = cursor(&world, quote).await;
     write_huge_notes(&world, quote, times).await;
@@ -78,15 +87,15 @@ async fn whoever_comes_back_to_huge_events_gets_them_all_in_little_memory() {
 
 #[tokio::test]
 async fn a_history_that_is_too_large_for_one_answer_is_refused_and_one_record_never_is() {
-    let world = World::embedded().await;
+    let world = patient_world().await;
     let quote = world.quote_of(TENANT).await;
-    write_huge_notes(&world, quote, 8).await;
+    write_huge_notes(&world, quote, 12).await;
     let token = world.gateway.token(&ALICE);
     let history = async |limit: i32| {
         let query = "query ($id: ID!, $limit: Int) { getQuoteChangeHistory(quoteId: $id, limit: $limit) { id newValue } }";
         ask(&world.gateway, &token, query, json!({ "id": quote.id, "limit": limit })).await
     };
-    let refused = history(8).await;
+    let refused = history(12).await;
     assert_eq!(refused.code(), "PAYLOAD_TOO_LARGE");
     assert_eq!(refused.body["errors"][0]["message"], "the answer is too large: ask for fewer rows");
     assert_eq!(history(3).await.data("getQuoteChangeHistory").as_array().map(Vec::len), Some(3));

@@ -134,8 +134,7 @@ fn page(rows: Vec<Row>, after: Cursor, limit: ReadLimit) -> Result<Page, Databas
     let nothing_fits = rows.is_empty() && !limit.first_at_any_rate;
     let mut page = Page { rest: nothing_fits.then_some(after.position), ..Page::default() };
     for row in rows {
-        let size: i32 = row.try_get("size").map_err(unexpected)?;
-        page.bytes += usize::try_from(size).unwrap_or_default();
+        page.bytes += size(&row)?;
         page.rest = (is_full || has_next(&row)?).then_some(position(&row)?);
         page.events.extend(logged(&row)?);
     }
@@ -159,6 +158,11 @@ pub(super) fn logged(row: &Row) -> Result<Option<Logged>, DatabaseError> {
         );
     }
     Ok(salvaged.map(|change| Logged { change, is_whole: false }))
+}
+
+/// Bytes of the event of a row, about.
+pub(super) fn size(row: &Row) -> Result<usize, DatabaseError> {
+    row.try_get("size").map(|size: i32| usize::try_from(size).unwrap_or_default()).map_err(unexpected)
 }
 
 /// Whether a bounded read could have had another row behind this one.

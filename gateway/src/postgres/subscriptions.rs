@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::change_log::{has_next, logged, position};
+use super::change_log::{has_next, logged, position, size};
 use super::context::RequestContext;
 use super::database::{Database, unexpected};
 use super::error::DatabaseError;
@@ -16,6 +16,8 @@ use crate::ports::{Logged, ReadLimit};
 pub struct Missed {
     /// Oldest first. A place whose event cannot be read has none.
     pub events: Vec<(Cursor, Option<Logged>)>,
+    /// About so many bytes.
+    pub bytes: usize,
     /// Behind this place there may be more.
     pub rest: Option<Cursor>,
 }
@@ -66,6 +68,7 @@ fn missed(rows: Vec<Row>, limit: ReadLimit) -> Result<Missed, DatabaseError> {
     for row in rows {
         let batch = row.try_get("batch").map_err(unexpected)?;
         let place = Cursor { batch, position: position(&row)? };
+        missed.bytes += size(&row)?;
         missed.rest = (is_full || has_next(&row)?).then_some(place);
         missed.events.push((place, logged(&row)?));
     }

@@ -6,7 +6,6 @@
 //! bus refuse a relay that does not know its end.
 
 mod encode;
-mod portion;
 mod resume;
 mod state;
 mod term;

@@ -1,9 +1,9 @@
 //! Where a relay goes on: what the bus ends with, seen against what the log has.
 
 use crate::cursor::{Cursor, Lineage};
+use crate::portion::Portion;
 use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Tail, TailMessage};
 use crate::relay::RelayError;
-use crate::relay::portion::Portion;
 
 /// Where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ async fn is_known<L: ChangeLog>(log: &L, last: &TailMessage) -> Result<Option<bo
     }
     let Cursor { batch, position } = last.cursor;
     let before = position.checked_sub(1).ok_or(BusError::Foreign("its position is not one"))?;
-    let limit = Portion::one();
+    let limit = Portion::first(1, 0).at_any_rate(1);
     let there = log.read(Cursor { batch, position: before }, limit).await?;
     Ok(there.events.first().map(|event| event.change.event_id.to_string() == last.id))
 }

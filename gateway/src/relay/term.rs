@@ -7,13 +7,17 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::encode::{encode, encode_resync};
-use super::portion::Portion;
 use super::resume::{Resync, resume};
 use super::{LEASE_LIFE, LEASE_RENEWAL, RelayError, RelayState};
 use crate::cursor::{Cursor, Lineage};
+use crate::portion::Portion;
 use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Epoch, Message, Opened};
 use crate::telemetry::gauge;
 
+/// Events of one read. Reading a large batch in few large pieces is what lets a relay catch up after a long outage.
+const READ_EVENTS: u16 = 4_000;
+/// Bytes of all reads at once.
+const READ_BYTES: usize = 4 << 20;
 /// Events of one publication, sent before the first acknowledgement is awaited.
 const PUBLICATION: usize = 500;
 /// Batches read at once beyond the first.
@@ -117,7 +121,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
 
     /// Copies the rest of the cursor's batch and all batches up to this one.
     pub async fn copy_up_to(&mut self, newest: i64) -> Result<(), RelayError> {
-        let mut portion = Portion::first();
+        let mut portion = Portion::first(READ_EVENTS, READ_BYTES);
         loop {
             self.renew().await?;
             batches_waiting(newest - self.cursor.batch);
