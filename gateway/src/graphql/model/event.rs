@@ -57,8 +57,11 @@ pub struct QuoteChangedEvent(pub Arc<Event>);
 /// A change of a quote's line
 pub struct QuoteLineChangedEvent(pub Arc<Event>);
 
+/// What both have
+struct AnyEvent(Arc<Event>);
+
 #[Object]
-impl QuoteChangedEvent {
+impl AnyEvent {
     /// Identity of the event
     async fn event_id(&self) -> ID {
         id(self.0.payload.event_id)
@@ -99,13 +102,26 @@ impl QuoteChangedEvent {
     async fn change_type(&self) -> QuoteChangeType {
         self.0.payload.change_type.into()
     }
-    /// What is different; empty when the whole quote appeared or is gone
+    /// What is different; empty when the whole quote or line appeared or is gone
     async fn changes(&self) -> Vec<FieldChange> {
         changes(self.0.payload.changes.as_deref())
     }
-    /// Version of the header after the change
+    /// Version of the header or line after the change
     async fn version(&self) -> Option<i32> {
         self.0.payload.version
+    }
+    /// Values were left out because the event is too large; the history holds them
+    async fn truncated(&self) -> bool {
+        self.0.payload.truncated
+    }
+}
+
+#[Object]
+impl QuoteChangedEvent {
+    #[graphql(flatten)]
+    #[expect(clippy::unused_async, reason = "the library wants every method so")]
+    async fn any(&self) -> AnyEvent {
+        AnyEvent(Arc::clone(&self.0))
     }
     /// The status before, when it changed
     async fn old_status(&self) -> Option<&str> {
@@ -119,29 +135,14 @@ impl QuoteChangedEvent {
     async fn new_totals(&self) -> Option<Json> {
         object(self.0.payload.new_totals.as_ref())
     }
-    /// Values were left out because the event is too large; the history holds them
-    async fn truncated(&self) -> bool {
-        self.0.payload.truncated
-    }
 }
 
 #[Object]
 impl QuoteLineChangedEvent {
-    /// Identity of the event
-    async fn event_id(&self) -> ID {
-        id(self.0.payload.event_id)
-    }
-    /// Place of the event, to subscribe again behind it
-    async fn cursor(&self) -> String {
-        self.0.cursor.text()
-    }
-    /// When, by the database's clock
-    async fn timestamp(&self) -> DateTime {
-        DateTime(self.0.payload.timestamp.clone())
-    }
-    /// The quote
-    async fn quote_id(&self) -> ID {
-        id(self.0.payload.quote_id)
+    #[graphql(flatten)]
+    #[expect(clippy::unused_async, reason = "the library wants every method so")]
+    async fn any(&self) -> AnyEvent {
+        AnyEvent(Arc::clone(&self.0))
     }
     /// The line
     async fn line_id(&self) -> Option<ID> {
@@ -151,45 +152,9 @@ impl QuoteLineChangedEvent {
     async fn line_number(&self) -> Option<i64> {
         self.0.payload.line_number
     }
-    /// Owner of the quote
-    async fn tenant_id(&self) -> ID {
-        id(self.0.payload.tenant_id)
-    }
-    /// Who, if known
-    async fn user_id(&self) -> Option<ID> {
-        self.0.payload.user_id.map(id)
-    }
-    /// Name of that user
-    async fn user_name(&self) -> Option<&str> {
-        self.0.payload.user_name.as_deref()
-    }
-    /// The editing session it came from
-    async fn session_id(&self) -> Option<ID> {
-        self.0.payload.session_id.map(id)
-    }
-    /// What happened, coarsely
-    async fn event_type(&self) -> QuoteEventType {
-        self.0.payload.event_type.into()
-    }
-    /// What happened, as the front end distinguishes it
-    async fn change_type(&self) -> QuoteChangeType {
-        self.0.payload.change_type.into()
-    }
-    /// What is different; empty when the whole line appeared or is gone
-    async fn changes(&self) -> Vec<FieldChange> {
-        changes(self.0.payload.changes.as_deref())
-    }
-    /// Version of the line after the change
-    async fn version(&self) -> Option<i32> {
-        self.0.payload.version
-    }
     /// The whole line, when it appeared
     async fn line_data(&self) -> Option<Json> {
         object(self.0.payload.line_data.as_ref())
-    }
-    /// Values were left out because the event is too large; the history holds them
-    async fn truncated(&self) -> bool {
-        self.0.payload.truncated
     }
 }
 
