@@ -54,13 +54,20 @@ impl NatsBus {
         Self { connection, config, checked: Arc::default(), stream_limit, fork }
     }
 
+    /// The connection, if there is one: without it the client would keep what it is told for later.
+    fn connected(&self) -> Result<&NatsConnection, BusError> {
+        let connection = &self.connection;
+        connection
+            .is_connected()
+            .then_some(connection)
+            .ok_or_else(|| BusError::Unreachable("not connected".to_owned()))
+    }
+
     /// The stream as it is now. Its configuration is looked at once per process.
     pub(super) async fn stream(&self) -> Result<Stream, BusError> {
-        if !self.connection.is_connected() {
-            return Err(BusError::Unreachable("not connected".to_owned()));
-        }
+        let connection = self.connected()?;
         let asking = async {
-            let context = self.connection.context();
+            let context = connection.context();
             if self.checked.get().is_some()
                 && let Ok(stream) = context.get_stream(super::stream::STREAM).await
             {
@@ -124,13 +131,11 @@ impl ChangeBus for NatsBus {
         lineage: &Lineage,
         sequence: u64,
     ) -> Result<Accepted, BusError> {
-        if !self.connection.is_connected() {
-            return Err(BusError::Unreachable("not connected".to_owned()));
-        }
+        let connection = self.connected()?;
         // Servers before 2.10 read an expected number of 0 as none: the very first message goes alone, guarded by its
         // id, and the others have a number to name.
         let pipelined = if sequence == 0 { &messages[..messages.len().min(1)] } else { messages };
-        let context = self.connection.context();
+        let context = connection.context();
         let publishing = async {
             let mut pending = Vec::with_capacity(pipelined.len());
             for (message, before) in pipelined.iter().zip(sequence..) {
@@ -145,16 +150,14 @@ impl ChangeBus for NatsBus {
         };
         let answers = tokio::select! {
             answers = timeout(ACK_TIMEOUT, publishing) => answers.map_err(|error| unreachable(&error))?,
-            () = self.connection.lost() => return Err(BusError::Unreachable("connection lost".to_owned())),
+            () = connection.lost() => return Err(BusError::Unreachable("connection lost".to_owned())),
         };
         accepted(&answers.map_err(|error| refused(&error))?, sequence)
     }
 
     async fn announce(&self, subject: Subject, payload: Bytes) -> Result<(), BusError> {
-        if !self.connection.is_connected() {
-            return Err(BusError::Unreachable("not connected".to_owned()));
-        }
-        let publishing = self.connection.client().publish(subject.to_string(), payload);
+        let connection = self.connected()?;
+        let publishing = connection.client().publish(subject.to_string(), payload);
         let published = timeout(REQUEST_TIMEOUT, publishing).await.map_err(|error| unreachable(&error))?;
         published.map_err(|error| unreachable(&error))
     }
