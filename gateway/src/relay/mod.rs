@@ -27,7 +27,7 @@ use crate::postgres::{DatabaseError, WakeUps};
 pub use state::{Reason, RelayState, Report, Role};
 use term::Term;
 
-/// Life of the lease. A relay that was killed is missed for at most this long.
+/// Life of the lease. A relay that was killed is missed until it has ended and the next one has asked for it.
 const LEASE_LIFE: Duration = Duration::from_secs(5);
 /// It is renewed so early that two renewals may fail.
 const LEASE_RENEWAL: Duration = Duration::from_millis(1_600);
