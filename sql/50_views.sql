@@ -1,6 +1,13 @@
 -- Views for people and reports. Each is security_invoker: whoever reads it needs, and is held to, his own rights.
 
--- One row per row change: the event that the relay publishes, as jsonb.
+-- Bytes of a value once it is expanded, told without expanding it.
+create function quote_value_size(value jsonb) returns bigint
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'quote_value_size';
+comment on function quote_value_size(jsonb) is 'bytes of a value of the history';
+
+-- One row per row change: the event that the relay publishes, as jsonb. One whose values are larger than 8 MiB together is told
+-- without them: no jsonb would hold all that a row can hold, and no event behind it may wait. The history has them.
 create function quote_change_events_query(target_schema name) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -13,10 +20,16 @@ as $$
                    'actor', changed_by, 'at', changed_at, 'session_id', session_id,
                    'version_before', entity_version_before, 'version_after', entity_version_after,
                    'context', (array_agg(context) filter (where context is not null))[1],
-                   'fields', jsonb_agg(jsonb_build_object('field', field_name, 'old', old_value, 'new', new_value)
+                   'truncated', bool_or(size > 8388608),
+                   'fields', jsonb_agg(case when size > 8388608 then jsonb_build_object('field', field_name)
+                                       else jsonb_build_object('field', field_name, 'old', old_value, 'new', new_value) end
                                        order by id)) as event
-        from %I.quote_changes
-        where conflict_resolution is distinct from 'REJECTED'
+        from (
+            select c.*, sum(coalesce(@extschema@.quote_value_size(old_value), 0) + coalesce(@extschema@.quote_value_size(new_value), 0)) over (
+                partition by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
+                    entity_type, change_type, session_id, entity_version_before, entity_version_after) as size
+            from %I.quote_changes c
+            where conflict_resolution is distinct from 'REJECTED') c
         group by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
                  entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, target_schema)
 $$;

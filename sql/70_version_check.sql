@@ -201,7 +201,7 @@ comment on function coerce_quote_changes(quote_collab_settings, jsonb) is 'value
 
 -- What stands against a save based on an older version, a jsonb array with one object per attempted field: the value at
 -- the expected version, the value now, the attempted value, who changed it last and when. A row that moved between partitions was
--- deleted and created meanwhile.
+-- deleted and created meanwhile; one that had the version twice, in two lives, is meant as it had it last.
 create function quote_conflicts(target quote_collab_settings, current_row jsonb, expected_version integer, changes jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -212,10 +212,13 @@ declare
 begin
     select * into author from @extschema@.quote_user_join('last.changed_by');
     execute format($query$
-        with log as materialized (
-            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position from %1$I.quote_changes c
-            where c.quote_id = $1 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'
-              and (c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3))
+        with whole as materialized (
+            select c.* from %1$I.quote_changes c
+            where c.quote_id = $1 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'),
+        log as materialized (
+            select w.field_name, w.change_type, w.old_value, w.changed_by, w.changed_at, w.position from whole w
+            where w.position > coalesce((select max(b.position) from whole b where b.entity_version_after = $3), 0)
+                and (w.entity_version_after > $3 or w.change_type = 'DELETE' and w.entity_version_before >= $3))
         select jsonb_agg(jsonb_build_object(
             'field', f.key, 'expectedVersion', $3, 'actualVersion', $5 -> $6,
             'baseValue', case when base.position is null then $5 -> f.key else base.old_value end,
@@ -281,7 +284,7 @@ begin
     perform set_config('search_path', 'pg_catalog, pg_temp', true);
     if updated is null then
         raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
-            hint = 'A row security policy hides it from updates by this role.';
+            hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
     end if;
     return coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
 end $$;

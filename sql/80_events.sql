@@ -86,6 +86,26 @@ begin
 end $$;
 comment on function parse_quote_cursor(text) is 'reads a cursor; 22023 when malformed, QC001 when of another cluster';
 
+-- A transaction that looks at the database as it was cannot read behind a cursor that was made since: what it does not see yet would
+-- be passed over. SQLSTATE 55000.
+create function require_quote_cursor_seen(c quote_cursor) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seen pg_snapshot := pg_current_snapshot();
+    counted pg_snapshot := coalesce(c.cur, c.prev);
+begin
+    if current_setting('transaction_isolation') <> 'read committed' and exists (
+            select from (select x from pg_snapshot_xip(seen) x
+                union all select n::text::xid8 from generate_series(pg_snapshot_xmax(seen)::text::bigint, pg_snapshot_xmax(counted)::text::bigint - 1) n) r (xid)
+            where pg_visible_in_snapshot(r.xid, counted)) then
+        raise exception 'the cursor is newer than this transaction' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Read the event feed in a transaction of its own, or in read committed.';
+    end if;
+end $$;
+comment on function require_quote_cursor_seen(quote_cursor) is 'refuses a cursor that is newer than the transaction';
+
 -- The next events after a cursor, oldest first, each with the cursor behind it. Without a cursor: from the beginning of
 -- the log. Under the caller's rights and row security. At most max events; call again with the last cursor.
 create type @extschema@.quote_event as (cursor text, event jsonb);
@@ -104,7 +124,7 @@ begin
     if max is null or max not between 1 and 10000 then
         raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value';
     end if;
-    perform @extschema@.flush_quote_feed();
+    perform @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed();
     loop
         if c.cur is null then
             exit when c.prev::text = seen::text;

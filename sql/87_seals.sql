@@ -18,13 +18,13 @@ $$;
 comment on function quote_block_parts() is 'conditions of the three parts of a block';
 
 -- The query for rows and root of a block. Form 2: a hash over the hashes of the parts, each over its rows in the order of the
--- event feed, whose index gives it. Form 1, of blocks that 0.2.0 sealed: a hash over the hashes of all rows, each as the text
+-- event feed, whose index gives it. Form 3: the same, of rows of any time. Form 1, of blocks that 0.2.0 sealed: a hash over the hashes of all rows, each as the text
 -- of a jsonb array, which is the same whatever the session is set to.
 create function quote_block_query(form smallint, history text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case form when 2 then format($query$select sum(d.rows)::bigint, sha256(string_agg(d.digest, '' order by d.part)) from (%s) d (part, rows, digest)$query$,
+    select case when form in (2, 3) then format($query$select sum(d.rows)::bigint, sha256(string_agg(d.digest, '' order by d.part)) from (%s) d (part, rows, digest)$query$,
             string_agg(format($query$select %s, count(*), @extschema@.quote_changes_digest(c.id, c.tenant_id, c.quote_id, c.quote_line_id,
                 c.changed_by, c.changed_at, c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id, c.was_conflict,
                 c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position, c.xid, c.origin, c.context)
@@ -38,8 +38,9 @@ as $$
 $$;
 comment on function quote_block_query(smallint, text) is 'query for rows and root of a block';
 
--- Rows and root of a block: reads each row once and keeps none, however many there are.
-create function digest_quote_changes(form smallint, prev pg_snapshot, cur pg_snapshot, origin bigint, from_at timestamptz, to_at timestamptz,
+-- Rows and root of a block: reads each row once and keeps none, however many there are. Rows of a block were made from a day before its
+-- floor to a day after it was cut, which keeps the reader out of all other months; those of form 3 at any time.
+create function digest_quote_changes(form smallint, prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz, cur_at timestamptz,
     before_cur pg_snapshot, before_origin bigint, out rows bigint, out root bytea)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -51,7 +52,8 @@ set jit = off
 as $$
 begin
     execute @extschema@.quote_block_query(form, @extschema@.quote_history_query())
-    into rows, root using prev, cur, origin, from_at, to_at, before_cur, before_origin;
+    into rows, root using prev, cur, origin, case form when 3 then '-infinity' else floor_at - interval '1 day' end,
+        case form when 3 then 'infinity' else cur_at + interval '1 day' end, before_cur, before_origin;
 end $$;
 comment on function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint) is 'hashes the rows of one block of the audit log';
 
@@ -68,12 +70,11 @@ comment on function quote_seal_hash(bytea, bigint, pg_snapshot, pg_snapshot, tim
 
 -- Appends a block to the chain, signed where a key is configured, and lets the anchor follow.
 create function append_quote_seal(last_hash bytea, no bigint, prev pg_snapshot, cur pg_snapshot, floor_at timestamptz, prev_at timestamptz,
-    cur_at timestamptz, origin bigint, rows bigint, root bytea, sealed_at timestamptz, released jsonb default null) returns void
+    cur_at timestamptz, origin bigint, rows bigint, root bytea, sealed_at timestamptz, form smallint, released jsonb) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    form constant smallint := 2;
     hash bytea := @extschema@.quote_seal_hash(last_hash, no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, sealed_at, form);
     signature bytea := @extschema@.sign_quote_seal(hash);
 begin
@@ -83,9 +84,32 @@ begin
     perform @extschema@.move_quote_seal_anchor(last_hash, no, hash, signature is not null);
 end $$;
 comment on function append_quote_seal(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea,
-    timestamptz, jsonb) is 'appends a block to the chain of seals';
+    timestamptz, smallint, jsonb) is 'appends a block to the chain of seals';
 revoke execute on function append_quote_seal(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea,
-    timestamptz, jsonb) from public;
+    timestamptz, smallint, jsonb) from public;
+
+-- The form of the next block: 3 where the clock was set meanwhile, and a row has a time that no block would look for.
+create function quote_block_form(prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz, cur_at timestamptz) returns smallint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+    outside text := (
+        select string_agg(format('exists (select from %s c where %s and c.origin = $3 and pg_visible_in_snapshot(c.xid, $2) and %s)',
+            @extschema@.quote_relay_table('quote_changes'), p.condition, t.condition), ' or ')
+        from unnest(array['c.xid = any (array(select pg_snapshot_xip($1)))', 'c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2)']) p (condition),
+            unnest(array['c.changed_at < $4', 'c.changed_at > $5']) t (condition));
+    is_outside boolean;
+begin
+    select r.is_outside into is_outside from @extschema@.quote_prepared_rows('select ' || outside,
+        row(prev, cur, origin, floor_at - interval '1 day', cur_at + interval '1 day')) r (is_outside boolean);
+    return case when is_outside then 3 else 2 end;
+end $$;
+comment on function quote_block_form(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz) is 'form of the next block of the chain of seals';
+revoke execute on function quote_block_form(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz) from public;
 
 -- Seals what is visible and not sealed yet; returns how many rows. One at a time: 0 when another is at it. A signed block
 -- vouches for all before it, so a new key signs at once, even where nothing is to be sealed. Goes on above whatever became of
@@ -103,6 +127,7 @@ declare
     prev pg_snapshot;
     floor_at timestamptz;
     block record;
+    form smallint;
     now_at timestamptz := clock_timestamp();
     faults text;
 begin
@@ -129,10 +154,11 @@ begin
     -- As in the event feed: what ran already when the last block was cut may hold changes older than that.
     floor_at := case when last.origin <> here then '-infinity'
         when pg_snapshot_xmin(last.cur) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
-    select * into block from @extschema@.digest_quote_changes(2::smallint, prev, cur, here, floor_at - interval '1 day',
-        now_at + interval '1 day', last.cur, last.origin);
+    form := @extschema@.quote_block_form(prev, cur, here, floor_at, now_at);
+    select * into block from @extschema@.digest_quote_changes(form, prev, cur, here, floor_at, now_at, last.cur, last.origin);
     if block.rows > 0 or key is not null and key is distinct from last.signed_by then
-        perform @extschema@.append_quote_seal(last.hash, last.no + 1, prev, cur, floor_at, last.cur_at, now_at, here, block.rows, block.root, now_at, null::jsonb);
+        perform @extschema@.append_quote_seal(last.hash, last.no + 1, prev, cur, floor_at, last.cur_at, now_at, here, block.rows, block.root,
+            now_at, form, null::jsonb);
     end if;
     return block.rows;
 end $$;

@@ -42,13 +42,12 @@ begin
     sealed := b.rows;
     if gone @> b.no then
         sealed := 0;
-        root := sha256('');
+        root := null;
     elsif remains ? b.no::text then
         sealed := (remains -> b.no::text ->> 'rows')::bigint;
         root := decode(remains -> b.no::text ->> 'root', 'hex');
     end if;
-    select * into actual from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at - interval '1 day',
-        b.cur_at + interval '1 day', before.cur, before.origin);
+    select * into actual from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at, b.cur_at, before.cur, before.origin);
     if actual.rows <> sealed then
         finding := 'rows'; detail := format('%s rows were sealed, %s are there', sealed, actual.rows);
     elsif actual.root <> root then

@@ -20,7 +20,7 @@ comment on function quote_history_released(out int8multirange, out jsonb) is 'wh
 revoke execute on function quote_history_released(out int8multirange, out jsonb) from public;
 
 -- The blocks that may hold rows of a span of time, each with what its rows must be and are: a block of another cluster's
--- rows may hold any.
+-- rows, or of any time, may hold any.
 create function examine_quote_seals(from_at timestamptz, until_at timestamptz)
 returns table (no bigint, expected_rows bigint, expected_root bytea, rows bigint, root bytea)
 language plpgsql stable
@@ -34,14 +34,14 @@ begin
     for b in execute format($query$
         select * from (select lag(s.cur) over chain as before_cur, lag(s.origin) over chain as before_origin, s.* from %s s window chain as (order by s.no)) x
         where x.no > 0 and x.released is null and not $1 @> x.no
-            and (x.floor_at - interval '1 day' < $3 and x.cur_at + interval '1 day' > $2 or x.origin <> x.before_origin)
+            and (x.floor_at - interval '1 day' < $3 and x.cur_at + interval '1 day' > $2 or x.form = 3 or x.origin <> x.before_origin)
         order by x.no$query$, @extschema@.quote_relay_table('quote_changes_seals')) using released.gone, from_at, until_at
     loop
         no := b.no;
         expected_rows := coalesce((released.remains -> b.no::text ->> 'rows')::bigint, b.rows);
         expected_root := coalesce(decode(released.remains -> b.no::text ->> 'root', 'hex'), b.root);
-        select d.rows, d.root into rows, root from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at - interval '1 day',
-            b.cur_at + interval '1 day', b.before_cur, b.before_origin) d;
+        select d.rows, d.root into rows, root from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at,
+            b.cur_at, b.before_cur, b.before_origin) d;
         return next;
     end loop;
 end $$;
@@ -62,7 +62,7 @@ begin
     execute format('select * from %s order by no desc limit 1', seals) into strict last;
     floor_at := case when pg_snapshot_xmin(last.cur) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
     perform @extschema@.append_quote_seal(last.hash, last.no + 1, last.cur, last.cur, floor_at, last.cur_at, last.cur_at, last.origin, 0, root,
-        clock_timestamp(), released);
+        clock_timestamp(), 2::smallint, released);
 end $$;
 comment on function seal_quote_release(jsonb) is 'adds a block to the chain of seals that lets rows go';
 revoke execute on function seal_quote_release(jsonb) from public;

@@ -35,7 +35,7 @@ pub enum Opened {
 pub struct Logged {
     /// What happened.
     pub change: Change,
-    /// Nothing of it is missing. What is not written as agreed is told without its values.
+    /// It is written as agreed. What is not is told without its values.
     pub is_whole: bool,
 }
 
@@ -110,8 +110,7 @@ impl Logged {
     /// The event it is told as.
     #[must_use]
     pub fn payload(self) -> EventPayload {
-        let event = EventPayload::of(self.change);
-        if self.is_whole { event } else { event.truncated() }
+        EventPayload::of(self.change)
     }
 }
 

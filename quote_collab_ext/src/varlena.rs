@@ -4,6 +4,19 @@
 
 use pgrx::pg_sys;
 
+use crate::c_function::c_function;
+
+c_function!(
+    /// `quote_value_size(jsonb) returns bigint`: the bytes of a value once it is expanded, without expanding it.
+    quote_value_size,
+    pg_finfo_quote_value_size,
+    |fcinfo| {
+        // SAFETY: the function is strict, and declared for a type of variable length.
+        let size = unsafe { pgrx::pg_getarg_datum(fcinfo, 0).map_or(0, |value| pg_sys::toast_raw_datum_size(value)) };
+        Ok(pg_sys::Datum::from(i64::try_from(size).unwrap_or(i64::MAX)))
+    }
+);
+
 /// The bytes of a varlena behind its header, expanded in the current memory context where they are stored otherwise.
 ///
 /// # Safety

@@ -8,6 +8,8 @@ begin
         execute pg_catalog.format('alter table %s drop column xids', batch);
     end loop;
 end $$;
+drop function append_quote_seal(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea, timestamptz, jsonb);
+drop function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint);
 
 -- 13_pairs.sql
 create or replace function quote_collab_home() returns name
@@ -126,6 +128,37 @@ begin
         from pg_current_snapshot() s where not exists (select from %1$s)', batch);
     execute format('insert into %1$s select true, 0, '''', ''-infinity'', 0, 0, 0 where not exists (select from %1$s)', lease);
 end $$;
+
+-- 50_views.sql
+create function quote_value_size(value jsonb) returns bigint
+language c immutable strict parallel safe
+as 'MODULE_PATHNAME', 'quote_value_size';
+comment on function quote_value_size(jsonb) is 'bytes of a value of the history';
+create or replace function quote_change_events_query(target_schema name) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format($query$
+        select position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
+               jsonb_build_object(
+                   'position', position, 'event_id', event_id, 'tenant_id', tenant_id, 'quote_id', quote_id,
+                   'line_id', quote_line_id, 'entity', entity_type, 'operation', change_type,
+                   'actor', changed_by, 'at', changed_at, 'session_id', session_id,
+                   'version_before', entity_version_before, 'version_after', entity_version_after,
+                   'context', (array_agg(context) filter (where context is not null))[1],
+                   'truncated', bool_or(size > 8388608),
+                   'fields', jsonb_agg(case when size > 8388608 then jsonb_build_object('field', field_name)
+                                       else jsonb_build_object('field', field_name, 'old', old_value, 'new', new_value) end
+                                       order by id)) as event
+        from (
+            select c.*, sum(coalesce(@extschema@.quote_value_size(old_value), 0) + coalesce(@extschema@.quote_value_size(new_value), 0)) over (
+                partition by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
+                    entity_type, change_type, session_id, entity_version_before, entity_version_after) as size
+            from %I.quote_changes c
+            where conflict_resolution is distinct from 'REJECTED') c
+        group by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
+                 entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, target_schema)
+$$;
 
 -- 56_truncate.sql
 create or replace function quote_truncate_statement(settings quote_collab_settings, part regclass) returns text
@@ -366,10 +399,13 @@ declare
 begin
     select * into author from @extschema@.quote_user_join('last.changed_by');
     execute format($query$
-        with log as materialized (
-            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position from %1$I.quote_changes c
-            where c.quote_id = $1 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'
-              and (c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3))
+        with whole as materialized (
+            select c.* from %1$I.quote_changes c
+            where c.quote_id = $1 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'),
+        log as materialized (
+            select w.field_name, w.change_type, w.old_value, w.changed_by, w.changed_at, w.position from whole w
+            where w.position > coalesce((select max(b.position) from whole b where b.entity_version_after = $3), 0)
+                and (w.entity_version_after > $3 or w.change_type = 'DELETE' and w.entity_version_before >= $3))
         select jsonb_agg(jsonb_build_object(
             'field', f.key, 'expectedVersion', $3, 'actualVersion', $5 -> $6,
             'baseValue', case when base.position is null then $5 -> f.key else base.old_value end,
@@ -414,7 +450,7 @@ begin
     perform set_config('search_path', 'pg_catalog, pg_temp', true);
     if updated is null then
         raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
-            hint = 'A row security policy hides it from updates by this role.';
+            hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
     end if;
     return coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
 end $$;
@@ -534,6 +570,52 @@ begin
 end $$;
 
 -- 80_events.sql
+create function require_quote_cursor_seen(c quote_cursor) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seen pg_snapshot := pg_current_snapshot();
+    counted pg_snapshot := coalesce(c.cur, c.prev);
+begin
+    if current_setting('transaction_isolation') <> 'read committed' and exists (
+            select from (select x from pg_snapshot_xip(seen) x
+                union all select n::text::xid8 from generate_series(pg_snapshot_xmax(seen)::text::bigint, pg_snapshot_xmax(counted)::text::bigint - 1) n) r (xid)
+            where pg_visible_in_snapshot(r.xid, counted)) then
+        raise exception 'the cursor is newer than this transaction' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Read the event feed in a transaction of its own, or in read committed.';
+    end if;
+end $$;
+comment on function require_quote_cursor_seen(quote_cursor) is 'refuses a cursor that is newer than the transaction';
+create or replace function quote_events_since(cursor text, max integer default 100) returns setof quote_event
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    c @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
+    seen pg_snapshot := @extschema@.quote_feed_snapshot();
+    given integer := 0;
+    got integer;
+begin
+    if max is null or max not between 1 and 10000 then
+        raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value';
+    end if;
+    perform @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed();
+    loop
+        if c.cur is null then
+            exit when c.prev::text = seen::text;
+            -- The clock may have been set back since: changes were then made before the floor.
+            c := row(c.origin, c.prev, c.prev_at, least(c.floor_at, extract(epoch from clock_timestamp())), seen,
+                extract(epoch from clock_timestamp()), 0)::@extschema@.quote_cursor;
+        end if;
+        return query select * from @extschema@.read_quote_events(c, max - given);
+        get diagnostics got = row_count;
+        given := given + got;
+        -- A batch begun at its first event is the newest there is; one begun in the middle has newer ones behind it.
+        exit when given >= max or c.position = 0;
+        c := @extschema@.next_quote_cursor(c);
+    end loop;
+end $$;
 create function quote_batch_query() returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -663,6 +745,127 @@ begin
         @extschema@.quote_relay_table('quote_relay_lease')) using epoch, batch, "position", stream_seq;
 end $$;
 
+-- 87_seals.sql
+create or replace function quote_block_query(form smallint, history text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when form in (2, 3) then format($query$select sum(d.rows)::bigint, sha256(string_agg(d.digest, '' order by d.part)) from (%s) d (part, rows, digest)$query$,
+            string_agg(format($query$select %s, count(*), @extschema@.quote_changes_digest(c.id, c.tenant_id, c.quote_id, c.quote_line_id,
+                c.changed_by, c.changed_at, c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id, c.was_conflict,
+                c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position, c.xid, c.origin, c.context)
+                from (select * from %s c where %s order by c.xid, c.position, c.id) c$query$, p.part, history, p.condition), ' union all '))
+        else format($query$select count(*), @extschema@.quote_digest(sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id,
+                c.changed_by, extract(epoch from c.changed_at), c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id,
+                c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position,
+                c.xid::text, c.origin, c.context)::text, 'UTF8'))) from (select * from (%s) c order by c.position, c.id) c$query$,
+            string_agg(format('select * from %s c where %s', history, p.condition), ' union all ')) end
+    from unnest(@extschema@.quote_block_parts()) with ordinality p (condition, part)
+$$;
+create or replace function digest_quote_changes(form smallint, prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz, cur_at timestamptz,
+    before_cur pg_snapshot, before_origin bigint, out rows bigint, out root bytea)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set max_parallel_workers_per_gather = 0
+set jit = off
+as $$
+begin
+    execute @extschema@.quote_block_query(form, @extschema@.quote_history_query())
+    into rows, root using prev, cur, origin, case form when 3 then '-infinity' else floor_at - interval '1 day' end,
+        case form when 3 then 'infinity' else cur_at + interval '1 day' end, before_cur, before_origin;
+end $$;
+comment on function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint) is 'hashes the rows of one block of the audit log';
+create or replace function append_quote_seal(last_hash bytea, no bigint, prev pg_snapshot, cur pg_snapshot, floor_at timestamptz, prev_at timestamptz,
+    cur_at timestamptz, origin bigint, rows bigint, root bytea, sealed_at timestamptz, form smallint, released jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    hash bytea := @extschema@.quote_seal_hash(last_hash, no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, sealed_at, form);
+    signature bytea := @extschema@.sign_quote_seal(hash);
+begin
+    execute format('insert into %s (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form, signature, signed_by, released)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)', @extschema@.quote_relay_table('quote_changes_seals'))
+    using no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form, signature, @extschema@.quote_seal_key(), released;
+    perform @extschema@.move_quote_seal_anchor(last_hash, no, hash, signature is not null);
+end $$;
+comment on function append_quote_seal(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea,
+    timestamptz, smallint, jsonb) is 'appends a block to the chain of seals';
+revoke execute on function append_quote_seal(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea,
+    timestamptz, smallint, jsonb) from public;
+create function quote_block_form(prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz, cur_at timestamptz) returns smallint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+    outside text := (
+        select string_agg(format('exists (select from %s c where %s and c.origin = $3 and pg_visible_in_snapshot(c.xid, $2) and %s)',
+            @extschema@.quote_relay_table('quote_changes'), p.condition, t.condition), ' or ')
+        from unnest(array['c.xid = any (array(select pg_snapshot_xip($1)))', 'c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2)']) p (condition),
+            unnest(array['c.changed_at < $4', 'c.changed_at > $5']) t (condition));
+    is_outside boolean;
+begin
+    select r.is_outside into is_outside from @extschema@.quote_prepared_rows('select ' || outside,
+        row(prev, cur, origin, floor_at - interval '1 day', cur_at + interval '1 day')) r (is_outside boolean);
+    return case when is_outside then 3 else 2 end;
+end $$;
+comment on function quote_block_form(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz) is 'form of the next block of the chain of seals';
+revoke execute on function quote_block_form(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz) from public;
+create or replace function seal_quote_history() returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals text := @extschema@.quote_relay_table('quote_changes_seals');
+    here bigint := @extschema@.quote_cluster_identifier();
+    key bytea := @extschema@.quote_seal_key();
+    last record;
+    cur pg_snapshot;
+    prev pg_snapshot;
+    floor_at timestamptz;
+    block record;
+    form smallint;
+    now_at timestamptz := clock_timestamp();
+    faults text;
+begin
+    begin
+        execute format('lock table %s in share update exclusive mode nowait', seals);
+    exception
+        when lock_not_available then return 0;
+        when undefined_table or wrong_object_type then null;
+    end;
+    -- Under the lock, which keeps all away that could become a fault of the seals.
+    select string_agg(f, ', ') into faults from @extschema@.quote_history_faults() f;
+    if faults is not null then
+        raise exception 'the history cannot be sealed' using errcode = 'object_not_in_prerequisite_state', detail = format('Found: %s.', faults),
+            hint = 'Have the tables as attach made them.';
+    end if;
+    execute format('select * from %s order by no desc limit 1', seals) into last;
+    if last.no is null then
+        perform @extschema@.begin_quote_changes_seals(@extschema@.quote_collab_home());
+        execute format('select * from %s order by no desc limit 1', seals) into strict last;
+    end if;
+    perform @extschema@.begin_quote_seal_anchor(last.no, last.hash);
+    cur := @extschema@.quote_feed_snapshot();
+    prev := case when last.origin = here then last.cur else '3:3:'::pg_snapshot end;
+    -- As in the event feed: what ran already when the last block was cut may hold changes older than that.
+    floor_at := case when last.origin <> here then '-infinity'
+        when pg_snapshot_xmin(last.cur) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
+    form := @extschema@.quote_block_form(prev, cur, here, floor_at, now_at);
+    select * into block from @extschema@.digest_quote_changes(form, prev, cur, here, floor_at, now_at, last.cur, last.origin);
+    if block.rows > 0 or key is not null and key is distinct from last.signed_by then
+        perform @extschema@.append_quote_seal(last.hash, last.no + 1, prev, cur, floor_at, last.cur_at, now_at, here, block.rows, block.root,
+            now_at, form, null::jsonb);
+    end if;
+    return block.rows;
+end $$;
+
 -- 87_verify.sql
 create type @extschema@.quote_seal as (
     no bigint, prev pg_snapshot, cur pg_snapshot, floor_at timestamptz, prev_at timestamptz, cur_at timestamptz, origin bigint, rows bigint,
@@ -702,13 +905,12 @@ begin
     sealed := b.rows;
     if gone @> b.no then
         sealed := 0;
-        root := sha256('');
+        root := null;
     elsif remains ? b.no::text then
         sealed := (remains -> b.no::text ->> 'rows')::bigint;
         root := decode(remains -> b.no::text ->> 'root', 'hex');
     end if;
-    select * into actual from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at - interval '1 day',
-        b.cur_at + interval '1 day', before.cur, before.origin);
+    select * into actual from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at, b.cur_at, before.cur, before.origin);
     if actual.rows <> sealed then
         finding := 'rows'; detail := format('%s rows were sealed, %s are there', sealed, actual.rows);
     elsif actual.root <> root then
@@ -824,6 +1026,47 @@ begin
     end if;
 end $$;
 
+-- 88_release.sql
+create or replace function examine_quote_seals(from_at timestamptz, until_at timestamptz)
+returns table (no bigint, expected_rows bigint, expected_root bytea, rows bigint, root bytea)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    b record;
+    released record;
+begin
+    select * into released from @extschema@.quote_history_released();
+    for b in execute format($query$
+        select * from (select lag(s.cur) over chain as before_cur, lag(s.origin) over chain as before_origin, s.* from %s s window chain as (order by s.no)) x
+        where x.no > 0 and x.released is null and not $1 @> x.no
+            and (x.floor_at - interval '1 day' < $3 and x.cur_at + interval '1 day' > $2 or x.form = 3 or x.origin <> x.before_origin)
+        order by x.no$query$, @extschema@.quote_relay_table('quote_changes_seals')) using released.gone, from_at, until_at
+    loop
+        no := b.no;
+        expected_rows := coalesce((released.remains -> b.no::text ->> 'rows')::bigint, b.rows);
+        expected_root := coalesce(decode(released.remains -> b.no::text ->> 'root', 'hex'), b.root);
+        select d.rows, d.root into rows, root from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at,
+            b.cur_at, b.before_cur, b.before_origin) d;
+        return next;
+    end loop;
+end $$;
+create or replace function seal_quote_release(released jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals text := @extschema@.quote_relay_table('quote_changes_seals');
+    last record;
+    floor_at timestamptz;
+    root bytea := sha256(convert_to(released::text, 'UTF8'));
+begin
+    execute format('select * from %s order by no desc limit 1', seals) into strict last;
+    floor_at := case when pg_snapshot_xmin(last.cur) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
+    perform @extschema@.append_quote_seal(last.hash, last.no + 1, last.cur, last.cur, floor_at, last.cur_at, last.cur_at, last.origin, 0, root,
+        clock_timestamp(), 2::smallint, released);
+end $$;
+
 -- 90_maintenance.sql
 create or replace function quote_collab_maintenance() returns jsonb
 language plpgsql security definer
@@ -866,4 +1109,16 @@ begin
     end;
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
+end $$;
+
+-- Views are made anew.
+do $$
+declare
+    home record;
+begin
+    for home in select n.nspname as name, pg_catalog.pg_get_userbyid(c.relowner) as owner
+        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
+        where c.relname operator(pg_catalog.=) 'quote_changes' and n.nspname in (select s.log_schema from @extschema@.quote_collab_settings s) loop
+        perform @extschema@.create_quote_change_events_view(home.name, home.owner);
+    end loop;
 end $$;

@@ -212,3 +212,57 @@ async fn the_checkpoint_follows_a_stream_that_begins_again() {
         assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (batch, sequence));
     }
 }
+
+#[tokio::test]
+async fn a_transaction_that_looks_back_does_not_read_ahead() {
+    let erp = Erp::attached().await;
+    let (admin, slow, old) =
+        (erp.client("postgres").await, erp.client("postgres").await, erp.client("postgres").await);
+    let mut reader = cursor(&admin).await;
+    write(&admin, "one").await;
+    slow.batch_execute("begin").await.unwrap();
+    // Another row: nobody waits for another.
+    slow.batch_execute("update quotes set notes = 'two' where id = (select id from quotes order by quote_number desc limit 1)").await.unwrap();
+    write(&admin, "three").await;
+    old.batch_execute("begin isolation level repeatable read; select count(*) from quotes").await.unwrap();
+    slow.batch_execute("commit").await.unwrap();
+    let first = admin.query_one("select cursor from quote_events_since($1, 1)", &[&reader]).await.unwrap();
+    reader = first.get(0);
+    let refused =
+        old.query("select * from quote_events_since($1, 10)", &[&reader]).await.expect_err("too new");
+    assert_eq!(refused.code().map(tokio_postgres::error::SqlState::code), Some("55000"));
+    old.batch_execute("rollback; begin isolation level repeatable read").await.unwrap();
+    let seen = old.query("select * from quote_events_since($1, 10)", &[&reader]).await.unwrap();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(told(&admin, &mut reader).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_event_that_no_jsonb_holds_is_told_without_its_values() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let mut reader = cursor(&admin).await;
+    let id = erp.quote(0).await;
+    for (letter, megabytes) in [("'x'", 140), ("'y'", 140), ("chr(1)", 180)] {
+        let update = format!(
+            "update quotes set notes = repeat({letter}, {megabytes} * 1024 * 1024) where id = '{id}'"
+        );
+        admin.batch_execute(&update).await.unwrap();
+    }
+    // Together with the notes the row is too large for one jsonb: it can be told no more, and go all the same.
+    admin.batch_execute(&format!("update quotes set terms_and_conditions = repeat('z', 200 * 1024 * 1024) where id = '{id}'; delete from quote_lines where quote_id = '{id}'; delete from quotes where id = '{id}'")).await.unwrap();
+    write(&admin, "behind").await;
+    let events = admin.query("select event from quote_events_since($1, 1000)", &[&reader]).await.unwrap();
+    let whole = events.iter().filter(|row| row.get::<_, serde_json::Value>(0)["truncated"] == false).count();
+    assert_eq!(events.len() - whole, 4, "four events are too large");
+    assert!(told(&admin, &mut reader).await.contains(&"behind".to_owned()));
+    let epoch: i64 =
+        admin.query_one("select quote_relay_lease('test', interval '1 hour')", &[]).await.unwrap().get(0);
+    let batch: i64 = admin.query_one("select quote_relay_open_batch($1)", &[&epoch]).await.unwrap().get(0);
+    let relayed =
+        "select count(*) from quote_relay_read($1, 0, 1000) r where octet_length(r.event::text) < 1000000";
+    assert_eq!(
+        admin.query_one(relayed, &[&batch]).await.unwrap().get::<_, i64>(0),
+        i64::try_from(events.len()).unwrap()
+    );
+}

@@ -164,3 +164,67 @@ async fn nobody_but_the_owner_reads_or_writes_the_chain() {
         }
     }
 }
+
+/// A log with a month three months ago, and the first day of that month.
+const LONG_AGO: &str = "select create_quote_changes_month('quote_changes', to_char(m, '\"quote_changes_\"YYYY_MM')::name, m, m + interval '1 month')
+    from (select date_trunc('month', now(), 'UTC') - interval '3 months') x (m)";
+
+#[tokio::test]
+async fn a_block_that_is_let_go_whole_is_no_tampering() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    for statement in [
+        LONG_AGO,
+        "update quotes set notes = 'old'",
+        "update quote_changes set changed_at = date_trunc('month', now(), 'UTC') - interval '3 months' + interval '3 days'",
+        "select seal_quote_history()",
+        "update quotes set notes = 'new'",
+        "select seal_quote_history()",
+    ] {
+        admin.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    }
+    let findings =
+        "select coalesce(string_agg(v.finding, ' ' order by v.block), '') from verify_quote_history() v";
+    let found = async || admin.query_one(findings, &[]).await.unwrap().get::<_, String>(0);
+    assert_eq!(found().await, "");
+    admin
+        .batch_execute("select archive_quote_changes('1 month'), drop_archived_quote_changes('1 month')")
+        .await
+        .unwrap();
+    assert_eq!(found().await, "released");
+    admin.batch_execute("update quotes set notes = 'newer'; select seal_quote_history()").await.unwrap();
+    assert_eq!(found().await, "released");
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_is_no_tampering() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let findings =
+        "select coalesce(string_agg(v.finding || ' ' || v.detail, ', '), '') from verify_quote_history() v";
+    for (note, step) in
+        [("now", "0"), ("ahead", "2 days"), ("behind", "-3 days"), ("far", "40 days"), ("again", "0")]
+    {
+        admin.batch_execute("select seal_quote_history()").await.unwrap();
+        // What a clock that is set meanwhile does to a row.
+        admin
+            .batch_execute(&format!(
+                "begin; update quotes set notes = '{note}';
+                 update quote_changes set changed_at = changed_at + interval '{step}' where new_value = to_jsonb('{note}'::text); commit"
+            ))
+            .await
+            .unwrap();
+        let sealed: i64 = admin.query_one("select seal_quote_history()", &[]).await.unwrap().get(0);
+        assert_eq!(sealed, erp.count("select count(*) from quotes").await, "{note}");
+        assert_eq!(admin.query_one(findings, &[]).await.unwrap().get::<_, String>(0), "", "{note}");
+    }
+    let forms = "select string_agg(form::text, '' order by no) from quote_changes_seals where rows > 0";
+    assert_eq!(admin.query_one(forms, &[]).await.unwrap().get::<_, String>(0), "23332");
+    admin
+        .batch_execute(
+            "update quote_changes set field_name = 'other' where new_value = to_jsonb('far'::text)",
+        )
+        .await
+        .unwrap();
+    assert!(admin.query_one(findings, &[]).await.unwrap().get::<_, String>(0).starts_with("content"));
+}

@@ -34,6 +34,7 @@ fn change(address: QuoteAddress, entity: Entity, position: i64) -> Change {
             old: JsonText::default(),
             new: JsonText::of("x").unwrap(),
         }],
+        truncated: false,
     }
 }
 

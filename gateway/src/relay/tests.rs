@@ -112,6 +112,7 @@ fn change(position: i64) -> Change {
             old: JsonText::default(),
             new: JsonText::of("x").unwrap(),
         }],
+        truncated: false,
     }
 }
 

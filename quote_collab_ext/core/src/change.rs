@@ -46,6 +46,9 @@ pub struct Change {
     pub context: Option<Members>,
     /// What is different.
     pub fields: Vec<FieldChange>,
+    /// The values are larger than an event may be: the history holds them.
+    #[serde(default)]
+    pub truncated: bool,
 }
 
 /// One column of a change.
@@ -53,9 +56,11 @@ pub struct Change {
 pub struct FieldChange {
     /// Column name, or [`WHOLE_ROW`].
     pub field: String,
-    /// Value before.
+    /// Value before; null in a truncated change.
+    #[serde(default)]
     pub old: JsonText,
-    /// Value after.
+    /// Value after; null in a truncated change.
+    #[serde(default)]
     pub new: JsonText,
 }
 
@@ -129,6 +134,7 @@ impl Change {
                 .filter_map(|field| part(field, "field"))
                 .map(FieldChange::without_values)
                 .collect(),
+            truncated: true,
         })
     }
 }

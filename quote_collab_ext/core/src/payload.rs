@@ -160,7 +160,8 @@ impl EventPayload {
         };
         let status = change.field(STATUS).filter(|_| event_type == EventType::QuoteStatusChanged);
         let recalculated = event_type == EventType::QuoteTotalsRecalculated;
-        Self {
+        let truncated = change.truncated;
+        let event = Self {
             event_id: change.event_id,
             tenant_id: change.tenant_id,
             quote_id: change.quote_id,
@@ -180,7 +181,8 @@ impl EventPayload {
             changes: (change.operation == Operation::Update).then(|| changed_fields(change.fields)),
             timestamp: change.at,
             user_name: change.actor_name,
-        }
+        };
+        if truncated { event.truncated() } else { event }
     }
 
     /// The same event without its values, for a server that refuses one of this size.

@@ -23,6 +23,7 @@ fn change(entity: Entity, operation: Operation, fields: &[(&str, Value, Value)])
             .iter()
             .map(|(field, old, new)| FieldChange { field: (*field).to_owned(), old: raw(old), new: raw(new) })
             .collect(),
+        truncated: false,
     }
 }
 
