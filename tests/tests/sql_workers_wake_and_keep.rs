@@ -414,8 +414,8 @@ async fn maintenance_is_held_up_by_nobody_without_rights() {
     // Who cuts batches at the moment is in nobody's way, and whoever is at it already leaves nothing to do.
     admin.batch_execute(&format!("drop table {month}")).await.unwrap();
     let relay = erp.client("postgres").await;
-    let cut = "begin; insert into quote_relay_batch (no, prev, cur, prev_at, cur_at, floor_at, xids, origin)
-        select no + 1, prev, cur, prev_at, cur_at, floor_at, xids, origin from quote_relay_batch";
+    let cut = "begin; insert into quote_relay_batch (no, prev, cur, prev_at, cur_at, floor_at, origin)
+        select no + 1, prev, cur, prev_at, cur_at, floor_at, origin from quote_relay_batch";
     relay.batch_execute(cut).await.unwrap();
     let other = erp.client("postgres").await;
     other.batch_execute("begin; lock table quote_relay_batch in share update exclusive mode").await.unwrap();
