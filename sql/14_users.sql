@@ -1,6 +1,7 @@
 -- People, from the ERP's users tables: each pair of tables may name one.
 
--- May the caller read a table that attach found, users or customers? No when it is gone or its schema is closed to him.
+-- May the caller read a table that attach found, users or customers? No when it or one of its columns is gone, or its schema is closed
+-- to him.
 create function quote_relation_readable(relation jsonb) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -8,7 +9,10 @@ as $$
 begin
     return coalesce((select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table'), false);
+        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table' and not exists (
+            select from unnest(array[relation ->> 'id', relation ->> 'name', relation ->> 'email']) k (name)
+            where k.name is not null and not exists (
+                select from pg_attribute a where a.attrelid = c.oid and a.attname = k.name and a.attnum > 0 and not a.attisdropped))), false);
 end $$;
 comment on function quote_relation_readable(jsonb) is 'true when the caller may read a table of users or customers';
 
@@ -87,7 +91,7 @@ begin
 end $$;
 comment on function quote_user_join(text) is 'how a query names the author of a change';
 
--- updated_by as a derived column of a save: the acting user, unless the ERP knows no such user.
+-- updated_by as a derived column of a save: the acting user, unless the ERP knows no such user, or has no such column any more.
 create function quote_author_column(target quote_collab_settings) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -95,8 +99,10 @@ as $$
 declare
     who uuid := @extschema@.current_quote_user(null::uuid);
 begin
-    if who is null or not target.columns ? 'updated_by' or target.relations ? 'users'
-            and (select u.known from @extschema@.find_quote_user_in(target.relations -> 'users', who) u) is not true then
+    if who is null or target.relations ? 'users'
+                and (select u.known from @extschema@.find_quote_user_in(target.relations -> 'users', who) u) is not true
+            or not exists (select from pg_attribute a where a.attrelid = @extschema@.quote_collab_table(target)
+                and a.attname = target.columns ->> 'updated_by' and not a.attisdropped) then
         return '{}'::jsonb;
     end if;
     return jsonb_build_object(target.columns ->> 'updated_by', format('%L::uuid', who));

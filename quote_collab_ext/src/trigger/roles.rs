@@ -33,43 +33,46 @@ struct Search<'a> {
 }
 
 impl Roles {
-    /// The roles of a header or of lines. A required one without a column, or with one of a type it cannot have, is refused: the
-    /// table may have been altered since attach.
+    /// The roles of a header or of lines. The table may have been altered since attach: a required role without a column, or with one
+    /// of a type it cannot have, is refused; any other is played by nobody then.
     pub fn of(entity: Entity, arguments: &Arguments, columns: &[Column]) -> Result<Self, Error> {
         let search = Search { arguments, columns };
-        let total = |role| Some((role, search.column(role).ok()??.attnum));
+        let total = |role| Some((role, search.attnum(role)?));
         Ok(Self {
             id: search.key("id")?,
             tenant: search.key("tenant")?,
             quote: (entity == Entity::QuoteLine).then(|| search.key("quote")).transpose()?,
             version: search.typed("version", &[pg_sys::INT2OID, pg_sys::INT4OID, pg_sys::INT8OID])?,
-            updated_at: search.attnum("updated_at")?,
-            updated_by: search.user("updated_by")?,
+            updated_at: search.attnum("updated_at"),
+            updated_by: search.user("updated_by"),
             stamps_user: arguments.one("stamp_user").is_some(),
-            created_by: search.user("created_by")?,
-            line_number: search.attnum("line_number")?,
+            created_by: search.user("created_by"),
+            line_number: search.attnum("line_number"),
             totals: TOTALS.into_iter().filter_map(total).collect(),
         })
     }
 }
 
 impl Search<'_> {
-    /// The column of a role that may have none.
-    fn column(&self, role: &'static str) -> Result<Option<&Column>, Error> {
-        let Some(name) = self.arguments.one(role) else { return Ok(None) };
-        let found = self.columns.iter().find(|column| column.name == name);
-        let gone = || Error::MissingColumn { role: role.to_owned(), column: name.to_owned() };
-        found.map(Some).ok_or_else(gone)
+    /// The column of a role, as long as it is there.
+    fn column(&self, role: &'static str) -> Option<&Column> {
+        let name = self.arguments.one(role)?;
+        self.columns.iter().find(|column| column.name == name)
     }
 
-    fn attnum(&self, role: &'static str) -> Result<Option<i16>, Error> {
-        Ok(self.column(role)?.map(|column| column.attnum))
+    fn attnum(&self, role: &'static str) -> Option<i16> {
+        Some(self.column(role)?.attnum)
     }
 
     /// The column of a required role, of one of these types or a domain over them.
     fn typed(&self, role: &'static str, types: &[pg_sys::Oid]) -> Result<i16, Error> {
-        let column = self.column(role)?.ok_or(Error::TriggerArgument(role))?;
+        let column = self.column(role).ok_or_else(|| self.missing(role))?;
         if types.contains(&column.base_type) { Ok(column.attnum) } else { Err(Error::WrongType { role }) }
+    }
+
+    fn missing(&self, role: &'static str) -> Error {
+        let gone = |name: &str| Error::MissingColumn { role: role.to_owned(), column: name.to_owned() };
+        self.arguments.one(role).map_or(Error::TriggerArgument(role), gone)
     }
 
     fn key(&self, role: &'static str) -> Result<i16, Error> {
@@ -77,10 +80,7 @@ impl Search<'_> {
     }
 
     /// A column that names a user; one of another type names nobody we know.
-    fn user(&self, role: &'static str) -> Result<Option<i16>, Error> {
-        Ok(self
-            .column(role)?
-            .filter(|column| column.base_type == pg_sys::UUIDOID)
-            .map(|column| column.attnum))
+    fn user(&self, role: &'static str) -> Option<i16> {
+        Some(self.column(role).filter(|column| column.base_type == pg_sys::UUIDOID)?.attnum)
     }
 }
