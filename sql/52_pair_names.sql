@@ -1,4 +1,4 @@
--- The views where several pairs are attached. A view that named all their tables would be refused to whoever may not read
+-- What views show where several pairs are attached. A query that named all their tables would be refused to whoever may not read
 -- one of them; so the names come from functions, which ask only the tables that the caller may read.
 
 -- Type of the column that plays a role in the attached tables of one kind: where they differ the widest whole number, or text.
@@ -88,55 +88,3 @@ begin
     end loop;
 end $$;
 comment on function active_quote_names() is 'number and customer of each quote that is open, from the tables that the caller may read';
-
--- What the views ask, the two over one pair of tables or over all.
-create function quote_pair_view_queries(home name, out recent text, out active text)
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if (select count(*) from @extschema@.quote_collab_pairs()) = 1 then
-        select @extschema@.recent_quote_changes_query(p.header, p.line), @extschema@.active_quote_collaborators_query(p.header)
-        into recent, active from @extschema@.quote_collab_pairs() p;
-    else
-        recent := format($query$
-            select c.id as change_id, c.tenant_id, c.quote_id, n.quote_number, c.quote_line_id, n.line_number::%s as line_number, c.changed_by,
-                   n.user_name as changed_by_username, c.changed_at, c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type,
-                   c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after
-            from %I.quote_changes c left join @extschema@.recent_quote_change_names() n on n.change_id = c.id
-            where c.changed_at > now() - interval '24 hours'$query$,
-            @extschema@.quote_common_type('QUOTE_LINE', '{line_number,version}'::text[], 'integer'), home);
-        active := format('%s from %I.active_quote_sessions s
-            join @extschema@.active_quote_names() n on n.quote_id = s.quote_id and n.tenant_id = s.tenant_id
-            where s.last_heartbeat > statement_timestamp() - @extschema@.quote_session_ttl() group by 1, 2, 3, 4, 5',
-            @extschema@.active_quote_collaborators_columns('n.quote_number',
-                'n.customer_id::' || @extschema@.quote_common_type('QUOTE', '{customer}'::text[], 'uuid'), 'n.customer_name'), home);
-    end if;
-end $$;
-comment on function quote_pair_view_queries(name, out text, out text) is 'queries of the views of recent changes and active collaborators';
-
-create function quote_view_queries(home name) returns table (view_name name, query text)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select v.* from @extschema@.quote_pair_view_queries(home) p
-    cross join lateral (values
-        ('v_quote_changes_all'::name, @extschema@.quote_changes_all_query(home)), ('v_quote_change_events', @extschema@.quote_change_events_query(home)),
-        ('v_recent_quote_changes', p.recent), ('v_active_quote_collaborators', p.active)) v
-$$;
-comment on function quote_view_queries(name) is 'the views beside an audit log, each with its query';
-
-create function create_pair_views(home name, target_owner name) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    queries record;
-begin
-    select * into queries from @extschema@.quote_pair_view_queries(home);
-    perform @extschema@.replace_quote_view(format('%I.v_recent_quote_changes', home), queries.recent,
-        'changes of the last 24 hours with quote number, line number and user name', target_owner);
-    perform @extschema@.replace_quote_view(format('%I.v_active_quote_collaborators', home), queries.active,
-        'who is looking at or editing which quote now', target_owner);
-end $$;
-comment on function create_pair_views(name, name) is 'creates the views of recent changes and active collaborators over all attached pairs';

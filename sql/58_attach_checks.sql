@@ -75,7 +75,7 @@ as $$
 $$;
 comment on function is_quote_history(regclass) is 'whether a table is one of those that attach makes';
 
--- What stands under our names and is not ours is not taken away. SQLSTATE 42710 for triggers, 42P07 for views.
+-- What stands under our names and is not ours is not taken away. SQLSTATE 42710 for triggers, 42P07 for views, 42723 for functions.
 create function check_quote_names(target regclass, entity text) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -104,20 +104,28 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     view_name text;
+    other regprocedure;
 begin
+    select f.function into other from @extschema@.quote_view_functions_found(home) f where not f.is_ours limit 1;
+    if found then
+        raise exception 'function % is in the way', other
+            using errcode = 'duplicate_function', detail = 'It was not made by quote collaboration.', hint = 'Rename or drop it.';
+    end if;
     for view_name in select format('%I.%I', home, v.name)
         from unnest('{v_quote_change_events,v_quote_changes_all,v_recent_quote_changes,v_active_quote_collaborators}'::text[]) v (name)
     loop
         continue when not @extschema@.quote_relation_stands(view_name, 'v'::"char", home_owner);
         continue when exists (
             select from pg_rewrite r join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
-            where r.ev_class = to_regclass(view_name) and d.refclassid = 'pg_class'::regclass
-                and d.refobjid in (to_regclass(format('%I.quote_changes', home)), to_regclass(format('%I.active_quote_sessions', home))));
+            where r.ev_class = to_regclass(view_name) and (d.refclassid = 'pg_class'::regclass
+                    and d.refobjid in (to_regclass(format('%I.quote_changes', home)), to_regclass(format('%I.active_quote_sessions', home)))
+                or d.refclassid = 'pg_proc'::regclass
+                    and d.refobjid in (select f.function from @extschema@.quote_view_functions_found(home) f where f.is_ours)));
         raise exception 'view % is in the way', view_name
             using errcode = 'duplicate_table', detail = 'It was not made by quote collaboration.', hint = 'Rename or drop it.';
     end loop;
 end $$;
-comment on function check_quote_views(name, name) is 'refuses views of others under our names';
+comment on function check_quote_views(name, name) is 'refuses views and functions of others under our names';
 
 -- A log that stands where a first pair's belongs is taken up when it belongs to the owner of the quotes or a superuser: it was kept
 -- when a pair was detached. SQLSTATE 42P07 for another's. homes: where pairs were attached up to now.

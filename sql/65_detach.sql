@@ -102,6 +102,21 @@ begin
 end $$;
 comment on function choose_quote_pair(regclass) is 'the pair that detach is to take away';
 
+create function drop_quote_pair_views(home name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    made regprocedure;
+begin
+    execute format('drop view if exists %1$I.v_active_quote_collaborators, %1$I.v_recent_quote_changes', home);
+    for made in select f.function from @extschema@.quote_view_functions_found(home) f where f.is_ours loop
+        execute format('drop function %s', made);
+    end loop;
+end $$;
+comment on function drop_quote_pair_views(name) is 'drops the views of recent changes and active collaborators, and what they read';
+
 -- What belongs to all pairs, when the last of them goes.
 create function detach_quote_home(header quote_collab_settings, drop_history boolean) returns void
 language plpgsql
@@ -199,7 +214,7 @@ begin
         raise exception 'the history belongs to other pairs of tables too' using errcode = 'object_not_in_prerequisite_state',
             hint = 'Detach this pair without drop_history, and drop the history with the last one.';
     elsif is_last then
-        execute format('drop view if exists %1$I.v_active_quote_collaborators, %1$I.v_recent_quote_changes', header.log_schema);
+        perform @extschema@.drop_quote_pair_views(header.log_schema);
     else
         perform @extschema@.leave_quote_home(header);
     end if;

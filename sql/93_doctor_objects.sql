@@ -34,7 +34,7 @@ begin
         end if;
     end loop;
     return true;
-exception when undefined_column or ambiguous_column then
+exception when undefined_column or ambiguous_column or undefined_function or undefined_table then
     return true;
 end $$;
 comment on function quote_view_differs(regclass, text) is 'doctor: true when a view shows something else than a query';
@@ -60,6 +60,19 @@ as $$
 $$;
 comment on function quote_view_strangers(regclass) is 'doctor: functions and tables of a view that attach does not put there';
 
+-- Functions that views read and that are not as attach made them: views that read them are not planned either.
+create function quote_view_functions_changed(target_schema name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(p.oid::regprocedure::text, ', ')
+    from @extschema@.quote_view_functions(target_schema) f
+    join pg_proc p on p.proname = f.function_name and p.pronargs = 0 join pg_namespace n on n.oid = p.pronamespace and n.nspname = target_schema
+    join pg_roles r on r.oid = p.proowner join pg_language l on l.oid = p.prolang
+    where p.prosrc <> f.query or not r.rolsuper or l.lanname <> 'sql' or p.prosecdef or p.proconfig is not null or p.provolatile <> 's'
+$$;
+comment on function quote_view_functions_changed(name) is 'doctor: functions that views read and that do something else than those that attach creates';
+
 create function quote_collab_doctor_objects(target_schema name) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -70,6 +83,7 @@ declare
     names text;
     item record;
     wrong text[] := '{}'::text[];
+    changed text := @extschema@.quote_view_functions_changed(target_schema);
 begin
     select string_agg(v.view_name, ', ') into names from @extschema@.quote_view_queries(target_schema) v
     where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -84,7 +98,8 @@ begin
     -- Sessions are unlogged: a standby cannot plan what reads them.
     begin
         for item in
-            select c.oid::regclass as relation, v.query, @extschema@.quote_view_strangers(c.oid::regclass) as strangers
+            select c.oid::regclass as relation, v.query, coalesce(@extschema@.quote_view_strangers(c.oid::regclass), case
+                when v.view_name in ('v_recent_quote_changes', 'v_active_quote_collaborators') then changed end) as strangers
             from @extschema@.quote_view_queries(target_schema) v join pg_class c on c.relname = v.view_name
             join pg_namespace n on n.oid = c.relnamespace and n.nspname = target_schema
             where c.relkind = 'v' and (v.view_name <> 'v_active_quote_collaborators' or not pg_is_in_recovery())

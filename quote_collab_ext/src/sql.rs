@@ -28,7 +28,9 @@ extension_sql_file!("../../sql/40_relay_tables.sql", name = "relay_tables", requ
 extension_sql_file!("../../sql/42_seal_table.sql", name = "seal_table", requires = ["relay_tables"]);
 extension_sql_file!("../../sql/50_views.sql", name = "views", requires = ["seal_table"]);
 extension_sql_file!("../../sql/51_archive_view.sql", name = "archive_view", requires = ["views"]);
-extension_sql_file!("../../sql/52_pair_views.sql", name = "pair_views", requires = ["archive_view"]);
+extension_sql_file!("../../sql/52_pair_names.sql", name = "pair_names", requires = ["archive_view"]);
+extension_sql_file!("../../sql/53_view_functions.sql", name = "view_functions", requires = ["pair_names"]);
+extension_sql_file!("../../sql/54_pair_views.sql", name = "pair_views", requires = ["view_functions"]);
 extension_sql_file!("../../sql/55_triggers.sql", name = "triggers", requires = ["pair_views"]);
 extension_sql_file!("../../sql/56_truncate.sql", name = "truncate", requires = ["triggers"]);
 extension_sql_file!("../../sql/57_carriers.sql", name = "carriers", requires = ["truncate"]);

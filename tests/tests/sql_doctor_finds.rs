@@ -64,7 +64,7 @@ const FAULTS: [(&str, &str); 28] = [
 ];
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 51] = [
+const MENDED: [(&str, &str); 54] = [
     (
         "TRIGGER after insert or update or delete FOR row execute function noop()",
         "triggers as attached: public.quotes",
@@ -174,6 +174,12 @@ const MENDED: [(&str, &str); 51] = [
         "create function everything() returns boolean immutable language plpgsql as 'begin raise exception ''planned''; end'; alter function everything() owner to erp_owner; create or replace view v_quote_changes_all with (security_invoker = true) as select * from quote_changes where everything()",
         "views as attached",
     ),
+    (
+        "do $$ begin execute replace(pg_get_functiondef('recent_quote_changes()'::regprocedure), '24 hours', '1 hour'); end $$",
+        "views as attached",
+    ),
+    ("alter function active_quote_collaborators() security definer", "views as attached"),
+    ("alter function active_quote_collaborators() owner to erp_owner", "views as attached"),
     ("drop view v_recent_quote_changes", "views present"),
     ("alter function quote_collab_maintenance() reset search_path", "definer functions pinned"),
     (

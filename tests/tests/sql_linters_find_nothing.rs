@@ -73,12 +73,16 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 ];
 
 /// Functions whose statements hold a text that was quoted elsewhere, and where.
-const QUOTED_ELSEWHERE: [(&str, &str); 15] = [
+const QUOTED_ELSEWHERE: [(&str, &str); 16] = [
     ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
     ("close_quote_table", "a role is quoted in its query, where PUBLIC must not be"),
     ("archive_quote_changes", "bounds are what pg_get_expr() says of a partition"),
     ("copy_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
     ("create_quote_changes_archive", "a role is quoted in its query, where PUBLIC must not be"),
+    (
+        "create_quote_view_functions",
+        "quote_view_functions() says which columns; the name and the query are quoted",
+    ),
     ("create_quote_trigger", "quote_triggers() says when it fires; its name, table and argument are quoted"),
     (
         "explain_quote_query",
