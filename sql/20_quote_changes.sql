@@ -186,7 +186,7 @@ begin
         ('position', 'order of row changes: within one snapshot of the log it is version order per row'),
         ('xid', 'top-level transaction that wrote it; readers batch by it'),
         ('origin', 'system identifier of the cluster whose xid it is'),
-        ('context', 'what a reader needs beside the change: line_number, or the totals after it')
+        ('context', 'what a reader needs beside the change: line_number, the totals after it, roles of columns that are called otherwise')
     ) as c (name, text) loop
         execute format('comment on column %s.%I is %L', log, item.name, item.text);
     end loop;

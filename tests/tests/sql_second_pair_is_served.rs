@@ -1,5 +1,6 @@
 //! Several pairs of tables in one database: one log, one relay, and each row is found where it is.
 
+use quote_collab_core::payload::EventPayload;
 use quote_collab_tests::{Erp, TENANT};
 use tokio_postgres::Client;
 
@@ -322,4 +323,34 @@ async fn rights_on_one_pair_are_enough_for_it() {
         "false"
     );
     assert!(!closed.is_empty());
+}
+
+#[tokio::test]
+async fn events_know_columns_by_their_roles() {
+    let (erp, admin) = both().await;
+    let quote = erp.quote(0).await;
+    run(
+        &admin,
+        "alter table quotes add column state text; alter table sales.sales_orders add column status text",
+    )
+    .await;
+    let cases = [
+        (format!("sales.sales_orders set state = 'SENT' where order_uid = {ORDER}"), "STATUS_CHANGED"),
+        (
+            format!("sales.sales_orders set net = net + 1, gross = gross + 1 where order_uid = {ORDER}"),
+            "RECALCULATED",
+        ),
+        (format!("sales.sales_orders set status = 'not ours' where order_uid = {ORDER}"), "HEADER_UPDATED"),
+        (format!("quotes set status = 'ISSUED', state = 'Oregon' where id = '{quote}'"), "STATUS_CHANGED"),
+        (format!("quotes set state = 'Maine' where id = '{quote}'"), "HEADER_UPDATED"),
+        (format!("quotes set notes = 'x', terms_and_conditions = 'y' where id = '{quote}'"), "NOTES_UPDATED"),
+    ];
+    for (change, expected) in cases {
+        let now = text(&admin, "select quote_events_cursor()").await;
+        run(&admin, &format!("update {change}")).await;
+        let event = text(&admin, &format!("select event::text from quote_events_since('{now}')")).await;
+        let payload = EventPayload::of(serde_json::from_str(&event).expect("a change is read"));
+        let told = serde_json::to_value(payload.change_type).expect("a change type is written");
+        assert_eq!(told, expected, "{change}: {event}");
+    }
 }

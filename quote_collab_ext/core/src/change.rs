@@ -41,7 +41,7 @@ pub struct Change {
     pub version_before: Option<i32>,
     /// Version of the row after; none for a DELETE.
     pub version_after: Option<i32>,
-    /// Values that did not change but that a reader needs: the line's number, the quote's totals.
+    /// What a reader needs beside the fields: the line's number, the quote's totals, roles of columns that are called otherwise.
     #[serde(default)]
     pub context: Option<Members>,
     /// What is different.

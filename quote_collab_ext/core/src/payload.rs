@@ -31,6 +31,8 @@ const SHOWN_TOTALS: [&str; 5] =
 const NOTES: [&str; 2] = ["notes", "terms_and_conditions"];
 const STATUS: &str = "status";
 const LINE_NUMBER: &str = "line_number";
+/// What the context calls the roles of changed columns, by column.
+const ROLES: &str = "roles";
 
 /// What happened, coarsely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -158,7 +160,8 @@ impl EventPayload {
             Entity::Quote => (created, None),
             Entity::QuoteLine => (None, created),
         };
-        let status = change.field(STATUS).filter(|_| event_type == EventType::QuoteStatusChanged);
+        let roles = Roles::of(&change);
+        let status = roles.field(STATUS).filter(|_| event_type == EventType::QuoteStatusChanged);
         let recalculated = event_type == EventType::QuoteTotalsRecalculated;
         let truncated = change.truncated;
         let event = Self {
@@ -225,27 +228,46 @@ impl EventPayload {
 }
 
 fn types(change: &Change) -> (EventType, ChangeType) {
+    let roles = Roles::of(change);
     match (change.entity, change.operation) {
         (Entity::QuoteLine, Operation::Create) => (EventType::QuoteLineAdded, ChangeType::LineAdded),
         (Entity::QuoteLine, Operation::Update) => (EventType::QuoteLineUpdated, ChangeType::LineUpdated),
         (Entity::QuoteLine, Operation::Delete) => (EventType::QuoteLineDeleted, ChangeType::LineDeleted),
         (Entity::Quote, Operation::Create) => (EventType::QuoteCreated, ChangeType::QuoteCreated),
         (Entity::Quote, Operation::Delete) => (EventType::QuoteDeleted, ChangeType::QuoteDeleted),
-        (Entity::Quote, Operation::Update) if only(change, &TOTALS) => {
+        (Entity::Quote, Operation::Update) if roles.only(&TOTALS) => {
             (EventType::QuoteTotalsRecalculated, ChangeType::Recalculated)
         }
-        (Entity::Quote, Operation::Update) if change.field(STATUS).is_some() => {
+        (Entity::Quote, Operation::Update) if roles.field(STATUS).is_some() => {
             (EventType::QuoteStatusChanged, ChangeType::StatusChanged)
         }
-        (Entity::Quote, Operation::Update) if only(change, &NOTES) => {
+        (Entity::Quote, Operation::Update) if roles.only(&NOTES) => {
             (EventType::QuoteUpdated, ChangeType::NotesUpdated)
         }
         (Entity::Quote, Operation::Update) => (EventType::QuoteUpdated, ChangeType::HeaderUpdated),
     }
 }
 
-fn only(change: &Change, columns: &[&str]) -> bool {
-    !change.fields.is_empty() && change.fields.iter().all(|field| columns.contains(&field.field.as_str()))
+/// The changed fields under the names of the roles that they play. Columns that are called otherwise say so in the context.
+struct Roles<'a>(Vec<(String, &'a FieldChange)>);
+
+impl<'a> Roles<'a> {
+    fn of(change: &'a Change) -> Self {
+        let told = change.context.as_ref().and_then(|context| context.get(ROLES)?.members());
+        let role = |field: &FieldChange| match told.as_ref().and_then(|told| told.get(&field.field)) {
+            Some(role) => role.string(),
+            None => Some(field.field.clone()),
+        };
+        Self(change.fields.iter().map(|field| (role(field).unwrap_or_default(), field)).collect())
+    }
+
+    fn field(&self, role: &str) -> Option<&'a FieldChange> {
+        self.0.iter().find(|(played, _)| played == role).map(|(_, field)| *field)
+    }
+
+    fn only(&self, roles: &[&str]) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|(played, _)| roles.contains(&played.as_str()))
+    }
 }
 
 fn changed_fields(fields: Vec<FieldChange>) -> Vec<ChangedField> {
@@ -263,11 +285,12 @@ fn camel_row(row: Members) -> Members {
 
 /// The context has the totals after the change; a change without it still knows those that it touched.
 fn shown_totals(change: &Change) -> Members {
-    let after = |column: &str| {
-        let context = change.context.as_ref().and_then(|context| context.get(column));
-        context.or_else(|| change.field(column).map(|field| &field.new)).cloned()
+    let roles = Roles::of(change);
+    let after = |role: &str| {
+        let context = change.context.as_ref().and_then(|context| context.get(role));
+        context.or_else(|| roles.field(role).map(|field| &field.new)).cloned()
     };
-    SHOWN_TOTALS.iter().filter_map(|column| Some((camel_case(column), after(column)?))).collect()
+    SHOWN_TOTALS.iter().filter_map(|role| Some((camel_case(role), after(role)?))).collect()
 }
 
 fn line_number(change: &Change, row: Option<&Members>) -> Option<i64> {

@@ -69,7 +69,13 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
                 })
             })
             .collect::<Result<_, Error>>()?;
-        let context = memory.keep_object(&context(plan, &new, totals_changed))?;
+        let told = roles.told(&changed);
+        let mut context = context(plan, &new, totals_changed);
+        if !told.is_empty() {
+            // Shorter than the name of any total, hence before it.
+            context.insert(0, ("roles", Value::Container(&told)));
+        }
+        let context = memory.keep_object(&context)?;
         let mut change = row_change(plan, call, Kind::Update, &new, keys, memory)?;
         change.version_before = i32::try_from(version(plan, &old)).ok();
         change.version_after = i32::try_from(version(plan, &new)).ok();
@@ -188,7 +194,7 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Optio
 }
 
 /// What a reader needs beside the changed fields: the line's number, or all totals when one of them changed.
-fn context(plan: &Plan, row: &Row<'_>, totals_changed: bool) -> Vec<(&'static str, Value<'static>)> {
+fn context<'a>(plan: &Plan, row: &Row<'_>, totals_changed: bool) -> Vec<(&'static str, Value<'a>)> {
     let member = |(name, attnum): (&'static str, i16)| {
         let value = column_value(plan.column(attnum)?, row.value(attnum)).unwrap_or(Value::Null);
         (!matches!(value, Value::Container(_))).then_some((name, value))

@@ -3,6 +3,7 @@
 use pgrx::pg_sys;
 use quote_collab_core::arguments::Arguments;
 use quote_collab_core::change::Entity;
+use quote_collab_core::jsonb::{self, Value};
 
 use super::plan::Column;
 use crate::error::Error;
@@ -21,10 +22,25 @@ pub struct Roles {
     pub line_number: Option<i16>,
     /// Columns that make up the totals of a header, under the names that events give them.
     pub totals: Vec<(&'static str, i16)>,
+    /// Columns whose name does not say which part of an event they are, in the order in which jsonb keeps the names: the role that they
+    /// play, or none where another column plays the one that they are called after.
+    renamed: Vec<(String, Option<&'static str>)>,
 }
 
 /// In the order in which jsonb keeps them.
 const TOTALS: [&str; 5] = ["subtotal", "tax_amount", "total_amount", "discount_amount", "shipping_amount"];
+
+/// What events tell apart: the parts of a header that have names of their own there.
+const TOLD: [&str; 8] = [
+    "status",
+    "notes",
+    "terms_and_conditions",
+    "subtotal",
+    "tax_amount",
+    "total_amount",
+    "discount_amount",
+    "shipping_amount",
+];
 
 /// What plays a role is looked for among these columns.
 struct Search<'a> {
@@ -49,7 +65,24 @@ impl Roles {
             created_by: search.user("created_by"),
             line_number: search.attnum("line_number"),
             totals: TOTALS.into_iter().filter_map(total).collect(),
+            renamed: if entity == Entity::Quote { search.renamed() } else { Vec::new() },
         })
+    }
+
+    /// Roles of those of these columns that are called otherwise, as a stored jsonb object; empty when there are none.
+    pub fn told(&self, columns: &[&Column]) -> Vec<u8> {
+        let role = |role: Option<&'static str>| role.map_or(Value::Null, |role| Value::Text(role.as_bytes()));
+        let members: Vec<_> = self
+            .renamed
+            .iter()
+            .filter(|(name, _)| columns.iter().any(|column| column.name == *name))
+            .map(|(name, played)| (name.as_str(), role(*played)))
+            .collect();
+        let mut stored = Vec::new();
+        if !members.is_empty() {
+            jsonb::object(&mut stored, &members);
+        }
+        stored
     }
 }
 
@@ -77,6 +110,21 @@ impl Search<'_> {
 
     fn key(&self, role: &'static str) -> Result<i16, Error> {
         self.typed(role, &[pg_sys::UUIDOID])
+    }
+
+    fn renamed(&self) -> Vec<(String, Option<&'static str>)> {
+        let role_of = |name: &str| TOLD.into_iter().find(|role| self.arguments.one(role) == Some(name));
+        let mut renamed: Vec<_> = self
+            .columns
+            .iter()
+            .map(|column| (column.name.clone(), role_of(&column.name)))
+            .filter(|(name, role)| match role {
+                Some(role) => role != name,
+                None => TOLD.contains(&name.as_str()) && self.arguments.one(name).is_some(),
+            })
+            .collect();
+        renamed.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
+        renamed
     }
 
     /// A column that names a user; one of another type names nobody we know.

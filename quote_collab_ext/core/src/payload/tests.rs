@@ -79,6 +79,27 @@ fn a_status_change_names_both_and_keeps_the_other_fields() {
 }
 
 #[test]
+fn columns_play_their_roles_under_any_name() {
+    let told = |columns: &[&str], roles: Value| {
+        let context = Some([("roles".to_owned(), raw(&roles))].into());
+        EventPayload::of(Change { context, ..update(columns) })
+    };
+    let roles = json!({"Status Text": "status", "net": "subtotal", "remark": "notes", "status": null});
+    let status = told(&["Status Text", "status"], roles.clone());
+    assert_eq!(
+        (status.event_type, status.change_type),
+        (EventType::QuoteStatusChanged, ChangeType::StatusChanged)
+    );
+    assert_eq!((status.old_status.as_deref(), status.new_status.as_deref()), (Some("a"), Some("b")));
+    assert_eq!(status.changes.unwrap()[0].field, "Status Text");
+    assert_eq!(told(&["status"], roles.clone()).change_type, ChangeType::HeaderUpdated);
+    assert_eq!(told(&["remark"], roles.clone()).change_type, ChangeType::NotesUpdated);
+    let totals = told(&["net", "margin_amount"], roles);
+    assert_eq!(totals.change_type, ChangeType::Recalculated);
+    assert_eq!(serde_json::to_string(&totals.new_totals).unwrap(), r#"{"subtotal":"b"}"#);
+}
+
+#[test]
 fn totals_come_from_the_context_and_keep_their_scale() {
     let mut recalculated =
         change(Entity::Quote, Operation::Update, &[("subtotal", number("0.1000"), number("0.2000"))]);
