@@ -155,13 +155,15 @@ $$;
 comment on function next_quote_cursor(quote_cursor) is 'cursor behind a batch that is read to its end';
 
 -- How the events of a batch are read, oldest first: which they are from two ranges of the feed index, transactions that were running in
--- prev and those since; only they are then put together, so that a large batch is not put together for each of its pieces.
--- $1 prev, $2 cur, $3 behind this position, $4 origin, $5 no change was made before, $6 at most so many.
+-- prev and those since; only they are then put together, so that a large batch is not put together for each of its pieces, and by no
+-- view, which is its owner's to redefine. $1 prev, $2 cur, $3 behind this position, $4 origin, $5 no change was made before, $6 at most
+-- so many.
 create function quote_batch_query() returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    home name := @extschema@.quote_collab_home();
     author record;
 begin
     select * into author from @extschema@.quote_user_join('v.changed_by');
@@ -178,9 +180,10 @@ begin
                 and c.conflict_resolution is distinct from 'REJECTED'
             group by c.xid, c.position order by c.position limit $6) p
         cross join lateral (
-            select w.* from %1$I.v_quote_change_events w
+            select w.* from (%4$s) w
             where w.xid = p.xid and w.position = p.position and w.origin = $4 and w.changed_at >= $5 offset 0) v %3$s
-        order by v.position$query$, @extschema@.quote_collab_home(), author.name_expression, author.join_clause);
+        order by v.position$query$, home, author.name_expression, author.join_clause,
+        @extschema@.quote_change_events_query(home));
 end $$;
 comment on function quote_batch_query() is 'query for the events of a batch of the feed';
 

@@ -22,7 +22,7 @@ begin
     select * into author from @extschema@.quote_user_join('e.changed_by');
     return query execute format($query$
         select b.no, e.position, e.event || jsonb_build_object('actor_name', %4$s)
-        from %1$s e
+        from (%1$s) e
         cross join lateral (
             select x.no from %2$s x where x.cur_xmax > e.xid and pg_visible_in_snapshot(e.xid, x.cur) and x.no > 0
             order by x.cur_xmax, x.no limit 1) b
@@ -31,7 +31,7 @@ begin
           and not pg_visible_in_snapshot(e.xid, $5)
           and (b.no, e.position) > ($6, $7) and (b.no, e.position) <= ($8, $9)
         order by b.no, e.position limit $10$query$,
-        @extschema@.quote_relay_table('v_quote_change_events'), @extschema@.quote_relay_table('quote_relay_batch'),
+        @extschema@.quote_change_events_query(@extschema@.quote_collab_home()), @extschema@.quote_relay_table('quote_relay_batch'),
         author.join_clause, author.name_expression)
     using quote_id, @extschema@.current_quote_tenant(), start.origin, start.floor_at - interval '1 day', start.prev,
         after_batch, after_position, until_batch, until_position, max, @extschema@.sees_every_quote_tenant();

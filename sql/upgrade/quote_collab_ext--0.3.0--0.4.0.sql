@@ -33,7 +33,10 @@ as $$
 begin
     return coalesce((select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table'), false);
+        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table' and not exists (
+            select from unnest(array[relation ->> 'id', relation ->> 'name', relation ->> 'email']) k (name)
+            where k.name is not null and not exists (
+                select from pg_attribute a where a.attrelid = c.oid and a.attname = k.name and a.attnum > 0 and not a.attisdropped))), false);
 end $$;
 create or replace function quote_users_safe(users jsonb, quotes_owner oid) returns boolean
 language plpgsql stable
@@ -70,12 +73,63 @@ begin
     into join_clause, name_expression
     from (select u.users, u.place, 'u' || u.place from @extschema@.quote_user_relations() with ordinality u (users, place)) r (users, place, alias);
 end $$;
+create or replace function quote_author_column(target quote_collab_settings) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    who uuid := @extschema@.current_quote_user(null::uuid);
+begin
+    if who is null or target.relations ? 'users'
+                and (select u.known from @extschema@.find_quote_user_in(target.relations -> 'users', who) u) is not true
+            or not exists (select from pg_attribute a where a.attrelid = @extschema@.quote_collab_table(target)
+                and a.attname = target.columns ->> 'updated_by' and not a.attisdropped) then
+        return '{}'::jsonb;
+    end if;
+    return jsonb_build_object(target.columns ->> 'updated_by', format('%L::uuid', who));
+end $$;
 
 -- 16_prepared_rows.sql
 create function quote_prepared_rows(query text, parameters record) returns setof record
 language c as 'MODULE_PATHNAME', 'prepared_rows';
 comment on function quote_prepared_rows(text, record) is 'rows of a query that is planned once in a session';
 revoke execute on function quote_prepared_rows(text, record) from public;
+
+-- 20_quote_changes.sql
+create or replace function comment_quote_changes(log regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    item record;
+begin
+    for item in select * from (values
+        ('id', 'key of the row, UUIDv7: sorts by time'),
+        ('tenant_id', 'tenant of the quote; row security compares it'),
+        ('quote_id', 'the quote; no foreign key: the log outlives a deleted quote'),
+        ('quote_line_id', 'the line, null when the header changed'),
+        ('changed_by', 'who: the verified user, else app.current_user_id, else the row''s updated_by, else the configured system user'),
+        ('changed_at', 'when, by the database''s clock; partition key'),
+        ('entity_type', 'QUOTE or QUOTE_LINE'),
+        ('field_name', 'changed column; * for a whole row'),
+        ('old_value', 'value before, exactly as to_jsonb gives it; null on CREATE'),
+        ('new_value', 'value after, exactly as to_jsonb gives it; null on DELETE'),
+        ('change_type', 'CREATE, UPDATE or DELETE'),
+        ('session_id', 'editing session, from app.current_session_id'),
+        ('was_conflict', 'true when the row tells of a conflict'),
+        ('conflict_resolution', 'ACCEPTED, REJECTED or MERGED; a REJECTED row was never applied'),
+        ('entity_version_before', 'version the change started from'),
+        ('entity_version_after', 'version the change produced'),
+        ('event_id', 'shared by the rows of one row change; message id on the way to NATS'),
+        ('position', 'order of row changes: within one snapshot of the log it is version order per row'),
+        ('xid', 'top-level transaction that wrote it; readers batch by it'),
+        ('origin', 'system identifier of the cluster whose xid it is'),
+        ('context', 'what a reader needs beside the change: line_number, the totals after it, roles of columns that are called otherwise')
+    ) as c (name, text) loop
+        execute format('comment on column %s.%I is %L', log, item.name, item.text);
+    end loop;
+    execute format('comment on table %s is %L', log, 'audit log of quotes and their lines, one row per changed field; append-only');
+end $$;
 
 -- 40_relay_tables.sql
 create or replace function create_quote_relay_tables(target_schema name, target_owner name) returns void
@@ -160,6 +214,199 @@ as $$
                  entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, target_schema)
 $$;
 
+-- 53_view_functions.sql
+create function quote_late_rows(table_schema name, table_name name, keys text[], late text[], types text[]) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('(select f.* from (select %s) gone cross join lateral (select %s, %s from %I.%I r) f)',
+        (select string_agg(format('null::%s as %I', g.type, g.name), ', ')
+            from (select u.name, min(u.type) as type from unnest(late, types) u (name, type) group by u.name) g),
+        (select string_agg(format('r.%I as key_%s', u.name, u.place), ', ' order by u.place) from unnest(keys) with ordinality u (name, place)),
+        (select string_agg(format('%I as late_%s', u.name, u.place), ', ' order by u.place) from unnest(late) with ordinality u (name, place)),
+        table_schema, table_name)
+$$;
+comment on function quote_late_rows(name, name, text[], text[], text[]) is 'a table in a query that outlives the loss of columns';
+create function quote_late_names(relation jsonb) returns text
+language sql immutable strict
+set search_path = pg_catalog, pg_temp
+as $$
+    select @extschema@.quote_late_rows((relation ->> 'schema')::name, (relation ->> 'table')::name, array[relation ->> 'id'], array[relation ->> 'name'],
+        '{pg_catalog.text}'::text[])
+$$;
+comment on function quote_late_names(jsonb) is 'a table of users or customers in a query that outlives the loss of columns';
+create or replace function recent_quote_changes_query(header quote_collab_settings, line quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    users jsonb := header.relations -> 'users';
+begin
+    return format($query$
+        select c.id, c.tenant_id, c.quote_id, q.late_1::pg_catalog.text, c.quote_line_id, l.late_1::pg_catalog.text, c.changed_by,
+               %s::pg_catalog.text, c.changed_at, c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.was_conflict,
+               c.conflict_resolution, c.entity_version_before, c.entity_version_after
+        from %I.quote_changes c
+        left join %s q on q.key_1 operator(pg_catalog.=) c.quote_id and q.key_2 operator(pg_catalog.=) c.tenant_id
+        left join %s l on l.key_1 operator(pg_catalog.=) c.quote_line_id and l.key_2 operator(pg_catalog.=) c.tenant_id
+        %s
+        where c.changed_at operator(pg_catalog.>) (pg_catalog.now() operator(pg_catalog.-) interval '24 hours')$query$,
+        case when users is null then 'null' else 'u.late_1' end, header.log_schema,
+        @extschema@.quote_late_rows(header.table_schema, header.table_name, array[header.columns ->> 'id', header.columns ->> 'tenant'],
+            array[coalesce(header.columns ->> 'quote_number', header.columns ->> 'id')], '{pg_catalog.text}'::text[]),
+        @extschema@.quote_late_rows(line.table_schema, line.table_name, array[line.columns ->> 'id', line.columns ->> 'tenant'],
+            array[coalesce(line.columns ->> 'line_number', line.columns ->> 'version')], '{pg_catalog.text}'::text[]),
+        case when users is null then '' else format('left join %s u on u.key_1 operator(pg_catalog.=) c.changed_by',
+            @extschema@.quote_late_names(users)) end);
+end $$;
+create or replace function active_quote_collaborators_columns(quote_number text, customer_id text, customer_name text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format($query$
+        select s.quote_id, s.tenant_id, %s::pg_catalog.text, %s::pg_catalog.text, %s::pg_catalog.text,
+               pg_catalog.count(distinct s.user_id)::integer,
+               pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+                   'userId', s.user_id, 'userName', s.user_name, 'userEmail', s.user_email, 'status', s.status,
+                   'isEditing', s.is_editing, 'currentField', s.current_field, 'currentLineId', s.current_line_id,
+                   'joinedAt', s.joined_at, 'lastSeen', s.last_heartbeat) order by s.joined_at, s.session_id)$query$,
+        quote_number, customer_id, customer_name)
+$$;
+create function active_quote_collaborators_condition() returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select 'where s.last_heartbeat operator(pg_catalog.>) (pg_catalog.statement_timestamp() operator(pg_catalog.-) @extschema@.quote_session_ttl())
+        group by 1, 2, 3, 4, 5'
+$$;
+comment on function active_quote_collaborators_condition() is 'which sessions the view of active collaborators shows';
+create or replace function active_quote_collaborators_query(header quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customers jsonb := header.relations -> 'customers';
+    customer_column text := header.columns ->> 'customer';
+    -- Named whole: who reads the view has a search path of his own.
+    customer_type text := (select format('%I.%I', n.nspname, t.typname) from pg_attribute a join pg_type t on t.oid = a.atttypid
+        join pg_namespace n on n.oid = t.typnamespace
+        where a.attrelid = @extschema@.quote_collab_table(header) and a.attname = customer_column and not a.attisdropped);
+    named boolean := customers is not null and customer_type is not null;
+begin
+    return format('%s from %I.active_quote_sessions s
+        join %s q on q.key_1 operator(pg_catalog.=) s.quote_id and q.key_2 operator(pg_catalog.=) s.tenant_id
+        %s
+        %s',
+        @extschema@.active_quote_collaborators_columns('q.late_1'::text, case when customer_type is null then 'null' else 'q.late_2' end,
+            case when named then 'c.late_1' else 'null' end),
+        header.log_schema,
+        @extschema@.quote_late_rows(header.table_schema, header.table_name, array[header.columns ->> 'id', header.columns ->> 'tenant'],
+            array_remove(array[coalesce(header.columns ->> 'quote_number', header.columns ->> 'id'), customer_column], null),
+            array_remove(array['pg_catalog.text', customer_type], null)),
+        case when named then format('left join %s c on c.key_1 operator(pg_catalog.=) q.late_2', @extschema@.quote_late_names(customers)) else '' end,
+        @extschema@.active_quote_collaborators_condition());
+end $$;
+create function quote_view_functions(home name) returns table (function_name name, columns text, query text, description text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    pair record;
+    recent text := format($query$
+        select c.id, c.tenant_id, c.quote_id, n.quote_number, c.quote_line_id, n.line_number, c.changed_by, n.user_name, c.changed_at, c.entity_type,
+               c.field_name, c.old_value, c.new_value, c.change_type, c.was_conflict, c.conflict_resolution, c.entity_version_before,
+               c.entity_version_after
+        from %I.quote_changes c left join @extschema@.recent_quote_change_names() n on n.change_id operator(pg_catalog.=) c.id
+        where c.changed_at operator(pg_catalog.>) (pg_catalog.now() operator(pg_catalog.-) interval '24 hours')$query$, home);
+    active text := format('%s from %I.active_quote_sessions s join @extschema@.active_quote_names() n
+        on n.quote_id operator(pg_catalog.=) s.quote_id and n.tenant_id operator(pg_catalog.=) s.tenant_id
+        %s', @extschema@.active_quote_collaborators_columns('n.quote_number'::text, 'n.customer_id'::text, 'n.customer_name'::text), home,
+        @extschema@.active_quote_collaborators_condition());
+begin
+    if (select count(*) from @extschema@.quote_collab_pairs()) = 1 then
+        select @extschema@.recent_quote_changes_query(p.header, p.line) as recent, @extschema@.active_quote_collaborators_query(p.header) as active
+        into pair from @extschema@.quote_collab_pairs() p;
+        recent := pair.recent;
+        active := pair.active;
+    end if;
+    return query values
+        ('recent_quote_changes'::name, 'change_id uuid, tenant_id uuid, quote_id uuid, quote_number text, quote_line_id uuid, line_number text, '
+            'changed_by uuid, changed_by_username text, changed_at timestamptz, entity_type varchar, field_name varchar, old_value jsonb, '
+            'new_value jsonb, change_type varchar, was_conflict boolean, conflict_resolution varchar, entity_version_before integer, '
+            'entity_version_after integer', recent, 'rows of v_recent_quote_changes'),
+        ('active_quote_collaborators', 'quote_id uuid, tenant_id uuid, quote_number text, customer_id text, customer_name text, '
+            'active_user_count integer, active_users jsonb', active, 'rows of v_active_quote_collaborators');
+end $$;
+comment on function quote_view_functions(name) is 'the functions that views beside an audit log read, each with its query';
+create function create_quote_view_functions(home name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    made record;
+begin
+    for made in select * from @extschema@.quote_view_functions(home) loop
+        execute format('create or replace function %I.%I() returns table (%s) language sql stable as %L', home, made.function_name, made.columns, made.query);
+        execute format('comment on function %I.%I() is %L', home, made.function_name, made.description);
+        execute format('alter function %I.%I() owner to current_user', home, made.function_name);
+        execute format('grant execute on function %I.%I() to public', home, made.function_name);
+    end loop;
+end $$;
+comment on function create_quote_view_functions(name) is 'creates the functions that views beside an audit log read';
+create function quote_view_functions_found(home name) returns table (function regprocedure, is_ours boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select p.oid::regprocedure, coalesce(obj_description(p.oid, 'pg_proc') = f.description, false)
+    from @extschema@.quote_view_functions(home) f
+    join pg_namespace n on n.nspname = home
+    join pg_proc p on p.pronamespace = n.oid and p.proname = f.function_name and p.pronargs = 0
+$$;
+comment on function quote_view_functions_found(name) is 'functions under the names of those that views read';
+
+-- 54_pair_views.sql
+create function quote_log_type(home name, column_name name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(min(format_type(a.atttypid, a.atttypmod)), 'text') from pg_attribute a
+    where a.attrelid = to_regclass(format('%I.quote_changes', home)) and a.attname = column_name and not a.attisdropped
+$$;
+comment on function quote_log_type(name, name) is 'type of a column of the audit log';
+create or replace function quote_pair_view_queries(home name, out recent text, out active text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    recent := format($query$
+        select r.change_id, r.tenant_id, r.quote_id, r.quote_number, r.quote_line_id, r.line_number::%s as line_number, r.changed_by,
+               r.changed_by_username, r.changed_at, r.entity_type::%s as entity_type, r.field_name::%s as field_name, r.old_value, r.new_value,
+               r.change_type::%s as change_type, r.was_conflict, r.conflict_resolution::%s as conflict_resolution, r.entity_version_before,
+               r.entity_version_after
+        from %I.recent_quote_changes() r$query$,
+        @extschema@.quote_common_type('QUOTE_LINE', '{line_number,version}'::text[], 'integer'),
+        @extschema@.quote_log_type(home, 'entity_type'::name), @extschema@.quote_log_type(home, 'field_name'::name),
+        @extschema@.quote_log_type(home, 'change_type'::name), @extschema@.quote_log_type(home, 'conflict_resolution'::name), home);
+    active := format($query$
+        select r.quote_id, r.tenant_id, r.quote_number, r.customer_id::%s as customer_id, r.customer_name, r.active_user_count, r.active_users
+        from %I.active_quote_collaborators() r$query$,
+        @extschema@.quote_common_type('QUOTE', '{customer}'::text[], 'uuid'), home);
+end $$;
+create or replace function create_pair_views(home name, target_owner name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    queries record;
+begin
+    perform @extschema@.create_quote_view_functions(home);
+    select * into queries from @extschema@.quote_pair_view_queries(home);
+    perform @extschema@.replace_quote_view(format('%I.v_recent_quote_changes', home), queries.recent,
+        'changes of the last 24 hours with quote number, line number and user name', target_owner);
+    perform @extschema@.replace_quote_view(format('%I.v_active_quote_collaborators', home), queries.active,
+        'who is looking at or editing which quote now', target_owner);
+end $$;
+
 -- 56_truncate.sql
 create or replace function quote_truncate_statement(settings quote_collab_settings, part regclass) returns text
 language sql stable
@@ -181,6 +428,36 @@ as $$
         part, format('%I.quote_changes_position_seq', settings.log_schema), @extschema@.quote_collab_column(settings, 'id'))
 $$;
 
+-- 58_attach_checks.sql
+create or replace function check_quote_views(home name, home_owner name) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    view_name text;
+    other regprocedure;
+begin
+    select f.function into other from @extschema@.quote_view_functions_found(home) f where not f.is_ours limit 1;
+    if found then
+        raise exception 'function % is in the way', other
+            using errcode = 'duplicate_function', detail = 'It was not made by quote collaboration.', hint = 'Rename or drop it.';
+    end if;
+    for view_name in select format('%I.%I', home, v.name)
+        from unnest('{v_quote_change_events,v_quote_changes_all,v_recent_quote_changes,v_active_quote_collaborators}'::text[]) v (name)
+    loop
+        continue when not @extschema@.quote_relation_stands(view_name, 'v'::"char", home_owner);
+        continue when exists (
+            select from pg_rewrite r join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
+            where r.ev_class = to_regclass(view_name) and (d.refclassid = 'pg_class'::regclass
+                    and d.refobjid in (to_regclass(format('%I.quote_changes', home)), to_regclass(format('%I.active_quote_sessions', home)))
+                or d.refclassid = 'pg_proc'::regclass
+                    and d.refobjid in (select f.function from @extschema@.quote_view_functions_found(home) f where f.is_ours)));
+        raise exception 'view % is in the way', view_name
+            using errcode = 'duplicate_table', detail = 'It was not made by quote collaboration.', hint = 'Rename or drop it.';
+    end loop;
+end $$;
+comment on function check_quote_views(name, name) is 'refuses views and functions of others under our names';
+
 -- 58_columns.sql
 create or replace function quote_column_roles(reference text[])
 returns table (entity text, role text, candidates text[], required boolean, types regtype[])
@@ -193,7 +470,8 @@ as $$
         ('QUOTE', 'version', '{version}', false, '{smallint,integer,bigint}'), ('QUOTE', 'updated_at', '{updated_at}', false, null),
         ('QUOTE', 'updated_by', '{updated_by}', false, '{uuid}'), ('QUOTE', 'created_by', '{created_by}', false, '{uuid}'),
         ('QUOTE', 'quote_number', '{quote_number,order_number,document_number}', false, null), ('QUOTE', 'customer', '{customer_id}', false, null),
-        ('QUOTE', 'status', '{status}', false, null), ('QUOTE', 'subtotal', '{subtotal}', false, amount),
+        ('QUOTE', 'status', '{status}', false, null), ('QUOTE', 'notes', '{notes}', false, null),
+        ('QUOTE', 'terms_and_conditions', '{terms_and_conditions}', false, null), ('QUOTE', 'subtotal', '{subtotal}', false, amount),
         ('QUOTE', 'tax_amount', '{tax_amount}', false, amount), ('QUOTE', 'shipping_amount', '{shipping_amount}', false, amount),
         ('QUOTE', 'discount_amount', '{discount_amount}', false, amount), ('QUOTE', 'total_amount', '{total_amount}', false, amount),
         ('QUOTE_LINE', 'id', '{id}', true, '{uuid}'), ('QUOTE_LINE', 'tenant', '{tenant_id}', true, '{uuid}'),
@@ -271,6 +549,59 @@ begin
     returning s.* into settings;
     perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log);
     return settings;
+end $$;
+
+-- 65_detach.sql
+create function drop_quote_pair_views(home name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    made regprocedure;
+begin
+    execute format('drop view if exists %1$I.v_active_quote_collaborators, %1$I.v_recent_quote_changes', home);
+    for made in select f.function from @extschema@.quote_view_functions_found(home) f where f.is_ours loop
+        execute format('drop function %s', made);
+    end loop;
+end $$;
+comment on function drop_quote_pair_views(name) is 'drops the views of recent changes and active collaborators, and what they read';
+create or replace function detach_quote_collaboration(drop_history boolean default false, quotes regclass default null) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    header @extschema@.quote_collab_settings;
+    line @extschema@.quote_collab_settings;
+    is_last boolean;
+begin
+    if current_setting('lock_timeout') = '0' then
+        perform set_config('lock_timeout', '5s', true);
+    end if;
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    perform @extschema@.follow_quote_tables('{}'::regclass[]), @extschema@.follow_quote_home();
+    header := @extschema@.choose_quote_pair(quotes);
+    line := @extschema@.quote_collab_partner(header);
+    perform @extschema@.lock_quote_pair(header, line);
+    delete from @extschema@.quote_collab_settings s where (s.header_schema, s.header_table) = (header.header_schema, header.header_table);
+    is_last := not exists (select from @extschema@.quote_collab_settings);
+    if drop_history and not is_last then
+        raise exception 'the history belongs to other pairs of tables too' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Detach this pair without drop_history, and drop the history with the last one.';
+    elsif is_last then
+        perform @extschema@.drop_quote_pair_views(header.log_schema);
+    else
+        perform @extschema@.leave_quote_home(header);
+    end if;
+    perform @extschema@.detach_quote_table(line), @extschema@.detach_quote_table(header), @extschema@.drop_quote_truncate_triggers(),
+        @extschema@.grant_quote_capture();
+    if is_last then
+        perform @extschema@.detach_stray_quote_tables(), @extschema@.detach_quote_home(header, drop_history);
+    end if;
+    return case when not is_last then format('quote collaboration is detached from %I.%I', header.table_schema, header.table_name)
+        when drop_history then 'quote collaboration is detached, its history is dropped'
+        else format('quote collaboration is detached, its history stays in %I.quote_changes', header.log_schema) end;
 end $$;
 
 -- 69_rejection.sql
@@ -621,6 +952,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    home name := @extschema@.quote_collab_home();
     author record;
 begin
     select * into author from @extschema@.quote_user_join('v.changed_by');
@@ -637,9 +969,10 @@ begin
                 and c.conflict_resolution is distinct from 'REJECTED'
             group by c.xid, c.position order by c.position limit $6) p
         cross join lateral (
-            select w.* from %1$I.v_quote_change_events w
+            select w.* from (%4$s) w
             where w.xid = p.xid and w.position = p.position and w.origin = $4 and w.changed_at >= $5 offset 0) v %3$s
-        order by v.position$query$, @extschema@.quote_collab_home(), author.name_expression, author.join_clause);
+        order by v.position$query$, home, author.name_expression, author.join_clause,
+        @extschema@.quote_change_events_query(home));
 end $$;
 comment on function quote_batch_query() is 'query for the events of a batch of the feed';
 create or replace function read_quote_events(c quote_cursor, max integer) returns setof quote_event
@@ -743,6 +1076,44 @@ as $$
 begin
     execute format('update %s l set batch = $2, position = $3, stream_seq = $4 where l.epoch = $1',
         @extschema@.quote_relay_table('quote_relay_lease')) using epoch, batch, "position", stream_seq;
+end $$;
+
+-- 86_resume.sql
+create or replace function quote_events_between(
+    quote_id uuid, after_batch bigint, after_position bigint, until_batch bigint, until_position bigint, max integer)
+returns table (batch bigint, "position" bigint, event jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+    start record;
+    author record;
+begin
+    execute format('select b.* from %s b where b.no >= $1 order by b.no limit 1', @extschema@.quote_relay_table('quote_relay_batch'))
+    into start using after_batch;
+    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.origin <> @extschema@.quote_cluster_identifier() then
+        raise exception 'the cursor is no longer known' using errcode = 'QC001',
+            hint = 'Read the quote again and subscribe without a cursor.';
+    end if;
+    select * into author from @extschema@.quote_user_join('e.changed_by');
+    return query execute format($query$
+        select b.no, e.position, e.event || jsonb_build_object('actor_name', %4$s)
+        from (%1$s) e
+        cross join lateral (
+            select x.no from %2$s x where x.cur_xmax > e.xid and pg_visible_in_snapshot(e.xid, x.cur) and x.no > 0
+            order by x.cur_xmax, x.no limit 1) b
+        %3$s
+        where e.quote_id = $1 and ($11 or e.tenant_id = $2) and e.origin = $3 and e.changed_at >= $4
+          and not pg_visible_in_snapshot(e.xid, $5)
+          and (b.no, e.position) > ($6, $7) and (b.no, e.position) <= ($8, $9)
+        order by b.no, e.position limit $10$query$,
+        @extschema@.quote_change_events_query(@extschema@.quote_collab_home()), @extschema@.quote_relay_table('quote_relay_batch'),
+        author.join_clause, author.name_expression)
+    using quote_id, @extschema@.current_quote_tenant(), start.origin, start.floor_at - interval '1 day', start.prev,
+        after_batch, after_position, until_batch, until_position, max, @extschema@.sees_every_quote_tenant();
 end $$;
 
 -- 87_seals.sql
@@ -1111,14 +1482,85 @@ begin
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
 end $$;
 
--- Views are made anew.
-do $$
+-- 93_doctor_objects.sql
+create or replace function quote_view_differs(target regclass, query text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
 declare
-    home record;
+    names text := (select string_agg(format('x.%I', a.attname), ', ' order by a.attnum) from pg_attribute a
+        where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
 begin
-    for home in select n.nspname as name, pg_catalog.pg_get_userbyid(c.relowner) as owner
-        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
-        where c.relname operator(pg_catalog.=) 'quote_changes' and n.nspname in (select s.log_schema from @extschema@.quote_collab_settings s) loop
-        perform @extschema@.create_quote_change_events_view(home.name, home.owner);
+    for attempt in 1 .. 3 loop
+        if @extschema@.explain_quote_query(format('select %s, x.* from %s x', names, target))
+            = @extschema@.explain_quote_query(format('select %s, x.* from (%s) x', names, query))
+        then
+            return false;
+        end if;
     end loop;
+    return true;
+exception when undefined_column or ambiguous_column or undefined_function or undefined_table then
+    return true;
+end $$;
+create function quote_view_functions_changed(target_schema name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(p.oid::regprocedure::text, ', ')
+    from @extschema@.quote_view_functions(target_schema) f
+    join pg_proc p on p.proname = f.function_name and p.pronargs = 0 join pg_namespace n on n.oid = p.pronamespace and n.nspname = target_schema
+    join pg_roles r on r.oid = p.proowner join pg_language l on l.oid = p.prolang
+    where p.prosrc <> f.query or not r.rolsuper or l.lanname <> 'sql' or p.prosecdef or p.proconfig is not null or p.provolatile <> 's'
+$$;
+comment on function quote_view_functions_changed(name) is 'doctor: functions that views read and that do something else than those that attach creates';
+create or replace function quote_collab_doctor_objects(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    repair text := @extschema@.quote_attach_statement();
+    hints text;
+    names text;
+    item record;
+    wrong text[] := '{}'::text[];
+    changed text := @extschema@.quote_view_functions_changed(target_schema);
+begin
+    select string_agg(v.view_name, ', ') into names from @extschema@.quote_view_queries(target_schema) v
+    where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = v.view_name and c.relkind = 'v');
+    return next @extschema@.quote_collab_verdict('views present', names is null, 'error', format('these views are missing: %s', names), repair);
+    select string_agg(c.oid::regclass::text, ', ') into names
+    from @extschema@.quote_view_queries(target_schema) v join pg_class c on c.relname = v.view_name
+    join pg_namespace n on n.oid = c.relnamespace and n.nspname = target_schema
+    where c.relkind = 'v' and not coalesce(c.reloptions @> '{security_invoker=true}', false);
+    return next @extschema@.quote_collab_verdict('views ask as the caller', names is null, 'error',
+        format('these views show what their owner may see: %s', names), repair);
+    -- Sessions are unlogged: a standby cannot plan what reads them.
+    begin
+        for item in
+            select c.oid::regclass as relation, v.query, coalesce(@extschema@.quote_view_strangers(c.oid::regclass), case
+                when v.view_name in ('v_recent_quote_changes', 'v_active_quote_collaborators') then changed end) as strangers
+            from @extschema@.quote_view_queries(target_schema) v join pg_class c on c.relname = v.view_name
+            join pg_namespace n on n.oid = c.relnamespace and n.nspname = target_schema
+            where c.relkind = 'v' and (v.view_name <> 'v_active_quote_collaborators' or not pg_is_in_recovery())
+        loop
+            if item.strangers is not null then
+                wrong := wrong || format('%s (%s)', item.relation, item.strangers);
+            elsif @extschema@.quote_view_differs(item.relation, item.query) then
+                wrong := wrong || item.relation::text;
+            end if;
+        end loop;
+        return next @extschema@.quote_collab_verdict('views as attached', wrong = '{}', 'error',
+            format('these views show something else than those that attach creates: %s', array_to_string(wrong, ', ')), repair);
+    exception when insufficient_privilege then
+        return next @extschema@.quote_collab_unchecked('views as attached', sqlerrm, 'Run it as a superuser.');
+    end;
+    select string_agg(format('%s on %s', r.rulename, c.oid::regclass), ', '), string_agg(format('drop rule %I on %s;', r.rulename, c.oid::regclass), ' ')
+    into names, hints from pg_rewrite r join pg_class c on c.oid = r.ev_class join pg_namespace n on n.oid = c.relnamespace
+    where r.rulename <> '_RETURN' and (n.nspname = target_schema and c.relname in (select v.view_name from @extschema@.quote_view_queries(target_schema) v)
+        or c.oid in (select l.relation from @extschema@.quote_own_relations(target_schema) l)
+        or c.oid in (select t.oid from @extschema@.quote_collab_settings s cross join lateral (select @extschema@.quote_collab_table(s)::oid
+            union select p.relid from pg_partition_tree(@extschema@.quote_collab_table(s)) p) t (oid)));
+    return next @extschema@.quote_collab_verdict('no rules', names is null, 'error',
+        format('these rules turn statements into others: %s', names), hints);
 end $$;
