@@ -37,6 +37,34 @@ as $$
 $$;
 comment on function quote_triggers(quote_collab_settings) is 'the triggers of an attached table';
 
+-- Triggers of the ERP that may change a row after its version was decided: where the statement itself changes nothing, what they change
+-- goes unnoticed by whoever saw the row before.
+create function quote_late_triggers(settings quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (
+        select string_agg(g.tgname, ', ' order by g.tgname) from pg_trigger g
+        where g.tgrelid = @extschema@.quote_collab_table(settings) and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19
+            and g.tgname > (select t.name from @extschema@.quote_triggers(settings) t where t.type = 19));
+end $$;
+comment on function quote_late_triggers(quote_collab_settings) is 'triggers that may change a row after its version was decided';
+
+create function tell_of_quote_late_triggers(settings quote_collab_settings) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    late text := @extschema@.quote_late_triggers(settings);
+begin
+    if late is not null then
+        raise notice 'triggers of %.% may change a row after its version was decided: %', settings.table_schema, settings.table_name, late
+            using hint = 'Rename them so that they sort before trg_increment.';
+    end if;
+end $$;
+comment on function tell_of_quote_late_triggers(quote_collab_settings) is 'says which triggers come after ours';
+
 create function create_quote_trigger(target regclass, settings quote_collab_settings, name name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp

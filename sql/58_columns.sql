@@ -111,6 +111,31 @@ begin
 end $$;
 comment on function add_quote_columns(regclass, text, jsonb) is 'adds the columns that collaboration needs to an ERP table';
 
+-- The version column that attach added, as it added it: tools that compare a table with a model of theirs take its default, or the comment
+-- by which it is known. One with a default of its own is another column.
+create function mend_quote_version(target regclass, noted name[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    is_required boolean;
+begin
+    select a.attnotnull into is_required
+    from pg_attribute a left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+    where a.attrelid = target and a.attname = 'version' and a.attname = any (noted) and a.atttypid = 'integer'::regtype and not a.attisdropped
+        and coalesce(pg_get_expr(d.adbin, d.adrelid), '1') = '1'
+        and not (a.attnotnull and d.adnum is not null and col_description(target, a.attnum) = @extschema@.quote_added_column_comment('version'));
+    if found then
+        execute format('alter table %s alter column version set default 1', target);
+        if not is_required then
+            execute format('update %s set version = 1 where version is null', target);
+            execute format('alter table %s alter column version set not null', target);
+        end if;
+        execute format('comment on column %s.version is %L', target, @extschema@.quote_added_column_comment('version'));
+    end if;
+end $$;
+comment on function mend_quote_version(regclass, name[]) is 'gives the version column that attach added its default, comment and constraint again';
+
 -- Which columns of a table attach added: those with the comment that it gave them, under whatever name they have now, or of
 -- these names, where a table lost the comments. noted: what it added as far as we know; nothing else is ours.
 create function quote_added_columns(target regclass, noted name[]) returns name[]
@@ -149,7 +174,8 @@ begin
     limit 1;
     if found then
         raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
-            using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or '));
+            using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or ')),
+                hint = format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role);
     end if;
     select a.attname into wrong from pg_attribute a
     where a.attrelid = target and a.attname = columns ->> 'version' and (a.attgenerated <> '' or a.attidentity <> '');
@@ -176,3 +202,19 @@ begin
     end loop;
 end $$;
 comment on function tell_of_quote_null_keys(regclass, jsonb) is 'says that rows without a key are not recorded';
+
+-- What a row is and to whom it belongs cannot be no change. SQLSTATE 22023.
+create function check_quote_ignored(target regclass, columns jsonb, ignored jsonb) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    key_role text;
+begin
+    select r.role into key_role from unnest('{id,tenant,quote,version}'::text[]) r (role) where ignored ? (columns ->> r.role) limit 1;
+    if found then
+        raise exception 'column "%" of % cannot be ignored', columns ->> key_role, target using errcode = 'invalid_parameter_value',
+            detail = format('It plays the role "%s".', key_role);
+    end if;
+end $$;
+comment on function check_quote_ignored(regclass, jsonb, jsonb) is 'refuses to ignore the keys of a table';

@@ -17,11 +17,14 @@ begin
     into names from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_class h join pg_namespace hn on hn.oid = h.relnamespace,
         pg_class l join pg_namespace ln on ln.oid = l.relnamespace
     where c.oid = target and h.oid = header and l.oid = log;
+    perform @extschema@.mend_quote_version(target, s.added_columns) from @extschema@.quote_collab_settings s
+    where @extschema@.quote_collab_table(s) = target;
     added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen, reference));
     added := @extschema@.quote_added_columns(target, added || coalesce((
         select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
     columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
-    perform @extschema@.check_quote_column_types(target, columns), @extschema@.tell_of_quote_null_keys(target, columns);
+    perform @extschema@.check_quote_column_types(target, columns), @extschema@.check_quote_ignored(target, columns, options -> 'ignored_columns'),
+        @extschema@.tell_of_quote_null_keys(target, columns);
     insert into @extschema@.quote_collab_settings as s
         (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
         system_user_id, truncation, replicated_history, archive_after, drop_after)
@@ -37,7 +40,8 @@ begin
         truncation = excluded.truncation, replicated_history = excluded.replicated_history,
         archive_after = excluded.archive_after, drop_after = excluded.drop_after
     returning s.* into settings;
-    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log);
+    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log),
+        @extschema@.tell_of_quote_late_triggers(settings);
     return settings;
 end $$;
 comment on function attach_quote_table(regclass, text, regclass, regclass, jsonb) is 'makes one ERP table collaborative';

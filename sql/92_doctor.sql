@@ -111,10 +111,18 @@ begin
         where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
         return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
             format('columns are gone or were renamed: %s', missing), repair);
+        select string_agg(a.attname, ', ') into missing from pg_attribute a
+        where a.attrelid = target and a.attname = s.columns ->> 'version' and a.attname = any (s.added_columns)
+            and not (a.attnotnull and a.atthasdef);
+        return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
+            format('inserts that do not name it fail or leave rows without a version, it lost its default or may be null: %s', missing), repair);
+        select string_agg(i.inhrelid::regclass::text, ', ') into missing
+        from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = target and not c.relispartition;
+        return next @extschema@.quote_collab_verdict('no inheritance: ' || name, missing is null, 'error',
+            format('rows of these tables have no versions and no history, and saves of them lose edits: %s', missing),
+            'Make them partitions, or let them inherit no longer: alter table ... no inherit.');
         return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
-        select string_agg(g.tgname, ', ') into missing from pg_trigger g
-        where g.tgrelid = target and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19
-            and g.tgname > (select t.name from @extschema@.quote_triggers(s) t where t.type = 19);
+        missing := @extschema@.quote_late_triggers(s);
         return next @extschema@.quote_collab_verdict('version stamped last: ' || name, missing is null, 'warning',
             format('these triggers may change a row after its version was decided: %s', missing),
             'Rename them so that they sort before trg_increment.');

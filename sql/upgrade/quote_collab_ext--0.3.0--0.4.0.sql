@@ -24,6 +24,34 @@ begin
     return (select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = settings.table_schema and c.relname = settings.table_name);
 end $$;
+create or replace function find_quote_target(entity text, row_id uuid) returns quote_collab_settings
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings;
+    targets @extschema@.quote_collab_settings[] := array(
+        select s from @extschema@.quote_collab_settings s where s.entity = find_quote_target.entity
+        order by s.attached_at, s.table_schema, s.table_name);
+begin
+    if cardinality(targets) = 1 and @extschema@.quote_collab_table(targets[1]) is null then
+        raise exception 'there is no table %.%', targets[1].table_schema, targets[1].table_name using errcode = 'undefined_table',
+            hint = 'It was renamed or dropped: attach the table anew, as a superuser.';
+    elsif cardinality(targets) < 2 or row_id is null then
+        return coalesce(targets[1], @extschema@.quote_collab_target(entity));
+    end if;
+    foreach target in array targets loop
+        if @extschema@.quote_table_holds(target, row_id) then
+            return target;
+        end if;
+    end loop;
+    foreach target in array targets loop
+        if @extschema@.quote_columns_readable(target, '{id,tenant}'::text[]) then
+            return target;
+        end if;
+    end loop;
+    return targets[1];
+end $$;
 
 -- 14_users.sql
 create or replace function quote_relation_readable(relation jsonb) returns boolean
@@ -407,6 +435,32 @@ begin
         'who is looking at or editing which quote now', target_owner);
 end $$;
 
+-- 55_triggers.sql
+create function quote_late_triggers(settings quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (
+        select string_agg(g.tgname, ', ' order by g.tgname) from pg_trigger g
+        where g.tgrelid = @extschema@.quote_collab_table(settings) and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19
+            and g.tgname > (select t.name from @extschema@.quote_triggers(settings) t where t.type = 19));
+end $$;
+comment on function quote_late_triggers(quote_collab_settings) is 'triggers that may change a row after its version was decided';
+create function tell_of_quote_late_triggers(settings quote_collab_settings) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    late text := @extschema@.quote_late_triggers(settings);
+begin
+    if late is not null then
+        raise notice 'triggers of %.% may change a row after its version was decided: %', settings.table_schema, settings.table_name, late
+            using hint = 'Rename them so that they sort before trg_increment.';
+    end if;
+end $$;
+comment on function tell_of_quote_late_triggers(quote_collab_settings) is 'says which triggers come after ours';
+
 -- 56_truncate.sql
 create or replace function quote_truncate_statement(settings quote_collab_settings, part regclass) returns text
 language sql stable
@@ -495,6 +549,53 @@ as $$
     cross join lateral (select @extschema@.find_quote_column(target, r.role, chosen, f.names, r.required)) c (name)
     where r.entity = find_quote_columns.entity
 $$;
+create function mend_quote_version(target regclass, noted name[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    is_required boolean;
+begin
+    select a.attnotnull into is_required
+    from pg_attribute a left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+    where a.attrelid = target and a.attname = 'version' and a.attname = any (noted) and a.atttypid = 'integer'::regtype and not a.attisdropped
+        and coalesce(pg_get_expr(d.adbin, d.adrelid), '1') = '1'
+        and not (a.attnotnull and d.adnum is not null and col_description(target, a.attnum) = @extschema@.quote_added_column_comment('version'));
+    if found then
+        execute format('alter table %s alter column version set default 1', target);
+        if not is_required then
+            execute format('update %s set version = 1 where version is null', target);
+            execute format('alter table %s alter column version set not null', target);
+        end if;
+        execute format('comment on column %s.version is %L', target, @extschema@.quote_added_column_comment('version'));
+    end if;
+end $$;
+comment on function mend_quote_version(regclass, name[]) is 'gives the version column that attach added its default, comment and constraint again';
+create or replace function check_quote_column_types(target regclass, columns jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wrong record;
+begin
+    select a.attname, r.role, r.types into wrong
+    from @extschema@.quote_column_roles('{}'::text[]) r
+    join pg_attribute a on a.attrelid = target and a.attname = columns ->> r.role and not a.attisdropped
+    where @extschema@.quote_base_type(a.atttypid) <> all (r.types)
+    limit 1;
+    if found then
+        raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
+            using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or ')),
+                hint = format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role);
+    end if;
+    select a.attname into wrong from pg_attribute a
+    where a.attrelid = target and a.attname = columns ->> 'version' and (a.attgenerated <> '' or a.attidentity <> '');
+    if found then
+        raise exception 'column "%" of % cannot play the role "version"', wrong.attname, target
+            using errcode = 'generated_always', detail = 'PostgreSQL generates its values, and each change counts it up.',
+                  hint = 'Name another column: {"columns": {"version": "..."}}, "line_columns" for the lines.';
+    end if;
+end $$;
 create function tell_of_quote_null_keys(target regclass, columns jsonb) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -509,6 +610,20 @@ begin
     end loop;
 end $$;
 comment on function tell_of_quote_null_keys(regclass, jsonb) is 'says that rows without a key are not recorded';
+create function check_quote_ignored(target regclass, columns jsonb, ignored jsonb) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    key_role text;
+begin
+    select r.role into key_role from unnest('{id,tenant,quote,version}'::text[]) r (role) where ignored ? (columns ->> r.role) limit 1;
+    if found then
+        raise exception 'column "%" of % cannot be ignored', columns ->> key_role, target using errcode = 'invalid_parameter_value',
+            detail = format('It plays the role "%s".', key_role);
+    end if;
+end $$;
+comment on function check_quote_ignored(regclass, jsonb, jsonb) is 'refuses to ignore the keys of a table';
 
 -- 60_attach.sql
 create or replace function attach_quote_table(target regclass, entity text, header regclass, log regclass, options jsonb) returns quote_collab_settings
@@ -527,11 +642,14 @@ begin
     into names from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_class h join pg_namespace hn on hn.oid = h.relnamespace,
         pg_class l join pg_namespace ln on ln.oid = l.relnamespace
     where c.oid = target and h.oid = header and l.oid = log;
+    perform @extschema@.mend_quote_version(target, s.added_columns) from @extschema@.quote_collab_settings s
+    where @extschema@.quote_collab_table(s) = target;
     added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen, reference));
     added := @extschema@.quote_added_columns(target, added || coalesce((
         select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
     columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
-    perform @extschema@.check_quote_column_types(target, columns), @extschema@.tell_of_quote_null_keys(target, columns);
+    perform @extschema@.check_quote_column_types(target, columns), @extschema@.check_quote_ignored(target, columns, options -> 'ignored_columns'),
+        @extschema@.tell_of_quote_null_keys(target, columns);
     insert into @extschema@.quote_collab_settings as s
         (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
         system_user_id, truncation, replicated_history, archive_after, drop_after)
@@ -547,7 +665,8 @@ begin
         truncation = excluded.truncation, replicated_history = excluded.replicated_history,
         archive_after = excluded.archive_after, drop_after = excluded.drop_after
     returning s.* into settings;
-    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log);
+    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log),
+        @extschema@.tell_of_quote_late_triggers(settings);
     return settings;
 end $$;
 
@@ -1480,6 +1599,52 @@ begin
     end;
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
+end $$;
+
+-- 92_doctor.sql
+create or replace function quote_collab_doctor_tables() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s @extschema@.quote_collab_settings;
+    target regclass;
+    name text;
+    missing text;
+    repair text;
+begin
+    for s in select * from @extschema@.quote_collab_settings order by attached_at loop
+        name := format('%I.%I', s.table_schema, s.table_name);
+        target := @extschema@.quote_collab_table(s);
+        return next @extschema@.quote_collab_verdict('table exists: ' || name, target is not null, 'error', 'the attached table is gone',
+            format('select @extschema@.detach_quote_collaboration(%s);',
+                'quotes => ' || quote_literal(@extschema@.quote_collab_table(@extschema@.quote_collab_partner(s))::text)));
+        continue when target is null;
+        repair := @extschema@.quote_attach_statement(s);
+        select string_agg(c.value, ', ') into missing from jsonb_each_text(s.columns) c
+        where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
+        return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
+            format('columns are gone or were renamed: %s', missing), repair);
+        select string_agg(a.attname, ', ') into missing from pg_attribute a
+        where a.attrelid = target and a.attname = s.columns ->> 'version' and a.attname = any (s.added_columns)
+            and not (a.attnotnull and a.atthasdef);
+        return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
+            format('inserts that do not name it fail or leave rows without a version, it lost its default or may be null: %s', missing), repair);
+        select string_agg(i.inhrelid::regclass::text, ', ') into missing
+        from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = target and not c.relispartition;
+        return next @extschema@.quote_collab_verdict('no inheritance: ' || name, missing is null, 'error',
+            format('rows of these tables have no versions and no history, and saves of them lose edits: %s', missing),
+            'Make them partitions, or let them inherit no longer: alter table ... no inherit.');
+        return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
+        missing := @extschema@.quote_late_triggers(s);
+        return next @extschema@.quote_collab_verdict('version stamped last: ' || name, missing is null, 'warning',
+            format('these triggers may change a row after its version was decided: %s', missing),
+            'Rename them so that they sort before trg_increment.');
+        return next @extschema@.quote_collab_verdict('row security on the table: ' || name,
+            (select c.relrowsecurity and c.relforcerowsecurity from pg_class c where c.oid = target), 'warning',
+            'only the functions of the extension keep tenants apart here; SQL users with rights on the table see all',
+            format('alter table %s enable row level security, force row level security; and a policy on the tenant', name));
+    end loop;
 end $$;
 
 -- 93_doctor_objects.sql

@@ -225,3 +225,61 @@ async fn an_author_that_a_statement_only_repeats_is_stamped_anew() {
         assert_eq!(text(&admin, &author).await, expected, "{statement}");
     }
 }
+
+#[tokio::test]
+async fn tables_that_come_to_inherit_are_told() {
+    let (_erp, admin) = offers("", "", "{}").await;
+    let check =
+        "select severity from quote_collab_doctor() where check_name = 'no inheritance: public.offers'";
+    assert_eq!(text(&admin, check).await, "ok");
+    run(&admin, "create table special_offers () inherits (offers)").await;
+    assert_eq!(text(&admin, check).await, "error");
+}
+
+#[tokio::test]
+async fn an_added_version_that_a_tool_stripped_is_mended() {
+    let (_erp, admin) = offers("", "", "{}").await;
+    let attach = "select attach_quote_collaboration('offers', 'items')";
+    let check =
+        "select severity from quote_collab_doctor() where check_name = 'added columns intact: public.offers'";
+    let insert = "insert into offers (id) values (gen_random_uuid())";
+    assert_eq!(text(&admin, check).await, "ok");
+    run(
+        &admin,
+        "comment on column offers.version is null; alter table offers alter column version drop default",
+    )
+    .await;
+    assert_eq!(text(&admin, check).await, "error");
+    assert_eq!(sqlstate(&admin, insert).await, "23502");
+    run(&admin, attach).await;
+    assert_eq!(text(&admin, check).await, "ok");
+    run(&admin, insert).await;
+    run(&admin, "alter table offers alter column version drop default, alter column version drop not null; insert into offers (id) values (gen_random_uuid())").await;
+    run(&admin, attach).await;
+    assert_eq!(text(&admin, "select string_agg(version::text, ' ') from offers").await, "1 1 1");
+    run(&admin, "select detach_quote_collaboration()").await;
+    let left =
+        "select count(*)::text from pg_attribute where attrelid = 'offers'::regclass and attname = 'version'";
+    assert_eq!(text(&admin, left).await, "0");
+    // One with another default is the ERP's own.
+    run(&admin, attach).await;
+    run(&admin, "alter table offers drop column version cascade; alter table offers add column version integer default 7").await;
+    run(&admin, attach).await;
+    run(&admin, "select detach_quote_collaboration()").await;
+    assert_eq!(text(&admin, left).await, "1");
+}
+
+#[tokio::test]
+async fn keys_are_not_ignored_and_a_renamed_table_is_named() {
+    let (_erp, admin) = offers("", "", "{}").await;
+    for column in ["id", "tenant_id", "offer_id", "version"] {
+        let attach = format!(
+            r#"select attach_quote_collaboration('offers', 'items', '{{"ignored_columns": ["{column}"]}}')"#
+        );
+        assert_eq!(sqlstate(&admin, &attach).await, "22023", "{column}");
+    }
+    run(&admin, "alter table offers rename to proposals").await;
+    let error = admin.batch_execute(&save(r#"{"remark": "x"}"#, 1)).await.expect_err("renamed");
+    let error = error.as_db_error().expect("the server answered");
+    assert_eq!((error.code().code(), error.hint().is_some()), ("42P01", true), "{error:?}");
+}
