@@ -1,5 +1,6 @@
 -- Events of one quote between two places of the relay's feed: what a subscriber missed. (after) < event <= (until).
--- SQLSTATE QC001 when the feed does not reach back to after_batch any more.
+-- Which they are is found first, and only they are put together. SQLSTATE QC001 when the feed does not reach back to after_batch any
+-- more.
 create function quote_events_between(
     quote_id uuid, after_batch bigint, after_position bigint, until_batch bigint, until_position bigint, max integer)
 returns table (batch bigint, "position" bigint, event jsonb)
@@ -19,20 +20,28 @@ begin
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
             hint = 'Read the quote again and subscribe without a cursor.';
     end if;
-    select * into author from @extschema@.quote_user_join('e.changed_by');
+    select * into author from @extschema@.quote_user_join('v.changed_by');
     return query execute format($query$
-        select b.no, e.position, e.event || jsonb_build_object('actor_name', %4$s)
-        from (%1$s) e
+        select p.no, v.position, v.event || jsonb_build_object('actor_name', %4$s)
+        from (
+            select b.no, c.xid, c.position
+            from (
+                select c.xid, c.position from %1$s c
+                where c.quote_id = $1 and ($11 or c.tenant_id = $2) and c.origin = $3 and c.changed_at >= $4
+                    and not pg_visible_in_snapshot(c.xid, $5) and c.conflict_resolution is distinct from 'REJECTED'
+                group by c.xid, c.position) c
+            cross join lateral (
+                select x.no from %2$s x where x.cur_xmax > c.xid and pg_visible_in_snapshot(c.xid, x.cur) and x.no > 0
+                order by x.cur_xmax, x.no limit 1) b
+            where (b.no, c.position) > ($6, $7) and (b.no, c.position) <= ($8, $9)
+            order by b.no, c.position limit $10) p
         cross join lateral (
-            select x.no from %2$s x where x.cur_xmax > e.xid and pg_visible_in_snapshot(e.xid, x.cur) and x.no > 0
-            order by x.cur_xmax, x.no limit 1) b
+            select w.* from (%5$s) w
+            where w.xid = p.xid and w.position = p.position and w.origin = $3 and w.changed_at >= $4 offset 0) v
         %3$s
-        where e.quote_id = $1 and ($11 or e.tenant_id = $2) and e.origin = $3 and e.changed_at >= $4
-          and not pg_visible_in_snapshot(e.xid, $5)
-          and (b.no, e.position) > ($6, $7) and (b.no, e.position) <= ($8, $9)
-        order by b.no, e.position limit $10$query$,
-        @extschema@.quote_change_events_query(@extschema@.quote_collab_home()), @extschema@.quote_relay_table('quote_relay_batch'),
-        author.join_clause, author.name_expression)
+        order by p.no, v.position$query$,
+        @extschema@.quote_relay_table('quote_changes'), @extschema@.quote_relay_table('quote_relay_batch'),
+        author.join_clause, author.name_expression, @extschema@.quote_change_events_query(@extschema@.quote_collab_home()))
     using quote_id, @extschema@.current_quote_tenant(), start.origin, start.floor_at - interval '1 day', start.prev,
         after_batch, after_position, until_batch, until_position, max, @extschema@.sees_every_quote_tenant();
 end $$;
