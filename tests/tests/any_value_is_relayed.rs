@@ -68,24 +68,18 @@ async fn an_event_that_is_not_written_as_agreed_is_told_without_its_values() {
     client.flush().await.expect("NATS knows the subscription");
     let quote = world.quote_of(TENANT).await;
     // An operation that no release of the extension writes.
-    let definition = "select pg_get_viewdef('v_quote_change_events'::regclass)";
-    let definition: String = admin.query_one(definition, &[]).await.expect("the view is read").get(0);
-    let strange =
-        definition.replacen("'operation', quote_changes.change_type", "'operation', 'MERGE'::text", 1);
+    let definition = "select pg_get_functiondef('quote_change_events_query(name)'::regprocedure)";
+    let definition: String = admin.query_one(definition, &[]).await.expect("the query is read").get(0);
+    let strange = definition.replacen("'operation', change_type", "'operation', 'MERGE'::text", 1);
     assert_ne!(strange, definition);
-    let replaced =
-        format!("create or replace view v_quote_change_events with (security_invoker = true) as {strange}");
-    admin.batch_execute(&replaced).await.expect("the view is replaced");
+    admin.batch_execute(&strange).await.expect("the query is replaced");
     app.execute("update quotes set notes = 'a secret' where id = $1", &[&quote.id]).await.expect("an update");
     let text = told(&mut feed, &quote, 1).await.remove(0);
     assert!(
         text.contains(r#""changes":[{"field":"notes"}]"#) && text.contains(r#""truncated":true"#),
         "{text}"
     );
-    let restored = format!(
-        "create or replace view v_quote_change_events with (security_invoker = true) as {definition}"
-    );
-    admin.batch_execute(&restored).await.expect("the view is restored");
+    admin.batch_execute(&definition).await.expect("the query is restored");
     app.execute("update quotes set notes = 'known' where id = $1", &[&quote.id]).await.expect("an update");
     let text = told(&mut feed, &quote, 1).await.remove(0);
     assert!(text.contains(r#""oldValue":"a secret","newValue":"known""#), "{text}");

@@ -1,22 +1,7 @@
 //! Whole months go to the archive, and stay readable, sealed and apart by tenant.
 
 use quote_collab_tests::Erp;
-
-/// Two months of the year before last, with one change of every quote in each.
-const PAST: &str = "do $$
-declare
-    first timestamptz := date_trunc('year', now() - interval '2 years', 'UTC');
-begin
-    for month in 0 .. 1 loop
-        execute format('create table quote_changes_past_%s partition of quote_changes for values from (%L) to (%L)', month,
-            first + make_interval(months => month), first + make_interval(months => month + 1));
-        perform protect_quote_table(format('quote_changes_past_%s', month)::regclass, 'quote_changes_tenant_isolation');
-        insert into quote_changes (id, tenant_id, quote_id, changed_at, entity_type, field_name, old_value, new_value, change_type, was_conflict,
-            entity_version_before, entity_version_after, event_id, position, xid, origin)
-        select uuid_generate_v7(), tenant_id, id, first + make_interval(months => month, days => 3), 'QUOTE', 'notes', null, to_jsonb('past'::text), 'UPDATE', false,
-            1, 2, uuid_generate_v7(), nextval('quote_changes_position_seq'), pg_current_xact_id(), quote_cluster_identifier() from quotes;
-    end loop;
-end $$";
+use quote_collab_tests::history::PAST;
 
 #[tokio::test]
 async fn old_months_move_and_stay_readable() {
