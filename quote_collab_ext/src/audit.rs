@@ -11,6 +11,7 @@ mod text;
 mod values;
 
 use pgrx::pg_sys;
+use quote_collab_core::chain;
 use quote_collab_core::change::Entity;
 use std::rc::Rc;
 use uuid::Uuid;
@@ -82,5 +83,10 @@ impl RowChange {
     /// Which row.
     fn row(&self) -> (Uuid, Option<Uuid>) {
         (self.quote, self.line)
+    }
+
+    /// From which version to which.
+    fn step(&self) -> chain::Step {
+        (self.version_before, self.version_after)
     }
 }

@@ -66,7 +66,7 @@ fn save_item(changes: &str, version: i32) -> String {
 async fn a_column_may_be_named_like_anything_in_our_queries() {
     let names =
         ["t", "r", "l", "c", "s", "e", "q", "u", "u1", "x", "b", "f", "last", "log", "base", "w", "v", "p"];
-    let columns: String = names.iter().map(|name| format!(", {name} text default '{name}'")).collect();
+    let columns = names.map(|name| format!(", {name} text default '{name}'")).concat();
     let (_erp, admin) = offers(&columns, &columns, r#"{"truncate": "record"}"#).await;
     for (place, name) in (1..).zip(names) {
         let changes = format!(r#"{{"{name}": "new"}}"#);

@@ -68,18 +68,53 @@ fn first(steps: &[Step]) -> Option<usize> {
 
 /// Updates by ascending versions, between which some are not known: a statement may count a version up and change nothing.
 fn ascending(steps: &[Step]) -> Option<Vec<usize>> {
-    let updates: Option<Vec<(i32, i32)>> =
-        steps.iter().map(|(before, after)| Some((*before)?).zip(*after)).collect();
-    let updates = updates?;
-    let mut places: Vec<usize> = (0..steps.len()).collect();
-    places.sort_by_key(|place| updates[*place]);
-    let follows = |pair: &[usize]| updates[pair[0]].1 <= updates[pair[1]].0;
-    places.windows(2).all(follows).then_some(places)
+    let updates = by_version(steps)?;
+    let follows = updates.windows(2).all(|pair| pair[0].after <= pair[1].before);
+    follows.then(|| updates.into_iter().map(|update| update.place).collect())
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Update {
+    before: i32,
+    after: i32,
+    place: usize,
+}
+
+/// Updates by ascending versions; `None` when there are other steps.
+fn by_version(steps: &[Step]) -> Option<Vec<Update>> {
+    let update = |(place, (before, after)): (usize, &Step)| {
+        Some(Update { before: (*before)?, after: (*after)?, place })
+    };
+    let mut updates: Vec<Update> = steps.iter().enumerate().map(update).collect::<Option<_>>()?;
+    updates.sort();
+    Some(updates)
+}
+
+/// Which steps of a row have all before them noted, in the middle of a statement. What a trigger did (`by_trigger`) stands above what
+/// the statement that fired it did, which is noted later: it is complete as far as no version is missing above the statement's own.
+#[must_use]
+pub fn complete(steps: &[Step], by_trigger: &[bool]) -> Vec<bool> {
+    let mut complete: Vec<bool> = by_trigger.iter().map(|by_trigger| !by_trigger).collect();
+    let own = steps.iter().zip(&complete).filter(|(_, own)| **own).map(|((before, _), _)| *before).min();
+    let Some(own) = own else { return complete };
+    if is_chain(steps.iter()) || trail(steps).is_some() {
+        complete.fill(true);
+        return complete;
+    }
+    let mut ended = None;
+    for Update { before, after, place } in by_version(steps).unwrap_or_default() {
+        if Some(before) > own && ended != Some(before) {
+            break;
+        }
+        complete[place] = true;
+        ended = Some(after);
+    }
+    complete
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Step, order};
+    use super::{Step, complete, order};
 
     const CREATE: Step = (None, Some(1));
 
@@ -131,5 +166,24 @@ mod tests {
         {
             assert_eq!(order(steps), None, "{steps:?}");
         }
+    }
+
+    #[test]
+    fn what_a_trigger_did_waits_for_what_fired_it() {
+        let cases: [(&[Step], &[bool], &[bool]); 7] = [
+            (&[update(2)], &[true], &[false]),
+            (&[update(2), update(1)], &[true, false], &[true, true]),
+            (&[update(1), update(2)], &[false, true], &[true, true]),
+            // The trigger's trigger is noted, the trigger is not.
+            (&[update(1), update(3)], &[false, true], &[true, false]),
+            (&[update(4), update(1), update(2)], &[true, false, true], &[false, true, true]),
+            // Left over from before the statement.
+            (&[update(1), update(5)], &[true, false], &[true, true]),
+            (&[delete(2), update(1)], &[true, false], &[true, true]),
+        ];
+        for (steps, by_trigger, expected) in cases {
+            assert_eq!(complete(steps, by_trigger), expected, "{steps:?}");
+        }
+        assert_eq!(complete(&[delete(3), update(1)], &[true, false]), [false, true]);
     }
 }

@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "PostgreSQL's transaction state")]
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use pgrx::pg_sys;
 use quote_collab_core::chain;
@@ -101,20 +101,39 @@ fn take_ready() -> Vec<Noted> {
     })
 }
 
-/// Parts what may be written from what triggers did to rows of which no other change is noted yet: the statement that fired them
-/// may have changed the row before. Nothing is held back once that is more than some batches.
+/// Parts what may be written from what triggers did to rows while the statement that fired them is not noted yet, which may have changed
+/// them before. Nothing is held back once that is more than some batches.
 fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
-    let settled: HashSet<_> =
-        ready.iter().filter(|entry| !entry.by_trigger).map(|entry| entry.change.row()).collect();
+    let is_complete = complete(&ready);
     let (ripe, held): (Vec<_>, Vec<_>) =
-        ready.into_iter().partition(|entry| !entry.by_trigger || settled.contains(&entry.change.row()));
-    let mut memories: Vec<&Memory> = held.iter().map(|entry| &entry.change.memory).collect();
+        ready.into_iter().zip(is_complete).partition(|(_, is_complete)| *is_complete);
+    let notes = |part: Vec<(Noted, bool)>| part.into_iter().map(|(entry, _)| entry);
+    let mut memories: Vec<&Memory> = held.iter().map(|(entry, _)| &entry.change.memory).collect();
     memories.dedup_by(|a, b| a.is(b));
     let bytes: usize = memories.into_iter().map(Memory::bytes).sum();
     if held.len() < HELD_BATCHES * BATCH && bytes < HELD_BATCHES * BATCH_BYTES {
-        return (ripe, held);
+        return (notes(ripe).collect(), notes(held).collect());
     }
-    (held.into_iter().chain(ripe).collect(), Vec::new())
+    (notes(held).chain(notes(ripe)).collect(), Vec::new())
+}
+
+/// Which notes have all before them noted.
+fn complete(ready: &[Noted]) -> Vec<bool> {
+    let mut rows: HashMap<_, Vec<usize>> = HashMap::new();
+    for (place, entry) in ready.iter().enumerate() {
+        rows.entry(entry.change.row()).or_default().push(place);
+    }
+    let mut is_complete = vec![true; ready.len()];
+    for places in rows.values() {
+        let by_trigger: Vec<bool> = places.iter().map(|place| ready[*place].by_trigger).collect();
+        if by_trigger.contains(&true) {
+            let steps: Vec<chain::Step> = places.iter().map(|place| ready[*place].change.step()).collect();
+            for (place, complete) in places.iter().zip(chain::complete(&steps, &by_trigger)) {
+                is_complete[*place] = complete;
+            }
+        }
+    }
+    is_complete
 }
 
 fn write(ready: Vec<Noted>) {
@@ -140,10 +159,7 @@ fn put_in_order(changes: &mut [RowChange]) {
         rows.entry(change.row()).or_default().push(place);
     }
     for places in rows.values().filter(|places| places.len() > 1) {
-        let steps: Vec<chain::Step> = places
-            .iter()
-            .map(|place| (changes[*place].version_before, changes[*place].version_after))
-            .collect();
+        let steps: Vec<chain::Step> = places.iter().map(|place| changes[*place].step()).collect();
         let Some(order) = chain::order(&steps) else { continue };
         let mints: Vec<_> = places.iter().map(|place| changes[*place].mint).collect();
         for (mint, step) in mints.into_iter().zip(order) {
