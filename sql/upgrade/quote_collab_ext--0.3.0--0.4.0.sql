@@ -755,6 +755,61 @@ begin
           expected_version, actual_version, fields;
 end $$;
 
+-- 70_change_sets.sql
+create or replace function quote_field_name(field text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select lower(regexp_replace(field, '(?<!^)([A-Z])', '_\1', 'g') collate "C") $$;
+create or replace function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    record_definition text := @extschema@.quote_changes_record(target, changes);
+    coerced jsonb := '{}'::jsonb;
+begin
+    if record_definition is not null then
+        begin
+            execute format('select to_jsonb(r.*) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
+        exception when data_exception then
+            perform @extschema@.refuse_quote_value(target, changes);
+            raise;
+        end;
+    end if;
+    return coerced;
+end $$;
+create or replace function apply_quote_changes(target quote_collab_settings, row_id uuid, changes jsonb, derived jsonb, path text) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    record_definition text := @extschema@.quote_changes_record(target, changes);
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
+    assignments text;
+    updated jsonb;
+begin
+    select string_agg(a, ', ') into assignments from (
+        select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
+        union all select format('%I = %s', d.key, d.value) from jsonb_each_text(derived) d
+        where not changes ? d.key and not exists (
+            select from pg_attribute g where g.attrelid = relation and g.attname = d.key and g.attgenerated <> '')) x (a);
+    if assignments is null then
+        return @extschema@.require_quote_row(target, row_id, '');
+    end if;
+    perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
+    execute format('update %I.%I t set %s %s where t.%s = $1 returning to_jsonb(t.*)',
+        target.table_schema, target.table_name, assignments,
+        case when record_definition is null then '' else format('from jsonb_to_record($2) as r(%s)', record_definition) end,
+        @extschema@.quote_collab_column(target, 'id'))
+    into updated using row_id, changes;
+    perform set_config('search_path', 'pg_catalog, pg_temp', true);
+    if updated is null then
+        raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+            hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
+    end if;
+    return coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
+end $$;
+
 -- 70_version_check.sql
 create or replace function find_quote_row(target quote_collab_settings, row_id uuid, locking text default '') returns jsonb
 language plpgsql
@@ -817,28 +872,6 @@ begin
     perform @extschema@.require_quote_version(expected_version);
     return @extschema@.quote_row_version(target, @extschema@.require_quote_row(target, line_id, '')) = expected_version;
 end $$;
-create or replace function quote_field_name(field text) returns text
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select lower(regexp_replace(field, '(?<!^)([A-Z])', '_\1', 'g') collate "C") $$;
-create or replace function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    record_definition text := @extschema@.quote_changes_record(target, changes);
-    coerced jsonb := '{}'::jsonb;
-begin
-    if record_definition is not null then
-        begin
-            execute format('select to_jsonb(r.*) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
-        exception when data_exception then
-            perform @extschema@.refuse_quote_value(target, changes);
-            raise;
-        end;
-    end if;
-    return coerced;
-end $$;
 create or replace function quote_conflicts(target quote_collab_settings, current_row jsonb, expected_version integer, changes jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -872,37 +905,6 @@ begin
           case target.entity when 'QUOTE_LINE' then (current_row ->> (target.columns ->> 'id'))::uuid end,
           expected_version, changes, current_row, target.columns ->> 'version';
     return coalesce(conflicts, '[]');
-end $$;
-create or replace function apply_quote_changes(target quote_collab_settings, row_id uuid, changes jsonb, derived jsonb, path text) returns jsonb
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    record_definition text := @extschema@.quote_changes_record(target, changes);
-    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
-    assignments text;
-    updated jsonb;
-begin
-    select string_agg(a, ', ') into assignments from (
-        select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
-        union all select format('%I = %s', d.key, d.value) from jsonb_each_text(derived) d
-        where not changes ? d.key and not exists (
-            select from pg_attribute g where g.attrelid = relation and g.attname = d.key and g.attgenerated <> '')) x (a);
-    if assignments is null then
-        return @extschema@.require_quote_row(target, row_id, '');
-    end if;
-    perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
-    execute format('update %I.%I t set %s %s where t.%s = $1 returning to_jsonb(t.*)',
-        target.table_schema, target.table_name, assignments,
-        case when record_definition is null then '' else format('from jsonb_to_record($2) as r(%s)', record_definition) end,
-        @extschema@.quote_collab_column(target, 'id'))
-    into updated using row_id, changes;
-    perform set_config('search_path', 'pg_catalog, pg_temp', true);
-    if updated is null then
-        raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
-            hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
-    end if;
-    return coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
 end $$;
 
 -- 71_update_quote.sql

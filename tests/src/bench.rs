@@ -1,6 +1,7 @@
 //! Measurements, as commands: never timed tests. Each prints what it did, on what, and medians.
 
 pub mod chart;
+pub mod feed;
 pub mod instructions;
 pub mod latency;
 pub mod notify;

@@ -9,12 +9,14 @@ async fn main() {
         Some("instructions") => bench::instructions::run().await,
         Some("seal") => bench::seal::run().await,
         Some("notify") => bench::notify::run().await,
+        Some("feed") => bench::feed::run().await,
         Some("latency") => bench::latency::run().await,
         _ => {
             bench::write::run().await;
             bench::instructions::run().await;
             bench::seal::run().await;
             bench::notify::run().await;
+            bench::feed::run().await;
             bench::latency::run().await;
         }
     }

@@ -1,0 +1,165 @@
+-- Change sets: new values by field, as a save brings them, checked and applied to a row.
+
+-- unitPrice → unit_price: the way back from the gateway's spelling, for every name without upper-case letters. A name that is
+-- snake_case already stays as it is.
+create function quote_field_name(field text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select lower(regexp_replace(field, '(?<!^)([A-Z])', '_\1', 'g') collate "C") $$;
+comment on function quote_field_name(text) is 'column name of a field given in camelCase';
+
+-- Field names of a change set → column names, checked: unknown 42703, read-only 42501, not an object 22023, over 1 MiB 54000.
+create function normalise_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    normal jsonb := '{}'::jsonb;
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
+    item record;
+    column_name name;
+    generated boolean;
+begin
+    if changes is null then
+        raise exception 'the changes must not be null' using errcode = 'null_value_not_allowed';
+    elsif jsonb_typeof(changes) <> 'object' then
+        raise exception 'the changes must be a json object' using errcode = 'invalid_parameter_value',
+            hint = 'Pass {"field": value, ...}.';
+    elsif octet_length(changes::text) > 1048576 then
+        raise exception 'the changes are too large' using errcode = 'program_limit_exceeded',
+            detail = 'At most 1 MiB of changes is accepted at once.';
+    end if;
+    for item in select key, value from jsonb_each(changes) loop
+        select a.attname, a.attgenerated <> '' or a.attidentity = 'a' into column_name, generated
+        from pg_attribute a
+        where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+          and a.attname in (item.key, @extschema@.quote_field_name(item.key))
+        order by a.attname = item.key desc limit 1;
+        if not found then
+            raise exception 'unknown field "%"', left(item.key, 63) using errcode = 'undefined_column',
+                hint = format('Fields are the columns of %s, in camelCase or snake_case.', relation);
+        elsif generated or column_name in (select target.columns ->> r from unnest('{id,tenant,version,quote,updated_at,updated_by,created_by}'::text[]) r)
+                or column_name = 'created_at' then
+            raise exception 'field "%" is read-only', column_name using errcode = 'insufficient_privilege',
+                hint = 'Leave it out of the changes: it is set by the database.';
+        elsif normal ? column_name::text then
+            raise exception 'field "%" is given twice', column_name using errcode = 'invalid_parameter_value';
+        end if;
+        normal := normal || jsonb_build_object(column_name, item.value);
+    end loop;
+    return normal;
+end $$;
+comment on function normalise_quote_changes(quote_collab_settings, jsonb) is 'checks the fields of a change set and gives them their column names';
+
+-- Column definition list of the changed columns, for jsonb_to_record; null for an empty change set.
+create function quote_changes_record(target quote_collab_settings, changes jsonb) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ')
+    from pg_attribute a
+    where a.attrelid = format('%I.%I', target.table_schema, target.table_name)::regclass
+      and a.attnum > 0 and not a.attisdropped and changes ? a.attname::text
+$$;
+comment on function quote_changes_record(quote_collab_settings, jsonb) is 'names and types of the columns of a change set';
+
+-- Refuses the field whose value is not of its column's type, without saying the value: messages go to logs that others read.
+create function refuse_quote_value(target quote_collab_settings, changes jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    field text;
+    record_definition text;
+begin
+    for field in select key from jsonb_object_keys(changes) key order by key loop
+        record_definition := @extschema@.quote_changes_record(target, jsonb_build_object(field, null));
+        begin
+            execute format('select from jsonb_to_record($1) as r(%s)', record_definition) using changes;
+        exception when data_exception then
+            raise exception 'the value of field "%" does not fit its column', field using errcode = sqlstate,
+                detail = format('The column is: %s.', record_definition);
+        end;
+    end loop;
+end $$;
+comment on function refuse_quote_value(quote_collab_settings, jsonb) is 'refuses the field of a change set whose value is of another type';
+
+-- A change set as the table's own types print it ("12.5" for a numeric(18,4) becomes 12.5000): comparable with a row.
+create function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    record_definition text := @extschema@.quote_changes_record(target, changes);
+    coerced jsonb := '{}'::jsonb;
+begin
+    if record_definition is not null then
+        begin
+            execute format('select to_jsonb(r.*) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
+        exception when data_exception then
+            perform @extschema@.refuse_quote_value(target, changes);
+            raise;
+        end;
+    end if;
+    return coerced;
+end $$;
+comment on function coerce_quote_changes(quote_collab_settings, jsonb) is 'values of a change set in the types of their columns';
+
+-- Applies a normalised change set, plus derived columns as SQL expressions (t: the row before, r: the new values), save those that
+-- PostgreSQL generates itself. The ERP's triggers find what they name on the caller's search path, as in an UPDATE of his own; and what
+-- they change in the row is in the answer.
+create function apply_quote_changes(target quote_collab_settings, row_id uuid, changes jsonb, derived jsonb, path text) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    record_definition text := @extschema@.quote_changes_record(target, changes);
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
+    assignments text;
+    updated jsonb;
+begin
+    select string_agg(a, ', ') into assignments from (
+        select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
+        union all select format('%I = %s', d.key, d.value) from jsonb_each_text(derived) d
+        where not changes ? d.key and not exists (
+            select from pg_attribute g where g.attrelid = relation and g.attname = d.key and g.attgenerated <> '')) x (a);
+    if assignments is null then
+        return @extschema@.require_quote_row(target, row_id, '');
+    end if;
+    perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
+    execute format('update %I.%I t set %s %s where t.%s = $1 returning to_jsonb(t.*)',
+        target.table_schema, target.table_name, assignments,
+        case when record_definition is null then '' else format('from jsonb_to_record($2) as r(%s)', record_definition) end,
+        @extschema@.quote_collab_column(target, 'id'))
+    into updated using row_id, changes;
+    perform set_config('search_path', 'pg_catalog, pg_temp', true);
+    if updated is null then
+        raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+            hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
+    end if;
+    return coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
+end $$;
+comment on function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, text) is 'updates one row of an attached table from a change set';
+
+-- Value of a column after a change set is applied: r.column when it is in the set, else t.column.
+create function quote_new_value(target quote_collab_settings, role text, changes jsonb) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when target.columns ? role
+        then format('%s.%I', case when changes ? (target.columns ->> role) then 'r' else 't' end, target.columns ->> role)
+        else '0' end
+$$;
+comment on function quote_new_value(quote_collab_settings, text, jsonb) is 'expression for a column after a change set';
+
+-- total = subtotal + tax + shipping - discount, over the values after a change set.
+create function quote_total_expression(header quote_collab_settings, subtotal text, changes jsonb) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('coalesce(%s, 0) + coalesce(%s, 0) + coalesce(%s, 0) - coalesce(%s, 0)', subtotal,
+        @extschema@.quote_new_value(header, 'tax_amount', changes),
+        @extschema@.quote_new_value(header, 'shipping_amount', changes),
+        @extschema@.quote_new_value(header, 'discount_amount', changes))
+$$;
+comment on function quote_total_expression(quote_collab_settings, text, jsonb) is 'the total of a quote from its parts, in SQL';
