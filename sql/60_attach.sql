@@ -17,11 +17,10 @@ begin
     into names from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_class h join pg_namespace hn on hn.oid = h.relnamespace,
         pg_class l join pg_namespace ln on ln.oid = l.relnamespace
     where c.oid = target and h.oid = header and l.oid = log;
-    perform @extschema@.mend_quote_version(target, s.added_columns) from @extschema@.quote_collab_settings s
-    where @extschema@.quote_collab_table(s) = target;
     added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen, reference));
     added := @extschema@.quote_added_columns(target, added || coalesce((
         select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
+    perform @extschema@.restore_quote_columns(target, added);
     columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
     perform @extschema@.check_quote_column_types(target, columns), @extschema@.check_quote_ignored(target, columns, options -> 'ignored_columns'),
         @extschema@.tell_of_quote_null_keys(target, columns);

@@ -16,6 +16,11 @@ begin
         foreach added in array all_added loop
             execute format('alter table %s drop column %I', target, added);
         end loop;
+        if cardinality(all_added) < cardinality(settings.added_columns) then
+            raise warning 'columns that attach added are left in %', target
+                using detail = format('It added %s, and knows them by their comments.', array_to_string(settings.added_columns, ', ')),
+                      hint = 'Drop by hand what is not the ERP''s.';
+        end if;
     end if;
 end $$;
 comment on function detach_quote_table(quote_collab_settings) is 'takes triggers and added columns away from one table';

@@ -111,11 +111,9 @@ begin
         where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
         return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
             format('columns are gone or were renamed: %s', missing), repair);
-        select string_agg(a.attname, ', ') into missing from pg_attribute a
-        where a.attrelid = target and a.attname = s.columns ->> 'version' and a.attname = any (s.added_columns)
-            and not (a.attnotnull and a.atthasdef);
+        select string_agg(a.name, ', ') into missing from @extschema@.quote_columns_altered(target, s.added_columns) a;
         return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
-            format('inserts that do not name it fail or leave rows without a version, it lost its default or may be null: %s', missing), repair);
+            format('columns that attach added lost their default, NOT NULL or comment: %s', missing), repair);
         select string_agg(i.inhrelid::regclass::text, ', ') into missing
         from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = target and not c.relispartition;
         return next @extschema@.quote_collab_verdict('no inheritance: ' || name, missing is null, 'error',

@@ -36,7 +36,8 @@ extension_sql_file!("../../sql/56_truncate.sql", name = "truncate", requires = [
 extension_sql_file!("../../sql/57_carriers.sql", name = "carriers", requires = ["truncate"]);
 extension_sql_file!("../../sql/57_line_reference.sql", name = "line_reference", requires = ["carriers"]);
 extension_sql_file!("../../sql/57_locks.sql", name = "locks", requires = ["line_reference"]);
-extension_sql_file!("../../sql/58_attach_checks.sql", name = "attach_checks", requires = ["locks"]);
+extension_sql_file!("../../sql/58_added_columns.sql", name = "added_columns", requires = ["locks"]);
+extension_sql_file!("../../sql/58_attach_checks.sql", name = "attach_checks", requires = ["added_columns"]);
 extension_sql_file!("../../sql/58_attach_options.sql", name = "attach_options", requires = ["attach_checks"]);
 extension_sql_file!("../../sql/58_columns.sql", name = "columns", requires = ["attach_options"]);
 extension_sql_file!("../../sql/58_descriptions.sql", name = "descriptions", requires = ["columns"]);

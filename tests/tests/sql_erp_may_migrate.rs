@@ -81,3 +81,57 @@ async fn functions_of_the_erp_under_our_names_are_left_alone() {
     assert_eq!(error.as_db_error().expect("PostgreSQL refuses").code().code(), "42723");
     assert_eq!(text(&admin, "select recent_quote_changes()::text").await, "1");
 }
+
+const STATE: &str = "select string_agg(concat_ws(' ', a.attname, a.attnotnull, pg_get_expr(d.adbin, d.adrelid), col_description(a.attrelid, a.attnum)), '; ' order by a.attname)
+    from pg_attribute a left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+    where a.attrelid = 'quote_lines'::regclass and a.attname in ('version', 'updated_by')";
+const INSERT: &str = "insert into quote_lines (id, tenant_id, quote_id, line_number, product_id, product_code, description, quantity, unit_of_measure, unit_price, line_amount,
+        unit_cost, line_cost, line_margin, margin_percentage, manufacturing_strategy, lead_time_days, promised_delivery_date)
+    select gen_random_uuid(), tenant_id, quote_id, (select 1 + max(line_number) from quote_lines), product_id, product_code, description, quantity, unit_of_measure, unit_price, line_amount,
+        unit_cost, line_cost, line_margin, margin_percentage, manufacturing_strategy, lead_time_days, promised_delivery_date
+    from quote_lines limit 1";
+const TOLD: &str = "select string_agg(check_name || ': ' || message, '; ') from quote_collab_doctor() where severity = 'error' and check_name like 'added columns%'";
+const LEFT: &str = "select string_agg(a.attrelid::regclass::text, ',' order by a.attrelid::regclass::text) from pg_attribute a
+    where a.attrelid in ('quotes'::regclass, 'quote_lines'::regclass) and a.attname in ('version') and not a.attisdropped";
+
+#[tokio::test]
+async fn what_a_tool_takes_from_added_columns_comes_back() {
+    for taken in [
+        "alter table quote_lines alter version drop default",
+        "alter table quote_lines alter version drop not null",
+        "comment on column quote_lines.version is null; comment on column quote_lines.updated_by is null",
+        "comment on column quote_lines.version is null; alter table quote_lines alter version drop default, alter version drop not null",
+        "comment on column quote_lines.version is null; alter table quote_lines alter version drop not null, alter version set default 7",
+    ] {
+        let erp = Erp::attached().await;
+        let admin = erp.client("postgres").await;
+        let before = text(&admin, STATE).await;
+        assert_eq!(text(&admin, TOLD).await, "");
+        run(&admin, taken).await;
+        let _ = admin.batch_execute(INSERT).await;
+        assert!(text(&admin, TOLD).await.contains("quote_lines"), "{taken}");
+        run(&admin, "select attach_quote_collaboration()").await;
+        assert_eq!(text(&admin, STATE).await, before, "{taken}");
+        assert_eq!(text(&admin, TOLD).await, "", "{taken}");
+        run(&admin, INSERT).await;
+        run(&admin, &format!("{taken}; select detach_quote_collaboration()")).await;
+        assert_eq!(text(&admin, LEFT).await, "", "{taken}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_of_the_erp_is_kept_where_it_took_ours_away() {
+    for own in ["integer", "integer not null default 0", "bigint not null default 1"] {
+        let erp = Erp::attached().await;
+        let admin = erp.client("postgres").await;
+        run(
+            &admin,
+            &format!("alter table quotes drop column version; alter table quotes add column version {own}"),
+        )
+        .await;
+        run(&admin, "select detach_quote_collaboration()").await;
+        assert_eq!(text(&admin, LEFT).await, "quotes", "{own}");
+        run(&admin, "select attach_quote_collaboration(); select detach_quote_collaboration()").await;
+        assert_eq!(text(&admin, LEFT).await, "quotes", "{own}");
+    }
+}

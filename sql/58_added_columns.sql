@@ -1,0 +1,106 @@
+-- The columns that attach adds: a version to both tables, and to lines who changed them last.
+
+-- By this a column is known as added, under whatever name it has later.
+create function quote_added_column_comment(role text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select case role when 'version' then 'optimistic-lock token: +1 per change of the row' when 'updated_by' then 'who changed the row last' end $$;
+comment on function quote_added_column_comment(text) is 'the comment that attach gives a column that it adds';
+
+-- Adds the version column (and updated_by to lines) where the table has none; returns the names it added.
+create function add_quote_columns(target regclass, entity text, columns jsonb) returns name[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    added name[] := '{}'::name[];
+begin
+    if not columns ? 'version' then
+        execute format('alter table %s add column version integer not null default 1', target);
+        execute format('comment on column %s.version is %L', target, @extschema@.quote_added_column_comment('version'));
+        added := added || 'version'::name;
+    end if;
+    if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not exists (
+            select from pg_attribute a where a.attrelid = target and a.attname = 'updated_by' and not a.attisdropped) then
+        execute format('alter table %s add column updated_by uuid', target);
+        execute format('comment on column %s.updated_by is %L', target, @extschema@.quote_added_column_comment('updated_by'));
+        added := added || 'updated_by'::name;
+    end if;
+    return added;
+end $$;
+comment on function add_quote_columns(regclass, text, jsonb) is 'adds the columns that collaboration needs to an ERP table';
+
+-- Does a version column show that attach made it? By its default, or by the value that PostgreSQL remembers for rows that were there
+-- before it: a tool that takes the default away leaves that.
+create function quote_version_shows_origin(target regclass, column_name name) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from (select target::oid union select t.relid from pg_partition_tree(target) t) part (oid)
+        join pg_attribute a on a.attrelid = part.oid and a.attname = column_name and not a.attisdropped
+        left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+        where pg_get_expr(d.adbin, d.adrelid) = '1' or a.atthasmissing and a.attmissingval::text = '{1}')
+$$;
+comment on function quote_version_shows_origin(regclass, name) is 'whether a version column can be known as added without its comment';
+
+-- Which columns of a table attach added: those with the comment that it gave them, under whatever name they have now, or of
+-- these names, where a table lost the comments. noted: what it added as far as we know; nothing else is ours.
+create function quote_added_columns(target regclass, noted name[]) returns name[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with added (attnum, name, type, described) as (
+        select a.attnum, a.attname, k.type, coalesce(col_description(target, a.attnum) = k.description, false)
+        from (values
+            ('integer'::regtype, @extschema@.quote_added_column_comment('version'), array_length(array_remove(noted, 'updated_by'::name), 1) > 0),
+            ('uuid'::regtype, @extschema@.quote_added_column_comment('updated_by'), cardinality(noted) > 1 or 'updated_by' = any (noted))
+        ) k (type, description, is_noted)
+        join pg_attribute a on a.attrelid = target and a.atttypid = k.type and a.attnum > 0 and not a.attisdropped
+        where k.is_noted and (col_description(target, a.attnum) = k.description
+            or a.attname = any (noted) and exists (select from @extschema@.quote_carriers() c where c.relation = target)
+                and (k.type = 'uuid'::regtype or @extschema@.quote_version_shows_origin(target, a.attname))))
+    select array(
+        select a.name from added a where a.described or not exists (select from added o where o.type = a.type and o.described)
+        order by a.attnum)
+$$;
+comment on function quote_added_columns(regclass, name[]) is 'the columns of a table that attach added and detach takes away';
+
+-- Those that are not as attach made them: a tool that makes a table after its own model takes away what that does not have, and the
+-- next row that does not name a version is refused.
+create function quote_columns_altered(target regclass, added name[]) returns table (name name, is_version boolean, is_nullable boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.attname, k.is_version, not a.attnotnull from pg_attribute a
+    cross join lateral (select a.atttypid = 'integer'::regtype) k (is_version)
+    left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+    where a.attrelid = target and a.attname = any (added) and not a.attisdropped and (
+        col_description(target, a.attnum) is distinct from @extschema@.quote_added_column_comment(case when k.is_version then 'version' else 'updated_by' end)
+        or k.is_version and (not a.attnotnull or pg_get_expr(d.adbin, d.adrelid) is distinct from '1'))
+$$;
+comment on function quote_columns_altered(regclass, name[]) is 'added columns without the default, NOT NULL or comment that attach gave them';
+
+-- Rows without a version are given one without triggers of the ERP: it is no change of theirs.
+create function restore_quote_columns(target regclass, added name[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    altered record;
+    replication_role text := current_setting('session_replication_role');
+begin
+    for altered in select * from @extschema@.quote_columns_altered(target, added) loop
+        if altered.is_version and altered.is_nullable then
+            perform set_config('session_replication_role', 'replica', true);
+            execute format('update %s set %2$I = 1 where %2$I is null', target, altered.name);
+            perform set_config('session_replication_role', replication_role, true);
+        end if;
+        if altered.is_version then
+            execute format('alter table %s alter column %2$I set default 1, alter column %2$I set not null', target, altered.name);
+        end if;
+        execute format('comment on column %s.%I is %L', target, altered.name,
+            @extschema@.quote_added_column_comment(case when altered.is_version then 'version' else 'updated_by' end));
+    end loop;
+end $$;
+comment on function restore_quote_columns(regclass, name[]) is 'gives added columns back their default, NOT NULL and comment';
