@@ -37,33 +37,34 @@ as $$
 $$;
 comment on function quote_triggers(quote_collab_settings) is 'the triggers of an attached table';
 
--- Triggers of the ERP that may change a row after its version was decided: where the statement itself changes nothing, what they change
--- goes unnoticed by whoever saw the row before.
-create function quote_late_triggers(settings quote_collab_settings) returns text
-language plpgsql stable
+-- Triggers fire in the order of their names. What one of the ERP changes after the version was decided is recorded, but a row that
+-- nothing else changed keeps its version.
+create function quote_late_triggers(settings quote_collab_settings) returns table (name text, rename text)
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    return (
-        select string_agg(g.tgname, ', ' order by g.tgname) from pg_trigger g
-        where g.tgrelid = @extschema@.quote_collab_table(settings) and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19
-            and g.tgname > (select t.name from @extschema@.quote_triggers(settings) t where t.type = 19));
-end $$;
+    select g.tgname::text, format('alter trigger %I on %s rename to %I;', g.tgname, g.tgrelid::regclass, 'a_' || g.tgname) from pg_trigger g
+    where g.tgrelid = @extschema@.quote_collab_table(settings) and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19
+        and g.tgname > (select t.name from @extschema@.quote_triggers(settings) t where t.type = 19)
+    order by g.tgname
+$$;
 comment on function quote_late_triggers(quote_collab_settings) is 'triggers that may change a row after its version was decided';
 
 create function tell_of_quote_late_triggers(settings quote_collab_settings) returns void
-language plpgsql stable
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    late text := @extschema@.quote_late_triggers(settings);
+    late record;
 begin
-    if late is not null then
-        raise notice 'triggers of %.% may change a row after its version was decided: %', settings.table_schema, settings.table_name, late
-            using hint = 'Rename them so that they sort before trg_increment.';
+    select string_agg(t.name, ', ') as names, string_agg(t.rename, ' ') as hints into late from @extschema@.quote_late_triggers(settings) t;
+    if late.names is not null then
+        raise notice 'triggers of % fire after its version is decided: %', @extschema@.quote_collab_table(settings), late.names
+            using detail = 'Where one changes a row that the statement left as it was, the version stays, and a save may overwrite that change unseen.',
+                  hint = format('Rename them so that they fire before: %s', late.hints);
     end if;
 end $$;
-comment on function tell_of_quote_late_triggers(quote_collab_settings) is 'says which triggers come after ours';
+comment on function tell_of_quote_late_triggers(quote_collab_settings) is 'notice about triggers that may change a row after its version was decided';
 
 create function create_quote_trigger(target regclass, settings quote_collab_settings, name name) returns void
 language plpgsql

@@ -31,6 +31,15 @@ begin
 end $$;
 comment on function check_quote_tables(regclass, regclass, jsonb) is 'refuses what cannot be attached, and forgets tables that are gone';
 
+-- Tables whose rows a query of this one finds, and whose changes its triggers do not see; partitions have them.
+create function quote_inheriting_tables(target regclass) returns setof regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = target and not c.relispartition
+$$;
+comment on function quote_inheriting_tables(regclass) is 'tables that inherit from a table and are no partitions of it';
+
 -- Is it a table of the ERP's, whose rows are all its own? SQLSTATE 42809, 0A000.
 create function check_quote_target(target regclass) returns void
 language plpgsql stable
@@ -52,7 +61,7 @@ begin
         raise exception 'table % is not a table of the ERP', target
             using errcode = 'wrong_object_type', detail = 'It belongs to PostgreSQL, to an extension or to quote collaboration itself.',
                   hint = 'Name the ERP''s own tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
-    elsif exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = target and not c.relispartition) then
+    elsif exists (select from @extschema@.quote_inheriting_tables(target)) then
         raise exception 'table % has tables that inherit from it', target
             using errcode = 'feature_not_supported', detail = 'Triggers are not inherited: changes of their rows would leave no history.',
                   hint = 'Make them partitions, or let them inherit no longer: alter table ... no inherit.';

@@ -114,16 +114,8 @@ begin
         select string_agg(a.name, ', ') into missing from @extschema@.quote_columns_altered(target, s.added_columns) a;
         return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
             format('columns that attach added lost their default, NOT NULL or comment: %s', missing), repair);
-        select string_agg(i.inhrelid::regclass::text, ', ') into missing
-        from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = target and not c.relispartition;
-        return next @extschema@.quote_collab_verdict('no inheritance: ' || name, missing is null, 'error',
-            format('rows of these tables have no versions and no history, and saves of them lose edits: %s', missing),
-            'Make them partitions, or let them inherit no longer: alter table ... no inherit.');
         return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
-        missing := @extschema@.quote_late_triggers(s);
-        return next @extschema@.quote_collab_verdict('version stamped last: ' || name, missing is null, 'warning',
-            format('these triggers may change a row after its version was decided: %s', missing),
-            'Rename them so that they sort before trg_increment.');
+        return query select * from @extschema@.quote_collab_doctor_bypasses(s);
         return next @extschema@.quote_collab_verdict('row security on the table: ' || name,
             (select c.relrowsecurity and c.relforcerowsecurity from pg_class c where c.oid = target), 'warning',
             'only the functions of the extension keep tenants apart here; SQL users with rights on the table see all',
@@ -131,6 +123,28 @@ begin
     end loop;
 end $$;
 comment on function quote_collab_doctor_tables() is 'doctor: the attached tables';
+
+-- What changes rows past our triggers, or after them.
+create function quote_collab_doctor_bypasses(s quote_collab_settings) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name text := format('%I.%I', s.table_schema, s.table_name);
+    target regclass := @extschema@.quote_collab_table(s);
+    names text;
+    hints text;
+begin
+    select string_agg(t.name, ', '), string_agg(t.rename, ' ') into names, hints from @extschema@.quote_late_triggers(s) t;
+    return next @extschema@.quote_collab_verdict('version stamped last: ' || name, names is null, 'warning',
+        format('these triggers may change a row after its version was decided: %s', names), hints);
+    select string_agg(t.relation::text, ', '), string_agg(format('alter table %s no inherit %s;', t.relation, target), ' ')
+    into names, hints from @extschema@.quote_inheriting_tables(target) t (relation);
+    return next @extschema@.quote_collab_verdict('no inheritance: ' || name, names is null, 'error',
+        format('changes of rows of these tables leave no history and raise no version, and saves of them are lost: %s', names),
+        format('Make them partitions, or let them inherit no longer: %s', hints));
+end $$;
+comment on function quote_collab_doctor_bypasses(quote_collab_settings) is 'doctor: triggers and tables by which rows change past those that attach creates';
 
 create function quote_collab_doctor_triggers(s quote_collab_settings, repair text) returns setof quote_collab_check
 language plpgsql stable

@@ -16,10 +16,7 @@ const FAULTS: [(&str, &str); 28] = [
     ),
     ("drop trigger trg_flush_quote_changes on quotes", "triggers present: public.quotes"),
     ("alter table quote_lines rename column unit_price to price_each", "columns exist: public.quote_lines"),
-    (
-        "create function erp() returns trigger language plpgsql as 'begin return new; end'; create trigger zz before update on quotes for each row execute function erp()",
-        "version stamped last: public.quotes",
-    ),
+    ("create table quote_drafts () inherits (quotes)", "no inheritance: public.quotes"),
     ("drop table quote_lines cascade", "table exists: public.quote_lines"),
     (
         "do $$ begin execute format('drop table quote_changes_%s', to_char(now() at time zone 'UTC', 'YYYY_MM')); end $$",
@@ -64,7 +61,7 @@ const FAULTS: [(&str, &str); 28] = [
 ];
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 54] = [
+const MENDED: [(&str, &str); 55] = [
     (
         "TRIGGER after insert or update or delete FOR row execute function noop()",
         "triggers as attached: public.quotes",
@@ -180,6 +177,10 @@ const MENDED: [(&str, &str); 54] = [
     ),
     ("alter function active_quote_collaborators() security definer", "views as attached"),
     ("alter function active_quote_collaborators() owner to erp_owner", "views as attached"),
+    (
+        "create function erp() returns trigger language plpgsql as 'begin return new; end'; create trigger zz before update on quotes for each row execute function erp()",
+        "version stamped last: public.quotes",
+    ),
     ("drop view v_recent_quote_changes", "views present"),
     ("alter function quote_collab_maintenance() reset search_path", "definer functions pinned"),
     (

@@ -1,7 +1,10 @@
 //! The ERP has triggers of its own, which change rows while a change is being recorded: the history has each change once, in the
 //! order of versions, and no code of others that runs in between can hurt the server.
 
-use quote_collab_tests::Erp;
+use std::process::Command;
+
+use quote_collab_tests::{Erp, built};
+use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
 
 async fn run(client: &Client, statements: &str) {
@@ -350,4 +353,37 @@ async fn memory_is_bounded_by_bytes_and_given_back_by_failures() {
     run(&failing, &fail(600)).await;
     let grown = peak(&failing).await - before;
     assert!(grown < 20_000, "{grown} kB for 600 failures of 100 kB");
+}
+
+/// What PostgreSQL says beside an answer.
+async fn said(erp: &Erp, statement: &'static str) -> String {
+    let mut psql = Command::new(built::server_programs().join("psql"));
+    psql.args(["--no-psqlrc", "--quiet", "--dbname", &erp.url("postgres"), "--command", statement]);
+    let output = spawn_blocking(move || psql.output()).await.expect("psql runs").expect("psql runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn attach_names_those_that_fire_after_the_version_is_decided() {
+    const ATTACH: &str = "select attach_quote_collaboration()";
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create function erp() returns trigger language plpgsql as $$ begin new.contact_name := concat(new.contact_name, '.'); return new; end $$;
+        create trigger \"ZZ\" before update on quotes for each row execute function erp();
+        create trigger zz before update on quotes for each row execute function erp();
+        create trigger inserted before insert on quotes for each row execute function erp()").await;
+    let told = said(&erp, ATTACH).await;
+    assert!(
+        told.contains("triggers of public.quotes fire after its version is decided: zz\n")
+            || told.contains("triggers of quotes fire after its version is decided: zz\n"),
+        "{told}"
+    );
+    let rename =
+        told.split_once("fire before: ").and_then(|(_, rest)| rest.split_once(';')).expect("it says how").0;
+    run(&admin, rename).await;
+    assert_eq!(said(&erp, ATTACH).await, "");
+    let unchanged = "select count(*) from quotes where version = 1";
+    run(&admin, "update quotes set id = id").await;
+    assert_eq!(erp.count(unchanged).await, 0, "each row was changed by the trigger, and has another version");
 }
