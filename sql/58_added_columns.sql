@@ -7,21 +7,45 @@ set search_path = pg_catalog, pg_temp
 as $$ select case role when 'version' then 'optimistic-lock token: +1 per change of the row' when 'updated_by' then 'who changed the row last' end $$;
 comment on function quote_added_column_comment(text) is 'the comment that attach gives a column that it adds';
 
--- Adds the version column (and updated_by to lines) where the table has none; returns the names it added.
+-- Has a table a column of this name? SQLSTATE 42703 for a name that no column can have.
+create function quote_column_exists(target regclass, column_name text) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if column_name = '' or octet_length(column_name) > 63 then
+        raise exception 'no column can have the name "%"', column_name using errcode = 'undefined_column', detail = 'Names have 1 to 63 bytes.';
+    end if;
+    return exists (select from pg_attribute a where a.attrelid = target and a.attname = column_name and not a.attisdropped);
+end $$;
+comment on function quote_column_exists(regclass, text) is 'whether a table has a column of this name';
+
+-- Roles that the options give to columns, without a version that attach will add under that name.
+create function quote_columns_chosen(target regclass, chosen jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case when @extschema@.quote_column_exists(target, chosen ->> 'version') then chosen else chosen - 'version' end;
+end $$;
+comment on function quote_columns_chosen(regclass, jsonb) is 'roles that are given to columns that are there';
+
+-- Adds the version column, under the name that was chosen for it (and updated_by to lines), where the table has none; returns the names
+-- it added. columns: role → column, as far as they were named.
 create function add_quote_columns(target regclass, entity text, columns jsonb) returns name[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    version text := coalesce(columns ->> 'version', 'version');
     added name[] := '{}'::name[];
 begin
-    if not columns ? 'version' then
-        execute format('alter table %s add column version integer not null default 1', target);
-        execute format('comment on column %s.version is %L', target, @extschema@.quote_added_column_comment('version'));
-        added := added || 'version'::name;
+    if not @extschema@.quote_column_exists(target, version) then
+        execute format('alter table %s add column %I integer not null default 1', target, version);
+        execute format('comment on column %s.%I is %L', target, version, @extschema@.quote_added_column_comment('version'));
+        added := added || version::name;
     end if;
-    if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not exists (
-            select from pg_attribute a where a.attrelid = target and a.attname = 'updated_by' and not a.attisdropped) then
+    if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not @extschema@.quote_column_exists(target, 'updated_by'::text) then
         execute format('alter table %s add column updated_by uuid', target);
         execute format('comment on column %s.updated_by is %L', target, @extschema@.quote_added_column_comment('updated_by'));
         added := added || 'updated_by'::name;

@@ -27,7 +27,7 @@ begin
         where (p.header_schema, p.header_table) = (s.header_schema, s.header_table) and @extschema@.quote_collab_table(p) not in (header, lines));
     perform @extschema@.check_quote_pairing(header, 'QUOTE', header), @extschema@.check_quote_pairing(lines, 'QUOTE_LINE', header),
         @extschema@.check_quote_names(header, 'QUOTE'), @extschema@.check_quote_names(lines, 'QUOTE_LINE'),
-        @extschema@.find_quote_columns(header, 'QUOTE', coalesce(options -> 'columns', '{}'), '{quote_id}'::text[]);
+        @extschema@.find_quote_columns(header, 'QUOTE', @extschema@.quote_columns_chosen(header, coalesce(options -> 'columns', '{}')), '{quote_id}'::text[]);
 end $$;
 comment on function check_quote_tables(regclass, regclass, jsonb) is 'refuses what cannot be attached, and forgets tables that are gone';
 

@@ -88,6 +88,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     wrong record;
+    another text := 'Name another column, which is added if it is not there: {"columns": {"version": "collab_version"}}, "line_columns" for the lines.';
 begin
     select a.attname, r.role, r.types into wrong
     from @extschema@.quote_column_roles('{}'::text[]) r
@@ -97,14 +98,15 @@ begin
     if found then
         raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
             using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or ')),
-                hint = format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role);
+                hint = case wrong.role when 'version' then another else
+                    format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role) end;
     end if;
     select a.attname into wrong from pg_attribute a
     where a.attrelid = target and a.attname = columns ->> 'version' and (a.attgenerated <> '' or a.attidentity <> '');
     if found then
         raise exception 'column "%" of % cannot play the role "version"', wrong.attname, target
             using errcode = 'generated_always', detail = 'PostgreSQL generates its values, and each change counts it up.',
-                  hint = 'Name another column: {"columns": {"version": "..."}}, "line_columns" for the lines.';
+                  hint = another;
     end if;
 end $$;
 comment on function check_quote_column_types(regclass, jsonb) is 'refuses columns of types that cannot work';

@@ -17,7 +17,7 @@ begin
     into names from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_class h join pg_namespace hn on hn.oid = h.relnamespace,
         pg_class l join pg_namespace ln on ln.oid = l.relnamespace
     where c.oid = target and h.oid = header and l.oid = log;
-    added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen, reference));
+    added := @extschema@.add_quote_columns(target, entity, chosen);
     added := @extschema@.quote_added_columns(target, added || coalesce((
         select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
     perform @extschema@.restore_quote_columns(target, added);

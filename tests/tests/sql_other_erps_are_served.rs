@@ -283,3 +283,44 @@ async fn keys_are_not_ignored_and_a_renamed_table_is_named() {
     let error = error.as_db_error().expect("the server answered");
     assert_eq!((error.code().code(), error.hint().is_some()), ("42P01", true), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_version_of_another_kind_makes_room_for_one_that_counts() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create extension quote_collab_ext").await;
+    for kind in ["text", "numeric", "uuid", "timestamptz", "integer generated always as (1) stored"] {
+        run(&admin, &format!("create table offers (id uuid primary key default md5('o')::uuid, tenant_id uuid default md5('t')::uuid, remark text, version {kind});
+            create table items (id uuid primary key, tenant_id uuid, offer_id uuid references offers, version {kind});
+            insert into offers default values")).await;
+        let before = erp.schema().await;
+        let error = admin
+            .batch_execute("select attach_quote_collaboration('offers', 'items')")
+            .await
+            .expect_err(kind);
+        let hint = error.as_db_error().expect("the server answered").hint().unwrap_or_default().to_owned();
+        let option =
+            hint.split_once(": {").and_then(|(_, rest)| rest.split_once("}}")).expect("it says how").0;
+        let attach = format!(
+            "select attach_quote_collaboration('offers', 'items', '{{{option}}}, \"line_columns\": {{\"version\": \"lock\"}}}}')"
+        );
+        run(&admin, &format!("{attach}; {attach}; update offers set remark = 'counted'")).await;
+        assert_eq!(text(&admin, "select collab_version::text from offers").await, "2", "{kind}");
+        assert_eq!(text(&admin, &save(r#"{"remark": "saved"}"#, 2)).await, "true 3", "{kind}");
+        assert_eq!(
+            text(&admin, "select count(*)::text from quote_collab_doctor() where hint ~ 'attach_quote'")
+                .await,
+            "0"
+        );
+        run(&admin, "select detach_quote_collaboration(drop_history => true)").await;
+        assert_eq!(erp.schema().await, before, "{kind}");
+        run(&admin, "drop table items, offers").await;
+    }
+    run(&admin, "create table offers (id uuid, tenant_id uuid); create table items (id uuid, tenant_id uuid, offer_id uuid)").await;
+    for name in [String::new(), "x".repeat(64)] {
+        let attach = format!(
+            r#"select attach_quote_collaboration('offers', 'items', '{{"columns": {{"version": "{name}"}}}}')"#
+        );
+        assert_eq!(sqlstate(&admin, &attach).await, "42703", "{name}");
+    }
+}
