@@ -122,6 +122,11 @@ begin
 end $$;
 comment on function drop_quote_pair_views(name) is 'drops the views of recent changes and active collaborators, and what they read';
 
+-- What triggers of the ERP changed in this transaction is written when it commits.
+create function forget_quote_changes(log regclass) returns void language c strict as 'MODULE_PATHNAME', 'forget_changes';
+comment on function forget_quote_changes(regclass) is 'lets changes go that this transaction made and did not write yet, with the audit log that it drops';
+revoke execute on function forget_quote_changes(regclass) from public;
+
 -- What belongs to all pairs, when the last of them goes.
 create function detach_quote_home(header quote_collab_settings, drop_history boolean) returns void
 language plpgsql
@@ -140,6 +145,7 @@ begin
         perform @extschema@.release_quote_history(header.log_schema);
         return;
     end if;
+    perform @extschema@.forget_quote_changes(to_regclass(format('%I.quote_changes', header.log_schema)));
     execute format('drop table if exists %1$I.quote_changes, %1$I.quote_changes_archive, %1$I.quote_changes_seals, %1$I.quote_relay_batch,
         %1$I.quote_relay_lease', header.log_schema);
     delete from @extschema@.quote_seal_anchor a where a.log_schema = header.log_schema;

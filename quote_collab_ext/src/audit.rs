@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 pub use log::Log;
 pub use memory::Memory;
-pub use pending::{discard, discard_aborted, flush, flush_statement, hand_on, note};
+pub use pending::{discard, discard_aborted, flush, flush_statement, forget, hand_on, note};
 pub use text::text;
 
 /// What happened to a row.

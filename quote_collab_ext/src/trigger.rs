@@ -1,6 +1,6 @@
 //! The trigger functions: what PostgreSQL calls when a row of an attached table changes.
 
-use pgrx::pg_sys;
+use pgrx::{FromDatum, pg_sys};
 
 use crate::audit;
 use crate::c_function::c_function;
@@ -38,6 +38,21 @@ c_function!(
         let called = unsafe { call::Call::from_fcinfo(fcinfo) };
         called.ok_or(Error::TriggerProtocol("flush_quote_changes"))?;
         audit::flush_statement();
+        Ok(pg_sys::Datum::null())
+    }
+);
+
+c_function!(
+    /// `forget_quote_changes(regclass)`: what this transaction noted for a log that it drops is not written.
+    forget_changes,
+    pg_finfo_forget_changes,
+    |fcinfo| {
+        // SAFETY: the function is declared with one argument, and strict.
+        #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+        let log = unsafe { pgrx::pg_getarg_datum(fcinfo, 0).and_then(|log| pg_sys::Oid::from_datum(log, false)) };
+        if let Some(log) = log {
+            audit::forget(log);
+        }
         Ok(pg_sys::Datum::null())
     }
 );

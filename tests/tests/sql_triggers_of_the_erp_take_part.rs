@@ -387,3 +387,27 @@ async fn attach_names_those_that_fire_after_the_version_is_decided() {
     run(&admin, "update quotes set id = id").await;
     assert_eq!(erp.count(unchanged).await, 0, "each row was changed by the trigger, and has another version");
 }
+
+#[tokio::test]
+async fn what_they_changed_goes_with_the_history() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create table batches (id integer);
+        create function erp() returns trigger language plpgsql as $$ begin update quotes set notes = 'batch ' || new.id; return null; end $$;
+        create trigger erp after insert on batches for each row execute function erp()").await;
+    let detach = "select detach_quote_collaboration(drop_history => true)";
+    // Taken back, the history is there, and what was changed is written.
+    run(
+        &admin,
+        &format!("begin; insert into batches values (1); savepoint s; {detach}; rollback to s; commit"),
+    )
+    .await;
+    let written = "select count(*) from quote_changes where new_value = '\"batch 1\"'";
+    assert_eq!(erp.count(written).await, 200);
+    run(&admin, &format!("begin; insert into batches values (2); {detach}; commit")).await;
+    assert_eq!(erp.count("select count(*) from pg_class where relname = 'quote_changes'").await, 0);
+    assert_eq!(erp.count("select count(*) from quotes where notes = 'batch 2'").await, 200);
+    run(&admin, "select attach_quote_collaboration()").await;
+    run(&admin, &format!("begin; insert into batches values (3); savepoint s; {detach}; release s; select attach_quote_collaboration(); update quotes set notes = 'new'; commit")).await;
+    assert_eq!(erp.count("select count(*) from quote_changes").await, 200);
+}

@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "PostgreSQL's transaction state")]
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use pgrx::pg_sys;
 use quote_collab_core::chain;
@@ -33,6 +33,8 @@ thread_local! {
     static NOTED: RefCell<Vec<Noted>> = const { RefCell::new(Vec::new()) };
     /// Where the next values are kept, and for which nesting depth.
     static MEMORY: RefCell<Option<(i32, Memory)>> = const { RefCell::new(None) };
+    /// Logs that this transaction was asked to forget: it dropped them, unless it took that back.
+    static FORGOTTEN: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
     /// How many of the notes were held back when the last full batch was written.
     static HELD: Cell<usize> = const { Cell::new(0) };
 }
@@ -144,12 +146,26 @@ fn write(ready: Vec<Noted>) {
     }
     for group in changes.chunk_by(|a, b| a.log.relation == b.log.relation) {
         let log = &group[0].log;
+        if is_forgotten(log.relation) {
+            continue;
+        }
         if !direct::write(log, group)
             && let Err(error) = insert::insert(log, group)
         {
             error.raise();
         }
     }
+}
+
+/// What is noted for this log is not written where the log is gone when it would be.
+pub fn forget(log: pg_sys::Oid) {
+    FORGOTTEN.with_borrow_mut(|forgotten| forgotten.insert(log));
+}
+
+fn is_forgotten(log: pg_sys::Oid) -> bool {
+    // SAFETY: a catalog look-up inside a transaction.
+    FORGOTTEN.with_borrow(|forgotten| forgotten.contains(&log))
+        && unsafe { pg_sys::get_rel_name(log) }.is_null()
 }
 
 /// Gives the changes of each row their places in the log in the order of its versions.
@@ -174,6 +190,7 @@ pub fn discard() {
     NOTED.with_borrow_mut(Vec::clear);
     MEMORY.take();
     HELD.set(0);
+    FORGOTTEN.with_borrow_mut(HashSet::clear);
 }
 
 /// A subtransaction commits: what it noted is its parent's.
