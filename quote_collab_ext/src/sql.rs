@@ -2,6 +2,7 @@
 
 use pgrx::extension_sql_file;
 
+extension_sql_file!("../../sql/05_extension_schema.sql", name = "extension_schema", bootstrap);
 extension_sql_file!(
     "../../sql/10_settings.sql",
     name = "settings",

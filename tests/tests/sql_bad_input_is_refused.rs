@@ -195,3 +195,15 @@ async fn a_key_that_changes_its_type_is_an_error_and_no_crash() {
     assert_eq!(error.as_db_error().unwrap().code().code(), "42703");
     assert_eq!(erp.count("select amount::bigint from offers").await, 4);
 }
+
+#[tokio::test]
+async fn a_schema_that_no_format_can_hold() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin.batch_execute("create schema \"100%s\"; create schema \"sold off\"").await.unwrap();
+    let create = "create extension quote_collab_ext schema \"100%s\"";
+    let error = admin.batch_execute(create).await.expect_err(create);
+    assert_eq!(error.as_db_error().unwrap().code().code(), "0A000");
+    let create = "create extension quote_collab_ext schema \"sold off\"; select \"sold off\".attach_quote_collaboration(); update quotes set notes = 'x'";
+    admin.batch_execute(create).await.unwrap();
+}
