@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use quote_collab_tests::{Postgres, Settings, built};
+use quote_collab_tests::{Erp, Postgres, Settings, built};
 use tokio_postgres::Client;
 
 /// Every event that the relay hands out, batch by batch, as it would to NATS.
@@ -193,4 +193,37 @@ async fn an_upgraded_server_goes_on() {
     assert_eq!(text(&after, unsealed).await, "0");
     let errors = "select string_agg(check_name, ', ') from quote_collab_doctor() where severity = 'error'";
     assert_eq!(text(&after, errors).await, "survives a power cut");
+}
+
+#[tokio::test]
+async fn a_dump_by_the_owner_of_the_quotes_needs_bypassrls() {
+    const ROW: &str = "\"what only the history holds\"";
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let prepare = "create role dumper login in role erp_owner; update quotes set notes = 'what only the history holds'; update quotes set notes = 'gone'";
+    admin.batch_execute(prepare).await.expect("there is a role that dumps");
+    let dump = |options: &'static [&'static str]| {
+        let mut dump = Command::new(built::server_programs().join("pg_dump"));
+        dump.args(options).arg(erp.url("dumper"));
+        async move {
+            tokio::task::spawn_blocking(move || dump.output())
+                .await
+                .expect("pg_dump runs")
+                .expect("pg_dump runs")
+        }
+    };
+    let refused = dump(&[]).await;
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("affected by row-level security"),
+        "{refused:?}"
+    );
+    let tenants = dump(&["--enable-row-security"]).await;
+    assert!(tenants.status.success() && !String::from_utf8_lossy(&tenants.stdout).contains(ROW));
+    admin.batch_execute("alter role dumper bypassrls").await.expect("it may see all");
+    let whole = dump(&[]).await;
+    assert!(
+        whole.status.success() && String::from_utf8_lossy(&whole.stdout).contains(ROW),
+        "{:?}",
+        whole.stderr
+    );
 }
