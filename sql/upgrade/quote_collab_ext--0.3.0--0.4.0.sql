@@ -11,6 +11,15 @@ end $$;
 drop function append_quote_seal(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea, timestamptz, jsonb);
 drop function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint);
 
+-- 05_extension_schema.sql
+do $$
+begin
+    if '@extschema@' operator(pg_catalog.~) '%' then
+        raise exception 'quote_collab_ext cannot be in a schema with a percent sign in its name' using errcode = 'feature_not_supported',
+            hint = 'Name another: create extension quote_collab_ext schema collab.';
+    end if;
+end $$;
+
 -- 13_pairs.sql
 create or replace function quote_collab_home() returns name
 language plpgsql stable
@@ -436,30 +445,31 @@ begin
 end $$;
 
 -- 55_triggers.sql
-create function quote_late_triggers(settings quote_collab_settings) returns text
-language plpgsql stable
+create function quote_late_triggers(settings quote_collab_settings) returns table (name text, rename text)
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-begin
-    return (
-        select string_agg(g.tgname, ', ' order by g.tgname) from pg_trigger g
-        where g.tgrelid = @extschema@.quote_collab_table(settings) and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19
-            and g.tgname > (select t.name from @extschema@.quote_triggers(settings) t where t.type = 19));
-end $$;
+    select g.tgname::text, format('alter trigger %I on %s rename to %I;', g.tgname, g.tgrelid::regclass, 'a_' || g.tgname) from pg_trigger g
+    where g.tgrelid = @extschema@.quote_collab_table(settings) and not g.tgisinternal and g.tgenabled <> 'D' and g.tgtype & 19 = 19
+        and g.tgname > (select t.name from @extschema@.quote_triggers(settings) t where t.type = 19)
+    order by g.tgname
+$$;
 comment on function quote_late_triggers(quote_collab_settings) is 'triggers that may change a row after its version was decided';
 create function tell_of_quote_late_triggers(settings quote_collab_settings) returns void
-language plpgsql stable
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    late text := @extschema@.quote_late_triggers(settings);
+    late record;
 begin
-    if late is not null then
-        raise notice 'triggers of %.% may change a row after its version was decided: %', settings.table_schema, settings.table_name, late
-            using hint = 'Rename them so that they sort before trg_increment.';
+    select string_agg(t.name, ', ') as names, string_agg(t.rename, ' ') as hints into late from @extschema@.quote_late_triggers(settings) t;
+    if late.names is not null then
+        raise notice 'triggers of % fire after its version is decided: %', @extschema@.quote_collab_table(settings), late.names
+            using detail = 'Where one changes a row that the statement left as it was, the version stays, and a save may overwrite that change unseen.',
+                  hint = format('Rename them so that they fire before: %s', late.hints);
     end if;
 end $$;
-comment on function tell_of_quote_late_triggers(quote_collab_settings) is 'says which triggers come after ours';
+comment on function tell_of_quote_late_triggers(quote_collab_settings) is 'notice about triggers that may change a row after its version was decided';
 
 -- 56_truncate.sql
 create or replace function quote_truncate_statement(settings quote_collab_settings, part regclass) returns text
@@ -482,7 +492,173 @@ as $$
         part, format('%I.quote_changes_position_seq', settings.log_schema), @extschema@.quote_collab_column(settings, 'id'))
 $$;
 
+-- 58_added_columns.sql
+create function quote_column_exists(target regclass, column_name text) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if column_name = '' or octet_length(column_name) > 63 then
+        raise exception 'no column can have the name "%"', column_name using errcode = 'undefined_column', detail = 'Names have 1 to 63 bytes.';
+    end if;
+    return exists (select from pg_attribute a where a.attrelid = target and a.attname = column_name and not a.attisdropped);
+end $$;
+comment on function quote_column_exists(regclass, text) is 'whether a table has a column of this name';
+create function quote_columns_chosen(target regclass, chosen jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case when @extschema@.quote_column_exists(target, chosen ->> 'version') then chosen else chosen - 'version' end;
+end $$;
+comment on function quote_columns_chosen(regclass, jsonb) is 'roles that are given to columns that are there';
+create or replace function add_quote_columns(target regclass, entity text, columns jsonb) returns name[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    version text := coalesce(columns ->> 'version', 'version');
+    added name[] := '{}'::name[];
+begin
+    if not @extschema@.quote_column_exists(target, version) then
+        execute format('alter table %s add column %I integer not null default 1', target, version);
+        execute format('comment on column %s.%I is %L', target, version, @extschema@.quote_added_column_comment('version'));
+        added := added || version::name;
+    end if;
+    if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not @extschema@.quote_column_exists(target, 'updated_by'::text) then
+        execute format('alter table %s add column updated_by uuid', target);
+        execute format('comment on column %s.updated_by is %L', target, @extschema@.quote_added_column_comment('updated_by'));
+        added := added || 'updated_by'::name;
+    end if;
+    return added;
+end $$;
+create function quote_version_shows_origin(target regclass, column_name name) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from (select target::oid union select t.relid from pg_partition_tree(target) t) part (oid)
+        join pg_attribute a on a.attrelid = part.oid and a.attname = column_name and not a.attisdropped
+        left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+        where pg_get_expr(d.adbin, d.adrelid) = '1' or a.atthasmissing and a.attmissingval::text = '{1}')
+$$;
+comment on function quote_version_shows_origin(regclass, name) is 'whether a version column can be known as added without its comment';
+create or replace function quote_added_columns(target regclass, noted name[]) returns name[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with added (attnum, name, type, described) as (
+        select a.attnum, a.attname, k.type, coalesce(col_description(target, a.attnum) = k.description, false)
+        from (values
+            ('integer'::regtype, @extschema@.quote_added_column_comment('version'), array_length(array_remove(noted, 'updated_by'::name), 1) > 0),
+            ('uuid'::regtype, @extschema@.quote_added_column_comment('updated_by'), cardinality(noted) > 1 or 'updated_by' = any (noted))
+        ) k (type, description, is_noted)
+        join pg_attribute a on a.attrelid = target and a.atttypid = k.type and a.attnum > 0 and not a.attisdropped
+        where k.is_noted and (col_description(target, a.attnum) = k.description
+            or a.attname = any (noted) and exists (select from @extschema@.quote_carriers() c where c.relation = target)
+                and (k.type = 'uuid'::regtype or @extschema@.quote_version_shows_origin(target, a.attname))))
+    select array(
+        select a.name from added a where a.described or not exists (select from added o where o.type = a.type and o.described)
+        order by a.attnum)
+$$;
+create function quote_columns_altered(target regclass, added name[]) returns table (name name, is_version boolean, is_nullable boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.attname, k.is_version, not a.attnotnull from pg_attribute a
+    cross join lateral (select a.atttypid = 'integer'::regtype) k (is_version)
+    left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+    where a.attrelid = target and a.attname = any (added) and not a.attisdropped and (
+        col_description(target, a.attnum) is distinct from @extschema@.quote_added_column_comment(case when k.is_version then 'version' else 'updated_by' end)
+        or k.is_version and (not a.attnotnull or pg_get_expr(d.adbin, d.adrelid) is distinct from '1'))
+$$;
+comment on function quote_columns_altered(regclass, name[]) is 'added columns without the default, NOT NULL or comment that attach gave them';
+create function restore_quote_columns(target regclass, added name[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    altered record;
+    replication_role text := current_setting('session_replication_role');
+begin
+    for altered in select * from @extschema@.quote_columns_altered(target, added) loop
+        if altered.is_version and altered.is_nullable then
+            perform set_config('session_replication_role', 'replica', true);
+            execute format('update %s set %2$I = 1 where %2$I is null', target, altered.name);
+            perform set_config('session_replication_role', replication_role, true);
+        end if;
+        if altered.is_version then
+            execute format('alter table %s alter column %2$I set default 1, alter column %2$I set not null', target, altered.name);
+        end if;
+        execute format('comment on column %s.%I is %L', target, altered.name,
+            @extschema@.quote_added_column_comment(case when altered.is_version then 'version' else 'updated_by' end));
+    end loop;
+end $$;
+comment on function restore_quote_columns(regclass, name[]) is 'gives added columns back their default, NOT NULL and comment';
+
 -- 58_attach_checks.sql
+create or replace function check_quote_tables(header regclass, lines regclass, options jsonb) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if header is null or lines is null then
+        raise exception 'no table "%" on the search path', case when header is null then 'quotes' else 'quote_lines' end
+            using errcode = 'undefined_table',
+                  hint = 'Name both tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
+    end if;
+    if getdatabaseencoding() <> 'UTF8' then
+        raise exception 'quote collaboration needs a database in UTF8' using errcode = 'feature_not_supported',
+            detail = format('This one is in %s.', getdatabaseencoding());
+    end if;
+    if header = lines then
+        raise exception 'a table cannot be attached as its own lines' using errcode = 'invalid_parameter_value',
+            hint = 'Name two tables: the header and its lines.';
+    end if;
+    perform @extschema@.check_quote_target(header), @extschema@.check_quote_target(lines);
+    perform @extschema@.check_quote_options(options), @extschema@.check_quote_option_columns(header, lines, options);
+    -- What was dropped is forgotten, unless its partner is still attached and not spoken of here.
+    delete from @extschema@.quote_collab_settings s
+    where @extschema@.quote_collab_table(s) is null and not exists (
+        select from @extschema@.quote_collab_settings p
+        where (p.header_schema, p.header_table) = (s.header_schema, s.header_table) and @extschema@.quote_collab_table(p) not in (header, lines));
+    perform @extschema@.check_quote_pairing(header, 'QUOTE', header), @extschema@.check_quote_pairing(lines, 'QUOTE_LINE', header),
+        @extschema@.check_quote_names(header, 'QUOTE'), @extschema@.check_quote_names(lines, 'QUOTE_LINE'),
+        @extschema@.find_quote_columns(header, 'QUOTE', @extschema@.quote_columns_chosen(header, coalesce(options -> 'columns', '{}')), '{quote_id}'::text[]);
+end $$;
+create function quote_inheriting_tables(target regclass) returns setof regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = target and not c.relispartition
+$$;
+comment on function quote_inheriting_tables(regclass) is 'tables that inherit from a table and are no partitions of it';
+create or replace function check_quote_target(target regclass) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found record;
+begin
+    select c.relkind, c.relpersistence, n.nspname in ('pg_catalog', 'information_schema', 'pg_toast') or exists (
+            select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') as is_member
+    into found from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target;
+    if found.relkind not in ('r', 'p') then
+        raise exception 'quote collaboration attaches to ordinary and partitioned tables only'
+            using errcode = 'wrong_object_type', detail = format('%s is neither.', target);
+    elsif found.relpersistence = 't' then
+        raise exception 'table % is temporary', target
+            using errcode = 'wrong_object_type', detail = 'Its rows are seen by one session, and gone with it.', hint = 'Attach tables that stay.';
+    elsif found.is_member or @extschema@.is_quote_history(target) then
+        raise exception 'table % is not a table of the ERP', target
+            using errcode = 'wrong_object_type', detail = 'It belongs to PostgreSQL, to an extension or to quote collaboration itself.',
+                  hint = 'Name the ERP''s own tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
+    elsif exists (select from @extschema@.quote_inheriting_tables(target)) then
+        raise exception 'table % has tables that inherit from it', target
+            using errcode = 'feature_not_supported', detail = 'Triggers are not inherited: changes of their rows would leave no history.',
+                  hint = 'Make them partitions, or let them inherit no longer: alter table ... no inherit.';
+    end if;
+end $$;
 create or replace function check_quote_views(home name, home_owner name) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -549,34 +725,13 @@ as $$
     cross join lateral (select @extschema@.find_quote_column(target, r.role, chosen, f.names, r.required)) c (name)
     where r.entity = find_quote_columns.entity
 $$;
-create function mend_quote_version(target regclass, noted name[]) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    is_required boolean;
-begin
-    select a.attnotnull into is_required
-    from pg_attribute a left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
-    where a.attrelid = target and a.attname = 'version' and a.attname = any (noted) and a.atttypid = 'integer'::regtype and not a.attisdropped
-        and coalesce(pg_get_expr(d.adbin, d.adrelid), '1') = '1'
-        and not (a.attnotnull and d.adnum is not null and col_description(target, a.attnum) = @extschema@.quote_added_column_comment('version'));
-    if found then
-        execute format('alter table %s alter column version set default 1', target);
-        if not is_required then
-            execute format('update %s set version = 1 where version is null', target);
-            execute format('alter table %s alter column version set not null', target);
-        end if;
-        execute format('comment on column %s.version is %L', target, @extschema@.quote_added_column_comment('version'));
-    end if;
-end $$;
-comment on function mend_quote_version(regclass, name[]) is 'gives the version column that attach added its default, comment and constraint again';
 create or replace function check_quote_column_types(target regclass, columns jsonb) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     wrong record;
+    another text := 'Name another column, which is added if it is not there: {"columns": {"version": "collab_version"}}, "line_columns" for the lines.';
 begin
     select a.attname, r.role, r.types into wrong
     from @extschema@.quote_column_roles('{}'::text[]) r
@@ -586,14 +741,15 @@ begin
     if found then
         raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
             using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or ')),
-                hint = format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role);
+                hint = case wrong.role when 'version' then another else
+                    format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role) end;
     end if;
     select a.attname into wrong from pg_attribute a
     where a.attrelid = target and a.attname = columns ->> 'version' and (a.attgenerated <> '' or a.attidentity <> '');
     if found then
         raise exception 'column "%" of % cannot play the role "version"', wrong.attname, target
             using errcode = 'generated_always', detail = 'PostgreSQL generates its values, and each change counts it up.',
-                  hint = 'Name another column: {"columns": {"version": "..."}}, "line_columns" for the lines.';
+                  hint = another;
     end if;
 end $$;
 create function tell_of_quote_null_keys(target regclass, columns jsonb) returns void
@@ -642,11 +798,10 @@ begin
     into names from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_class h join pg_namespace hn on hn.oid = h.relnamespace,
         pg_class l join pg_namespace ln on ln.oid = l.relnamespace
     where c.oid = target and h.oid = header and l.oid = log;
-    perform @extschema@.mend_quote_version(target, s.added_columns) from @extschema@.quote_collab_settings s
-    where @extschema@.quote_collab_table(s) = target;
-    added := @extschema@.add_quote_columns(target, entity, @extschema@.find_quote_columns(target, entity, chosen, reference));
+    added := @extschema@.add_quote_columns(target, entity, chosen);
     added := @extschema@.quote_added_columns(target, added || coalesce((
         select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
+    perform @extschema@.restore_quote_columns(target, added);
     columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
     perform @extschema@.check_quote_column_types(target, columns), @extschema@.check_quote_ignored(target, columns, options -> 'ignored_columns'),
         @extschema@.tell_of_quote_null_keys(target, columns);
@@ -671,6 +826,29 @@ begin
 end $$;
 
 -- 65_detach.sql
+create or replace function detach_quote_table(settings quote_collab_settings) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    target regclass := @extschema@.quote_collab_table(settings);
+    added name;
+    all_added name[];
+begin
+    if target is not null then
+        all_added := @extschema@.quote_added_columns(target, settings.added_columns);
+        perform @extschema@.drop_quote_triggers(target);
+        foreach added in array all_added loop
+            execute format('alter table %s drop column %I', target, added);
+        end loop;
+        if cardinality(all_added) < cardinality(settings.added_columns) then
+            raise warning 'columns that attach added are left in %', target
+                using detail = format('It added %s, and knows them by their comments.', array_to_string(settings.added_columns, ', ')),
+                      hint = 'Drop by hand what is not the ERP''s.';
+        end if;
+    end if;
+end $$;
 create function drop_quote_pair_views(home name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -685,6 +863,36 @@ begin
     end loop;
 end $$;
 comment on function drop_quote_pair_views(name) is 'drops the views of recent changes and active collaborators, and what they read';
+create function forget_quote_changes(log regclass) returns void language c strict as 'MODULE_PATHNAME', 'forget_changes';
+comment on function forget_quote_changes(regclass) is 'lets changes go that this transaction made and did not write yet, with the audit log that it drops';
+revoke execute on function forget_quote_changes(regclass) from public;
+create or replace function detach_quote_home(header quote_collab_settings, drop_history boolean) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    role name;
+begin
+    execute format('drop view if exists %1$I.v_quote_change_events, %1$I.v_quote_changes_all', header.log_schema);
+    execute format('drop table if exists %I.active_quote_sessions', header.log_schema);
+    for role in select r.rolname from pg_roles r where r.rolname = any (header.writers_granted) loop
+        execute format('revoke execute on function @extschema@.cleanup_stale_quote_sessions() from %I', role);
+    end loop;
+    if not drop_history then
+        perform @extschema@.release_quote_history(header.log_schema);
+        return;
+    end if;
+    perform @extschema@.forget_quote_changes(to_regclass(format('%I.quote_changes', header.log_schema)));
+    execute format('drop table if exists %1$I.quote_changes, %1$I.quote_changes_archive, %1$I.quote_changes_seals, %1$I.quote_relay_batch,
+        %1$I.quote_relay_lease', header.log_schema);
+    delete from @extschema@.quote_seal_anchor a where a.log_schema = header.log_schema;
+    for role in
+        select r.rolname from pg_roles r join pg_namespace n on n.nspname = header.log_schema where r.rolname = any (header.usage_granted)
+    loop
+        execute format('revoke usage on schema %I from %I', header.log_schema, role);
+    end loop;
+end $$;
 create or replace function detach_quote_collaboration(drop_history boolean default false, quotes regclass default null) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1635,27 +1843,37 @@ begin
         where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
         return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
             format('columns are gone or were renamed: %s', missing), repair);
-        select string_agg(a.attname, ', ') into missing from pg_attribute a
-        where a.attrelid = target and a.attname = s.columns ->> 'version' and a.attname = any (s.added_columns)
-            and not (a.attnotnull and a.atthasdef);
+        select string_agg(a.name, ', ') into missing from @extschema@.quote_columns_altered(target, s.added_columns) a;
         return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
-            format('inserts that do not name it fail or leave rows without a version, it lost its default or may be null: %s', missing), repair);
-        select string_agg(i.inhrelid::regclass::text, ', ') into missing
-        from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = target and not c.relispartition;
-        return next @extschema@.quote_collab_verdict('no inheritance: ' || name, missing is null, 'error',
-            format('rows of these tables have no versions and no history, and saves of them lose edits: %s', missing),
-            'Make them partitions, or let them inherit no longer: alter table ... no inherit.');
+            format('columns that attach added lost their default, NOT NULL or comment: %s', missing), repair);
         return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
-        missing := @extschema@.quote_late_triggers(s);
-        return next @extschema@.quote_collab_verdict('version stamped last: ' || name, missing is null, 'warning',
-            format('these triggers may change a row after its version was decided: %s', missing),
-            'Rename them so that they sort before trg_increment.');
+        return query select * from @extschema@.quote_collab_doctor_bypasses(s);
         return next @extschema@.quote_collab_verdict('row security on the table: ' || name,
             (select c.relrowsecurity and c.relforcerowsecurity from pg_class c where c.oid = target), 'warning',
             'only the functions of the extension keep tenants apart here; SQL users with rights on the table see all',
             format('alter table %s enable row level security, force row level security; and a policy on the tenant', name));
     end loop;
 end $$;
+create function quote_collab_doctor_bypasses(s quote_collab_settings) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name text := format('%I.%I', s.table_schema, s.table_name);
+    target regclass := @extschema@.quote_collab_table(s);
+    names text;
+    hints text;
+begin
+    select string_agg(t.name, ', '), string_agg(t.rename, ' ') into names, hints from @extschema@.quote_late_triggers(s) t;
+    return next @extschema@.quote_collab_verdict('version stamped last: ' || name, names is null, 'warning',
+        format('these triggers may change a row after its version was decided: %s', names), hints);
+    select string_agg(t.relation::text, ', '), string_agg(format('alter table %s no inherit %s;', t.relation, target), ' ')
+    into names, hints from @extschema@.quote_inheriting_tables(target) t (relation);
+    return next @extschema@.quote_collab_verdict('no inheritance: ' || name, names is null, 'error',
+        format('changes of rows of these tables leave no history and raise no version, and saves of them are lost: %s', names),
+        format('Make them partitions, or let them inherit no longer: %s', hints));
+end $$;
+comment on function quote_collab_doctor_bypasses(quote_collab_settings) is 'doctor: triggers and tables by which rows change past those that attach creates';
 
 -- 93_doctor_objects.sql
 create or replace function quote_view_differs(target regclass, query text) returns boolean
