@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use tokio_postgres::Client;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::peers::{self, Peer};
 use super::{QUIET, machine, median};
@@ -87,15 +88,18 @@ impl Release {
         self.backlogs.push(took);
     }
 
-    /// Cuts the next batch and reads it; milliseconds.
+    /// Cuts the next batch and reads it, asking as the gateway does; milliseconds.
     async fn copy(&self) -> f64 {
+        let read = format!("select position, event::text from quote_relay_read($1, $2, {PORTION})");
         let begun = Instant::now();
-        let opened = self.client.query_one("select quote_relay_open_batch($1)", &[&self.epoch]).await;
-        let batch: i64 = opened.expect("a batch").get(0);
+        let opened =
+            self.client.query_typed("select quote_relay_open_batch($1)", &[(&self.epoch, Type::INT8)]).await;
+        let batch: i64 = opened.expect("a batch")[0].get(0);
         let mut position = 0_i64;
         loop {
-            let read = format!("select position, event::text from quote_relay_read($1, $2, {PORTION})");
-            let events = self.client.query(&read, &[&batch, &position]).await.expect("events");
+            let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+                [(&batch, Type::INT8), (&position, Type::INT8)];
+            let events = self.client.query_typed(&read, &parameters).await.expect("events");
             let Some(last) = events.last() else { break };
             position = last.get(0);
             if i64::try_from(events.len()).unwrap_or(i64::MAX) < PORTION {
