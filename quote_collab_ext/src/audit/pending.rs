@@ -106,6 +106,9 @@ fn take_ready() -> Vec<Noted> {
 /// Parts what may be written from what triggers did to rows while the statement that fired them is not noted yet, which may have changed
 /// them before. Nothing is held back once that is more than some batches.
 fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
+    if !any_by_trigger(&ready) {
+        return (ready, Vec::new());
+    }
     let is_complete = complete(&ready);
     let (ripe, held): (Vec<_>, Vec<_>) =
         ready.into_iter().zip(is_complete).partition(|(_, is_complete)| *is_complete);
@@ -121,12 +124,8 @@ fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
 
 /// Which notes have all before them noted.
 fn complete(ready: &[Noted]) -> Vec<bool> {
-    let mut rows: HashMap<_, Vec<usize>> = HashMap::new();
-    for (place, entry) in ready.iter().enumerate() {
-        rows.entry(entry.change.row()).or_default().push(place);
-    }
     let mut is_complete = vec![true; ready.len()];
-    for places in rows.values() {
+    for places in places_by_row(ready.iter().map(|entry| &entry.change)) {
         let by_trigger: Vec<bool> = places.iter().map(|place| ready[*place].by_trigger).collect();
         if by_trigger.contains(&true) {
             let steps: Vec<chain::Step> = places.iter().map(|place| ready[*place].change.step()).collect();
@@ -138,8 +137,21 @@ fn complete(ready: &[Noted]) -> Vec<bool> {
     is_complete
 }
 
+fn any_by_trigger(ready: &[Noted]) -> bool {
+    ready.iter().any(|entry| entry.by_trigger)
+}
+
+/// The places of the changes of each row, in their order.
+fn places_by_row<'a>(changes: impl Iterator<Item = &'a RowChange>) -> Vec<Vec<usize>> {
+    let mut rows: HashMap<_, Vec<usize>> = HashMap::new();
+    for (place, change) in changes.enumerate() {
+        rows.entry(change.row()).or_default().push(place);
+    }
+    rows.into_values().collect()
+}
+
 fn write(ready: Vec<Noted>) {
-    let may_be_out_of_order = ready.iter().any(|entry| entry.by_trigger);
+    let may_be_out_of_order = any_by_trigger(&ready);
     let mut changes: Vec<RowChange> = ready.into_iter().map(|entry| entry.change).collect();
     if may_be_out_of_order {
         put_in_order(&mut changes);
@@ -170,11 +182,8 @@ fn is_forgotten(log: pg_sys::Oid) -> bool {
 
 /// Gives the changes of each row their places in the log in the order of its versions.
 fn put_in_order(changes: &mut [RowChange]) {
-    let mut rows: HashMap<_, Vec<usize>> = HashMap::new();
-    for (place, change) in changes.iter().enumerate() {
-        rows.entry(change.row()).or_default().push(place);
-    }
-    for places in rows.values().filter(|places| places.len() > 1) {
+    let rows = places_by_row(changes.iter());
+    for places in rows.iter().filter(|places| places.len() > 1) {
         let steps: Vec<chain::Step> = places.iter().map(|place| changes[*place].step()).collect();
         let Some(order) = chain::order(&steps) else { continue };
         let mints: Vec<_> = places.iter().map(|place| changes[*place].mint).collect();
