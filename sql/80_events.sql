@@ -18,6 +18,9 @@ begin
     end if;
     seen := pg_current_snapshot();
     next := @extschema@.next_quote_transaction();
+    if pg_snapshot_xmax(seen)::text::bigint = next and pg_current_xact_id_if_assigned() is null then
+        return seen;
+    end if;
     select format('%s:%s:%s', coalesce((array_agg(r.xid order by r.xid))[1]::text, next::text), next, string_agg(r.xid::text, ',' order by r.xid))::pg_snapshot
     into seen
     from (select pg_snapshot_xip(seen) union select o.xid from pg_current_xact_id_if_assigned() o (xid) where o.xid is not null

@@ -35,22 +35,6 @@ begin
 end $$;
 comment on function quote_relay_lease(text, interval) is 'takes or renews the relay''s lease';
 
-create function require_quote_relay_epoch(epoch bigint) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    held boolean;
-begin
-    select r.held into held from @extschema@.quote_prepared_rows(
-        format('select l.epoch = $1 from %s l for update', @extschema@.quote_relay_table('quote_relay_lease')), row(epoch)) r (held boolean);
-    if held is not true then
-        raise exception 'the relay''s lease is lost' using errcode = 'object_not_in_prerequisite_state',
-            hint = 'Another relay has taken over; take the lease again before you go on.';
-    end if;
-end $$;
-comment on function require_quote_relay_epoch(bigint) is 'refuses a relay whose lease another has taken';
-
 -- Cuts a batch when something new is visible; its number, or null. The caller commits before he reads it: that commit is
 -- durable whatever synchronous_commit says, and with it every transaction of the batch, so that nothing is ever
 -- published that a crash takes back.
@@ -62,6 +46,7 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 declare
+    home name := @extschema@.quote_collab_home();
     last record;
     prev pg_snapshot;
     cur pg_snapshot;
@@ -70,10 +55,15 @@ declare
     here bigint := @extschema@.quote_cluster_identifier();
     opened bigint;
 begin
-    perform @extschema@.require_quote_relay_epoch(epoch), set_config('synchronous_commit', 'on', true);
-    select b.* into last from @extschema@.quote_prepared_rows(format('select b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin from %s b
-        order by b.no desc limit 1', @extschema@.quote_relay_table('quote_relay_batch')), row())
-        b (no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint);
+    perform set_config('synchronous_commit', 'on', true);
+    select r.* into last from @extschema@.quote_prepared_rows(format($query$
+        select l.epoch = $1, b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin
+        from %1$I.quote_relay_lease l cross join %1$I.quote_relay_batch b order by b.no desc limit 1$query$, home), row(epoch))
+        r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint);
+    if last.held is not true then
+        raise exception 'the relay''s lease is lost' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Another relay has taken over; take the lease again before you go on.';
+    end if;
     prev := last.cur;
     prev_at := last.cur_at;
     -- The clock may have been set back since: changes were then made before the floor.
@@ -84,17 +74,19 @@ begin
         floor_at := '-infinity';
     end if;
     cur := @extschema@.quote_feed_snapshot();
+    -- Looks for something new first, and only then locks the lease, which another relay may be taking.
     select b.no into opened from @extschema@.quote_prepared_rows(format($query$
-        insert into %1$s (no, prev, cur, prev_at, cur_at, floor_at, origin)
+        insert into %1$I.quote_relay_batch (no, prev, cur, prev_at, cur_at, floor_at, origin)
         select $1, $2, $3, $4, $5, $6, $7
+        from (select from %1$I.quote_relay_lease l where l.epoch = $9 for update) held
         where exists (
-            select from %2$s c where c.xid = any (array(select pg_snapshot_xip($2))) and c.origin = $7 and c.changed_at >= $8
+            select from %1$I.quote_changes c where c.xid = any (array(select pg_snapshot_xip($2))) and c.origin = $7 and c.changed_at >= $8
                 and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3))
         or exists (
-            select from %2$s c where c.xid >= pg_snapshot_xmax($2) and c.xid < pg_snapshot_xmax($3) and c.origin = $7 and c.changed_at >= $8
+            select from %1$I.quote_changes c where c.xid >= pg_snapshot_xmax($2) and c.xid < pg_snapshot_xmax($3) and c.origin = $7 and c.changed_at >= $8
                 and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3))
-        returning no$query$, @extschema@.quote_relay_table('quote_relay_batch'), @extschema@.quote_relay_table('quote_changes')),
-        row(last.no + 1, prev, cur, prev_at, clock_timestamp(), floor_at, here, floor_at - interval '1 day')) b (no bigint);
+        returning no$query$, home),
+        row(last.no + 1, prev, cur, prev_at, clock_timestamp(), floor_at, here, floor_at - interval '1 day', epoch)) b (no bigint);
     return opened;
 end $$;
 comment on function quote_relay_open_batch(bigint) is 'cuts the next batch of the event feed';

@@ -20,10 +20,11 @@ use crate::postgres::DatabaseError;
 pub struct Epoch(pub i64);
 
 /// What asking for a new batch gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Opened {
-    /// A batch of this number is committed and may be read.
-    Batch(i64),
+    /// A batch of this number is committed and may be read. Its first events come with it when it is the one that was
+    /// expected.
+    Batch(i64, Option<Page>),
     /// Nothing new.
     Nothing,
     /// The database answering now is not the one the lease was taken in.
@@ -80,11 +81,14 @@ pub trait ChangeLog: Send + Sync + 'static {
         holder: Uuid,
         life: Duration,
     ) -> impl Future<Output = Result<Option<Epoch>, DatabaseError>> + Send;
-    /// Closes what is new and visible into a batch, durably.
+    /// Closes what is new and visible into a batch, durably, and reads the first events of it, if its number is the one
+    /// that is expected.
     fn open_batch(
         &self,
         epoch: Epoch,
         lineage: &Lineage,
+        expected: i64,
+        limit: ReadLimit,
     ) -> impl Future<Output = Result<Opened, DatabaseError>> + Send;
     /// Number of the oldest batch kept, 0 when there is none.
     fn first_batch(&self) -> impl Future<Output = Result<i64, DatabaseError>> + Send;

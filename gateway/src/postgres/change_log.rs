@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::context::RequestContext;
-use super::database::{Database, first, unexpected};
+use super::database::{Database, Parameter, Statement, first, unexpected};
 use super::error::DatabaseError;
 use crate::cursor::{Cursor, Lineage};
 use crate::ports::{ChangeLog, Checkpoint, Epoch, Logged, Opened, Page, ReadLimit};
@@ -63,21 +63,34 @@ impl ChangeLog for PostgresChangeLog {
 
     async fn lease(&self, holder: Uuid, life: Duration) -> Result<Option<Epoch>, DatabaseError> {
         let (holder, seconds) = (holder.to_string(), life.as_secs_f64());
-        let parameters: [super::database::Parameter<'_>; 2] =
+        let parameters: [Parameter<'_>; 2] =
             [(&holder, Type::TEXT), (&seconds, Type::FLOAT8)];
         let epoch: Option<i64> =
             self.0.value(RequestContext::own(), &self.0.statements().relay.lease, &parameters).await?;
         Ok(epoch.map(Epoch))
     }
 
-    async fn open_batch(&self, epoch: Epoch, lineage: &Lineage) -> Result<Opened, DatabaseError> {
-        let parameters: [super::database::Parameter<'_>; 3] =
+    /// Both in one transaction: events are handed out only once its commit is known, and so is durable.
+    async fn open_batch(
+        &self,
+        epoch: Epoch,
+        lineage: &Lineage,
+        expected: i64,
+        limit: ReadLimit,
+    ) -> Result<Opened, DatabaseError> {
+        let relay = &self.0.statements().relay;
+        let opening: [Parameter<'_>; 3] =
             [(&epoch.0, Type::INT8), (&lineage.cluster, Type::TEXT), (&lineage.timeline, Type::INT4)];
-        let rows =
-            self.0.rows(RequestContext::own(), &self.0.statements().relay.open_batch, &parameters).await?;
-        let Some(row) = rows.first() else { return Ok(Opened::OtherLineage) };
-        let batch: Option<i64> = row.try_get(0).map_err(unexpected)?;
-        Ok(batch.map_or(Opened::Nothing, Opened::Batch))
+        let after = Cursor { batch: expected, position: 0 };
+        let (events, bytes) = limit.parameters();
+        let reading = read_parameters(&after, &events, &bytes, &limit.first_at_any_rate);
+        let statements: [Statement<'_>; 2] = [(&relay.open_batch, &opening), (&relay.read_batch, &reading)];
+        let mut answers = self.0.transaction(RequestContext::own(), &statements).await?.into_iter();
+        let opened = answers.next().unwrap_or_default();
+        let Some(row) = opened.first() else { return Ok(Opened::OtherLineage) };
+        let Some(batch) = row.try_get(0).map_err(unexpected)? else { return Ok(Opened::Nothing) };
+        let first = (batch == expected).then(|| page(answers.next().unwrap_or_default(), after, limit));
+        Ok(Opened::Batch(batch, first.transpose()?))
     }
 
     async fn first_batch(&self) -> Result<i64, DatabaseError> {
@@ -90,13 +103,7 @@ impl ChangeLog for PostgresChangeLog {
 
     async fn read(&self, after: Cursor, limit: ReadLimit) -> Result<Page, DatabaseError> {
         let (events, bytes) = limit.parameters();
-        let parameters: [super::database::Parameter<'_>; 5] = [
-            (&after.batch, Type::INT8),
-            (&after.position, Type::INT8),
-            (&events, Type::INT4),
-            (&bytes, Type::INT8),
-            (&limit.first_at_any_rate, Type::BOOL),
-        ];
+        let parameters = read_parameters(&after, &events, &bytes, &limit.first_at_any_rate);
         let rows =
             self.0.rows(RequestContext::own(), &self.0.statements().relay.read_batch, &parameters).await?;
         page(rows, after, limit)
@@ -114,7 +121,7 @@ impl ChangeLog for PostgresChangeLog {
 
     async fn save_checkpoint(&self, epoch: Epoch, checkpoint: Checkpoint) -> Result<(), DatabaseError> {
         let sequence = i64::try_from(checkpoint.sequence).unwrap_or(i64::MAX);
-        let parameters: [super::database::Parameter<'_>; 4] = [
+        let parameters: [Parameter<'_>; 4] = [
             (&epoch.0, Type::INT8),
             (&checkpoint.cursor.batch, Type::INT8),
             (&checkpoint.cursor.position, Type::INT8),
@@ -125,6 +132,22 @@ impl ChangeLog for PostgresChangeLog {
             .await
             .map(drop)
     }
+}
+
+/// How a batch is asked for its events.
+fn read_parameters<'a>(
+    after: &'a Cursor,
+    events: &'a i32,
+    bytes: &'a i64,
+    first_at_any_rate: &'a bool,
+) -> [Parameter<'a>; 5] {
+    [
+        (&after.batch, Type::INT8),
+        (&after.position, Type::INT8),
+        (events, Type::INT4),
+        (bytes, Type::INT8),
+        (first_at_any_rate, Type::BOOL),
+    ]
 }
 
 /// Takes each row only as long as its event is read, so that no more than one is in memory twice.

@@ -1,10 +1,11 @@
 //! A connection on loan from the pool.
 
 use deadpool_postgres::{Object, Pool};
+use futures_util::future::join_all;
 use futures_util::join;
 use tokio_postgres::Row;
 
-use super::database::Parameter;
+use super::database::Statement;
 use super::error::DatabaseError;
 
 /// Goes back to the pool only when it is given back. Whoever stops waiting for an answer, because his time is up or his
@@ -18,22 +19,22 @@ impl Loan {
         Ok(Self(Some(pool.get().await?)))
     }
 
-    /// Runs one statement in a transaction of its own. After an error the commit of an aborted transaction rolls back.
+    /// Runs statements in a transaction of their own; the rows of each. After an error the commit of an aborted transaction
+    /// rolls back, and the error is that of the first statement that failed.
     pub async fn transaction(
         &self,
         opening: &str,
-        sql: &str,
-        parameters: &[Parameter<'_>],
-    ) -> Result<Vec<Row>, DatabaseError> {
+        statements: &[Statement<'_>],
+    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
         let client = self.0.as_ref().ok_or_else(|| DatabaseError::Unexpected("no connection".to_owned()))?;
         // Polled in this order, so sent in this order.
         let (opened, rows, committed) = join!(
             client.batch_execute(opening),
-            client.query_typed(sql, parameters),
+            join_all(statements.iter().map(|(sql, parameters)| client.query_typed(sql, parameters))),
             client.batch_execute("commit"),
         );
         opened?;
-        let rows = rows?;
+        let rows = rows.into_iter().collect::<Result<_, _>>()?;
         committed?;
         Ok(rows)
     }

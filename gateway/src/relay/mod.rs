@@ -177,11 +177,9 @@ impl<L: ChangeLog, B: ChangeBus> Relay<L, B> {
             term.copy_up_to(newest).await?;
             backoff.reset();
             loop {
-                if !term.copy_new().await? {
-                    let reason = self.wake_ups.next(TICK).await;
-                    metrics::counter!("gateway_relay_wakeups_total", "reason" => reason.as_str())
-                        .increment(1);
-                }
+                term.copy_new().await?;
+                let reason = self.wake_ups.next(TICK).await;
+                metrics::counter!("gateway_relay_wakeups_total", "reason" => reason.as_str()).increment(1);
             }
         };
         if let Some(failed) = stop.run_until_cancelled(copying).await {

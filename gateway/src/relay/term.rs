@@ -11,7 +11,7 @@ use super::resume::{Resync, resume};
 use super::{LEASE_LIFE, LEASE_RENEWAL, RelayError, RelayState};
 use crate::cursor::{Cursor, Lineage};
 use crate::portion::Portion;
-use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Epoch, Message, Opened};
+use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Epoch, Message, Opened, Page};
 use crate::telemetry::gauge;
 
 /// Events of one read. Reading a large batch in few large pieces is what lets a relay catch up after a long outage.
@@ -95,28 +95,42 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         self.publish(&[encode_resync(self.cursor, id)]).await
     }
 
-    /// Opens a batch and copies it; false when there was nothing new.
-    pub async fn copy_new(&mut self) -> Result<bool, RelayError> {
+    /// Opens a batch, if there is anything new, and copies it. What commits from here on has a wake-up of its own.
+    pub async fn copy_new(&mut self) -> Result<(), RelayError> {
         self.renew().await?;
         let asked = Instant::now();
-        let opened = self.log.open_batch(self.epoch, &self.lineage).await?;
+        // Whatever was open before has been copied to its end.
+        let next = Cursor { batch: self.cursor.batch + 1, position: 0 };
+        let limit = Portion::first(READ_EVENTS, READ_BYTES).at_any_rate(1);
+        let opened = self.log.open_batch(self.epoch, &self.lineage, next.batch, limit).await?;
         took("gateway_relay_open_seconds", asked);
         match opened {
-            Opened::Batch(number) => {
-                // Whatever was open before has been copied to its end.
-                self.cursor = Cursor { batch: self.cursor.batch + 1, position: 0 };
-                self.copy_up_to(number).await?;
-                self.note(CHECKPOINT_PERIOD).await?;
-                self.state.is_level(asked);
-                Ok(true)
+            Opened::Batch(number, first) => {
+                self.cursor = next;
+                let rest = match first {
+                    Some(page) => self.copy_page(page).await?,
+                    None => Some(next),
+                };
+                if let Some(rest) = rest {
+                    self.cursor = rest;
+                    self.copy_up_to(number).await?;
+                }
             }
-            Opened::Nothing => {
-                self.state.is_level(asked);
-                self.note(CHECKPOINT_PERIOD).await?;
-                Ok(false)
-            }
-            Opened::OtherLineage => Err(RelayError::OtherLineage),
+            Opened::Nothing => {}
+            Opened::OtherLineage => return Err(RelayError::OtherLineage),
         }
+        self.state.is_level(asked);
+        self.note(CHECKPOINT_PERIOD).await
+    }
+
+    /// Copies events of the cursor's batch; where to read on.
+    async fn copy_page(&mut self, page: Page) -> Result<Option<Cursor>, RelayError> {
+        let batch = self.cursor.batch;
+        let rest = page.rest.map(|position| Cursor { batch, position });
+        let largest = self.bus.largest_payload();
+        let messages = page.events.into_iter().map(|event| encode(event, batch, largest));
+        self.publish(&messages.collect::<Result<Vec<_>, _>>()?).await?;
+        Ok(rest)
     }
 
     /// Copies the rest of the cursor's batch and all batches up to this one.

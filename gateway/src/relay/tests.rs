@@ -73,6 +73,23 @@ impl World {
         self.trouble && self.dice.lock().unwrap().roll(sides) == 0
     }
 
+    fn page(&self, log: &LogState, after: Cursor, limit: ReadLimit) -> Page {
+        let batch = log.batches.get(&after.batch).into_iter().flatten();
+        let mut page = Page::default();
+        for position in batch.copied().filter(|position| *position > after.position) {
+            let is_exempt = limit.first_at_any_rate && page.events.is_empty();
+            let is_full = page.bytes + self.size > limit.bytes;
+            if page.events.len() >= limit.events.into() || (is_full && !is_exempt) {
+                page.rest = Some(page.events.last().map_or(after.position, |last| last.change.position));
+                break;
+            }
+            page.bytes += self.size;
+            page.events.push(Logged { change: change(position), is_whole: true });
+        }
+        self.most_read.fetch_max(page.bytes, Ordering::Relaxed);
+        page
+    }
+
     fn commit(&self, positions: impl IntoIterator<Item = i64>) {
         self.log().waiting.extend(positions);
     }
@@ -145,7 +162,13 @@ impl ChangeLog for Log {
         Ok(Some(Epoch(log.epoch)))
     }
 
-    async fn open_batch(&self, epoch: Epoch, lineage: &Lineage) -> Result<Opened, DatabaseError> {
+    async fn open_batch(
+        &self,
+        epoch: Epoch,
+        lineage: &Lineage,
+        expected: i64,
+        limit: ReadLimit,
+    ) -> Result<Opened, DatabaseError> {
         self.trouble().await?;
         let unheard = self.0.fails(20);
         let mut log = self.0.log();
@@ -161,7 +184,11 @@ impl ChangeLog for Log {
         let next = log.batches.last_key_value().map_or(1, |(last, _)| last + 1);
         let positions = std::mem::take(&mut log.waiting);
         log.batches.insert(next, positions);
-        if unheard { Err(DatabaseError::TimedOut) } else { Ok(Opened::Batch(next)) }
+        if unheard {
+            return Err(DatabaseError::TimedOut);
+        }
+        let first = (next == expected).then(|| self.0.page(&log, Cursor { batch: next, position: 0 }, limit));
+        Ok(Opened::Batch(next, first))
     }
 
     async fn first_batch(&self) -> Result<i64, DatabaseError> {
@@ -174,22 +201,7 @@ impl ChangeLog for Log {
 
     async fn read(&self, after: Cursor, limit: ReadLimit) -> Result<Page, DatabaseError> {
         self.trouble().await?;
-        let log = self.0.log();
-        let batch = log.batches.get(&after.batch).into_iter().flatten();
-        let mut page = Page::default();
-        for position in batch.copied().filter(|position| *position > after.position) {
-            let is_exempt = limit.first_at_any_rate && page.events.is_empty();
-            if page.events.len() >= limit.events.into()
-                || (page.bytes + self.0.size > limit.bytes && !is_exempt)
-            {
-                page.rest = Some(page.events.last().map_or(after.position, |last| last.change.position));
-                break;
-            }
-            page.bytes += self.0.size;
-            page.events.push(Logged { change: change(position), is_whole: true });
-        }
-        self.0.most_read.fetch_max(page.bytes, Ordering::Relaxed);
-        Ok(page)
+        Ok(self.0.page(&self.0.log(), after, limit))
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, DatabaseError> {

@@ -13,10 +13,10 @@ use crate::postgres::{Postgres, Settings};
 
 /// The release before this one, whose functions the library still serves, and this one: a title, a database, and what makes it.
 const RELEASES: [(&str, &str, &str); 2] = [
-    ("0.3.0", "bench_feed_before", "create extension quote_collab_ext version '0.3.0'"),
+    ("0.4.0", "bench_feed_before", "create extension quote_collab_ext version '0.4.0'"),
     ("this", "bench_feed_now", "create extension quote_collab_ext"),
 ];
-const SCRIPT: &str = "releases/quote_collab_ext--0.3.0.sql";
+const SCRIPT: &str = "releases/quote_collab_ext--0.4.0.sql";
 const WAKE_UPS: usize = 300;
 const BACKLOG: i64 = 20_000;
 /// Events of one read, as the relay takes them.

@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use uuid::Uuid;
 
 use super::{machine, quantile};
+use crate::graphql::get;
 use crate::people::{ALICE, TENANT};
 use crate::postgres::APP;
 use crate::world::World;
@@ -63,6 +64,23 @@ pub async fn run() {
         quantile(&mut latencies, 0.99),
         quantile(&mut latencies, 1.0)
     );
+    relay_took(&world).await;
+}
+
+/// Where the relay spends its part, by its own histograms.
+async fn relay_took(world: &World) {
+    let text = get(&world.gateway, "/metrics").await.text;
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_default()
+    };
+    for step in ["open", "read", "publish"] {
+        let (sum, count) = (
+            value(&format!("gateway_relay_{step}_seconds_sum")),
+            value(&format!("gateway_relay_{step}_seconds_count")),
+        );
+        println!("  relay {step}: {:.2} ms, {count} times", sum * 1_000.0 / count.max(1.0));
+    }
 }
 
 /// One socket with one subscription; reports each event with the time of its arrival.
