@@ -2,6 +2,14 @@
 
 use std::path::PathBuf;
 
+use xtask::place::Place;
+
+/// The clone.
+#[must_use]
+pub fn place() -> Place {
+    Place::find().unwrap_or_else(|failure| panic!("{failure}"))
+}
+
 /// The packaged extension, laid out like `/`.
 #[must_use]
 pub fn extension() -> PathBuf {

@@ -12,7 +12,7 @@ use xtask::psql::Psql;
 use xtask::server_user::ServerUser;
 use xtask::{erp, port};
 
-use crate::built::Build;
+use crate::built::{self, Build};
 use crate::scratch::Scratch;
 
 /// Database with the ERP alone; never connected to by tests, so that it can be copied.
@@ -81,7 +81,7 @@ fn load(psql: &Psql) -> Result<()> {
 }
 
 fn sample() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("sample")
+    built::place().sample()
 }
 
 /// Changes when the sample, the extension, the server or this harness changes.

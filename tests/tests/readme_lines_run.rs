@@ -1,6 +1,5 @@
 //! The SQL and shell lines of README.md and the SQL of docs/ run as they stand there.
 
-use std::path::Path;
 use std::process::Command;
 
 use quote_collab_tests::{ALICE, BOB, CAROL, Erp, World, built};
@@ -12,7 +11,7 @@ struct Block {
 }
 
 fn blocks(file: &str) -> Vec<Block> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+    let path = built::place().root.join(file);
     let text = std::fs::read_to_string(path).expect("the document is there");
     let mut blocks: Vec<Block> = Vec::new();
     let mut open = false;

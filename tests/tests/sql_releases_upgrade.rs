@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quote_collab_tests::{Erp, Postgres, Settings, catalog};
+use quote_collab_tests::{Erp, Postgres, Settings, built, catalog};
 use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
 
@@ -21,7 +21,7 @@ const HISTORY: &str =
 
 /// The install scripts of the releases before this one, as they were.
 fn releases() -> Vec<(String, PathBuf)> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("releases");
+    let dir = built::place().releases();
     let files =
         std::fs::read_dir(&dir).expect("the releases are kept").map(|entry| entry.expect("a file").path());
     let version = |file: &Path| {

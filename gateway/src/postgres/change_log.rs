@@ -63,8 +63,7 @@ impl ChangeLog for PostgresChangeLog {
 
     async fn lease(&self, holder: Uuid, life: Duration) -> Result<Option<Epoch>, DatabaseError> {
         let (holder, seconds) = (holder.to_string(), life.as_secs_f64());
-        let parameters: [Parameter<'_>; 2] =
-            [(&holder, Type::TEXT), (&seconds, Type::FLOAT8)];
+        let parameters: [Parameter<'_>; 2] = [(&holder, Type::TEXT), (&seconds, Type::FLOAT8)];
         let epoch: Option<i64> =
             self.0.value(RequestContext::own(), &self.0.statements().relay.lease, &parameters).await?;
         Ok(epoch.map(Epoch))

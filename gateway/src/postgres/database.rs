@@ -108,7 +108,10 @@ impl Database {
         let loan = Loan::take(pool).await?;
         let answer = timeout(limit + ANSWER_MARGIN, loan.transaction(&opening, statements)).await;
         let rows = answer.map_err(|_| DatabaseError::TimedOut)?;
-        if !rows.as_ref().is_ok_and(|rows| rows.iter().flatten().any(|row| row.raw_size_bytes() > LARGEST_KEPT)) {
+        if !rows
+            .as_ref()
+            .is_ok_and(|rows| rows.iter().flatten().any(|row| row.raw_size_bytes() > LARGEST_KEPT))
+        {
             loan.give_back();
         }
         rows

@@ -1,7 +1,6 @@
 //! What the relay's questions to PostgreSQL cost, with this release and with the one before it, in turn on one server: a wake-up with
 //! one event, and the backlog of an outage.
 
-use std::path::Path;
 use std::time::Instant;
 
 use tokio_postgres::Client;
@@ -9,6 +8,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::peers::{self, Peer};
 use super::{QUIET, machine, median};
+use crate::built;
 use crate::postgres::{Postgres, Settings};
 
 /// The release before this one, whose functions the library still serves, and this one: a title, a database, and what makes it.
@@ -16,7 +16,7 @@ const RELEASES: [(&str, &str, &str); 2] = [
     ("0.4.0", "bench_feed_before", "create extension quote_collab_ext version '0.4.0'"),
     ("this", "bench_feed_now", "create extension quote_collab_ext"),
 ];
-const SCRIPT: &str = "releases/quote_collab_ext--0.4.0.sql";
+const SCRIPT: &str = "quote_collab_ext--0.4.0.sql";
 const WAKE_UPS: usize = 300;
 const BACKLOG: i64 = 20_000;
 /// Events of one read, as the relay takes them.
@@ -35,7 +35,7 @@ struct Release {
 pub async fn run() {
     println!("feed: {}; fsync off, autovacuum off", machine());
     let server = Postgres::start_with(Settings::default().with(&QUIET)).await;
-    server.add_script(&Path::new(env!("CARGO_MANIFEST_DIR")).join(SCRIPT));
+    server.add_script(&built::place().releases().join(SCRIPT));
     let mut releases = Vec::new();
     for (title, name, setup) in RELEASES {
         let setup = vec![setup, "select attach_quote_collaboration()", "set quote_collab.notify = off"];

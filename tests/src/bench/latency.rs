@@ -49,13 +49,7 @@ pub async fn run() {
         seen.push(next.expect("events keep coming").expect("subscribers live"));
     }
     writer.await.expect("the writer ends");
-    let commits = commits.lock().expect("nobody panicked");
-    let mut latencies: Vec<f64> = seen
-        .iter()
-        .map(|(quote, version, at)| {
-            at.saturating_duration_since(commits[&(*quote, *version)]).as_secs_f64() * 1_000.0
-        })
-        .collect();
+    let mut latencies = latencies(&seen, &commits);
     println!(
         "{} deliveries: p50 {:.2} ms, p95 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
         latencies.len(),
@@ -65,6 +59,15 @@ pub async fn run() {
         quantile(&mut latencies, 1.0)
     );
     relay_took(&world).await;
+}
+
+/// Milliseconds from each commit to each arrival.
+fn latencies(seen: &[(Uuid, i64, Instant)], commits: &Commits) -> Vec<f64> {
+    let commits = commits.lock().expect("nobody panicked");
+    let latency = |(quote, version, at): &(Uuid, i64, Instant)| {
+        at.saturating_duration_since(commits[&(*quote, *version)]).as_secs_f64() * 1_000.0
+    };
+    seen.iter().map(latency).collect()
 }
 
 /// Where the relay spends its part, by its own histograms.

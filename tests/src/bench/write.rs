@@ -158,7 +158,7 @@ fn report(measured: &mut [Measured]) {
             median(&mut ratios)
         );
     }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/write-cost.svg");
+    let file = crate::built::place().root.join("docs/write-cost.svg");
     let title = format!("Processor time of an UPDATE of 2 of 25 columns, us ({})", machine());
     std::fs::write(&file, chart::bars(&title, &bars)).expect("the chart is written");
     println!("drawn in docs/write-cost.svg");

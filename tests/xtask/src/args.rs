@@ -23,7 +23,7 @@ cargo xtask test    prove everything against the real parts
     QUOTE_COLLAB_SQLSMITH_QUERIES
                       how many queries SQLsmith makes up (3000, at most 50 seconds)
 cargo xtask build   build the extension below target/extensions and the gateway
-cargo xtask lint    formatting, clippy, cargo-deny where it is installed
+cargo xtask lint    formatting, clippy, compiling for PostgreSQL 14, cargo-deny where it is installed
 cargo xtask bench [write|instructions|seal|notify|feed|latency]
                     measure, with the real parts; prints medians
 cargo xtask setup   install what is missing, and nothing else

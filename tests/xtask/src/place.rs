@@ -17,11 +17,16 @@ pub struct Place {
 }
 
 impl Place {
-    /// Finds the clone this program was built from.
+    /// Finds the clone this program is run in: cargo says where. Only without cargo is it the clone it was built from, which
+    /// another one that shares its target directory may be.
     pub fn find() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let root =
-            root.canonicalize().map_err(Failure::io(format!("find the clone at {}", root.display())))?;
+        let package =
+            std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&package).ancestors().find(|dir| dir.join("Cargo.lock").is_file());
+        let root = root.ok_or_else(|| {
+            Failure::Refused(format!("no clone is around {}", Path::new(&package).display()))
+        })?;
+        let root = root.to_owned();
         let target = match std::env::var_os("CARGO_TARGET_DIR") {
             Some(dir) => std::path::absolute(dir).map_err(Failure::io("resolve CARGO_TARGET_DIR"))?,
             None => root.join("target"),
@@ -46,6 +51,12 @@ impl Place {
     #[must_use]
     pub fn gateway(&self) -> PathBuf {
         self.target.join("release/gateway")
+    }
+
+    /// The install scripts of the releases before this one, as they were.
+    #[must_use]
+    pub fn releases(&self) -> PathBuf {
+        self.root.join("tests/releases")
     }
 
     /// The SQL files of the sample ERP.

@@ -15,7 +15,7 @@ use crate::interrupt::Interrupts;
 use crate::progress::Progress;
 use crate::run_dir::RunDir;
 use crate::setup::servers::Server;
-use crate::setup::{self, Purpose, Tools};
+use crate::setup::{self, OLDEST, Purpose, Tools};
 
 /// Tests of the extension alone begin with this; every other file of `tests/tests` needs the whole stack.
 const PG_TESTS: &str = "sql_";
@@ -216,12 +216,26 @@ impl Proof<'_> {
         let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
         program::run(self.cargo().args(clippy))?;
         formatted?;
+        self.compile_for_oldest()?;
         if program::find("cargo-deny").is_none() {
             self.progress.step("skipped licences, bans and sources: cargo-deny is not installed");
             return Ok(());
         }
         self.progress.step("licences, bans and sources");
         program::run(self.cargo().args(["deny", "--offline", "check", "licenses", "bans", "sources"]))
+    }
+
+    /// The oldest PostgreSQL that we keep compiling for has no server here any more. pgrx carries its bindings, as documentation
+    /// is built with them.
+    fn compile_for_oldest(&self) -> Result<()> {
+        self.progress.step(format_args!("compiling for PostgreSQL {OLDEST}"));
+        let mut cargo = self.cargo();
+        cargo.env("CARGO_TARGET_DIR", self.place.target.join(format!("pg{OLDEST}")));
+        cargo
+            .env("DOCS_RS", "1")
+            .env("RUSTC_WRAPPER", self.place.root.join("tests/xtask/src/carried_bindings.sh"));
+        cargo.args(["check", "--quiet", "--package", "quote_collab_ext", "--no-default-features"]);
+        program::run(cargo.args(["--features", &format!("pg{OLDEST}")]))
     }
 
     /// cargo in the clone, with the PostgreSQL that pgrx compiles against.

@@ -21,6 +21,9 @@ use crate::progress::Progress;
 /// The PostgreSQL that Debian 12 brings.
 pub const POSTGRES: u32 = 15;
 
+/// The oldest PostgreSQL that the extension is kept compiling for.
+pub const OLDEST: u32 = 14;
+
 /// The newest PostgreSQL that the extension is made for. Every proof runs on it and on Debian's.
 pub const NEWEST: u32 = 18;
 
