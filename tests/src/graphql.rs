@@ -78,6 +78,13 @@ pub async fn get(gateway: &Gateway, path: &str) -> Page {
     Page { status, body, text }
 }
 
+/// The value of a metric of the gateway.
+pub async fn metric(gateway: &Gateway, name: &str) -> f64 {
+    let text = get(gateway, "/metrics").await.text;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse().expect("a number")
+}
+
 /// Sends bytes over a connection of their own: everything that comes back.
 pub async fn talk(gateway: &Gateway, parts: &[&[u8]]) -> String {
     let url = gateway.url();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_nats::{HeaderMap, jetstream};
-use quote_collab_tests::graphql::get;
-use quote_collab_tests::{TENANT, World, postgres};
+use quote_collab_tests::graphql::{get, metric};
+use quote_collab_tests::{TENANT, World, eventually, postgres};
 use tokio::time::sleep;
 
 /// Looks until the relay's state is this one. A failure is one only after 15 seconds.
@@ -20,18 +20,11 @@ async fn relay_is(world: &World, status: u16, reason: Option<&str>) {
     panic!("{:?}", get(&world.gateway, "/health/nats").await);
 }
 
-/// The value of a metric.
-async fn metric(world: &World, name: &str) -> f64 {
-    let text = get(&world.gateway, "/metrics").await.text;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse().expect("a number")
-}
-
 #[tokio::test]
 async fn a_message_that_no_relay_published_is_seen_by_operators() {
     let world = World::start().await;
     relay_is(&world, 200, None).await;
-    assert!(metric(&world, "gateway_relay_lag_seconds").await < 2.0);
+    assert!(metric(&world.gateway, "gateway_relay_lag_seconds").await < 2.0);
     let context = jetstream::new(world.nats().client().await);
     let publication =
         context.publish_with_headers("quote.event.foreign", HeaderMap::new(), "a secret".into());
@@ -42,13 +35,13 @@ async fn a_message_that_no_relay_published_is_seen_by_operators() {
     relay_is(&world, 503, Some("foreign_message")).await;
     let summary = get(&world.gateway, "/health").await;
     assert_eq!((summary.status, &summary.body["status"]), (200, &"degraded".into()), "{summary:?}");
-    assert!(metric(&world, "gateway_relay_failing").await > 0.5);
-    assert!(metric(&world, "gateway_relay_lag_seconds").await > 10.0);
-    assert!(metric(&world, "gateway_relay_success_age_seconds").await > 10.0);
+    assert!(metric(&world.gateway, "gateway_relay_failing").await > 0.5);
+    assert!(metric(&world.gateway, "gateway_relay_lag_seconds").await > 10.0);
+    assert!(metric(&world.gateway, "gateway_relay_success_age_seconds").await > 10.0);
     let stream = context.get_stream("QUOTE_EVENTS").await.expect("the relay's stream");
     stream.delete_message(sequence).await.expect("an operator may delete it");
     relay_is(&world, 200, None).await;
-    assert!(metric(&world, "gateway_relay_failing").await < 0.5);
+    assert!(metric(&world.gateway, "gateway_relay_failing").await < 0.5);
     assert!(!world.gateway.log().contains("a secret"));
 }
 
@@ -66,4 +59,28 @@ async fn a_database_that_takes_no_writes_is_seen_by_operators() {
         admin.batch_execute(&statements).await.expect("the superuser may do so");
         relay_is(&world, status, reason).await;
     }
+}
+
+#[tokio::test]
+async fn nothing_waits_any_more_once_a_stream_is_filled_again() {
+    const BATCHES: u64 = 3;
+    let mut world = World::start().await;
+    let (app, quote) = (world.app().await, world.quote_of(TENANT).await);
+    let context = jetstream::new(world.nats().client().await);
+    let stored = async || {
+        let stream = context.get_stream("QUOTE_EVENTS").await;
+        stream.map_or(0, |stream| stream.cached_info().state.messages)
+    };
+    for batch in 1..=BATCHES {
+        let update = "update quotes set shipping_amount = coalesce(shipping_amount, 0) + 1 where id = $1";
+        app.execute(update, &[&quote.id]).await.expect("an update");
+        eventually("it is published", || async { stored().await == batch }).await;
+    }
+    context.delete_stream("QUOTE_EVENTS").await.expect("the stream is gone");
+    world.gateway.restart().await;
+    eventually("the stream is filled again", || async { stored().await == BATCHES }).await;
+    eventually("no batch waits", || async {
+        metric(&world.gateway, "gateway_relay_batches_waiting").await < 0.5
+    })
+    .await;
 }

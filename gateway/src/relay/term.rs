@@ -11,7 +11,7 @@ use super::resume::{Resync, resume};
 use super::{LEASE_LIFE, LEASE_RENEWAL, RelayError, RelayState};
 use crate::cursor::{Cursor, Lineage};
 use crate::portion::Portion;
-use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Epoch, Message, Opened, Page};
+use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Epoch, Logged, Message, Opened, Page};
 use crate::telemetry::gauge;
 
 /// Events of one read. Reading a large batch in few large pieces is what lets a relay catch up after a long outage.
@@ -126,11 +126,14 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     /// Copies events of the cursor's batch; where to read on.
     async fn copy_page(&mut self, page: Page) -> Result<Option<Cursor>, RelayError> {
         let batch = self.cursor.batch;
-        let rest = page.rest.map(|position| Cursor { batch, position });
+        self.publish(&self.messages(batch, page.events)?).await?;
+        Ok(page.rest.map(|position| Cursor { batch, position }))
+    }
+
+    /// Events of a batch as they are published.
+    fn messages(&self, batch: i64, events: Vec<Logged>) -> Result<Vec<Message>, RelayError> {
         let largest = self.bus.largest_payload();
-        let messages = page.events.into_iter().map(|event| encode(event, batch, largest));
-        self.publish(&messages.collect::<Result<Vec<_>, _>>()?).await?;
-        Ok(rest)
+        events.into_iter().map(|event| Ok(encode(event, batch, largest)?)).collect()
     }
 
     /// Copies the rest of the cursor's batch and all batches up to this one.
@@ -149,15 +152,17 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             }
             match next {
                 Some(next) => self.cursor = next,
-                None => return Ok(()),
+                None => break,
             }
         }
+        batches_waiting(0);
+        Ok(())
     }
 
     /// The next events up to `newest`. Several batches are read at once: a stream that is filled again needs thousands
     /// of them, and most are small. One that has to be read in pieces is read alone.
     async fn read_ahead(&self, newest: i64, portion: Portion) -> Result<Read, RelayError> {
-        let (log, largest, first) = (self.log, self.bus.largest_payload(), self.cursor.batch);
+        let (log, first) = (self.log, self.cursor.batch);
         let ahead = if self.cursor.position == 0 { BATCHES_AHEAD } else { 0 };
         let last = newest.clamp(first, first + ahead);
         let cursors: Vec<_> = std::iter::once(self.cursor)
@@ -171,9 +176,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         let mut read = Read::default();
         for (Cursor { batch, .. }, page) in cursors.iter().zip(try_join_all(reads).await?) {
             read.bytes += page.bytes;
-            for event in page.events {
-                read.messages.push(encode(event, *batch, largest)?);
-            }
+            read.messages.extend(self.messages(*batch, page.events)?);
             if let Some(position) = page.rest {
                 return Ok(Read { next: Some(Cursor { batch: *batch, position }), ..read });
             }

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use uuid::Uuid;
 
 use super::{machine, quantile};
-use crate::graphql::get;
+use crate::graphql::metric;
 use crate::people::{ALICE, TENANT};
 use crate::postgres::APP;
 use crate::world::World;
@@ -72,17 +72,10 @@ fn latencies(seen: &[(Uuid, i64, Instant)], commits: &Commits) -> Vec<f64> {
 
 /// Where the relay spends its part, by its own histograms.
 async fn relay_took(world: &World) {
-    let text = get(&world.gateway, "/metrics").await.text;
-    let value = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or_default()
-    };
     for step in ["open", "read", "publish"] {
-        let (sum, count) = (
-            value(&format!("gateway_relay_{step}_seconds_sum")),
-            value(&format!("gateway_relay_{step}_seconds_count")),
-        );
-        println!("  relay {step}: {:.2} ms, {count} times", sum * 1_000.0 / count.max(1.0));
+        let sum = metric(&world.gateway, &format!("gateway_relay_{step}_seconds_sum")).await;
+        let count = metric(&world.gateway, &format!("gateway_relay_{step}_seconds_count")).await;
+        println!("  relay {step}: {:.2} ms, {count} times", sum * 1_000.0 / count);
     }
 }
 
