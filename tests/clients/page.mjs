@@ -4,6 +4,7 @@
 //   {"user": …, "click": SELECTOR}                     {"user": …, "press": KEY}
 //   {"user": …, "see": SELECTOR, "text": TEXT}         waits until an element's text or value has TEXT in it
 //   {"user": …, "gone": SELECTOR}                      waits until nothing matches or it is hidden
+//   {"user": …, "knock": true}                         waits for the page's next socket, and that it is not opened
 //   {"user": …, "leave": true}                         closes the tab as a person does
 //   {"user": …, "screenshot": PATH}                    {"kill": true} kills the whole browser, {"quit": true} ends
 //
@@ -58,9 +59,11 @@ async function pageOf(user) {
   return pages.get(user);
 }
 
-// Chromium also calls it an error when a server that was stopped on purpose cannot be reached, or refuses a token.
+// Chromium also calls it an error when a server that was stopped on purpose cannot be reached, still starts, or refuses
+// a token.
 function isComplaint(message) {
-  return message.type() === "error" && !/net::ERR_|status of 401/.test(message.text());
+  const expected = /net::ERR_|status of (401|503)|response code: 503|closed before receiving a handshake response/;
+  return message.type() === "error" && !expected.test(message.text());
 }
 
 async function see(page, selector, text) {
@@ -72,6 +75,11 @@ async function see(page, selector, text) {
     [selector, text],
   );
   return { seen: await found.jsonValue() };
+}
+
+async function knock(page) {
+  const socket = await page.waitForEvent("websocket");
+  await socket.waitForEvent("socketerror");
 }
 
 async function leave(user, page) {
@@ -92,6 +100,7 @@ async function carryOut(command) {
   if (command.press) await page.keyboard.press(command.press);
   if (command.see) return see(page, command.see, command.text ?? "");
   if (command.gone) await page.locator(command.gone).first().waitFor({ state: "hidden" });
+  if (command.knock) await knock(page);
   if (command.dark) await page.emulateMedia({ colorScheme: "dark" });
   if (command.screenshot) await page.screenshot({ path: command.screenshot, fullPage: true });
   if (command.leave) await leave(command.user, page);

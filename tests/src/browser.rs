@@ -47,6 +47,11 @@ impl Browser {
         self.carry_out(json!({ "user": user, "gone": selector })).await;
     }
 
+    /// Waits until the window opens another socket, which is not taken by the gateway.
+    pub async fn knock(&mut self, user: &str) {
+        self.carry_out(json!({ "user": user, "knock": true })).await;
+    }
+
     /// Closes a person's window.
     pub async fn leave(&mut self, user: &str) {
         self.carry_out(json!({ "user": user, "leave": true })).await;

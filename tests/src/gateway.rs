@@ -95,6 +95,12 @@ impl Gateway {
         self.server.kill();
     }
 
+    /// Starts a killed one again on its port, and waits for nothing.
+    pub fn respawn(&mut self) {
+        let spawned = self.program.spawn(&self.scratch.path().join("gateway.log"));
+        self.server = spawned.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+
     /// Drains it if it runs, and starts it again on its port.
     pub async fn restart(&mut self) {
         self.server.stop(STOP, &|| false);

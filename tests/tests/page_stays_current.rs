@@ -92,6 +92,28 @@ async fn a_restarted_gateway_is_found_again_with_nothing_missing() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_still_starts_is_asked_until_it_serves() {
+    let mut world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let (app, admin) = (world.app().await, world.admin().await);
+    let mut browser = Browser::start();
+    let token = world.gateway.token(&ALICE);
+    browser.open("alice", &world.gateway, &token, quote.id).await;
+    world.gateway.kill();
+    admin.batch_execute("alter database erp connection limit 0").await.expect("nobody else may connect");
+    world.gateway.respawn();
+    for _ in 0..2 {
+        browser.knock("alice").await;
+    }
+    app.execute("update quotes set notes = 'meanwhile' where id = $1", &[&quote.id])
+        .await
+        .expect("an update");
+    admin.batch_execute("alter database erp connection limit -1").await.expect("everybody may connect");
+    browser.see("alice", "#state[data-state=live]", "").await;
+    browser.see("alice", "#feed ins", "meanwhile").await;
+}
+
+#[tokio::test]
 async fn a_token_that_ends_is_asked_for_again_and_nothing_typed_is_lost() {
     let world = World::start().await;
     let quote = world.quote_of(TENANT).await;
