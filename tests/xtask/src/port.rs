@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
+use std::sync::{Mutex, PoisonError};
 
 use crate::failure::{Failure, Result};
 
@@ -30,9 +31,13 @@ impl Port {
     }
 }
 
-/// A port that nobody listens on. It lies below the range from which the kernel takes the ports of outgoing
-/// connections: a server that is stopped and started again finds its port still free, and a client that keeps
-/// trying it meanwhile cannot connect to itself.
+/// The UDP ports of the numbers that this process has chosen, held until it ends. Nobody talks there: they tell other
+/// processes, whose servers may also not listen yet, that the number is taken.
+static CHOSEN: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+
+/// A port that nobody listens on and that no test was given, in this process or another that runs now. It lies below the
+/// range from which the kernel takes the ports of outgoing connections: a server that is stopped and started again finds
+/// its port still free, and a client that keeps trying it meanwhile cannot connect to itself.
 pub fn free() -> Result<u16> {
     const ATTEMPTS: usize = 200;
     let mut random = File::open("/dev/urandom").map_err(Failure::io("open /dev/urandom"))?;
@@ -40,7 +45,9 @@ pub fn free() -> Result<u16> {
         let mut bytes = [0; 2];
         random.read_exact(&mut bytes).map_err(Failure::io("read /dev/urandom"))?;
         let port = 20_000 + u16::from_le_bytes(bytes) % 12_000;
-        if is_free(port) {
+        let claim = UdpSocket::bind(("127.0.0.1", port));
+        if let (Ok(claim), true) = (claim, is_free(port)) {
+            CHOSEN.lock().unwrap_or_else(PoisonError::into_inner).push(claim);
             return Ok(port);
         }
     }
@@ -63,6 +70,13 @@ mod tests {
         assert!(matches!(port.require_free(), Err(Failure::PortTaken { port, .. }) if port == number));
         drop(listener);
         assert!(port.require_free().is_ok());
+    }
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let given: Vec<u16> = (0..300).map(|_| free().unwrap()).collect();
+        let different: std::collections::HashSet<u16> = given.iter().copied().collect();
+        assert_eq!(different.len(), given.len());
     }
 
     #[test]
