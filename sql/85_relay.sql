@@ -98,7 +98,8 @@ as $$
 declare
     no bigint;
 begin
-    execute format('select coalesce(max(b.no), 0) from %s b', @extschema@.quote_relay_table('quote_relay_batch')) into no;
+    select r.no into no from @extschema@.quote_prepared_rows(
+        format('select coalesce(max(b.no), 0) from %s b', @extschema@.quote_relay_table('quote_relay_batch')), row()) r (no bigint);
     return no;
 end $$;
 comment on function quote_relay_last_batch() is 'number of the newest batch, 0 when there is none';

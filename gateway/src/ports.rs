@@ -27,7 +27,8 @@ pub enum Opened {
     Batch(i64, Option<Page>),
     /// Nothing new.
     Nothing,
-    /// The database answering now is not the one the lease was taken in.
+    /// The database answering now is not the one the lease was taken in, or it has been put back: it does not have the
+    /// batches that were open before. Nothing was opened.
     OtherLineage,
 }
 
@@ -82,7 +83,7 @@ pub trait ChangeLog: Send + Sync + 'static {
         life: Duration,
     ) -> impl Future<Output = Result<Option<Epoch>, DatabaseError>> + Send;
     /// Closes what is new and visible into a batch, durably, and reads the first events of it, if its number is the one
-    /// that is expected.
+    /// that is expected. A log that has no batch before that one has been put back.
     fn open_batch(
         &self,
         epoch: Epoch,

@@ -9,25 +9,49 @@ use serde_json::Value;
 
 const ADMIN: &str = "postgres";
 
-fn dump(world: &World) -> Vec<u8> {
+fn dump(world: &World, options: &[&str]) -> Vec<u8> {
     let mut dump = Command::new(built::server_programs().join("pg_dump"));
-    let dump = dump.arg("--create").arg(world.postgres.url("erp", ADMIN)).output().expect("pg_dump runs");
+    let dump = dump.args(options).arg(world.postgres.url("erp", ADMIN)).output().expect("pg_dump runs");
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
     dump.stdout
 }
 
-async fn restore(world: &World, dump: &[u8]) {
-    let admin = world.postgres.client("postgres", ADMIN).await;
-    admin.batch_execute("drop database erp with (force)").await.expect("the database is dropped");
+fn load(world: &World, database: &str, dump: &[u8]) {
     let mut psql = Command::new(built::server_programs().join("psql"))
         .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname"])
-        .arg(world.postgres.url("postgres", ADMIN))
+        .arg(world.postgres.url(database, ADMIN))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .expect("psql runs");
     psql.stdin.take().expect("its input").write_all(dump).expect("psql reads");
     assert!(psql.wait().expect("psql ends").success());
+}
+
+/// For a while there is no database.
+async fn restore_in_place(world: &World) {
+    let dump = dump(world, &["--create"]);
+    never_restored(world).await;
+    let admin = world.postgres.client("postgres", ADMIN).await;
+    admin.batch_execute("drop database erp with (force)").await.expect("the database is dropped");
+    load(world, "postgres", &dump);
+}
+
+/// The restored database takes the place of the other in less time than there is between two looks of the relay.
+async fn restore_beside(world: &World) {
+    const SWAP: [&str; 3] = [
+        "select pg_terminate_backend(pid) from pg_stat_activity where datname in ('erp', 'erp_restored')",
+        "alter database erp rename to erp_before",
+        "alter database erp_restored rename to erp",
+    ];
+    let dump = dump(world, &[]);
+    never_restored(world).await;
+    let admin = world.postgres.client("postgres", ADMIN).await;
+    admin.batch_execute("create database erp_restored").await.expect("a database");
+    load(world, "erp_restored", &dump);
+    for statement in SWAP {
+        admin.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    }
 }
 
 /// One change, and its own batch: it is in the stream before the next is made.
@@ -49,19 +73,31 @@ async fn refusal(gateway: &Gateway, quote: &Quote, cursor: &str) -> Value {
     late.next_error().await["extensions"]["code"].take()
 }
 
+async fn never_restored(world: &World) {
+    let quote = world.quote_of(TENANT).await;
+    changed(world, &quote, "never restored").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cursors_of_before_a_restored_dump_are_refused_everywhere() {
+    refused_after(restore_in_place).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restored_database_that_takes_the_place_of_the_other_is_noticed() {
+    refused_after(restore_beside).await;
+}
+
+async fn refused_after(restore: impl AsyncFnOnce(&World)) {
     let mut world = World::start().await;
     let quote = world.quote_of(TENANT).await;
     let token = world.gateway.token(&ALICE);
     let mut subscriber = Subscriber::start(&world.gateway, &token, &[quote.id], &[Kind::Quote]);
     subscriber.settle(&world.app().await).await;
     subscriber.drain(&world.app().await).await;
-    let dump = dump(&world);
-    changed(&world, &quote, "never restored").await;
+    restore(&world).await;
     let cursor = subscriber.next_event().await["cursor"].as_str().expect("a cursor").to_owned();
     drop(subscriber);
-    restore(&world, &dump).await;
     eventually("the fork is announced", || async {
         world.gateway.log().contains("every reader is told to read again")
     })

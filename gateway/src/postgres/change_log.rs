@@ -78,8 +78,13 @@ impl ChangeLog for PostgresChangeLog {
         limit: ReadLimit,
     ) -> Result<Opened, DatabaseError> {
         let relay = &self.0.statements().relay;
-        let opening: [Parameter<'_>; 3] =
-            [(&epoch.0, Type::INT8), (&lineage.cluster, Type::TEXT), (&lineage.timeline, Type::INT4)];
+        let newest = expected - 1;
+        let opening: [Parameter<'_>; 4] = [
+            (&epoch.0, Type::INT8),
+            (&lineage.cluster, Type::TEXT),
+            (&lineage.timeline, Type::INT4),
+            (&newest, Type::INT8),
+        ];
         let after = Cursor { batch: expected, position: 0 };
         let (events, bytes) = limit.parameters();
         let reading = read_parameters(&after, &events, &bytes, &limit.first_at_any_rate);

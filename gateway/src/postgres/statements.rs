@@ -90,7 +90,7 @@ impl RelayStatements {
             identity: at("select i.system_identifier, i.timeline from @.quote_relay_identity() i"),
             lease: at("select @.quote_relay_lease(holder => $1, ttl => make_interval(secs => $2))"),
             open_batch: at("select @.quote_relay_open_batch(epoch => $1) from @.quote_relay_identity() i \
-                where i.system_identifier = $2 and i.timeline = $3"),
+                where i.system_identifier = $2 and i.timeline = $3 and @.quote_relay_last_batch() >= $4"),
             first_batch: at("select @.quote_relay_first_batch()"),
             last_batch: at("select @.quote_relay_last_batch()"),
             read_batch: at(&bounded(

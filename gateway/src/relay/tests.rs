@@ -172,7 +172,8 @@ impl ChangeLog for Log {
         self.trouble().await?;
         let unheard = self.0.fails(20);
         let mut log = self.0.log();
-        if log.timeline != lineage.timeline {
+        let newest = log.batches.last_key_value().map_or(0, |(last, _)| *last);
+        if log.timeline != lineage.timeline || newest + 1 < expected {
             return Ok(Opened::OtherLineage);
         }
         if log.epoch != epoch.0 {
@@ -181,7 +182,7 @@ impl ChangeLog for Log {
         if log.waiting.is_empty() {
             return Ok(Opened::Nothing);
         }
-        let next = log.batches.last_key_value().map_or(1, |(last, _)| last + 1);
+        let next = newest + 1;
         let positions = std::mem::take(&mut log.waiting);
         log.batches.insert(next, positions);
         if unheard {
@@ -382,6 +383,36 @@ async fn a_promoted_standby_that_was_behind_is_announced_and_loses_nothing_new()
     // The announcement is the 51st message; it and whatever follows it belong to the fork of that number.
     let forks: Vec<_> = world.stream.lock().unwrap().iter().map(|(_, lineage)| lineage.fork).collect();
     assert_eq!(forks, [vec![0; 50], vec![51; 11]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_put_back_between_two_looks_is_announced() {
+    for waiting in [0, 1] {
+        let world = World::new(1, false);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(relay(&world).run(stop.clone()));
+        for position in 1..=3 {
+            world.commit([position]);
+            while world.published().len() < usize::try_from(position).unwrap() {
+                sleep(TICK).await;
+            }
+        }
+        {
+            // The relay has its lease and its timeline as before; the log has lost one batch or two, and nobody else has come.
+            let mut log = world.log();
+            log.batches.retain(|batch, _| *batch <= 2 - waiting);
+            log.waiting.extend((101..).take(usize::try_from(waiting).unwrap()));
+        }
+        sleep(20 * TICK).await;
+        assert_eq!(world.resyncs(), 1);
+        world.commit([102]);
+        sleep(20 * TICK).await;
+        let since: Vec<_> = world.published().split_off(3);
+        assert_eq!(since, (102 - waiting..=102).collect::<Vec<_>>());
+        assert_eq!(world.resyncs(), 1);
+        stop.cancel();
+        running.await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
