@@ -30,9 +30,30 @@ begin
 end $$;
 comment on function quote_columns_chosen(regclass, jsonb) is 'roles that are given to columns that are there';
 
+-- The first version for the rows that are there when a table gets a version column: one more than any of which the history tells, that of
+-- an earlier attach too, so that a version never means two states of a row. Reads the whole history, where a column is missing.
+create function first_quote_version(home name, home_owner name, header regclass, lines regclass, options jsonb) returns integer
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    first integer;
+begin
+    if to_regclass(format('%I.quote_changes', home)) is null
+            or @extschema@.quote_column_exists(header, coalesce(options -> 'columns' ->> 'version', 'version'))
+            and @extschema@.quote_column_exists(lines, coalesce(options -> 'line_columns' ->> 'version', 'version')) then
+        return 1;
+    end if;
+    perform @extschema@.quote_relation_stands(format('%I.quote_changes_archive', home), 'p'::"char", home_owner);
+    execute format('select coalesce(max(greatest(c.entity_version_before, c.entity_version_after)), 0) + 1 from (%s) c
+        where c.conflict_resolution is distinct from ''REJECTED''', @extschema@.quote_changes_all_query(home)) into first;
+    return first;
+end $$;
+comment on function first_quote_version(name, name, regclass, regclass, jsonb) is 'version that rows are given with the column';
+
 -- Adds the version column, under the name that was chosen for it (and updated_by to lines), where the table has none; returns the names
--- it added. columns: role → column, as far as they were named.
-create function add_quote_columns(target regclass, entity text, columns jsonb) returns name[]
+-- it added. columns: role → column, as far as they were named. Rows that are there have first_version; rows to come begin at 1.
+create function add_quote_columns(target regclass, entity text, columns jsonb, first_version integer) returns name[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -41,7 +62,8 @@ declare
     added name[] := '{}'::name[];
 begin
     if not @extschema@.quote_column_exists(target, version) then
-        execute format('alter table %s add column %I integer not null default 1', target, version);
+        execute format('alter table %s add column %I integer not null default %s', target, version, first_version);
+        execute format('alter table %s alter column %I set default 1', target, version);
         execute format('comment on column %s.%I is %L', target, version, @extschema@.quote_added_column_comment('version'));
         added := added || version::name;
     end if;
@@ -52,7 +74,7 @@ begin
     end if;
     return added;
 end $$;
-comment on function add_quote_columns(regclass, text, jsonb) is 'adds the columns that collaboration needs to an ERP table';
+comment on function add_quote_columns(regclass, text, jsonb, integer) is 'adds the columns that collaboration needs to an ERP table';
 
 -- Does a version column show that attach made it? By its default, or by the value that PostgreSQL remembers for rows that were there
 -- before it: a tool that takes the default away leaves that.
@@ -64,7 +86,8 @@ as $$
         select from (select target::oid union select t.relid from pg_partition_tree(target) t) part (oid)
         join pg_attribute a on a.attrelid = part.oid and a.attname = column_name and not a.attisdropped
         left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
-        where pg_get_expr(d.adbin, d.adrelid) = '1' or a.atthasmissing and a.attmissingval::text = '{1}')
+        where pg_get_expr(d.adbin, d.adrelid) = '1' or a.atthasmissing and (a.attmissingval::text = '{1}'
+            or d.oid is null and a.attmissingval::text ~ '^\{[1-9]'))
 $$;
 comment on function quote_version_shows_origin(regclass, name) is 'whether a version column can be known as added without its comment';
 

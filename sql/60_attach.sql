@@ -1,7 +1,8 @@
 -- attach: makes an ERP's header and line tables collaborative. Idempotent: run it again after a migration.
 
 -- One table: columns, settings row, triggers.
-create function attach_quote_table(target regclass, entity text, header regclass, log regclass, options jsonb) returns quote_collab_settings
+create function attach_quote_table(target regclass, entity text, header regclass, log regclass, options jsonb, first_version integer)
+returns quote_collab_settings
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -17,7 +18,7 @@ begin
     into names from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_class h join pg_namespace hn on hn.oid = h.relnamespace,
         pg_class l join pg_namespace ln on ln.oid = l.relnamespace
     where c.oid = target and h.oid = header and l.oid = log;
-    added := @extschema@.add_quote_columns(target, entity, chosen);
+    added := @extschema@.add_quote_columns(target, entity, chosen, first_version);
     added := @extschema@.quote_added_columns(target, added || coalesce((
         select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
     perform @extschema@.restore_quote_columns(target, added);
@@ -43,7 +44,7 @@ begin
         @extschema@.tell_of_quote_late_triggers(settings);
     return settings;
 end $$;
-comment on function attach_quote_table(regclass, text, regclass, regclass, jsonb) is 'makes one ERP table collaborative';
+comment on function attach_quote_table(regclass, text, regclass, regclass, jsonb, integer) is 'makes one ERP table collaborative';
 
 -- All pairs write to one log. Where that had to be made anew, or was moved, the others are told.
 create function lead_quote_tables_to(log regclass, home name) returns void
@@ -81,6 +82,7 @@ declare
     homes name[];
     log regclass;
     is_elsewhere boolean;
+    first_version integer;
 begin
     if current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
@@ -93,14 +95,16 @@ begin
     select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
     perform @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner);
     is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
+    -- While the tables are not locked yet: it may take its time.
+    first_version := @extschema@.first_quote_version(home, home_owner, header, lines, options);
     perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
         select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s));
     log := @extschema@.create_quote_changes(home, home_owner);
     perform @extschema@.create_active_quote_sessions(home, home_owner);
     perform @extschema@.create_quote_relay_tables(home, home_owner);
     perform @extschema@.create_quote_changes_seals(home, home_owner);
-    perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options);
-    perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options);
+    perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options, first_version);
+    perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options, first_version);
     execute format('select @extschema@.begin_quote_seal_anchor(s.no, s.hash) from %I.quote_changes_seals s order by s.no desc limit 1', home);
     perform @extschema@.lead_quote_tables_to(log, home), @extschema@.grant_quote_capture();
     perform @extschema@.create_quote_changes_all_view(home, home_owner);
