@@ -71,6 +71,76 @@ pub fn root(stored: &[u8]) -> Option<Value<'_>> {
     })
 }
 
+/// Whether jsonb takes a text that json has taken: json does not look into escapes, and knows no largest number. What has no
+/// value as a text or as a numeric is not held: `\u0000`, half of a surrogate pair, a number of more than 16,000 places.
+///
+/// # Examples
+/// ```
+/// use quote_collab_core::jsonb::holds;
+/// assert!(holds(br#"{"a": [1.5e3, "\ud83d\ude00"]}"#));
+/// assert!(!holds(br#""\u0000""#));
+/// assert!(!holds(b"[1e999999]"));
+/// ```
+#[must_use]
+pub fn holds(json: &[u8]) -> bool {
+    let mut rest = json;
+    while let Some((first, tail)) = rest.split_first() {
+        let taken = match first {
+            b'"' => string(tail),
+            b'0'..=b'9' => number(rest),
+            _ => Some(tail),
+        };
+        let Some(behind) = taken else { return false };
+        rest = behind;
+    }
+    true
+}
+
+/// What follows a string, of which this is the rest; `None` when jsonb does not take it.
+fn string(mut rest: &[u8]) -> Option<&[u8]> {
+    // Half of a pair that waits for the other.
+    let mut is_half = false;
+    loop {
+        let unit = match rest {
+            [b'\\', b'u', digits @ ..] => {
+                let (digits, tail) = digits.split_first_chunk::<4>()?;
+                rest = tail;
+                u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?
+            }
+            [b'\\', _, tail @ ..] => {
+                rest = tail;
+                1
+            }
+            [b'"', tail @ ..] => return (!is_half).then_some(tail),
+            [_, tail @ ..] => {
+                rest = tail;
+                1
+            }
+            [] => return Some(rest),
+        };
+        is_half = match unit {
+            0 => return None,
+            0xDC00..=0xDFFF if is_half => false,
+            0xDC00..=0xDFFF => return None,
+            _ if is_half => return None,
+            0xD800..=0xDBFF => true,
+            _ => false,
+        };
+    }
+}
+
+/// What follows a number; `None` when it is longer than a numeric may be.
+fn number(json: &[u8]) -> Option<&[u8]> {
+    const PLACES: usize = 16_000;
+    let end = json.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+    let (number, rest) = json.split_at(end.unwrap_or(json.len()));
+    let exponent = number.iter().position(|byte| matches!(byte, b'e' | b'E'));
+    let (digits, exponent) = number.split_at(exponent.unwrap_or(number.len()));
+    let exponent = std::str::from_utf8(exponent.get(1..).unwrap_or_default()).ok()?;
+    let exponent = if exponent.is_empty() { 0 } else { exponent.parse::<i64>().ok()?.unsigned_abs() };
+    (digits.len() < PLACES && usize::try_from(exponent).ok()? < PLACES - digits.len()).then_some(rest)
+}
+
 /// Appends a jsonb object. Names must be distinct, and in the order that jsonb keeps them in: by length, then by bytes.
 /// All payloads together must not exceed [`LONGEST`], and there must not be more than 2^27 members.
 ///
@@ -149,7 +219,7 @@ fn size(bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Value, object, root, single};
+    use super::{Value, holds, object, root, single};
 
     fn words(bytes: &[u8]) -> Vec<u32> {
         bytes.chunks_exact(4).map(|four| u32::from_ne_bytes(four.try_into().unwrap())).collect()
@@ -194,6 +264,33 @@ mod tests {
         assert_eq!(words(stored)[..5], [0x2000_0002, 0x8000_0003, 5, 0x1000_0006, 0x1000_0008]);
         assert_eq!(&stored[20..28], b"taxtotal");
         assert_eq!((&stored[32..34], &stored[40..42], stored.len()), (&[1, 2][..], &[3, 4][..], 42));
+    }
+
+    #[test]
+    fn jsonb_holds_what_has_a_value() {
+        for json in [
+            r#"{"a": "\\u0000", "b": [-0.5E-10, 12, true]}"#,
+            r#""\ud83d\uDE00 x""#,
+            "1e100",
+            r#""\\""#,
+            "\"ü\"",
+            "",
+        ] {
+            assert!(holds(json.as_bytes()), "{json}");
+        }
+        let long = "1".repeat(20_000);
+        for json in [
+            r#"{"\u0000": 1}"#,
+            r#""\ud83d""#,
+            r#""\ud83d x""#,
+            r#""\ud83d\ud83d""#,
+            r#""\ude00""#,
+            "1e99999999999999999999",
+            "[1, 1E-20000]",
+            &long,
+        ] {
+            assert!(!holds(json.as_bytes()), "{json}");
+        }
     }
 
     #[test]

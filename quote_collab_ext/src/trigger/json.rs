@@ -1,12 +1,12 @@
-//! Values as jsonb, exactly as `to_jsonb` gives them: by calling it, or for the types that quotes are made of by doing
-//! what it does without its way over text.
+//! Values as jsonb, exactly as `to_jsonb` gives them in a session of PostgreSQL's own settings, whatever this one is set to: by
+//! calling it, or for the types that quotes are made of by doing what it does without its way over text.
 
 #![expect(unsafe_code, reason = "reads PostgreSQL's datums and calls its to_jsonb")]
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 
 use pgrx::{FromDatum, pg_sys};
-use quote_collab_core::jsonb::{LONGEST, Value, root};
+use quote_collab_core::jsonb::{LONGEST, Value, holds, root};
 
 use crate::memory;
 use crate::varlena::payload;
@@ -56,6 +56,7 @@ impl ToJsonb {
         // SAFETY: per contract; what to_jsonb gives is a jsonb of its own, neither compressed nor out of line.
         unsafe {
             self.direct(value).unwrap_or_else(|| {
+                let _styles = Styles::pin();
                 let jsonb = pg_sys::FunctionCall1Coll(self.function, pg_sys::InvalidOid, value);
                 root(payload(jsonb)).unwrap_or(Value::Null)
             })
@@ -74,6 +75,10 @@ impl ToJsonb {
                 pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => {
                     Value::Text(Some(payload(value)).filter(|text| text.len() <= LONGEST)?)
                 }
+                // What jsonb does not hold, and json does, is told as its text: the row must be written and deleted all the same.
+                pg_sys::JSONOID => {
+                    Value::Text(Some(payload(value)).filter(|text| text.len() <= LONGEST && !holds(text))?)
+                }
                 pg_sys::BOOLOID => Value::Bool(value.value() != 0),
                 pg_sys::INT2OID => whole(i64::from(i16::from_datum(value, false)?)),
                 pg_sys::INT4OID => whole(i64::from(i32::from_datum(value, false)?)),
@@ -91,6 +96,56 @@ impl ToJsonb {
                 }
                 _ => return None,
             })
+        }
+    }
+}
+
+unsafe extern "C" {
+    /// How `bytea` is written, a setting of the session.
+    static mut bytea_output: c_int;
+}
+
+/// `USE_ISO_DATES`.
+const ISO_DATES: c_int = 1;
+/// `INTSTYLE_POSTGRES`.
+const POSTGRES_INTERVALS: c_int = 0;
+/// The shortest text that gives the same number again.
+const SHORTEST_FLOATS: c_int = 1;
+/// `BYTEA_OUTPUT_HEX`.
+const HEX_BYTES: c_int = 1;
+
+/// Settings of the session by which output functions write times, numbers and bytes; what is recorded must not depend on them.
+/// They are PostgreSQL's defaults while this lives, and what they were afterwards, also when an error passes.
+struct Styles([c_int; 4]);
+
+impl Styles {
+    /// # Safety
+    /// In the backend's only thread; the last one pinned must be dropped first.
+    unsafe fn pin() -> Self {
+        // SAFETY: variables of the backend that output functions read.
+        unsafe {
+            let before =
+                Self([pg_sys::DateStyle, pg_sys::IntervalStyle, pg_sys::extra_float_digits, bytea_output]);
+            Self([ISO_DATES, POSTGRES_INTERVALS, SHORTEST_FLOATS, HEX_BYTES]).apply();
+            before
+        }
+    }
+
+    /// # Safety
+    /// In the backend's only thread.
+    unsafe fn apply(&self) {
+        // SAFETY: as above.
+        unsafe {
+            [pg_sys::DateStyle, pg_sys::IntervalStyle, pg_sys::extra_float_digits, bytea_output] = self.0;
+        }
+    }
+}
+
+impl Drop for Styles {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe {
+            self.apply();
         }
     }
 }
