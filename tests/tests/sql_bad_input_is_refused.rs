@@ -171,6 +171,42 @@ async fn attach_refuses_what_it_cannot_serve_and_leaves_no_trace() {
     }
 }
 
+/// The direct way into a partition knows its columns; one that is not as it was made is written by SQL, or refused.
+#[tokio::test]
+async fn a_column_of_the_log_that_changes_its_type_is_an_error_and_no_crash() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let views = "drop view v_quote_change_events, v_quote_changes_all, v_recent_quote_changes";
+    for (column, kind) in [
+        ("was_conflict", "text"),
+        ("new_value", "bigint using null"),
+        ("new_value", "text"),
+        ("position", "text"),
+        ("changed_by", "text"),
+        ("session_id", "bytea using null"),
+        ("entity_version_after", "bigint"),
+        ("field_name", "text"),
+        ("context", "json"),
+    ] {
+        admin
+            .batch_execute(&format!("update quotes set notes = 'before'; begin; {views}; alter table quote_changes alter {column} type {kind}"))
+            .await
+            .unwrap_or_else(|error| panic!("{column} {kind}: {error:?}"));
+        let written = admin.batch_execute("update quotes set notes = 'after'").await;
+        let refused =
+            written.err().map(|error| error.as_db_error().expect("the server answered").code().clone());
+        assert!(refused.as_ref().is_none_or(|code| code.code() == "42804"), "{column} {kind}: {refused:?}");
+        if refused.is_none() {
+            let kept = format!(
+                "select count(*) from quote_changes where field_name = 'notes' and {column} is null and '{column}' not in ('session_id', 'changed_by', 'context')"
+            );
+            assert_eq!(admin.query_one(&kept, &[]).await.unwrap().get::<_, i64>(0), 0, "{column} {kind}");
+        }
+        admin.batch_execute("rollback").await.unwrap();
+    }
+    assert_eq!(erp.count("select 1::bigint").await, 1);
+}
+
 #[tokio::test]
 async fn a_key_that_changes_its_type_is_an_error_and_no_crash() {
     let erp = Erp::attached().await;

@@ -77,9 +77,10 @@ unsafe fn prepared(log: &Log) -> Result<pg_sys::SPIPlanPtr, Error> {
         return Ok(*plan);
     }
     let places: Vec<String> = (1..=COLUMNS.len()).map(|place| format!("${place}")).collect();
-    let text = format!("insert into {} ({}) values ({})", log.name, COLUMNS.join(", "), places.join(", "));
+    let names = COLUMNS.map(|(name, _)| name).join(", ");
+    let text = format!("insert into {} ({names}) values ({})", log.name, places.join(", "));
     let text = CString::new(text).map_err(|_| Error::MissingLog(log.name.clone()))?;
-    let mut types = COLUMNS.map(column_type);
+    let mut types = COLUMNS.map(|(_, type_oid)| type_oid);
     // SAFETY: SPI is connected per contract; the plan is kept beyond it.
     unsafe {
         let count = i32::try_from(types.len()).unwrap_or_default();
@@ -89,18 +90,5 @@ unsafe fn prepared(log: &Log) -> Result<pg_sys::SPIPlanPtr, Error> {
         }
         pg_sys::SPI_keepplan(plan);
         Ok(*log.insert.get_or_init(|| plan))
-    }
-}
-
-fn column_type(column: &str) -> pg_sys::Oid {
-    match column {
-        "changed_at" => pg_sys::TIMESTAMPTZOID,
-        "entity_type" | "field_name" | "change_type" | "conflict_resolution" => pg_sys::TEXTOID,
-        "old_value" | "new_value" | "context" => pg_sys::JSONBOID,
-        "was_conflict" => pg_sys::BOOLOID,
-        "entity_version_before" | "entity_version_after" => pg_sys::INT4OID,
-        "position" | "origin" => pg_sys::INT8OID,
-        "xid" => pg_sys::XID8OID,
-        _ => pg_sys::UUIDOID,
     }
 }

@@ -11,29 +11,29 @@ use pgrx::pg_sys;
 use super::partition::Month;
 use crate::error::Error;
 
-/// Columns of the log in their order; a log that looks otherwise is written by SQL, not directly.
-pub const COLUMNS: [&str; 21] = [
-    "id",
-    "tenant_id",
-    "quote_id",
-    "quote_line_id",
-    "changed_by",
-    "changed_at",
-    "entity_type",
-    "field_name",
-    "old_value",
-    "new_value",
-    "change_type",
-    "session_id",
-    "was_conflict",
-    "conflict_resolution",
-    "entity_version_before",
-    "entity_version_after",
-    "event_id",
-    "position",
-    "xid",
-    "origin",
-    "context",
+/// Columns of the log in their order, and their types; a log that looks otherwise is written by SQL, not directly.
+pub const COLUMNS: [(&str, pg_sys::Oid); 21] = [
+    ("id", pg_sys::UUIDOID),
+    ("tenant_id", pg_sys::UUIDOID),
+    ("quote_id", pg_sys::UUIDOID),
+    ("quote_line_id", pg_sys::UUIDOID),
+    ("changed_by", pg_sys::UUIDOID),
+    ("changed_at", pg_sys::TIMESTAMPTZOID),
+    ("entity_type", pg_sys::VARCHAROID),
+    ("field_name", pg_sys::VARCHAROID),
+    ("old_value", pg_sys::JSONBOID),
+    ("new_value", pg_sys::JSONBOID),
+    ("change_type", pg_sys::VARCHAROID),
+    ("session_id", pg_sys::UUIDOID),
+    ("was_conflict", pg_sys::BOOLOID),
+    ("conflict_resolution", pg_sys::VARCHAROID),
+    ("entity_version_before", pg_sys::INT4OID),
+    ("entity_version_after", pg_sys::INT4OID),
+    ("event_id", pg_sys::UUIDOID),
+    ("position", pg_sys::INT8OID),
+    ("xid", pg_sys::XID8OID),
+    ("origin", pg_sys::INT8OID),
+    ("context", pg_sys::JSONBOID),
 ];
 
 /// An audit log, found by name once per trigger plan.

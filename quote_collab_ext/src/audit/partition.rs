@@ -61,10 +61,9 @@ unsafe fn has_columns(opened: pg_sys::Relation) -> bool {
     // SAFETY: an open relation has a descriptor.
     let descriptor = unsafe { PgTupleDesc::from_pg_unchecked((*opened).rd_att) };
     descriptor.len() == COLUMNS.len()
-        && descriptor
-            .iter()
-            .zip(COLUMNS)
-            .all(|(attribute, name)| !attribute.attisdropped && attribute.name() == name)
+        && descriptor.iter().zip(COLUMNS).all(|(attribute, (name, type_oid))| {
+            !attribute.attisdropped && attribute.name() == name && attribute.atttypid == type_oid
+        })
 }
 
 /// # Safety
@@ -78,7 +77,7 @@ unsafe fn takes(opened: pg_sys::Relation, at: i64) -> bool {
         pg_sys::InitResultRelInfo(result, opened, 0, std::ptr::null_mut(), 0);
         let slot = pg_sys::table_slot_create(opened, std::ptr::null_mut());
         pg_sys::ExecClearTuple(slot);
-        for (index, column) in COLUMNS.iter().enumerate() {
+        for (index, (column, _)) in COLUMNS.iter().enumerate() {
             *(*slot).tts_isnull.add(index) = *column != "changed_at";
             *(*slot).tts_values.add(index) = pg_sys::Datum::from(at);
         }
