@@ -1,5 +1,6 @@
 //! Who acts: settings of the transaction, set by `set_config(…, true)` so that a pooler never mixes people.
 
+use std::cell::RefCell;
 use std::ffi::CStr;
 
 use pgrx::pg_sys;
@@ -26,9 +27,55 @@ pub fn uuid_setting(name: &CStr, label: &'static str) -> Result<Option<Uuid>, Er
     Uuid::try_parse_ascii(text.trim_ascii()).map(Some).map_err(|_| Error::NotUuid { setting: label })
 }
 
+thread_local! {
+    /// Users that this transaction has verified, each with the depth of the subtransaction that did.
+    static VERIFIED: RefCell<Vec<(i32, Uuid)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Remembers whom a token has verified. RESET ALL takes the setting away from whoever calls it, between the change of a row
+/// and its record too; who made the change stays who he was until the transaction ends, or the savepoint is rolled back.
+pub fn vouch(user: Uuid) {
+    VERIFIED.with_borrow_mut(|verified| verified.push((depth(), user)));
+}
+
+/// The transaction has ended.
+pub fn forget() {
+    VERIFIED.with_borrow_mut(Vec::clear);
+}
+
+/// The subtransaction is rolled back.
+pub fn forget_subtransaction() {
+    let depth = depth();
+    VERIFIED.with_borrow_mut(|verified| verified.retain(|(at, _)| *at < depth));
+}
+
+/// The subtransaction becomes part of the one around it.
+pub fn hand_on() {
+    let depth = depth();
+    VERIFIED.with_borrow_mut(|verified| {
+        for (at, _) in verified {
+            *at = (*at).min(depth - 1);
+        }
+    });
+}
+
+fn depth() -> i32 {
+    // SAFETY: reads the transaction's state.
+    #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+    unsafe {
+        pg_sys::GetCurrentTransactionNestLevel()
+    }
+}
+
+/// Whom a token has verified for this transaction.
+pub fn verified_user() -> Option<Uuid> {
+    tenant::verified_user()
+        .or_else(|| VERIFIED.with_borrow(|verified| verified.last().map(|(_, user)| *user)))
+}
+
 /// The acting user: whom a token has verified for this transaction, else `app.current_user_id`, which anybody may set.
 pub fn current_user() -> Result<Option<Uuid>, Error> {
-    if let Some(user) = tenant::verified_user() {
+    if let Some(user) = verified_user() {
         return Ok(Some(user));
     }
     uuid_setting(c"app.current_user_id", "app.current_user_id")

@@ -22,7 +22,7 @@ pub fn current_quote_tenant() -> Option<pgrx::Uuid> {
 /// Who acts: the verified user of the transaction, else who is claimed to, else `app.current_user_id`.
 #[pg_extern(stable, parallel_safe)]
 pub fn current_quote_user(claimed: default!(Option<pgrx::Uuid>, "null")) -> Option<pgrx::Uuid> {
-    tenant::verified_user()
+    attribution::verified_user()
         .map(to_sql)
         .or(claimed)
         .or_else(|| attribution::current_user().unwrap_or_else(|error| error.raise()).map(to_sql))
@@ -50,6 +50,7 @@ fn authenticate(token: &str) -> Result<Identity, Error> {
     set_local(c"app.current_tenant_id", identity.tenant.to_string());
     set_local(c"quote_collab.verified_user", identity.user.to_string());
     set_local(c"quote_collab.verified_until", identity.expires_at.to_string());
+    attribution::vouch(identity.user);
     Ok(identity)
 }
 

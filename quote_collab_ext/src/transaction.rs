@@ -2,7 +2,7 @@
 
 use pgrx::{pg_guard, pg_sys};
 
-use crate::{audit, wakeup};
+use crate::{attribution, audit, wakeup};
 
 /// Registers the callbacks, once per backend.
 #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
@@ -21,10 +21,12 @@ extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg: *mut s
         // Rows that no statement trigger wrote: logical replication fires row triggers only.
         E::XACT_EVENT_PRE_COMMIT | E::XACT_EVENT_PRE_PREPARE => audit::flush(),
         E::XACT_EVENT_COMMIT => {
+            attribution::forget();
             audit::discard();
             wakeup::committed();
         }
         E::XACT_EVENT_ABORT | E::XACT_EVENT_PREPARE => {
+            attribution::forget();
             audit::discard();
             wakeup::forget();
         }
@@ -41,9 +43,13 @@ extern "C-unwind" fn on_subtransaction(
 ) {
     use pg_sys::SubXactEvent as E;
     match event {
-        E::SUBXACT_EVENT_PRE_COMMIT_SUB => audit::hand_on(),
+        E::SUBXACT_EVENT_PRE_COMMIT_SUB => {
+            audit::hand_on();
+            attribution::hand_on();
+        }
         E::SUBXACT_EVENT_ABORT_SUB => {
             audit::discard_aborted();
+            attribution::forget_subtransaction();
             wakeup::forget_subtransaction();
         }
         _ => {}

@@ -56,18 +56,22 @@ fn worker(kind: &str, function: &str) -> BackgroundWorkerBuilder {
 }
 
 /// Connects to a database as the cluster's superuser, who runs no code of others: whatever the database says about its search
-/// path, names are those of PostgreSQL itself.
+/// path, names are those of PostgreSQL itself; and whatever it says about its transactions, housekeeping writes.
 fn connect(database: pg_sys::Oid) {
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
-    // SAFETY: a setting of every server, set as PostgreSQL's own workers set it.
-    #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
-    unsafe {
-        pg_sys::SetConfigOption(
-            c"search_path".as_ptr(),
-            c"pg_catalog, pg_temp".as_ptr(),
-            pg_sys::GucContext::PGC_SUSET,
-            pg_sys::GucSource::PGC_S_OVERRIDE,
-        );
+    for (name, value) in
+        [(c"search_path", c"pg_catalog, pg_temp"), (c"default_transaction_read_only", c"off")]
+    {
+        // SAFETY: settings of every server, set as PostgreSQL's own workers set them.
+        #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+        unsafe {
+            pg_sys::SetConfigOption(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_SUSET,
+                pg_sys::GucSource::PGC_S_OVERRIDE,
+            );
+        }
     }
 }
 

@@ -354,3 +354,64 @@ async fn nobody_is_shown_a_key() {
     let shown: String = reader.query_one("show quote_collab.jwt_secret", &[]).await.unwrap().get(0);
     assert_eq!(shown, "********");
 }
+
+/// Whoever may run a statement may take settings away in the middle of it, between the change of a row and its record.
+#[tokio::test]
+async fn the_author_is_who_was_verified_whatever_becomes_of_the_settings() {
+    let erp = Erp::verified().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute("alter table quotes enable row level security, force row level security")
+        .await
+        .unwrap();
+    admin
+        .batch_execute("create policy tenants on quotes using (tenant_id = (select current_quote_tenant()))")
+        .await
+        .unwrap();
+    let app = erp.client("erp_app").await;
+    let other = CAROL.id;
+    let spoof = format!(
+        "create function pg_temp.spoof() returns text language plpgsql as $$ begin
+             reset all; perform set_config('app.current_user_id', '{other}', false); return 'x'; end $$"
+    );
+    app.batch_execute(&spoof).await.expect("anybody has temporary functions");
+    let begun = format!("begin; select authenticate_quote_user('{}')", signer::token(ALICE));
+    for (before, statement, after) in [
+        (
+            "",
+            "update quotes set notes = 'spoofed', updated_by = 'OTHER' where tenant_id = 'TENANT' returning pg_temp.spoof()",
+            "",
+        ),
+        (
+            "savepoint s;",
+            "update quotes set notes = 'kept' where tenant_id = 'TENANT' returning pg_temp.spoof()",
+            "release s;",
+        ),
+        (
+            "savepoint s; update quotes set notes = 'undone'; rollback to s;",
+            "update quotes set notes = 'again' where tenant_id = 'TENANT' returning pg_temp.spoof()",
+            "",
+        ),
+        ("", "delete from quote_lines where tenant_id = 'TENANT' returning pg_temp.spoof()", ""),
+    ] {
+        let statement =
+            statement.replace("OTHER", &other.to_string()).replace("TENANT", &ALICE.tenant.to_string());
+        app.batch_execute(&format!("{begun}; {before} {statement}; {after} set constraints all immediate"))
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+        app.batch_execute("commit").await.expect("it commits");
+        let last = format!("select string_agg(distinct coalesce(changed_by::text, 'nobody'), ',') from quote_changes
+            where xid = (select xid from quote_changes where tenant_id = '{}' order by position desc limit 1)", ALICE.tenant);
+        let told: Option<String> = admin.query_one(&last, &[]).await.unwrap().get(0);
+        assert_eq!(told, Some(ALICE.id.to_string()), "{statement}");
+    }
+    // Who was verified only in a savepoint that is rolled back, or in another transaction, is not the author.
+    for nobody in ["begin; savepoint s; AUTH; rollback to s", "begin; AUTH; commit; begin"] {
+        let begun =
+            nobody.replace("AUTH", &format!("select authenticate_quote_user('{}')", signer::token(ALICE)));
+        app.batch_execute(&begun).await.unwrap();
+        let user: Option<Uuid> = app.query_one("select current_quote_user()", &[]).await.unwrap().get(0);
+        assert_eq!(user, Some(other), "{nobody}");
+        app.batch_execute("rollback").await.unwrap();
+    }
+}
