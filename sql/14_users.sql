@@ -16,23 +16,34 @@ begin
 end $$;
 comment on function quote_relation_readable(jsonb) is 'true when the caller may read a table of users or customers';
 
--- Does nobody's code but the owner's run when a superuser reads names from this relation? It may be a table whose columns are of
--- PostgreSQL's own types, or of domains over them; or anything that belongs to a superuser or to whom the quotes belong.
-create function quote_users_safe(users jsonb, quotes_owner oid) returns boolean
+-- Does a relation of names belong to somebody who may act as the owner of the quotes, a superuser above all? Planning a query over it is
+-- enough to run what its owner put there, index expressions, policies or a view, with the rights of whoever reads: the relay's, or those
+-- of the gateway, which may set any tenant.
+create function quote_relation_trusted(relation jsonb, quotes_owner oid) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     return coalesce((
-        select c.relowner = quotes_owner or r.rolsuper or c.relkind in ('r', 'p') and not exists (
-            select from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_type b on b.oid = t.typbasetype
-            where a.attrelid = c.oid and a.attname in (users ->> 'id', users ->> 'name', users ->> 'email')
-                and (coalesce(b.typtype, t.typtype) <> 'b' or not exists (
-                    select from pg_roles o where o.oid = coalesce(b.typowner, t.typowner) and o.rolsuper)))
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner
-        where n.nspname = users ->> 'schema' and c.relname = users ->> 'table'), false);
+        select c.relowner = quotes_owner or pg_has_role(c.relowner, quotes_owner, 'member')
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table'), false);
 end $$;
-comment on function quote_users_safe(jsonb, oid) is 'whether a superuser can read names from a relation without running code of others';
+comment on function quote_relation_trusted(jsonb, oid) is 'whether only the owner of the quotes and who may act as him decide what reading a relation runs';
+
+-- The customers of a header, as far as the caller may read them; null when not.
+create function quote_customers(header quote_collab_settings) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customers jsonb := header.relations -> 'customers';
+begin
+    return case when @extschema@.quote_relation_readable(customers)
+        and @extschema@.quote_relation_trusted(customers, (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(header)))
+        then customers end;
+end $$;
+comment on function quote_customers(quote_collab_settings) is 'the table that names the customers of a header, if the caller may read it';
 
 -- Each once, in the order of attaching. Asked anew each time: a view may have changed hands since attach.
 create function quote_user_relations() returns setof jsonb
@@ -42,7 +53,7 @@ as $$
 begin
     return query select s.relations -> 'users' from @extschema@.quote_collab_settings s
     where s.entity = 'QUOTE' and @extschema@.quote_relation_readable(s.relations -> 'users')
-        and @extschema@.quote_users_safe(s.relations -> 'users', (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(s)))
+        and @extschema@.quote_relation_trusted(s.relations -> 'users', (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(s)))
     group by 1 order by min(s.attached_at);
 end $$;
 comment on function quote_user_relations() is 'the users tables of all attached pairs that the caller may read';
@@ -54,7 +65,7 @@ as $$
 begin
     if @extschema@.quote_relation_readable(users) then
         execute format('select u.%I::text, %s, true from %I.%I u where u.%I = $1', users ->> 'name',
-            coalesce(format('u.%I::text', users ->> 'email'), 'null'), users ->> 'schema', users ->> 'table', users ->> 'id')
+            coalesce('u.' || quote_ident(users ->> 'email') || '::text', 'null'), users ->> 'schema', users ->> 'table', users ->> 'id')
         into user_name, user_email, known using user_id;
         known := coalesce(known, false);
     end if;

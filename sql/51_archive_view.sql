@@ -1,11 +1,23 @@
 -- The whole history: what is in the log and what was moved to the archive, one view for both.
+-- Is there an archive, and is it ours? What others planted under its name, before there was one, is none of the history: planning a query
+-- over it runs their code.
+create function quote_archive_stands(target_schema name) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from pg_class a join pg_namespace n on n.oid = a.relnamespace join pg_roles r on r.oid = a.relowner
+        join pg_class log on log.relnamespace = n.oid and log.relname = 'quote_changes'
+        where n.nspname = target_schema and a.relname = 'quote_changes_archive' and (r.rolsuper or a.relowner = log.relowner))
+$$;
+comment on function quote_archive_stands(name) is 'whether there is an archive that belongs to the owner of the audit log';
+
 create function quote_changes_all_query(target_schema name) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('select * from %I.quote_changes%s', target_schema,
-        case when to_regclass(a.name) is null then '' else ' union all select * from ' || a.name end)
-    from format('%I.quote_changes_archive', target_schema) a (name)
+    select format(case when @extschema@.quote_archive_stands(target_schema)
+        then 'select * from %1$I.quote_changes union all select * from %1$I.quote_changes_archive' else 'select * from %1$I.quote_changes' end, target_schema)
 $$;
 comment on function quote_changes_all_query(name) is 'query of the view over the audit log and its archive';
 

@@ -70,6 +70,10 @@ create function record_quote_truncate() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set row_security = off
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
 as $$
 declare
     settings @extschema@.quote_collab_settings := @extschema@.quote_collab_settings_of(tg_relid::regclass);

@@ -8,7 +8,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return convert_from(substring(arguments, 1, octet_length(arguments) - 1), 'UTF8')::jsonb;
-exception when data_exception then
+exception when data_exception or program_limit_exceeded then
     return null;
 end $$;
 comment on function quote_trigger_arguments(bytea) is 'the argument of one of our triggers';
@@ -27,8 +27,9 @@ $$;
 comment on function quote_carriers() is 'every table that stamps versions, attached or not';
 
 -- Attached tables that are not where they were noted, and where they are: with the triggers that attach made for them. Of several
--- that it could be, the one that kept its name, or its schema; none where that does not decide. kept: tables that the caller means
--- by the names that they have now.
+-- that it could be, the one that kept its name, or its schema; none where that does not decide. Anybody may put such triggers on a table
+-- of his own: only one that belongs to a superuser, or to whom the log or an attached table belongs, is followed. kept: tables that the
+-- caller means by the names that they have now.
 create function moved_quote_tables(kept regclass[]) returns table (settings quote_collab_settings, new_schema name, new_name name)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -42,7 +43,10 @@ as $$
     stray as (
         select c.relation, c.entity, c.arguments, t.relname, ns.nspname
         from @extschema@.quote_carriers() c join pg_class t on t.oid = c.relation join pg_namespace ns on ns.oid = t.relnamespace
-        where not exists (select from noted n where n.relation = c.relation)),
+        join pg_roles r on r.oid = t.relowner
+        where not exists (select from noted n where n.relation = c.relation) and (r.rolsuper or exists (
+            select from noted n join pg_class o on o.oid in (n.relation, to_regclass(format('%I.quote_changes', (n.s).log_schema)))
+            where o.relowner = t.relowner))),
     possible as (
         select l.s, y.relation, y.nspname, y.relname,
             case when y.relname = (l.s).table_name then 2 else 0 end + case when y.nspname = (l.s).table_schema then 1 else 0 end as likeness

@@ -32,7 +32,7 @@ comment on function quote_columns_chosen(regclass, jsonb) is 'roles that are giv
 
 -- The first version for the rows that are there when a table gets a version column: one more than any of which the history tells, that of
 -- an earlier attach too, so that a version never means two states of a row. Reads the whole history, where a column is missing.
-create function first_quote_version(home name, home_owner name, header regclass, lines regclass, options jsonb) returns integer
+create function first_quote_version(home name, header regclass, lines regclass, options jsonb) returns integer
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -44,12 +44,11 @@ begin
             and @extschema@.quote_column_exists(lines, coalesce(options -> 'line_columns' ->> 'version', 'version')) then
         return 1;
     end if;
-    perform @extschema@.quote_relation_stands(format('%I.quote_changes_archive', home), 'p'::"char", home_owner);
     execute format('select coalesce(max(greatest(c.entity_version_before, c.entity_version_after)), 0) + 1 from (%s) c
         where c.conflict_resolution is distinct from ''REJECTED''', @extschema@.quote_changes_all_query(home)) into first;
     return first;
 end $$;
-comment on function first_quote_version(name, name, regclass, regclass, jsonb) is 'version that rows are given with the column';
+comment on function first_quote_version(name, regclass, regclass, jsonb) is 'version that rows are given with the column';
 
 -- Adds the version column, under the name that was chosen for it (and updated_by to lines), where the table has none; returns the names
 -- it added. columns: role → column, as far as they were named. Rows that are there have first_version; rows to come begin at 1.
@@ -87,7 +86,7 @@ as $$
         join pg_attribute a on a.attrelid = part.oid and a.attname = column_name and not a.attisdropped
         left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
         where pg_get_expr(d.adbin, d.adrelid) = '1' or a.atthasmissing and (a.attmissingval::text = '{1}'
-            or d.oid is null and a.attmissingval::text ~ '^\{[1-9]'))
+            or d.oid is null and a.attmissingval::text ~ '^[{][1-9]'))
 $$;
 comment on function quote_version_shows_origin(regclass, name) is 'whether a version column can be known as added without its comment';
 

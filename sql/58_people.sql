@@ -54,8 +54,29 @@ begin
 end $$;
 comment on function quote_relation_fits(text, jsonb, boolean, oid) is 'whether a table can name users or customers; refuses one that was named and cannot';
 
--- The table of people. One that was only found and cannot be read safely is left alone; one that was named is refused,
--- SQLSTATE 42809.
+-- Does the relation of names belong to whom the quotes belong, or to somebody who may act as him? One that was only found and does
+-- not is left alone; one that was named is refused, SQLSTATE 42809.
+create function quote_relation_is_ours(kind text, relation jsonb, named boolean, header regclass) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    owner oid := (select c.relowner from pg_class c where c.oid = header);
+begin
+    if @extschema@.quote_relation_trusted(relation, owner) then
+        return true;
+    elsif not named then
+        raise notice 'names of % are not read from %.%', kind, quote_ident(relation ->> 'schema'), quote_ident(relation ->> 'table')
+            using detail = 'It belongs to another than the owner of the quotes.';
+        return false;
+    end if;
+    raise exception 'names of % cannot be read from %.%', kind, quote_ident(relation ->> 'schema'), quote_ident(relation ->> 'table')
+        using errcode = 'wrong_object_type',
+              detail = 'The gateway reads it for every tenant, and whoever owns a table or view has his functions run then, from an index or a policy.',
+              hint = format('Let it belong to %1$I, or to a superuser, or let its owner act as %1$I: grant %1$I to him.', pg_get_userbyid(owner));
+end $$;
+comment on function quote_relation_is_ours(text, jsonb, boolean, regclass) is 'whether names may be read from a relation; refuses one that was named and belongs to others';
+
 create function find_quote_users(target_schema name, chosen jsonb, header regclass) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -67,19 +88,11 @@ begin
         return null;
     end if;
     users := @extschema@.find_quote_relation(target_schema, chosen, 'users'::text, '{username,user_name,name}'::text[], '{email}'::text[]);
-    if users is null or not @extschema@.quote_relation_fits('users', users, chosen is not null, 'uuid'::regtype::oid) then
-        return null;
-    elsif @extschema@.quote_users_safe(users, (select c.relowner from pg_class c where c.oid = header)) then
+    if users is not null and @extschema@.quote_relation_fits('users', users, chosen is not null, 'uuid'::regtype::oid)
+            and @extschema@.quote_relation_is_ours('users', users, chosen is not null, header) then
         return users;
-    elsif chosen is null then
-        raise notice 'names of users are not read from %.%', quote_ident(users ->> 'schema'), quote_ident(users ->> 'table')
-            using detail = 'It is not a table of ordinary columns, and belongs to another than the owner of the quotes.';
-        return null;
     end if;
-    raise exception 'names of users cannot be read from %.%', quote_ident(users ->> 'schema'), quote_ident(users ->> 'table')
-        using errcode = 'wrong_object_type',
-              detail = 'The relay reads it with the rights of the extension''s owner, and whoever made a view or a type has his functions run then.',
-              hint = 'Name a table with columns of PostgreSQL''s own types, or let the view belong to the owner of the quotes.';
+    return null;
 end $$;
 comment on function find_quote_users(name, jsonb, regclass) is 'finds the table that names users';
 
@@ -96,7 +109,8 @@ begin
     end if;
     customers := @extschema@.find_quote_relation(target_schema, chosen, 'customers'::text, '{customer_name,name}'::text[], '{email}'::text[]);
     select @extschema@.quote_base_type(a.atttypid) into key from pg_attribute a where a.attrelid = header and a.attname = columns ->> 'customer';
-    if customers is not null and @extschema@.quote_relation_fits('customers', customers, chosen is not null, key) then
+    if customers is not null and @extschema@.quote_relation_fits('customers', customers, chosen is not null, key)
+            and @extschema@.quote_relation_is_ours('customers', customers, chosen is not null, header) then
         return customers;
     end if;
     return null;

@@ -96,7 +96,7 @@ begin
     perform @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner);
     is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
     -- While the tables are not locked yet: it may take its time.
-    first_version := @extschema@.first_quote_version(home, home_owner, header, lines, options);
+    first_version := @extschema@.first_quote_version(home, header, lines, options);
     perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
         select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s));
     log := @extschema@.create_quote_changes(home, home_owner);

@@ -5,7 +5,7 @@
 create function quote_field_name(field text) returns text
 language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-as $$ select lower(regexp_replace(field, '(?<!^)([A-Z])', '_\1', 'g') collate "C") $$;
+as $$ select lower(regexp_replace(field, '(?<!^)([A-Z])', E'_\\1', 'g') collate "C") $$;
 comment on function quote_field_name(text) is 'column name of a field given in camelCase';
 
 -- Field names of a change set → column names, checked: unknown 42703, read-only 42501, not an object 22023, over 1 MiB 54000.
@@ -21,13 +21,14 @@ declare
     generated boolean;
 begin
     if changes is null then
-        raise exception 'the changes must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'the changes must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'Pass {"field": value, ...}.';
     elsif jsonb_typeof(changes) <> 'object' then
         raise exception 'the changes must be a json object' using errcode = 'invalid_parameter_value',
             hint = 'Pass {"field": value, ...}.';
     elsif octet_length(changes::text) > 1048576 then
         raise exception 'the changes are too large' using errcode = 'program_limit_exceeded',
-            detail = 'At most 1 MiB of changes is accepted at once.';
+            detail = 'At most 1 MiB of changes is accepted at once.', hint = 'Save fewer fields at a time.';
     end if;
     for item in select key, value from jsonb_each(changes) loop
         select a.attname, a.attgenerated <> '' or a.attidentity = 'a' into column_name, generated
@@ -43,7 +44,8 @@ begin
             raise exception 'field "%" is read-only', column_name using errcode = 'insufficient_privilege',
                 hint = 'Leave it out of the changes: it is set by the database.';
         elsif normal ? column_name::text then
-            raise exception 'field "%" is given twice', column_name using errcode = 'invalid_parameter_value';
+            raise exception 'field "%" is given twice', column_name using errcode = 'invalid_parameter_value',
+                detail = 'Once in camelCase and once in snake_case.', hint = 'Name it once.';
         end if;
         normal := normal || jsonb_build_object(column_name, item.value);
     end loop;
@@ -63,7 +65,8 @@ as $$
 $$;
 comment on function quote_changes_record(quote_collab_settings, jsonb) is 'names and types of the columns of a change set';
 
--- Refuses the field whose value is not of its column's type, without saying the value: messages go to logs that others read.
+-- Refuses the field whose value is not of its column's type, without saying the value: messages go to logs that others read. Types
+-- refuse what they do not take with errors of any kind; those of the server stay as they are.
 create function refuse_quote_value(target quote_collab_settings, changes jsonb) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -76,18 +79,27 @@ begin
         record_definition := @extschema@.quote_changes_record(target, jsonb_build_object(field, null));
         begin
             execute format('select from jsonb_to_record($1) as r(%s)', record_definition) using changes;
-        exception when data_exception then
-            raise exception 'the value of field "%" does not fit its column', field using errcode = sqlstate,
-                detail = format('The column is: %s.', record_definition);
+        exception when others then
+            if left(sqlstate, 2) in ('40', '53', '54', '57', '58') then
+                raise;
+            end if;
+            raise exception 'the value of field "%" does not fit its column', field
+                using errcode = case when left(sqlstate, 2) in ('22', '23') then sqlstate else '22P02' end,
+                    detail = format('The column is: %s.', record_definition), hint = 'Give it as text of that type.';
         end;
     end loop;
 end $$;
 comment on function refuse_quote_value(quote_collab_settings, jsonb) is 'refuses the field of a change set whose value is of another type';
 
--- A change set as the table's own types print it ("12.5" for a numeric(18,4) becomes 12.5000): comparable with a row.
+-- A change set as the table's own types print it ("12.5" for a numeric(18,4) becomes 12.5000): comparable with a row, whatever the
+-- session is set to.
 create function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
 as $$
 declare
     record_definition text := @extschema@.quote_changes_record(target, changes);
@@ -96,7 +108,7 @@ begin
     if record_definition is not null then
         begin
             execute format('select to_jsonb(r.*) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
-        exception when data_exception then
+        exception when others then
             perform @extschema@.refuse_quote_value(target, changes);
             raise;
         end;
@@ -106,8 +118,9 @@ end $$;
 comment on function coerce_quote_changes(quote_collab_settings, jsonb) is 'values of a change set in the types of their columns';
 
 -- Applies a normalised change set, plus derived columns as SQL expressions (t: the row before, r: the new values), save those that
--- PostgreSQL generates itself. The ERP's triggers find what they name on the caller's search path, as in an UPDATE of his own; and what
--- they change in the row is in the answer.
+-- PostgreSQL generates itself. The ERP's triggers find what they name on the caller's search path, as in an UPDATE of his own, while
+-- the statement itself names everything whole: what others put on that path is not run in it. What triggers change in the row is in
+-- the answer.
 create function apply_quote_changes(target quote_collab_settings, row_id uuid, changes jsonb, derived jsonb, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -127,9 +140,9 @@ begin
         return @extschema@.require_quote_row(target, row_id, '');
     end if;
     perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
-    execute format('update %I.%I t set %s %s where t.%s = $1 returning to_jsonb(t.*)',
+    execute format('update %I.%I t set %s %s where t.%s operator(pg_catalog.=) $1 returning pg_catalog.to_jsonb(t.*)',
         target.table_schema, target.table_name, assignments,
-        case when record_definition is null then '' else format('from jsonb_to_record($2) as r(%s)', record_definition) end,
+        case when record_definition is null then '' else format('from pg_catalog.jsonb_to_record($2) as r(%s)', record_definition) end,
         @extschema@.quote_collab_column(target, 'id'))
     into updated using row_id, changes;
     perform set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -157,7 +170,7 @@ create function quote_total_expression(header quote_collab_settings, subtotal te
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('coalesce(%s, 0) + coalesce(%s, 0) + coalesce(%s, 0) - coalesce(%s, 0)', subtotal,
+    select format('coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.-) coalesce(%s, 0)', subtotal,
         @extschema@.quote_new_value(header, 'tax_amount', changes),
         @extschema@.quote_new_value(header, 'shipping_amount', changes),
         @extschema@.quote_new_value(header, 'discount_amount', changes))

@@ -1,10 +1,15 @@
 -- Saving with the version one has seen. A conflict is an answer, not an error: it returns success = false with what
 -- the others changed, and leaves a REJECTED row in the audit log.
 
--- The row of an attached table, for the caller's rights and tenant; null when it does not exist for him.
+-- The row of an attached table, for the caller's rights and tenant, as it is written whatever the session is set to; null when it does
+-- not exist for him.
 create function find_quote_row(target quote_collab_settings, row_id uuid, locking text default '') returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
 as $$
 declare
     found_row jsonb;
@@ -27,7 +32,7 @@ declare
     noun text := case target.entity when 'QUOTE' then 'quote' else 'quote line' end;
 begin
     if row_id is null then
-        raise exception 'the % id must not be null', noun using errcode = 'null_value_not_allowed';
+        raise exception 'the % id must not be null', noun using errcode = 'null_value_not_allowed', hint = 'Name the row to work on.';
     end if;
     found_row := @extschema@.find_quote_row(target, row_id, locking);
     if found_row is null then
@@ -45,10 +50,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if expected_version is null then
-        raise exception 'the expected version must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'the expected version must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'Pass the version that you read.';
     elsif expected_version < 0 then
         raise exception 'the expected version must not be negative' using errcode = 'invalid_parameter_value',
-            detail = format('%s was given; versions only count up.', expected_version);
+            detail = format('%s was given; versions only count up.', expected_version), hint = 'Pass the version that you read.';
     end if;
 end $$;
 comment on function require_quote_version(integer) is 'refuses a null or negative version';

@@ -11,7 +11,7 @@ begin
     if not (header.columns ? 'subtotal' and line.columns ? 'line_amount') then
         return @extschema@.find_quote_row(header, quote_id, '');
     end if;
-    sum_expression := format('(select coalesce(sum(l.%s), 0) from %I.%I l where l.%s = t.%s)',
+    sum_expression := format('(select coalesce(pg_catalog.sum(l.%s), 0) from %I.%I l where l.%s operator(pg_catalog.=) t.%s)',
         @extschema@.quote_collab_column(line, 'line_amount'), line.table_schema, line.table_name,
         @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'));
     derived := jsonb_build_object(header.columns ->> 'subtotal', sum_expression);
@@ -28,7 +28,7 @@ language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when line.columns ?& '{quantity,unit_price,line_amount}' and fields ?| array[line.columns ->> 'quantity', line.columns ->> 'unit_price']
-        then jsonb_build_object(line.columns ->> 'line_amount', @extschema@.quote_new_value(line, 'quantity', fields) || ' * ' || @extschema@.quote_new_value(line, 'unit_price', fields))
+        then jsonb_build_object(line.columns ->> 'line_amount', @extschema@.quote_new_value(line, 'quantity', fields) || ' operator(pg_catalog.*) ' || @extschema@.quote_new_value(line, 'unit_price', fields))
         else '{}' end
 $$;
 comment on function derived_line_columns(quote_collab_settings, jsonb) is 'columns of a line that follow from the saved ones';

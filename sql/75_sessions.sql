@@ -83,7 +83,8 @@ declare
     moved boolean;
 begin
     if session_id is null then
-        raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'Pass the session_id that join_quote_session gave.';
     end if;
     perform @extschema@.require_quote_session_status(status);
     execute format($query$
@@ -115,7 +116,8 @@ declare
     gone uuid;
 begin
     if session_id is null then
-        raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'Pass the session_id that join_quote_session gave.';
     end if;
     execute format('delete from %s s where s.session_id = $1 and ($2 is null or s.user_id = $2) and ($4 or s.tenant_id = $3) returning s.id',
         @extschema@.quote_session_target())

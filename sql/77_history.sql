@@ -15,9 +15,10 @@ declare
     author record;
 begin
     if quote_id is null then
-        raise exception 'the quote id must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'the quote id must not be null' using errcode = 'null_value_not_allowed', hint = 'Name the quote.';
     elsif max_rows is null or max_rows not between 0 and 10000 then
-        raise exception 'the limit must be between 0 and 10000' using errcode = 'invalid_parameter_value';
+        raise exception 'the limit must be between 0 and 10000' using errcode = 'invalid_parameter_value',
+            hint = 'Ask for fewer at a time.';
     end if;
     select * into author from @extschema@.quote_user_join('c.changed_by');
     return query execute format($query$
@@ -40,9 +41,9 @@ declare
     header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
 begin
     if since_version is null then
-        raise exception 'the version must not be null' using errcode = 'null_value_not_allowed';
+        raise exception 'the version must not be null' using errcode = 'null_value_not_allowed', hint = 'Pass the version that you read.';
     elsif since_version < 0 then
-        raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value';
+        raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value', hint = 'Pass the version that you read.';
     end if;
     return @extschema@.quote_row_version(header, @extschema@.require_quote_row(header, quote_id, '')) > since_version;
 end $$;
@@ -58,6 +59,10 @@ comment on function quote_is_accessible(uuid) is 'true when the quote exists for
 create function get_quote(quote_id uuid) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
 as $$
 declare
     header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
@@ -79,13 +84,13 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    customers jsonb := header.relations -> 'customers';
+    customers jsonb;
     number text := 'q.' || @extschema@.quote_collab_column(header, 'quote_number');
     id text := 'q.' || @extschema@.quote_collab_column(header, 'id');
     customer text := 'q.' || @extschema@.quote_collab_column(header, 'customer');
 begin
-    if customer is null or not @extschema@.quote_relation_readable(customers) then
-        customers := null;
+    if customer is not null then
+        customers := @extschema@.quote_customers(header);
     end if;
     return format($query$
         (select jsonb_build_object('id', %1$s, 'quote_number', %2$s, 'customer_name', %3$s, 'status', %4$s, 'total_amount', %5$s, 'version', q.%6$s),
@@ -113,7 +118,8 @@ begin
     if tenant is null then
         raise exception 'no tenant is set' using errcode = 'invalid_parameter_value', hint = 'Set app.current_tenant_id.';
     elsif max_rows is null or max_rows not between 0 and 1000 then
-        raise exception 'the limit must be between 0 and 1000' using errcode = 'invalid_parameter_value';
+        raise exception 'the limit must be between 0 and 1000' using errcode = 'invalid_parameter_value',
+            hint = 'Ask for fewer at a time.';
     end if;
     if alone then
         query := @extschema@.quote_list_query(@extschema@.quote_collab_target('QUOTE'));

@@ -55,7 +55,9 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with expected (name, kind, relation) as (
-        select r.name, r.kind, c.oid from (values ('quote_changes', 'p'), ('quote_changes_archive', 'p'), ('quote_changes_seals', 'r')) r (name, kind)
+        select r.name, r.kind, c.oid from (
+            select k.* from (values ('quote_changes', 'p'), ('quote_changes_archive', 'p'), ('quote_changes_seals', 'r')) k (name, kind)
+            where k.name <> 'quote_changes_archive' or @extschema@.quote_archive_stands(@extschema@.quote_collab_home())) r
         left join pg_class c on c.relname = r.name and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home()))
     select format('there is no table %s', e.name) from expected e where e.relation is null and e.name <> 'quote_changes_archive'
     union all
@@ -90,6 +92,6 @@ as $$
         (select string_agg(quote_ident(k.column_name), ', ') from @extschema@.quote_history_columns(t.name) k), @extschema@.quote_relay_table(t.name)),
         ' union all ' order by t.name) || ')'
     from unnest(array['quote_changes', 'quote_changes_archive']) t (name)
-    where t.name = 'quote_changes' or to_regclass(@extschema@.quote_relay_table(t.name)) is not null
+    where t.name = 'quote_changes' or @extschema@.quote_archive_stands(@extschema@.quote_collab_home())
 $$;
 comment on function quote_history_query() is 'query for the rows of log and archive';

@@ -12,16 +12,18 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if before.no is null then
+    if num_nulls(b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows, b.root, b.hash, b.sealed_at, b.form) > 0 then
+        finding := 'block'; detail := 'this block is not whole any more';
+    elsif before.no is null then
         if b.no <> 0 or b.hash <> sha256(convert_to('quote_changes', 'UTF8')) or b.rows <> 0 or b.cur::text <> '3:3:' then
             finding := 'chain'; detail := 'the chain does not begin with its first block';
         end if;
     elsif b.no <> before.no + 1 then
         finding := 'chain'; detail := format('%s blocks are missing before this one', b.no - before.no - 1);
-    elsif b.hash <> @extschema@.quote_seal_hash(before.hash, b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows, b.root,
+    elsif b.hash is distinct from @extschema@.quote_seal_hash(before.hash, b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows, b.root,
             b.sealed_at, b.form) then
         finding := 'block'; detail := 'this block or the one before it was changed';
-    elsif (b.signature is null) <> (b.signed_by is null) or not @extschema@.quote_seal_signature_holds(b.hash, b.signature, b.signed_by) then
+    elsif (b.signature is null) <> (b.signed_by is null) or @extschema@.quote_seal_signature_holds(b.hash, b.signature, b.signed_by) is false then
         finding := 'signature'; detail := 'the signature of this block does not hold';
     elsif b.signature is null and (before.signature is not null or b.no = signed_from) then
         finding := 'signature'; detail := 'from this block on the chain is not signed any more';
@@ -48,9 +50,9 @@ begin
         root := decode(remains -> b.no::text ->> 'root', 'hex');
     end if;
     select * into actual from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at, b.cur_at, before.cur, before.origin);
-    if actual.rows <> sealed then
+    if actual.rows is distinct from sealed then
         finding := 'rows'; detail := format('%s rows were sealed, %s are there', sealed, actual.rows);
-    elsif actual.root <> root then
+    elsif actual.root is distinct from root and not (gone @> b.no) then
         finding := 'content'; detail := format('one of %s rows was changed', sealed);
     end if;
 end $$;
@@ -67,7 +69,8 @@ declare
     here bigint := @extschema@.quote_cluster_identifier();
     counted bigint;
 begin
-    execute format('select count(*) from %1$s c where c.origin <> $1 and not exists (select from %2$s s where s.origin = c.origin)
+    execute format('select count(*) from %1$s c where num_nulls(c.origin, c.xid, c.position, c.changed_at) > 0
+        or c.origin <> $1 and not exists (select from %2$s s where s.origin = c.origin)
         or c.origin = $1 and c.xid >= pg_snapshot_xmax(pg_current_snapshot())', log, @extschema@.quote_relay_table('quote_changes_seals'))
     into counted using here;
     if counted > 0 then
@@ -75,7 +78,7 @@ begin
     end if;
     execute format('select count(*) from %1$s c where c.origin = $1 and pg_visible_in_snapshot(c.xid, $2) or c.origin not in ($1, $3)', log)
     into counted using newest.origin, newest.cur, here;
-    if counted <> sealed then
+    if counted is distinct from sealed then
         return format('%s rows were sealed in all, %s are there', sealed, counted);
     end if;
     return null;
@@ -130,7 +133,7 @@ begin
         b := entry.seal;
         block := b.no;
         anchor_no := entry.anchor_no;
-        anchored := anchored or b.no = entry.anchor_no and b.hash = entry.anchor_hash;
+        anchored := anchored or coalesce(b.no = entry.anchor_no and b.hash = entry.anchor_hash, false);
         select e.finding, e.detail into finding, detail from @extschema@.examine_quote_seal(before, b, entry.signed_from) e;
         if finding is not null then
             return next;
@@ -146,7 +149,7 @@ begin
             if finding is not null then
                 return next;
             end if;
-            rows_sealed := rows_sealed + part;
+            rows_sealed := rows_sealed + coalesce(part, 0);
             if b.no % 10000 = 0 then
                 raise notice '% blocks with % rows are checked', b.no, rows_sealed;
             end if;
@@ -165,7 +168,7 @@ begin
     end if;
     if expected is not null then
         execute format('select s.no || '':'' || encode(s.hash, ''hex'') from %s s where s.no = $1', seals)
-        into detail using (regexp_match(expected, '^(\d{1,18}):[0-9a-f]{64}$'))[1]::bigint;
+        into detail using (regexp_match(expected, '^([0-9]{1,18}):[0-9a-f]{64}$'))[1]::bigint;
         if detail is distinct from expected then
             finding := 'digest'; detail := 'the chain does not hold the expected digest'; return next;
         end if;

@@ -95,7 +95,7 @@ set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 declare
-    archive regclass := to_regclass(@extschema@.quote_relay_table('quote_changes_archive'));
+    archive regclass := case when @extschema@.quote_archive_stands(@extschema@.quote_collab_home()) then @extschema@.quote_relay_table('quote_changes_archive')::regclass end;
     months regclass[];
     from_at timestamptz;
     until_at timestamptz;
@@ -104,8 +104,8 @@ declare
     before record;
     after record;
 begin
-    if older_than is null or older_than <= interval '0' then
-        raise exception 'the age must be a positive interval' using errcode = 'invalid_parameter_value',
+    if older_than is null or older_than <= interval '0' or older_than > interval '1000 years' then
+        raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select drop_archived_quote_changes(''10 years'').';
     elsif current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);

@@ -18,7 +18,15 @@ begin
     if pg_is_in_recovery() then
         return '{}'::jsonb;
     end if;
-    swept := @extschema@.cleanup_stale_quote_sessions();
+    -- Whoever may write presence may lock it, and must not keep the history from being sealed.
+    begin
+        swept := @extschema@.cleanup_stale_quote_sessions();
+    exception when lock_not_available or query_canceled then
+        if sqlstate = '57014' then
+            raise;
+        end if;
+        raise warning 'stale sessions are not swept' using detail = sqlerrm;
+    end;
     -- A lock that nobody takes without rights on the batches; who cuts or reads them is not in its way.
     begin
         execute format('lock table %s in share update exclusive mode nowait', batch);

@@ -39,6 +39,11 @@ declare
     pair record;
     relation jsonb;
 begin
+    if role is null then
+        raise exception 'the role must not be null' using errcode = 'null_value_not_allowed', hint = 'Name the role of the gateway.';
+    elsif not exists (select from pg_roles r where r.rolname = role) then
+        raise exception 'there is no role "%"', role using errcode = 'undefined_object', hint = 'Create it first: create role ... login.';
+    end if;
     execute format('grant usage on schema %I, @extschema@ to %I', home, role);
     execute format('grant execute on function %s to %I', (select string_agg(f::text, ', ') from @extschema@.quote_gateway_functions() f), role);
     execute format('grant select on %1$I.quote_changes, %1$I.v_quote_changes_all, %1$I.v_quote_change_events, %1$I.v_recent_quote_changes,

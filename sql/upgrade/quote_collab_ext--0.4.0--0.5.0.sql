@@ -1,7 +1,790 @@
 -- From 0.4.0 to 0.5.0.
-drop function require_quote_relay_epoch(bigint);
-drop function attach_quote_table(regclass, text, regclass, regclass, jsonb);
+drop function quote_users_safe(jsonb, oid);
 drop function add_quote_columns(regclass, text, jsonb);
+drop function attach_quote_table(regclass, text, regclass, regclass, jsonb);
+drop function require_quote_relay_epoch(bigint);
+create function quote_relation_trusted(relation jsonb, quotes_owner oid) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce((
+        select c.relowner = quotes_owner or pg_has_role(c.relowner, quotes_owner, 'member')
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table'), false);
+end $$;
+comment on function quote_relation_trusted(jsonb, oid) is 'whether only the owner of the quotes and who may act as him decide what reading a relation runs';
+create function quote_customers(header quote_collab_settings) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customers jsonb := header.relations -> 'customers';
+begin
+    return case when @extschema@.quote_relation_readable(customers)
+        and @extschema@.quote_relation_trusted(customers, (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(header)))
+        then customers end;
+end $$;
+comment on function quote_customers(quote_collab_settings) is 'the table that names the customers of a header, if the caller may read it';
+create or replace function quote_user_relations() returns setof jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return query select s.relations -> 'users' from @extschema@.quote_collab_settings s
+    where s.entity = 'QUOTE' and @extschema@.quote_relation_readable(s.relations -> 'users')
+        and @extschema@.quote_relation_trusted(s.relations -> 'users', (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(s)))
+    group by 1 order by min(s.attached_at);
+end $$;
+create or replace function find_quote_user_in(users jsonb, user_id uuid, out user_name text, out user_email text, out known boolean)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if @extschema@.quote_relation_readable(users) then
+        execute format('select u.%I::text, %s, true from %I.%I u where u.%I = $1', users ->> 'name',
+            coalesce('u.' || quote_ident(users ->> 'email') || '::text', 'null'), users ->> 'schema', users ->> 'table', users ->> 'id')
+        into user_name, user_email, known using user_id;
+        known := coalesce(known, false);
+    end if;
+end $$;
+create function quote_archive_stands(target_schema name) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from pg_class a join pg_namespace n on n.oid = a.relnamespace join pg_roles r on r.oid = a.relowner
+        join pg_class log on log.relnamespace = n.oid and log.relname = 'quote_changes'
+        where n.nspname = target_schema and a.relname = 'quote_changes_archive' and (r.rolsuper or a.relowner = log.relowner))
+$$;
+comment on function quote_archive_stands(name) is 'whether there is an archive that belongs to the owner of the audit log';
+create or replace function quote_changes_all_query(target_schema name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format(case when @extschema@.quote_archive_stands(target_schema)
+        then 'select * from %1$I.quote_changes union all select * from %1$I.quote_changes_archive' else 'select * from %1$I.quote_changes' end, target_schema)
+$$;
+create or replace function active_quote_names() returns table (quote_id uuid, tenant_id uuid, quote_number text, customer_id text, customer_name text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    pair record;
+    customers jsonb;
+    customer_column text;
+begin
+    for pair in select * from @extschema@.quote_collab_pairs() loop
+        continue when not @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number,customer}'::text[]);
+        customer_column := @extschema@.quote_collab_column(pair.header, 'customer');
+        customers := case when customer_column is not null then @extschema@.quote_customers(pair.header) end;
+        return query execute format('select q.%1$s, q.%2$s, q.%3$s::text, %4$s::text, %5$s::text from %6$I.%7$I q %8$s
+            where q.%1$s in (select s.quote_id from %9$I.active_quote_sessions s
+                where s.last_heartbeat > statement_timestamp() - @extschema@.quote_session_ttl())',
+            @extschema@.quote_collab_column(pair.header, 'id'), @extschema@.quote_collab_column(pair.header, 'tenant'),
+            coalesce(@extschema@.quote_collab_column(pair.header, 'quote_number'), @extschema@.quote_collab_column(pair.header, 'id')),
+            coalesce('q.' || customer_column, 'null'), coalesce('c.' || quote_ident(customers ->> 'name'), 'null'),
+            (pair.header).table_schema, (pair.header).table_name,
+            case when customers is null then '' else format('left join %I.%I c on c.%I = q.%s', customers ->> 'schema',
+                customers ->> 'table', customers ->> 'id', customer_column) end, (pair.header).log_schema);
+    end loop;
+end $$;
+create or replace function record_quote_truncate() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set row_security = off
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+as $$
+declare
+    settings @extschema@.quote_collab_settings := @extschema@.quote_collab_settings_of(tg_relid::regclass);
+    part regclass;
+    noted bigint;
+begin
+    if settings.entity is null then
+        return null;
+    elsif current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'truncate of % is recorded under read committed only', tg_relid::regclass
+            using errcode = 'feature_not_supported',
+                  detail = 'An older snapshot may not show every row that it removes.',
+                  hint = 'Begin the transaction with isolation level read committed.';
+    end if;
+    for part in
+        select t.relid from pg_partition_tree(tg_relid) t join pg_class c on c.oid = t.relid
+        where t.isleaf and c.relkind = 'r' and (t.relid = tg_relid or not exists (
+            select from pg_trigger g where g.tgrelid = t.relid and g.tgfoid = '@extschema@.record_quote_truncate()'::regprocedure))
+        union select tg_relid where not (select c.relispartition or c.relkind = 'p' from pg_class c where c.oid = tg_relid)
+    loop
+        execute @extschema@.quote_truncate_statement(settings, part) using
+            coalesce(@extschema@.current_quote_user(null::uuid), settings.system_user_id),
+            nullif(current_setting('app.current_session_id', true), '')::uuid;
+        get diagnostics noted = row_count;
+        if noted > 0 then
+            perform @extschema@.wake_quote_listeners();
+        end if;
+    end loop;
+    return null;
+end $$;
+create or replace function quote_trigger_arguments(arguments bytea) returns jsonb
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return convert_from(substring(arguments, 1, octet_length(arguments) - 1), 'UTF8')::jsonb;
+exception when data_exception or program_limit_exceeded then
+    return null;
+end $$;
+create or replace function moved_quote_tables(kept regclass[]) returns table (settings quote_collab_settings, new_schema name, new_name name)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with noted as (
+        select s, @extschema@.quote_collab_table(s) as relation from @extschema@.quote_collab_settings s),
+    lost as (
+        select n.s from noted n
+        where (n.relation is null or n.relation <> all (kept))
+            and not exists (select from @extschema@.quote_carriers() c where c.relation = n.relation and c.entity = (n.s).entity)),
+    stray as (
+        select c.relation, c.entity, c.arguments, t.relname, ns.nspname
+        from @extschema@.quote_carriers() c join pg_class t on t.oid = c.relation join pg_namespace ns on ns.oid = t.relnamespace
+        join pg_roles r on r.oid = t.relowner
+        where not exists (select from noted n where n.relation = c.relation) and (r.rolsuper or exists (
+            select from noted n join pg_class o on o.oid in (n.relation, to_regclass(format('%I.quote_changes', (n.s).log_schema)))
+            where o.relowner = t.relowner))),
+    possible as (
+        select l.s, y.relation, y.nspname, y.relname,
+            case when y.relname = (l.s).table_name then 2 else 0 end + case when y.nspname = (l.s).table_schema then 1 else 0 end as likeness
+        from lost l join stray y on y.entity = (l.s).entity and (y.arguments is null
+            or y.arguments @> (l.s).columns and y.arguments ->> 'log' = format('%I.quote_changes', (l.s).log_schema)))
+    select p.s, p.nspname, p.relname from possible p
+    where not exists (select from possible o where o.s = p.s and o.relation <> p.relation and o.likeness >= p.likeness)
+        and not exists (select from possible o where o.s <> p.s and o.relation = p.relation and o.likeness >= p.likeness)
+$$;
+create function first_quote_version(home name, header regclass, lines regclass, options jsonb) returns integer
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    first integer;
+begin
+    if to_regclass(format('%I.quote_changes', home)) is null
+            or @extschema@.quote_column_exists(header, coalesce(options -> 'columns' ->> 'version', 'version'))
+            and @extschema@.quote_column_exists(lines, coalesce(options -> 'line_columns' ->> 'version', 'version')) then
+        return 1;
+    end if;
+    execute format('select coalesce(max(greatest(c.entity_version_before, c.entity_version_after)), 0) + 1 from (%s) c
+        where c.conflict_resolution is distinct from ''REJECTED''', @extschema@.quote_changes_all_query(home)) into first;
+    return first;
+end $$;
+comment on function first_quote_version(name, regclass, regclass, jsonb) is 'version that rows are given with the column';
+create function add_quote_columns(target regclass, entity text, columns jsonb, first_version integer) returns name[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    version text := coalesce(columns ->> 'version', 'version');
+    added name[] := '{}'::name[];
+begin
+    if not @extschema@.quote_column_exists(target, version) then
+        execute format('alter table %s add column %I integer not null default %s', target, version, first_version);
+        execute format('alter table %s alter column %I set default 1', target, version);
+        execute format('comment on column %s.%I is %L', target, version, @extschema@.quote_added_column_comment('version'));
+        added := added || version::name;
+    end if;
+    if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not @extschema@.quote_column_exists(target, 'updated_by'::text) then
+        execute format('alter table %s add column updated_by uuid', target);
+        execute format('comment on column %s.updated_by is %L', target, @extschema@.quote_added_column_comment('updated_by'));
+        added := added || 'updated_by'::name;
+    end if;
+    return added;
+end $$;
+comment on function add_quote_columns(regclass, text, jsonb, integer) is 'adds the columns that collaboration needs to an ERP table';
+create or replace function quote_version_shows_origin(target regclass, column_name name) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from (select target::oid union select t.relid from pg_partition_tree(target) t) part (oid)
+        join pg_attribute a on a.attrelid = part.oid and a.attname = column_name and not a.attisdropped
+        left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+        where pg_get_expr(d.adbin, d.adrelid) = '1' or a.atthasmissing and (a.attmissingval::text = '{1}'
+            or d.oid is null and a.attmissingval::text ~ '^[{][1-9]'))
+$$;
+create function quote_relation_is_ours(kind text, relation jsonb, named boolean, header regclass) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    owner oid := (select c.relowner from pg_class c where c.oid = header);
+begin
+    if @extschema@.quote_relation_trusted(relation, owner) then
+        return true;
+    elsif not named then
+        raise notice 'names of % are not read from %.%', kind, quote_ident(relation ->> 'schema'), quote_ident(relation ->> 'table')
+            using detail = 'It belongs to another than the owner of the quotes.';
+        return false;
+    end if;
+    raise exception 'names of % cannot be read from %.%', kind, quote_ident(relation ->> 'schema'), quote_ident(relation ->> 'table')
+        using errcode = 'wrong_object_type',
+              detail = 'The gateway reads it for every tenant, and whoever owns a table or view has his functions run then, from an index or a policy.',
+              hint = format('Let it belong to %1$I, or to a superuser, or let its owner act as %1$I: grant %1$I to him.', pg_get_userbyid(owner));
+end $$;
+comment on function quote_relation_is_ours(text, jsonb, boolean, regclass) is 'whether names may be read from a relation; refuses one that was named and belongs to others';
+create or replace function find_quote_users(target_schema name, chosen jsonb, header regclass) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    users jsonb;
+begin
+    if jsonb_typeof(chosen) <> 'object' then
+        return null;
+    end if;
+    users := @extschema@.find_quote_relation(target_schema, chosen, 'users'::text, '{username,user_name,name}'::text[], '{email}'::text[]);
+    if users is not null and @extschema@.quote_relation_fits('users', users, chosen is not null, 'uuid'::regtype::oid)
+            and @extschema@.quote_relation_is_ours('users', users, chosen is not null, header) then
+        return users;
+    end if;
+    return null;
+end $$;
+create or replace function find_quote_customers(target_schema name, chosen jsonb, header regclass, columns jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customers jsonb;
+    key oid;
+begin
+    if jsonb_typeof(chosen) <> 'object' then
+        return null;
+    end if;
+    customers := @extschema@.find_quote_relation(target_schema, chosen, 'customers'::text, '{customer_name,name}'::text[], '{email}'::text[]);
+    select @extschema@.quote_base_type(a.atttypid) into key from pg_attribute a where a.attrelid = header and a.attname = columns ->> 'customer';
+    if customers is not null and @extschema@.quote_relation_fits('customers', customers, chosen is not null, key)
+            and @extschema@.quote_relation_is_ours('customers', customers, chosen is not null, header) then
+        return customers;
+    end if;
+    return null;
+end $$;
+create function attach_quote_table(target regclass, entity text, header regclass, log regclass, options jsonb, first_version integer)
+returns quote_collab_settings
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    settings @extschema@.quote_collab_settings;
+    chosen jsonb := coalesce(options -> case entity when 'QUOTE' then 'columns' else 'line_columns' end, '{}');
+    reference text[] := @extschema@.quote_reference_candidates(target, header, coalesce(options -> 'columns' ->> 'id', 'id')::name);
+    columns jsonb;
+    added name[];
+    names record;
+begin
+    select n.nspname as schema_name, c.relname as table_name, hn.nspname as header_schema, h.relname as header_table, ln.nspname as log_schema
+    into names from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_class h join pg_namespace hn on hn.oid = h.relnamespace,
+        pg_class l join pg_namespace ln on ln.oid = l.relnamespace
+    where c.oid = target and h.oid = header and l.oid = log;
+    added := @extschema@.add_quote_columns(target, entity, chosen, first_version);
+    added := @extschema@.quote_added_columns(target, added || coalesce((
+        select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
+    perform @extschema@.restore_quote_columns(target, added);
+    columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
+    perform @extschema@.check_quote_column_types(target, columns), @extschema@.check_quote_ignored(target, columns, options -> 'ignored_columns'),
+        @extschema@.tell_of_quote_null_keys(target, columns);
+    insert into @extschema@.quote_collab_settings as s
+        (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
+        system_user_id, truncation, replicated_history, archive_after, drop_after)
+    values (names.schema_name, names.table_name, entity, names.header_schema, names.header_table, names.log_schema, columns,
+        array(select jsonb_array_elements_text(options -> 'ignored_columns'))::name[], added,
+        @extschema@.find_quote_relations(header, entity, columns, options),
+        (options ->> 'system_user_id')::uuid, coalesce(options ->> 'truncate', 'refuse'),
+        coalesce((options ->> 'replicated_history')::boolean, false), (options ->> 'archive_after')::interval, (options ->> 'drop_after')::interval)
+    on conflict (table_schema, table_name) do update set
+        header_schema = excluded.header_schema, header_table = excluded.header_table,
+        columns = excluded.columns, ignored_columns = excluded.ignored_columns, relations = excluded.relations,
+        added_columns = excluded.added_columns, system_user_id = excluded.system_user_id,
+        truncation = excluded.truncation, replicated_history = excluded.replicated_history,
+        archive_after = excluded.archive_after, drop_after = excluded.drop_after
+    returning s.* into settings;
+    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log),
+        @extschema@.tell_of_quote_late_triggers(settings);
+    return settings;
+end $$;
+comment on function attach_quote_table(regclass, text, regclass, regclass, jsonb, integer) is 'makes one ERP table collaborative';
+create or replace function attach_quote_collaboration(
+    quotes regclass default pg_catalog.to_regclass('quotes'), quote_lines regclass default pg_catalog.to_regclass('quote_lines'),
+    options jsonb default '{}')
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header regclass := quotes;
+    lines regclass := quote_lines;
+    home name;
+    home_owner name;
+    homes name[];
+    log regclass;
+    is_elsewhere boolean;
+    first_version integer;
+begin
+    if current_setting('lock_timeout') = '0' then
+        perform set_config('lock_timeout', '5s', true);
+    end if;
+    -- One attach or detach at a time.
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    homes := array(select s.log_schema from @extschema@.quote_collab_settings s union select a.log_schema from @extschema@.quote_seal_anchor a);
+    perform @extschema@.follow_quote_tables(array[header, lines]), @extschema@.follow_quote_home();
+    perform @extschema@.check_quote_tables(header, lines, options);
+    select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
+    perform @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner);
+    is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
+    -- While the tables are not locked yet: it may take its time.
+    first_version := @extschema@.first_quote_version(home, header, lines, options);
+    perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
+        select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s));
+    log := @extschema@.create_quote_changes(home, home_owner);
+    perform @extschema@.create_active_quote_sessions(home, home_owner);
+    perform @extschema@.create_quote_relay_tables(home, home_owner);
+    perform @extschema@.create_quote_changes_seals(home, home_owner);
+    perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options, first_version);
+    perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options, first_version);
+    execute format('select @extschema@.begin_quote_seal_anchor(s.no, s.hash) from %I.quote_changes_seals s order by s.no desc limit 1', home);
+    perform @extschema@.lead_quote_tables_to(log, home), @extschema@.grant_quote_capture();
+    perform @extschema@.create_quote_changes_all_view(home, home_owner);
+    perform @extschema@.create_quote_change_events_view(home, home_owner);
+    perform @extschema@.create_pair_views(home, home_owner);
+    perform @extschema@.describe_quote_objects(home);
+    perform @extschema@.copy_quote_privileges(@extschema@.quote_collab_table(p.header)) from @extschema@.quote_collab_pairs() p
+    where @extschema@.quote_collab_table(p.header) = attach_quote_collaboration.quotes or is_elsewhere and @extschema@.quote_collab_table(p.header) is not null;
+    perform @extschema@.start_quote_worker();
+    return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
+end $$;
+create function find_quote_row_safely(target quote_collab_settings, row_id uuid) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+as $$
+declare
+    found_row jsonb;
+    columns text := (
+        select string_agg(case when exists (
+                select from (values (t.oid), (b.oid), (e.oid)) part (oid) join pg_type p on p.oid = part.oid join pg_roles r on r.oid = p.typowner
+                where p.oid >= 16384 and (p.typtype = 'c' or not (r.rolsuper or r.oid = c.relowner)))
+            then format('case when num_nulls(t.%1$I) = 0 then concat(t.%1$I) end as %1$I', a.attname) else format('t.%I', a.attname) end, ', ' order by a.attnum)
+        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped join pg_type t on t.oid = a.atttypid
+        left join pg_type b on b.oid = @extschema@.quote_base_type(t.oid) left join pg_type e on e.oid = b.typelem and b.typelem <> 0
+        where c.oid = @extschema@.quote_collab_table(target));
+begin
+    execute format('select to_jsonb(x.*) from (select %s from %I.%I t where t.%s = $1 and ($3 or t.%s = $2)) x', columns, target.table_schema,
+        target.table_name, @extschema@.quote_collab_column(target, 'id'), @extschema@.quote_collab_column(target, 'tenant'))
+    into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
+    return found_row;
+end $$;
+comment on function find_quote_row_safely(quote_collab_settings, uuid) is 'one row of an attached table as jsonb, without running what owners of types wrote';
+create or replace function record_rejected_quote_change(entity text, row_id uuid, expected_version integer, changes jsonb) returns void
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings := @extschema@.find_quote_target(entity, row_id);
+    current_row jsonb := @extschema@.find_quote_row_safely(target, row_id);
+    actual_version integer := @extschema@.quote_row_version(target, current_row);
+    fields jsonb;
+begin
+    if current_row is null or actual_version = expected_version or expected_version is null or not @extschema@.quote_row_is_locked(target, row_id) then
+        return;
+    end if;
+    fields := @extschema@.normalise_quote_changes(target, changes);
+    execute format($query$
+        insert into %1$I.quote_changes (id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, entity_type,
+            field_name, old_value, new_value, change_type, session_id, was_conflict, conflict_resolution,
+            entity_version_before, entity_version_after, event_id, position, xid, origin)
+        select @extschema@.uuid_generate_v7(), $1, $2, $3, $4, clock_timestamp(), $5, f.key, $6 -> f.key, f.value, 'UPDATE',
+            $7, true, 'REJECTED', $8, $9, e.event_id, e.position, pg_current_xact_id(), @extschema@.quote_cluster_identifier()
+        from jsonb_each($10) f,
+            (select @extschema@.uuid_generate_v7(), nextval(%2$L)) e (event_id, position)$query$,
+        target.log_schema, format('%I.quote_changes_position_seq', target.log_schema))
+    using (current_row ->> (target.columns ->> 'tenant'))::uuid,
+          coalesce(current_row ->> (target.columns ->> 'quote'), current_row ->> (target.columns ->> 'id'))::uuid,
+          case entity when 'QUOTE_LINE' then row_id end,
+          coalesce(@extschema@.current_quote_user(null::uuid), target.system_user_id),
+          entity, current_row, nullif(current_setting('app.current_session_id', true), '')::uuid,
+          expected_version, actual_version, fields;
+end $$;
+create or replace function quote_field_name(field text) returns text
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select lower(regexp_replace(field, '(?<!^)([A-Z])', E'_\\1', 'g') collate "C") $$;
+create or replace function normalise_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    normal jsonb := '{}'::jsonb;
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
+    item record;
+    column_name name;
+    generated boolean;
+begin
+    if changes is null then
+        raise exception 'the changes must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'Pass {"field": value, ...}.';
+    elsif jsonb_typeof(changes) <> 'object' then
+        raise exception 'the changes must be a json object' using errcode = 'invalid_parameter_value',
+            hint = 'Pass {"field": value, ...}.';
+    elsif octet_length(changes::text) > 1048576 then
+        raise exception 'the changes are too large' using errcode = 'program_limit_exceeded',
+            detail = 'At most 1 MiB of changes is accepted at once.', hint = 'Save fewer fields at a time.';
+    end if;
+    for item in select key, value from jsonb_each(changes) loop
+        select a.attname, a.attgenerated <> '' or a.attidentity = 'a' into column_name, generated
+        from pg_attribute a
+        where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+          and a.attname in (item.key, @extschema@.quote_field_name(item.key))
+        order by a.attname = item.key desc limit 1;
+        if not found then
+            raise exception 'unknown field "%"', left(item.key, 63) using errcode = 'undefined_column',
+                hint = format('Fields are the columns of %s, in camelCase or snake_case.', relation);
+        elsif generated or column_name in (select target.columns ->> r from unnest('{id,tenant,version,quote,updated_at,updated_by,created_by}'::text[]) r)
+                or column_name = 'created_at' then
+            raise exception 'field "%" is read-only', column_name using errcode = 'insufficient_privilege',
+                hint = 'Leave it out of the changes: it is set by the database.';
+        elsif normal ? column_name::text then
+            raise exception 'field "%" is given twice', column_name using errcode = 'invalid_parameter_value',
+                detail = 'Once in camelCase and once in snake_case.', hint = 'Name it once.';
+        end if;
+        normal := normal || jsonb_build_object(column_name, item.value);
+    end loop;
+    return normal;
+end $$;
+create or replace function refuse_quote_value(target quote_collab_settings, changes jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    field text;
+    record_definition text;
+begin
+    for field in select key from jsonb_object_keys(changes) key order by key loop
+        record_definition := @extschema@.quote_changes_record(target, jsonb_build_object(field, null));
+        begin
+            execute format('select from jsonb_to_record($1) as r(%s)', record_definition) using changes;
+        exception when others then
+            if left(sqlstate, 2) in ('40', '53', '54', '57', '58') then
+                raise;
+            end if;
+            raise exception 'the value of field "%" does not fit its column', field
+                using errcode = case when left(sqlstate, 2) in ('22', '23') then sqlstate else '22P02' end,
+                    detail = format('The column is: %s.', record_definition), hint = 'Give it as text of that type.';
+        end;
+    end loop;
+end $$;
+create or replace function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+as $$
+declare
+    record_definition text := @extschema@.quote_changes_record(target, changes);
+    coerced jsonb := '{}'::jsonb;
+begin
+    if record_definition is not null then
+        begin
+            execute format('select to_jsonb(r.*) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
+        exception when others then
+            perform @extschema@.refuse_quote_value(target, changes);
+            raise;
+        end;
+    end if;
+    return coerced;
+end $$;
+create or replace function apply_quote_changes(target quote_collab_settings, row_id uuid, changes jsonb, derived jsonb, path text) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    record_definition text := @extschema@.quote_changes_record(target, changes);
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
+    assignments text;
+    updated jsonb;
+begin
+    select string_agg(a, ', ') into assignments from (
+        select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
+        union all select format('%I = %s', d.key, d.value) from jsonb_each_text(derived) d
+        where not changes ? d.key and not exists (
+            select from pg_attribute g where g.attrelid = relation and g.attname = d.key and g.attgenerated <> '')) x (a);
+    if assignments is null then
+        return @extschema@.require_quote_row(target, row_id, '');
+    end if;
+    perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
+    execute format('update %I.%I t set %s %s where t.%s operator(pg_catalog.=) $1 returning pg_catalog.to_jsonb(t.*)',
+        target.table_schema, target.table_name, assignments,
+        case when record_definition is null then '' else format('from pg_catalog.jsonb_to_record($2) as r(%s)', record_definition) end,
+        @extschema@.quote_collab_column(target, 'id'))
+    into updated using row_id, changes;
+    perform set_config('search_path', 'pg_catalog, pg_temp', true);
+    if updated is null then
+        raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+            hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
+    end if;
+    return coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
+end $$;
+create or replace function quote_total_expression(header quote_collab_settings, subtotal text, changes jsonb) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.-) coalesce(%s, 0)', subtotal,
+        @extschema@.quote_new_value(header, 'tax_amount', changes),
+        @extschema@.quote_new_value(header, 'shipping_amount', changes),
+        @extschema@.quote_new_value(header, 'discount_amount', changes))
+$$;
+create or replace function find_quote_row(target quote_collab_settings, row_id uuid, locking text default '') returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+as $$
+declare
+    found_row jsonb;
+begin
+    execute format('select to_jsonb(t.*) from %I.%I t where t.%s = $1 and ($3 or t.%s = $2) %s',
+        target.table_schema, target.table_name, @extschema@.quote_collab_column(target, 'id'),
+        @extschema@.quote_collab_column(target, 'tenant'),
+        case locking when 'for no key update' then 'for no key update' when 'for update' then 'for update' else '' end)
+    into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
+    return found_row;
+end $$;
+create or replace function require_quote_row(target quote_collab_settings, row_id uuid, locking text default '') returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_row jsonb;
+    noun text := case target.entity when 'QUOTE' then 'quote' else 'quote line' end;
+begin
+    if row_id is null then
+        raise exception 'the % id must not be null', noun using errcode = 'null_value_not_allowed', hint = 'Name the row to work on.';
+    end if;
+    found_row := @extschema@.find_quote_row(target, row_id, locking);
+    if found_row is null then
+        raise exception 'unknown %', noun using errcode = 'no_data_found',
+            detail = format('There is no %s with id %s for the current tenant.', noun, row_id),
+            hint = 'Check the id and app.current_tenant_id.';
+    end if;
+    return found_row;
+end $$;
+create or replace function require_quote_version(expected_version integer) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if expected_version is null then
+        raise exception 'the expected version must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'Pass the version that you read.';
+    elsif expected_version < 0 then
+        raise exception 'the expected version must not be negative' using errcode = 'invalid_parameter_value',
+            detail = format('%s was given; versions only count up.', expected_version), hint = 'Pass the version that you read.';
+    end if;
+end $$;
+create or replace function recalculate_quote_totals(header quote_collab_settings, line quote_collab_settings, quote_id uuid, path text) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    sum_expression text;
+    derived jsonb := '{}'::jsonb;
+begin
+    if not (header.columns ? 'subtotal' and line.columns ? 'line_amount') then
+        return @extschema@.find_quote_row(header, quote_id, '');
+    end if;
+    sum_expression := format('(select coalesce(pg_catalog.sum(l.%s), 0) from %I.%I l where l.%s operator(pg_catalog.=) t.%s)',
+        @extschema@.quote_collab_column(line, 'line_amount'), line.table_schema, line.table_name,
+        @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'));
+    derived := jsonb_build_object(header.columns ->> 'subtotal', sum_expression);
+    if header.columns ? 'total_amount' then
+        derived := derived || jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sum_expression, '{}'::jsonb));
+    end if;
+    return @extschema@.apply_quote_changes(header, quote_id, '{}'::jsonb, derived, path);
+end $$;
+create or replace function derived_line_columns(line quote_collab_settings, fields jsonb) returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when line.columns ?& '{quantity,unit_price,line_amount}' and fields ?| array[line.columns ->> 'quantity', line.columns ->> 'unit_price']
+        then jsonb_build_object(line.columns ->> 'line_amount', @extschema@.quote_new_value(line, 'quantity', fields) || ' operator(pg_catalog.*) ' || @extschema@.quote_new_value(line, 'unit_price', fields))
+        else '{}' end
+$$;
+create or replace function heartbeat_quote_session(
+    session_id uuid, current_line_id uuid default null, current_field text default null, cursor_position integer default null,
+    is_editing boolean default null, status text default null)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moved boolean;
+begin
+    if session_id is null then
+        raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'Pass the session_id that join_quote_session gave.';
+    end if;
+    perform @extschema@.require_quote_session_status(status);
+    execute format($query$
+        with before as (
+            select s.* from %1$s s
+            where s.session_id = $1 and s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()
+              and ($7 is null or s.user_id = $7) and ($9 or s.tenant_id = $8)
+            for no key update)
+        update %1$s s set last_heartbeat = clock_timestamp(), current_line_id = $2, current_field = $3, cursor_position = $4,
+            is_editing = coalesce($5, s.is_editing), status = coalesce($6, s.status)
+        from before b where s.id = b.id
+        returning (b.current_line_id, b.current_field, b.cursor_position, b.is_editing, b.status)
+            is distinct from (s.current_line_id, s.current_field, s.cursor_position, s.is_editing, s.status)$query$,
+        @extschema@.quote_session_target())
+    into moved using session_id, current_line_id, current_field, cursor_position, is_editing, status,
+        @extschema@.current_quote_user(null::uuid), @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
+    if moved then
+        perform pg_notify('quote_presence', '');
+    end if;
+    return moved is not null;
+end $$;
+create or replace function leave_quote_session(session_id uuid) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gone uuid;
+begin
+    if session_id is null then
+        raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'Pass the session_id that join_quote_session gave.';
+    end if;
+    execute format('delete from %s s where s.session_id = $1 and ($2 is null or s.user_id = $2) and ($4 or s.tenant_id = $3) returning s.id',
+        @extschema@.quote_session_target())
+    into gone using session_id, @extschema@.current_quote_user(null::uuid), @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
+    if gone is not null then
+        perform pg_notify('quote_presence', '');
+    end if;
+    return gone is not null;
+end $$;
+create or replace function get_quote_change_history(quote_id uuid, max_rows integer default 50) returns setof quote_change
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    author record;
+begin
+    if quote_id is null then
+        raise exception 'the quote id must not be null' using errcode = 'null_value_not_allowed', hint = 'Name the quote.';
+    elsif max_rows is null or max_rows not between 0 and 10000 then
+        raise exception 'the limit must be between 0 and 10000' using errcode = 'invalid_parameter_value',
+            hint = 'Ask for fewer at a time.';
+    end if;
+    select * into author from @extschema@.quote_user_join('c.changed_by');
+    return query execute format($query$
+        select c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by, %s, c.changed_at, c.entity_type::text,
+            c.field_name::text, c.old_value, c.new_value, c.change_type::text, c.session_id, c.was_conflict,
+            c.conflict_resolution::text, c.entity_version_before, c.entity_version_after, c.event_id, c.position
+        from %I.v_quote_changes_all c %s
+        where c.quote_id = $1 and ($4 or c.tenant_id = $2)
+        order by c.position desc, c.id desc limit $3$query$, author.name_expression,
+        @extschema@.quote_collab_home(), author.join_clause)
+    using quote_id, @extschema@.current_quote_tenant(), max_rows, @extschema@.sees_every_quote_tenant();
+end $$;
+create or replace function has_quote_been_updated(quote_id uuid, since_version integer) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
+begin
+    if since_version is null then
+        raise exception 'the version must not be null' using errcode = 'null_value_not_allowed', hint = 'Pass the version that you read.';
+    elsif since_version < 0 then
+        raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value', hint = 'Pass the version that you read.';
+    end if;
+    return @extschema@.quote_row_version(header, @extschema@.require_quote_row(header, quote_id, '')) > since_version;
+end $$;
+create or replace function get_quote(quote_id uuid) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+as $$
+declare
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
+    line @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(header);
+    quote jsonb := @extschema@.require_quote_row(header, quote_id, '');
+    lines jsonb;
+begin
+    execute format('select jsonb_agg(to_jsonb(l.*) order by %s) from %I.%I l where l.%s = $1 and l.%s = $2',
+        coalesce('l.' || @extschema@.quote_collab_column(line, 'line_number') || ', ', '') || 'l.' || @extschema@.quote_collab_column(line, 'id'),
+        line.table_schema, line.table_name, @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(line, 'tenant'))
+    into lines using quote_id, (quote ->> (header.columns ->> 'tenant'))::uuid;
+    return jsonb_build_object('quote', quote, 'lines', coalesce(lines, '[]'));
+end $$;
+create or replace function quote_list_query(header quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customers jsonb;
+    number text := 'q.' || @extschema@.quote_collab_column(header, 'quote_number');
+    id text := 'q.' || @extschema@.quote_collab_column(header, 'id');
+    customer text := 'q.' || @extschema@.quote_collab_column(header, 'customer');
+begin
+    if customer is not null then
+        customers := @extschema@.quote_customers(header);
+    end if;
+    return format($query$
+        (select jsonb_build_object('id', %1$s, 'quote_number', %2$s, 'customer_name', %3$s, 'status', %4$s, 'total_amount', %5$s, 'version', q.%6$s),
+            row_number() over (order by %7$s) from %8$I.%9$I q %10$s where q.%11$s = $1 order by %7$s limit $2)$query$,
+        id, coalesce(number, 'null'), coalesce('c.' || quote_ident(customers ->> 'name'), 'null'),
+        coalesce('q.' || @extschema@.quote_collab_column(header, 'status'), 'null'),
+        coalesce('q.' || @extschema@.quote_collab_column(header, 'total_amount'), 'null'),
+        @extschema@.quote_collab_column(header, 'version'), coalesce(number || ' desc', id), header.table_schema, header.table_name,
+        case when customers is null then '' else format('left join %I.%I c on c.%I = %s', customers ->> 'schema', customers ->> 'table',
+            customers ->> 'id', customer) end,
+        @extschema@.quote_collab_column(header, 'tenant'));
+end $$;
+create or replace function list_quotes(max_rows integer default 50) returns setof jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    tenant uuid := @extschema@.current_quote_tenant();
+    alone boolean := (select count(*) < 2 from @extschema@.quote_collab_pairs());
+    query text;
+begin
+    if tenant is null then
+        raise exception 'no tenant is set' using errcode = 'invalid_parameter_value', hint = 'Set app.current_tenant_id.';
+    elsif max_rows is null or max_rows not between 0 and 1000 then
+        raise exception 'the limit must be between 0 and 1000' using errcode = 'invalid_parameter_value',
+            hint = 'Ask for fewer at a time.';
+    end if;
+    if alone then
+        query := @extschema@.quote_list_query(@extschema@.quote_collab_target('QUOTE'));
+    else
+        select string_agg(format('select q.item, q.place, %s from %s q (item, place)', p.pair, @extschema@.quote_list_query(p.header)), ' union all ')
+        into query from @extschema@.quote_collab_pairs() with ordinality p (header, line, pair)
+        where @extschema@.quote_columns_readable(p.header, '{id,tenant,quote_number,customer,status,total_amount,version}'::text[]);
+    end if;
+    return query execute format('select x.item from (%s) x (item, place%s) order by x.place%s limit $2',
+        coalesce(query, 'select null::jsonb, 0, 0 where false'), case when alone then '' else ', pair' end, case when alone then '' else ', x.pair' end)
+    using tenant, max_rows;
+end $$;
 create or replace function quote_feed_snapshot() returns pg_snapshot
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -76,150 +859,6 @@ begin
         row(last.no + 1, prev, cur, prev_at, clock_timestamp(), floor_at, here, floor_at - interval '1 day', epoch)) b (no bigint);
     return opened;
 end $$;
-create function first_quote_version(home name, home_owner name, header regclass, lines regclass, options jsonb) returns integer
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    first integer;
-begin
-    if to_regclass(format('%I.quote_changes', home)) is null
-            or @extschema@.quote_column_exists(header, coalesce(options -> 'columns' ->> 'version', 'version'))
-            and @extschema@.quote_column_exists(lines, coalesce(options -> 'line_columns' ->> 'version', 'version')) then
-        return 1;
-    end if;
-    perform @extschema@.quote_relation_stands(format('%I.quote_changes_archive', home), 'p'::"char", home_owner);
-    execute format('select coalesce(max(greatest(c.entity_version_before, c.entity_version_after)), 0) + 1 from (%s) c
-        where c.conflict_resolution is distinct from ''REJECTED''', @extschema@.quote_changes_all_query(home)) into first;
-    return first;
-end $$;
-comment on function first_quote_version(name, name, regclass, regclass, jsonb) is 'version that rows are given with the column';
-create function add_quote_columns(target regclass, entity text, columns jsonb, first_version integer) returns name[]
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    version text := coalesce(columns ->> 'version', 'version');
-    added name[] := '{}'::name[];
-begin
-    if not @extschema@.quote_column_exists(target, version) then
-        execute format('alter table %s add column %I integer not null default %s', target, version, first_version);
-        execute format('alter table %s alter column %I set default 1', target, version);
-        execute format('comment on column %s.%I is %L', target, version, @extschema@.quote_added_column_comment('version'));
-        added := added || version::name;
-    end if;
-    if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not @extschema@.quote_column_exists(target, 'updated_by'::text) then
-        execute format('alter table %s add column updated_by uuid', target);
-        execute format('comment on column %s.updated_by is %L', target, @extschema@.quote_added_column_comment('updated_by'));
-        added := added || 'updated_by'::name;
-    end if;
-    return added;
-end $$;
-comment on function add_quote_columns(regclass, text, jsonb, integer) is 'adds the columns that collaboration needs to an ERP table';
-create or replace function quote_version_shows_origin(target regclass, column_name name) returns boolean
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select exists (
-        select from (select target::oid union select t.relid from pg_partition_tree(target) t) part (oid)
-        join pg_attribute a on a.attrelid = part.oid and a.attname = column_name and not a.attisdropped
-        left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
-        where pg_get_expr(d.adbin, d.adrelid) = '1' or a.atthasmissing and (a.attmissingval::text = '{1}'
-            or d.oid is null and a.attmissingval::text ~ '^\{[1-9]'))
-$$;
-create function attach_quote_table(target regclass, entity text, header regclass, log regclass, options jsonb, first_version integer)
-returns quote_collab_settings
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    settings @extschema@.quote_collab_settings;
-    chosen jsonb := coalesce(options -> case entity when 'QUOTE' then 'columns' else 'line_columns' end, '{}');
-    reference text[] := @extschema@.quote_reference_candidates(target, header, coalesce(options -> 'columns' ->> 'id', 'id')::name);
-    columns jsonb;
-    added name[];
-    names record;
-begin
-    select n.nspname as schema_name, c.relname as table_name, hn.nspname as header_schema, h.relname as header_table, ln.nspname as log_schema
-    into names from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_class h join pg_namespace hn on hn.oid = h.relnamespace,
-        pg_class l join pg_namespace ln on ln.oid = l.relnamespace
-    where c.oid = target and h.oid = header and l.oid = log;
-    added := @extschema@.add_quote_columns(target, entity, chosen, first_version);
-    added := @extschema@.quote_added_columns(target, added || coalesce((
-        select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
-    perform @extschema@.restore_quote_columns(target, added);
-    columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
-    perform @extschema@.check_quote_column_types(target, columns), @extschema@.check_quote_ignored(target, columns, options -> 'ignored_columns'),
-        @extschema@.tell_of_quote_null_keys(target, columns);
-    insert into @extschema@.quote_collab_settings as s
-        (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
-        system_user_id, truncation, replicated_history, archive_after, drop_after)
-    values (names.schema_name, names.table_name, entity, names.header_schema, names.header_table, names.log_schema, columns,
-        array(select jsonb_array_elements_text(options -> 'ignored_columns'))::name[], added,
-        @extschema@.find_quote_relations(header, entity, columns, options),
-        (options ->> 'system_user_id')::uuid, coalesce(options ->> 'truncate', 'refuse'),
-        coalesce((options ->> 'replicated_history')::boolean, false), (options ->> 'archive_after')::interval, (options ->> 'drop_after')::interval)
-    on conflict (table_schema, table_name) do update set
-        header_schema = excluded.header_schema, header_table = excluded.header_table,
-        columns = excluded.columns, ignored_columns = excluded.ignored_columns, relations = excluded.relations,
-        added_columns = excluded.added_columns, system_user_id = excluded.system_user_id,
-        truncation = excluded.truncation, replicated_history = excluded.replicated_history,
-        archive_after = excluded.archive_after, drop_after = excluded.drop_after
-    returning s.* into settings;
-    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log),
-        @extschema@.tell_of_quote_late_triggers(settings);
-    return settings;
-end $$;
-comment on function attach_quote_table(regclass, text, regclass, regclass, jsonb, integer) is 'makes one ERP table collaborative';
-create or replace function attach_quote_collaboration(
-    quotes regclass default pg_catalog.to_regclass('quotes'), quote_lines regclass default pg_catalog.to_regclass('quote_lines'),
-    options jsonb default '{}')
-returns text
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    header regclass := quotes;
-    lines regclass := quote_lines;
-    home name;
-    home_owner name;
-    homes name[];
-    log regclass;
-    is_elsewhere boolean;
-    first_version integer;
-begin
-    if current_setting('lock_timeout') = '0' then
-        perform set_config('lock_timeout', '5s', true);
-    end if;
-    -- One attach or detach at a time.
-    lock table @extschema@.quote_collab_settings in share row exclusive mode;
-    homes := array(select s.log_schema from @extschema@.quote_collab_settings s union select a.log_schema from @extschema@.quote_seal_anchor a);
-    perform @extschema@.follow_quote_tables(array[header, lines]), @extschema@.follow_quote_home();
-    perform @extschema@.check_quote_tables(header, lines, options);
-    select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
-    perform @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner);
-    is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
-    -- While the tables are not locked yet: it may take its time.
-    first_version := @extschema@.first_quote_version(home, home_owner, header, lines, options);
-    perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
-        select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s));
-    log := @extschema@.create_quote_changes(home, home_owner);
-    perform @extschema@.create_active_quote_sessions(home, home_owner);
-    perform @extschema@.create_quote_relay_tables(home, home_owner);
-    perform @extschema@.create_quote_changes_seals(home, home_owner);
-    perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options, first_version);
-    perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options, first_version);
-    execute format('select @extschema@.begin_quote_seal_anchor(s.no, s.hash) from %I.quote_changes_seals s order by s.no desc limit 1', home);
-    perform @extschema@.lead_quote_tables_to(log, home), @extschema@.grant_quote_capture();
-    perform @extschema@.create_quote_changes_all_view(home, home_owner);
-    perform @extschema@.create_quote_change_events_view(home, home_owner);
-    perform @extschema@.create_pair_views(home, home_owner);
-    perform @extschema@.describe_quote_objects(home);
-    perform @extschema@.copy_quote_privileges(@extschema@.quote_collab_table(p.header)) from @extschema@.quote_collab_pairs() p
-    where @extschema@.quote_collab_table(p.header) = attach_quote_collaboration.quotes or is_elsewhere and @extschema@.quote_collab_table(p.header) is not null;
-    perform @extschema@.start_quote_worker();
-    return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
-end $$;
 create or replace function quote_relay_last_batch() returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -230,4 +869,319 @@ begin
     select r.no into no from @extschema@.quote_prepared_rows(
         format('select coalesce(max(b.no), 0) from %s b', @extschema@.quote_relay_table('quote_relay_batch')), row()) r (no bigint);
     return no;
+end $$;
+create or replace function quote_history_faults() returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with expected (name, kind, relation) as (
+        select r.name, r.kind, c.oid from (
+            select k.* from (values ('quote_changes', 'p'), ('quote_changes_archive', 'p'), ('quote_changes_seals', 'r')) k (name, kind)
+            where k.name <> 'quote_changes_archive' or @extschema@.quote_archive_stands(@extschema@.quote_collab_home())) r
+        left join pg_class c on c.relname = r.name and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home()))
+    select format('there is no table %s', e.name) from expected e where e.relation is null and e.name <> 'quote_changes_archive'
+    union all
+    select format('%s is not a table as attach made it', c.oid::regclass) from expected e
+    cross join lateral (
+        select e.relation, e.kind union
+        select p.relid, 'r' from pg_partition_tree(e.relation) p where e.kind = 'p' and p.level > 0) t (relid, kind)
+    join pg_class c on c.oid = t.relid
+    where c.relkind::text <> t.kind
+    union all
+    select format('%s has no column %s of type %s', e.relation::regclass, k.column_name, k.column_type) from expected e
+    cross join lateral @extschema@.quote_history_columns(e.name) k
+    where e.relation is not null and not exists (
+        select from pg_attribute a where a.attrelid = e.relation and a.attname = k.column_name and not a.attisdropped
+            and (a.atttypid = k.column_type or a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype))
+    union all
+    select format('%s has a trigger, rule, check or expression that attach did not make', e.relation::regclass) from expected e
+    where e.name = 'quote_changes_seals' and (exists (select from pg_trigger t where t.tgrelid = e.relation and not t.tgisinternal)
+        or exists (select from pg_rewrite r where r.ev_class = e.relation)
+        or exists (select from pg_constraint k where k.conrelid = e.relation and k.contype in ('c', 'x'))
+        or exists (select from pg_index i where i.indrelid = e.relation and (i.indexprs is not null or i.indpred is not null))
+        or exists (select from pg_attribute a where a.attrelid = e.relation and a.atthasdef))
+$$;
+create or replace function quote_history_query() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select '(' || string_agg(format('select %s from %s',
+        (select string_agg(quote_ident(k.column_name), ', ') from @extschema@.quote_history_columns(t.name) k), @extschema@.quote_relay_table(t.name)),
+        ' union all ' order by t.name) || ')'
+    from unnest(array['quote_changes', 'quote_changes_archive']) t (name)
+    where t.name = 'quote_changes' or @extschema@.quote_archive_stands(@extschema@.quote_collab_home())
+$$;
+create or replace function examine_quote_seal(before quote_seal, b quote_seal, signed_from bigint, out finding text, out detail text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if num_nulls(b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows, b.root, b.hash, b.sealed_at, b.form) > 0 then
+        finding := 'block'; detail := 'this block is not whole any more';
+    elsif before.no is null then
+        if b.no <> 0 or b.hash <> sha256(convert_to('quote_changes', 'UTF8')) or b.rows <> 0 or b.cur::text <> '3:3:' then
+            finding := 'chain'; detail := 'the chain does not begin with its first block';
+        end if;
+    elsif b.no <> before.no + 1 then
+        finding := 'chain'; detail := format('%s blocks are missing before this one', b.no - before.no - 1);
+    elsif b.hash is distinct from @extschema@.quote_seal_hash(before.hash, b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows, b.root,
+            b.sealed_at, b.form) then
+        finding := 'block'; detail := 'this block or the one before it was changed';
+    elsif (b.signature is null) <> (b.signed_by is null) or @extschema@.quote_seal_signature_holds(b.hash, b.signature, b.signed_by) is false then
+        finding := 'signature'; detail := 'the signature of this block does not hold';
+    elsif b.signature is null and (before.signature is not null or b.no = signed_from) then
+        finding := 'signature'; detail := 'from this block on the chain is not signed any more';
+    end if;
+end $$;
+create or replace function examine_sealed_rows(before quote_seal, b quote_seal, gone int8multirange, remains jsonb, out sealed bigint,
+    out finding text, out detail text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    root bytea := b.root;
+    actual record;
+begin
+    sealed := b.rows;
+    if gone @> b.no then
+        sealed := 0;
+        root := null;
+    elsif remains ? b.no::text then
+        sealed := (remains -> b.no::text ->> 'rows')::bigint;
+        root := decode(remains -> b.no::text ->> 'root', 'hex');
+    end if;
+    select * into actual from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at, b.cur_at, before.cur, before.origin);
+    if actual.rows is distinct from sealed then
+        finding := 'rows'; detail := format('%s rows were sealed, %s are there', sealed, actual.rows);
+    elsif actual.root is distinct from root and not (gone @> b.no) then
+        finding := 'content'; detail := format('one of %s rows was changed', sealed);
+    end if;
+end $$;
+create or replace function find_unsealed_rows(newest quote_seal, sealed bigint) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log text := @extschema@.quote_history_query();
+    here bigint := @extschema@.quote_cluster_identifier();
+    counted bigint;
+begin
+    execute format('select count(*) from %1$s c where num_nulls(c.origin, c.xid, c.position, c.changed_at) > 0
+        or c.origin <> $1 and not exists (select from %2$s s where s.origin = c.origin)
+        or c.origin = $1 and c.xid >= pg_snapshot_xmax(pg_current_snapshot())', log, @extschema@.quote_relay_table('quote_changes_seals'))
+    into counted using here;
+    if counted > 0 then
+        return format('%s rows come from nowhere', counted);
+    end if;
+    execute format('select count(*) from %1$s c where c.origin = $1 and pg_visible_in_snapshot(c.xid, $2) or c.origin not in ($1, $3)', log)
+    into counted using newest.origin, newest.cur, here;
+    if counted is distinct from sealed then
+        return format('%s rows were sealed in all, %s are there', sealed, counted);
+    end if;
+    return null;
+end $$;
+create or replace function verify_quote_history(expected text default null) returns table (block bigint, finding text, detail text)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals text := @extschema@.quote_relay_table('quote_changes_seals');
+    before @extschema@.quote_seal;
+    b @extschema@.quote_seal;
+    entry record;
+    anchor_no bigint;
+    anchored boolean := false;
+    let_go record;
+    rows_sealed bigint := 0;
+    part bigint;
+begin
+    for detail in select * from @extschema@.quote_history_faults() loop
+        finding := 'structure'; return next;
+    end loop;
+    if finding is not null then
+        return;
+    end if;
+    select * into let_go from @extschema@.quote_history_released();
+    -- Chain and anchor in one snapshot: sealing goes on meanwhile.
+    for entry in execute format('select a.no as anchor_no, a.hash as anchor_hash, a.signed_from, row(%s)::@extschema@.quote_seal as seal from %s s
+            left join @extschema@.quote_seal_anchor a on a.log_schema = $1 order by s.no',
+        (select string_agg(format('s.%I', c.column_name), ', ') from @extschema@.quote_history_columns('quote_changes_seals') c), seals)
+        using @extschema@.quote_collab_home()
+    loop
+        b := entry.seal;
+        block := b.no;
+        anchor_no := entry.anchor_no;
+        anchored := anchored or coalesce(b.no = entry.anchor_no and b.hash = entry.anchor_hash, false);
+        select e.finding, e.detail into finding, detail from @extschema@.examine_quote_seal(before, b, entry.signed_from) e;
+        if finding is not null then
+            return next;
+        end if;
+        if b.released is not null then
+            finding := case when b.rows = 0 and b.root = sha256(convert_to(b.released::text, 'UTF8')) then 'released' else 'block' end;
+            detail := format('%s rows from %s until %s were let go on %s', b.released ->> 'rows', b.released ->> 'from', b.released ->> 'until',
+                to_char(b.sealed_at at time zone 'UTC', 'YYYY-MM-DD'));
+            return next;
+        elsif before.no is not null then
+            select e.sealed, e.finding, e.detail into part, finding, detail
+            from @extschema@.examine_sealed_rows(before, b, let_go.gone, let_go.remains) e;
+            if finding is not null then
+                return next;
+            end if;
+            rows_sealed := rows_sealed + coalesce(part, 0);
+            if b.no % 10000 = 0 then
+                raise notice '% blocks with % rows are checked', b.no, rows_sealed;
+            end if;
+        end if;
+        before := b;
+    end loop;
+    if before.no is null then
+        finding := 'chain'; detail := 'there is no chain'; return next;
+        return;
+    end if;
+    return query select * from @extschema@.examine_chain_end(before, anchor_no, anchored);
+    block := before.no;
+    detail := @extschema@.find_unsealed_rows(before, rows_sealed);
+    if detail is not null then
+        finding := 'rows'; return next;
+    end if;
+    if expected is not null then
+        execute format('select s.no || '':'' || encode(s.hash, ''hex'') from %s s where s.no = $1', seals)
+        into detail using (regexp_match(expected, '^([0-9]{1,18}):[0-9a-f]{64}$'))[1]::bigint;
+        if detail is distinct from expected then
+            finding := 'digest'; detail := 'the chain does not hold the expected digest'; return next;
+        end if;
+    end if;
+end $$;
+create or replace function drop_archived_quote_changes(older_than interval) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    archive regclass := case when @extschema@.quote_archive_stands(@extschema@.quote_collab_home()) then @extschema@.quote_relay_table('quote_changes_archive')::regclass end;
+    months regclass[];
+    from_at timestamptz;
+    until_at timestamptz;
+    month regclass;
+    present bigint;
+    before record;
+    after record;
+begin
+    if older_than is null or older_than <= interval '0' or older_than > interval '1000 years' then
+        raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
+            hint = 'For example select drop_archived_quote_changes(''10 years'').';
+    elsif current_setting('lock_timeout') = '0' then
+        perform set_config('lock_timeout', '5s', true);
+    end if;
+    select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
+    from @extschema@.quote_changes_months_before(archive, now() - older_than) m;
+    if months is null then
+        return 0;
+    end if;
+    execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));
+    perform @extschema@.seal_quote_history();
+    present := @extschema@.lock_quote_months(months);
+    select sum(x.rows) as rows, bool_and(x.rows = x.expected_rows and x.root = x.expected_root) as intact
+    into before from @extschema@.examine_quote_seals(from_at, until_at) x;
+    foreach month in array months loop
+        execute format('drop table %s', month);
+    end loop;
+    select coalesce(sum(x.rows), 0) as rows,
+        coalesce(range_agg(int8range(x.no, x.no, '[]')) filter (where x.rows = 0), '{}') as gone,
+        coalesce(jsonb_object_agg(x.no, jsonb_build_object('rows', x.rows, 'root', encode(x.root, 'hex')))
+            filter (where x.rows > 0 and x.rows <> x.expected_rows), '{}') as remains
+    into after from @extschema@.examine_quote_seals(from_at, until_at) x;
+    if before.intact is not true or coalesce(before.rows, 0) - after.rows <> present then
+        raise exception 'the history to be dropped is not as it was sealed' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'See what select * from verify_quote_history() finds, and keep its findings.';
+    end if;
+    perform @extschema@.seal_quote_release(jsonb_build_object('rows', present, 'gone', after.gone::text, 'remains', after.remains,
+        'from', to_char(from_at at time zone 'UTC', 'YYYY-MM-DD'), 'until', to_char(until_at at time zone 'UTC', 'YYYY-MM-DD')));
+    return cardinality(months);
+end $$;
+create or replace function quote_collab_maintenance() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lease text := @extschema@.quote_relay_table('quote_relay_lease');
+    batch text := @extschema@.quote_relay_table('quote_relay_batch');
+    swept integer := 0;
+    made integer := 0;
+    dropped integer := 0;
+    sealed bigint := 0;
+    archived integer := 0;
+    released integer := 0;
+    alone boolean;
+begin
+    if pg_is_in_recovery() then
+        return '{}'::jsonb;
+    end if;
+    -- Whoever may write presence may lock it, and must not keep the history from being sealed.
+    begin
+        swept := @extschema@.cleanup_stale_quote_sessions();
+    exception when lock_not_available or query_canceled then
+        if sqlstate = '57014' then
+            raise;
+        end if;
+        raise warning 'stale sessions are not swept' using detail = sqlerrm;
+    end;
+    -- A lock that nobody takes without rights on the batches; who cuts or reads them is not in its way.
+    begin
+        execute format('lock table %s in share update exclusive mode nowait', batch);
+        alone := true;
+    exception when lock_not_available then
+        alone := false;
+    end;
+    if alone then
+        made := @extschema@.create_quote_changes_partitions(@extschema@.quote_relay_table('quote_changes')::regclass, 3);
+        execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
+            and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
+        get diagnostics dropped = row_count;
+        select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
+    end if;
+    -- What is wrong with the history is verify_quote_history()'s to tell, and must not stop the rest.
+    begin
+        sealed := @extschema@.seal_quote_history();
+    exception when object_not_in_prerequisite_state then
+        raise warning '%', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+    end;
+    return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
+        'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
+end $$;
+create or replace function grant_quote_gateway(role name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    home name := @extschema@.quote_collab_home();
+    pair record;
+    relation jsonb;
+begin
+    if role is null then
+        raise exception 'the role must not be null' using errcode = 'null_value_not_allowed', hint = 'Name the role of the gateway.';
+    elsif not exists (select from pg_roles r where r.rolname = role) then
+        raise exception 'there is no role "%"', role using errcode = 'undefined_object', hint = 'Create it first: create role ... login.';
+    end if;
+    execute format('grant usage on schema %I, @extschema@ to %I', home, role);
+    execute format('grant execute on function %s to %I', (select string_agg(f::text, ', ') from @extschema@.quote_gateway_functions() f), role);
+    execute format('grant select on %1$I.quote_changes, %1$I.v_quote_changes_all, %1$I.v_quote_change_events, %1$I.v_recent_quote_changes,
+        %1$I.v_active_quote_collaborators to %2$I', home, role);
+    if to_regclass(format('%I.quote_changes_archive', home)) is not null then
+        execute format('grant select on %I.quote_changes_archive to %I', home, role);
+    end if;
+    execute format('grant select, insert, update, delete on %I.active_quote_sessions to %I', home, role);
+    for pair in select * from @extschema@.quote_collab_pairs() loop
+        execute format('grant usage on schema %I, %I to %I', (pair.header).table_schema, (pair.line).table_schema, role);
+        execute format('grant select, update on %I.%I, %I.%I to %I', (pair.header).table_schema, (pair.header).table_name,
+            (pair.line).table_schema, (pair.line).table_name, role);
+        for relation in select value from jsonb_each((pair.header).relations) loop
+            execute format('grant usage on schema %I to %I', relation ->> 'schema', role);
+            execute format('grant select on %I.%I to %I', relation ->> 'schema', relation ->> 'table', role);
+        end loop;
+    end loop;
+    -- The gateway verifies tokens itself and then sets the tenant. PostgreSQL 14 has no such grant.
+    if current_setting('quote_collab.tenant_source', true) = 'verified' and current_setting('server_version_num')::integer >= 150000 then
+        execute format('grant set on parameter app.current_tenant_id to %I', role);
+    end if;
 end $$;

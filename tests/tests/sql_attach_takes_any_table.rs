@@ -386,6 +386,7 @@ async fn people_of_another_shape_are_left_alone_and_refused_by_name() {
         assert_eq!(error.code().code(), code, "{options}: {}", error.message());
         assert!(error.hint().is_some_and(|hint| hint.contains("{\"")), "{options}: {:?}", error.hint());
     }
+    admin.batch_execute("alter table public.users owner to postgres").await.unwrap();
     let fits = r#"{"users": {"schema": "public"}, "customers": {"id": "number"}}"#;
     admin.batch_execute(&format!("{}; {look}", attach(fits))).await.unwrap();
     assert_eq!(people(&admin).await, "customers:crm.customers users:public.users");

@@ -26,6 +26,7 @@ async fn offers(columns: &str, item_columns: &str, options: &str) -> (Erp, Clien
         &admin,
         &format!(
             "create extension quote_collab_ext;
+             create extension hstore; create domain dom as text check (value = 'known');
              create table offers (id uuid primary key default md5('o')::uuid, tenant_id uuid default md5('t')::uuid, remark text {columns});
              create table items (id uuid primary key default md5('i')::uuid, tenant_id uuid default md5('t')::uuid,
                  offer_id uuid default md5('o')::uuid references offers on delete set null, remark text {item_columns});
@@ -322,5 +323,39 @@ async fn a_version_of_another_kind_makes_room_for_one_that_counts() {
             r#"select attach_quote_collaboration('offers', 'items', '{{"columns": {{"version": "{name}"}}}}')"#
         );
         assert_eq!(sqlstate(&admin, &attach).await, "42703", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_users_table_needs_no_email() {
+    let (_erp, admin) = offers("", "", "{}").await;
+    run(
+        &admin,
+        "create table people (id uuid primary key, name text); insert into people values (md5('u')::uuid, 'Ann');
+         select attach_quote_collaboration('offers', 'items', '{\"users\": {\"table\": \"people\"}}');
+         select set_config('app.current_tenant_id', md5('t')::uuid::text, false), set_config('app.current_user_id', md5('u')::uuid::text, false)",
+    )
+    .await;
+    assert_eq!(text(&admin, &save(r#"{"remark": "x"}"#, 1)).await, "true 2");
+    let joined =
+        format!("select user_name || coalesce(user_email, ' without') from join_quote_session({OFFER})");
+    assert_eq!(text(&admin, &joined).await, "Ann without");
+    let told = format!("select changed_by_name from get_quote_change_history({OFFER}, 1)");
+    assert_eq!(text(&admin, &told).await, "Ann");
+}
+
+#[tokio::test]
+async fn a_value_that_its_type_refuses_is_told_by_its_field_alone() {
+    let (_erp, admin) = offers(", sought tsquery, kind regclass, bag hstore, state dom", "", "{}").await;
+    for (field, value) in
+        [("sought", "secret (1"), ("kind", "secret_table"), ("bag", "secret"), ("state", "secret")]
+    {
+        let error =
+            admin.batch_execute(&save(&format!(r#"{{"{field}": "{value}"}}"#), 1)).await.expect_err(field);
+        let error = error.as_db_error().expect("the server answered");
+        let told = format!("{} {:?} {:?}", error.message(), error.detail(), error.hint());
+        assert!(told.contains(field) && !told.contains("secret"), "{told}");
+        let expected = if field == "state" { "23514" } else { "22P02" };
+        assert_eq!((error.code().code(), error.hint().is_some()), (expected, true), "{told}");
     }
 }

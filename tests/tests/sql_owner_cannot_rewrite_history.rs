@@ -116,6 +116,66 @@ async fn the_anchor_finds_what_the_owner_rewrites_where_seals_are_signed() {
         .await;
 }
 
+/// What has no value is like nothing else: neither like what it was nor unlike it.
+#[tokio::test]
+async fn a_block_without_values_is_no_block() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    seal(&admin, 3).await;
+    assert_eq!(findings(&admin).await, "");
+    let columns = [
+        "prev",
+        "cur",
+        "floor_at",
+        "prev_at",
+        "cur_at",
+        "origin",
+        "rows",
+        "root",
+        "hash",
+        "sealed_at",
+        "form",
+    ];
+    for nulls in
+        columns.iter().map(|column| vec![*column]).chain([vec!["rows", "root", "hash"], columns.to_vec()])
+    {
+        let dropped: Vec<_> = nulls.iter().map(|column| format!("alter {column} drop not null")).collect();
+        let cleared: Vec<_> = nulls.iter().map(|column| format!("{column} = null")).collect();
+        run(
+            &admin,
+            &format!(
+                "begin; {UNBOUND}
+                 update quote_changes set new_value = '\"forged\"' where xid >= (select pg_snapshot_xmax(cur) from quote_changes_seals where no = 1);
+                 alter table quote_changes_seals {}; update quote_changes_seals set {} where no in (2, 3); reset role",
+                dropped.join(", "),
+                cleared.join(", ")
+            ),
+        )
+        .await;
+        assert!(findings(&admin).await.contains("block"), "{nulls:?}");
+        run(&admin, "rollback").await;
+    }
+    // Rows of no transaction or no cluster.
+    for (column, constraint) in
+        [("origin", ""), ("xid", "alter table quote_changes drop constraint quote_changes_pkey;")]
+    {
+        run(
+            &admin,
+            &format!(
+                "begin; {UNBOUND} {constraint} alter table quote_changes alter {column} drop not null;
+                 insert into quote_changes (id, tenant_id, quote_id, changed_at, entity_type, field_name, change_type, was_conflict, event_id, position, xid, origin)
+                 select gen_random_uuid(), tenant_id, quote_id, changed_at, entity_type, 'forged', change_type, false, gen_random_uuid(), position,
+                     case 'xid' when '{column}' then null else xid end, case 'origin' when '{column}' then null else origin end
+                 from quote_changes limit 1; reset role"
+            ),
+        )
+        .await;
+        assert!(findings(&admin).await.contains("rows"), "{column}");
+        run(&admin, "rollback").await;
+    }
+    assert_eq!(findings(&admin).await, "");
+}
+
 #[tokio::test]
 async fn nobody_but_the_extensions_owner_writes_the_anchor() {
     let erp = Erp::attached().await;

@@ -424,6 +424,13 @@ async fn maintenance_is_held_up_by_nobody_without_rights() {
     other.batch_execute("commit").await.unwrap();
     assert_eq!(erp.count(made).await, 1);
     relay.batch_execute("rollback").await.unwrap();
+    // Nor by who may write presence, and so may lock it.
+    let app = erp.client("erp_app").await;
+    app.batch_execute("begin; lock table active_quote_sessions in access exclusive mode").await.unwrap();
+    admin.batch_execute("update quotes set notes = 'to be sealed'").await.unwrap();
+    let sealed = "select (quote_collab_maintenance() ->> 'rows_sealed')::bigint from set_config('lock_timeout', '50ms', false)";
+    assert!(erp.count(sealed).await > 0);
+    app.batch_execute("rollback").await.unwrap();
     // Nor by an owner who made something else of the seals.
     admin
         .batch_execute(&format!(
