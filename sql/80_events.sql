@@ -29,8 +29,19 @@ begin
 end $$;
 comment on function quote_feed_snapshot() is 'snapshot of the event feed: what is over';
 
--- Cursor as text: version, cluster, prev, time of prev, floor, and while a batch is being read its cur, time of cur and
--- the last position handed out.
+-- The timeline that this server writes: another begins with each promotion, and where a backup is recovered. SQLSTATE 55000 on a standby.
+create function quote_feed_timeline() returns integer
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::integer;
+end $$;
+comment on function quote_feed_timeline() is 'timeline that this server writes';
+
+-- Cursor as text: version, cluster, timeline, the byte of the write-ahead log by which all was written that the cursor counts as
+-- over, prev, time of prev, floor, and while a batch is being read its cur, time of cur and the last position handed out. Version 1,
+-- of earlier releases, names neither timeline nor byte.
 create function quote_events_cursor() returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -41,14 +52,17 @@ declare
 begin
     perform @extschema@.flush_quote_feed();
     -- Who is running may have changed something long ago.
-    return concat_ws('/', '1', @extschema@.quote_cluster_identifier(), seen, now_at,
+    return concat_ws('/', '2', @extschema@.quote_cluster_identifier(), @extschema@.quote_feed_timeline(),
+        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, seen, now_at,
         case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
 end $$;
 comment on function quote_events_cursor() is 'cursor that stands at now: quote_events_since gives what commits from here on';
 
--- A parsed cursor. floor_at: no change that is still to be read was made before, save for steps of the clock.
+-- A parsed cursor. floor_at: no change that is still to be read was made before, save for steps of the clock. timeline, reached: where
+-- the newer of its snapshots was taken, null when unknown.
 create type @extschema@.quote_cursor as (
-    origin bigint, prev pg_snapshot, prev_at numeric, floor_at numeric, cur pg_snapshot, cur_at numeric, position bigint
+    origin bigint, prev pg_snapshot, prev_at numeric, floor_at numeric, cur pg_snapshot, cur_at numeric, position bigint,
+    timeline integer, reached bigint
 );
 comment on type @extschema@.quote_cursor is 'place in the event feed';
 
@@ -58,17 +72,27 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     part text[] := string_to_array(cursor, '/');
+    place text[];
     parsed @extschema@.quote_cursor;
+    newest pg_snapshot;
+    here integer;
+    ahead bigint;
 begin
     if cursor is null then
-        return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null)::@extschema@.quote_cursor;
+        return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null, null, null)::@extschema@.quote_cursor;
     end if;
     begin
-        if part[1] <> '1' or cardinality(part) not in (5, 8) then
+        if part[1] = '2' then
+            place := part[3:4];
+            part := part[1:2] || part[5:];
+        elsif part[1] <> '1' then
+            raise invalid_text_representation;
+        end if;
+        if cardinality(part) not in (5, 8) then
             raise invalid_text_representation;
         end if;
         parsed := row(part[2]::bigint, part[3]::pg_snapshot, part[4]::numeric, part[5]::numeric,
-            part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint)::@extschema@.quote_cursor;
+            part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint, place[1]::integer, place[2]::bigint)::@extschema@.quote_cursor;
         -- Times that are none, or that no timestamp holds.
         if not (parsed.prev_at between 0 and 1e11 and parsed.floor_at between 0 and 1e11 and coalesce(parsed.cur_at, 0) between 0 and 1e11) then
             raise invalid_text_representation;
@@ -81,13 +105,26 @@ begin
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
             detail = 'It was given by another cluster.', hint = 'Read the quotes again and start with quote_events_cursor().';
     end if;
-    if pg_snapshot_xmax(coalesce(parsed.cur, parsed.prev))::text::bigint > @extschema@.next_quote_transaction() then
+    -- After a failover others get the numbers of what was lost. Where this server left the timeline of the cursor behind all that the
+    -- cursor counts as over, nothing of that is lost. A file has to be read for it, so only where the timelines differ.
+    here := @extschema@.quote_feed_timeline();
+    if parsed.timeline <> here and (parsed.reached <= @extschema@.quote_timeline_end(here, parsed.timeline)) is not true then
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
-            detail = 'It is ahead of this cluster, which lost its end in a failover.', hint = 'Read the quotes again and start with quote_events_cursor().';
+            detail = 'It counts on what this cluster lost in a failover.', hint = 'Read the quotes again and start with quote_events_cursor().';
+    end if;
+    newest := coalesce(parsed.cur, parsed.prev);
+    ahead := pg_snapshot_xmax(newest)::text::bigint - @extschema@.next_quote_transaction();
+    if ahead > 0 then
+        -- Where the timeline shows that nothing is lost, only numbers can be ahead whose owners were running and had written nothing.
+        if parsed.timeline is null or ahead > (select count(*) from pg_snapshot_xip(newest) x
+                where x::text::bigint >= pg_snapshot_xmax(newest)::text::bigint - ahead) then
+            raise exception 'the cursor is no longer known' using errcode = 'QC001',
+                detail = 'It is ahead of this cluster, which lost its end in a failover.', hint = 'Read the quotes again and start with quote_events_cursor().';
+        end if;
     end if;
     return parsed;
 end $$;
-comment on function parse_quote_cursor(text) is 'reads a cursor; 22023 when malformed, QC001 when of another cluster';
+comment on function parse_quote_cursor(text) is 'reads a cursor; 22023 when malformed, QC001 when of another cluster or of what it lost';
 
 -- A transaction that looks at the database as it was cannot read behind a cursor that was made since: what it does not see yet would
 -- be passed over. SQLSTATE 55000.
@@ -119,8 +156,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    c @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
+    c @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
     given integer := 0;
     got integer;
 begin
@@ -133,7 +170,8 @@ begin
             exit when c.prev::text = seen::text;
             -- The clock may have been set back since: changes were then made before the floor.
             c := row(c.origin, c.prev, c.prev_at, least(c.floor_at, extract(epoch from clock_timestamp())), seen,
-                extract(epoch from clock_timestamp()), 0)::@extschema@.quote_cursor;
+                extract(epoch from clock_timestamp()), 0, @extschema@.quote_feed_timeline(),
+                pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::@extschema@.quote_cursor;
         end if;
         return query select * from @extschema@.read_quote_events(c, max - given);
         get diagnostics got = row_count;
@@ -153,7 +191,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select row(c.origin, c.cur, c.cur_at,
         case when pg_snapshot_xmin(c.cur) >= pg_snapshot_xmax(c.prev) then c.prev_at else c.floor_at end,
-        null, null, null)::@extschema@.quote_cursor
+        null, null, null, c.timeline, c.reached)::@extschema@.quote_cursor
 $$;
 comment on function next_quote_cursor(quote_cursor) is 'cursor behind a batch that is read to its end';
 
@@ -199,8 +237,9 @@ set jit = off
 as $$
 begin
     return query execute format($query$
-        select concat_ws('/', '1', $4, $1, $7, $8, $2, $9, e.position), e.event from (%s) e order by e.position$query$,
+        select concat_ws('/', $10, $1, $7, $8, $2, $9, e.position), e.event from (%s) e order by e.position$query$,
         @extschema@.quote_batch_query())
-    using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '1 day', max, c.prev_at, c.floor_at, c.cur_at;
+    using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '1 day', max, c.prev_at, c.floor_at, c.cur_at,
+        case when c.timeline is null then concat_ws('/', '1', c.origin) else concat_ws('/', '2', c.origin, c.timeline, c.reached) end;
 end $$;
 comment on function read_quote_events(quote_cursor, integer) is 'events of one batch of the feed';

@@ -46,10 +46,18 @@ pub fn next_quote_transaction() -> i64 {
     next.cast_signed()
 }
 
+/// How far the write-ahead log of an earlier timeline is the past of a timeline, in bytes; null where it is none of its past, or
+/// nobody knows. PostgreSQL notes it at each promotion.
+#[pg_extern(stable, parallel_safe)]
+pub fn quote_timeline_end(timeline: i32, earlier: i32) -> Option<i64> {
+    server::timeline_end(timeline.cast_unsigned(), earlier.cast_unsigned()).map(u64::cast_signed)
+}
+
 extension_sql!(
     r"
 comment on function flush_quote_feed() is 'makes durable what readers of the event feed are about to count as over';
 comment on function next_quote_transaction() is 'the lowest number that no transaction has yet';
+comment on function quote_timeline_end(integer, integer) is 'how far the write-ahead log of an earlier timeline is the past of a timeline; null where it is not';
 comment on function uuid_generate_v7() is 'a new UUID of version 7, ascending with time';
 comment on function start_quote_worker() is 'asks for the background worker of this database; false when the library is not preloaded';
 comment on function wake_quote_listeners() is 'wakes the listeners of events when the current transaction has committed';
@@ -61,6 +69,7 @@ revoke execute on function start_quote_worker(), wake_quote_listeners() from pub
         start_quote_worker,
         wake_quote_listeners,
         flush_quote_feed,
-        next_quote_transaction
+        next_quote_transaction,
+        quote_timeline_end
     ]
 );

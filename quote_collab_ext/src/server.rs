@@ -34,6 +34,16 @@ mod declared {
             is_unchanged: bool,
             info: *mut pg_sys::IndexInfo,
         ) -> bool;
+        /// `access/timeline.h`
+        pub fn readTimeLineHistory(timeline: pg_sys::TimeLineID) -> *mut pg_sys::List;
+        /// `access/timeline.h`
+        pub fn tliInHistory(timeline: pg_sys::TimeLineID, history: *mut pg_sys::List) -> bool;
+        /// `access/timeline.h`
+        pub fn tliSwitchPoint(
+            timeline: pg_sys::TimeLineID,
+            history: *mut pg_sys::List,
+            next: *mut pg_sys::TimeLineID,
+        ) -> pg_sys::XLogRecPtr;
         /// `executor/tstoreReceiver.h`
         pub fn CreateTuplestoreDestReceiver() -> *mut pg_sys::DestReceiver;
         /// `executor/tstoreReceiver.h`
@@ -104,6 +114,19 @@ pub fn flush_wal() {
             _ => 0,
         };
         pg_sys::XLogFlush(next - ahead);
+    }
+}
+
+/// How far the write-ahead log of an earlier timeline is the past of a timeline, by the file that its promotion left beside the log;
+/// none where it is none of its past, or the file is gone.
+pub fn timeline_end(timeline: pg_sys::TimeLineID, earlier: pg_sys::TimeLineID) -> Option<pg_sys::XLogRecPtr> {
+    // SAFETY: reads a file, into memory of the current context.
+    unsafe {
+        pg_guard_ffi_boundary(|| {
+            let history = declared::readTimeLineHistory(timeline);
+            declared::tliInHistory(earlier, history)
+                .then(|| declared::tliSwitchPoint(earlier, history, std::ptr::null_mut()))
+        })
     }
 }
 

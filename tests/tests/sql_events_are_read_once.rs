@@ -266,3 +266,50 @@ async fn an_event_that_no_jsonb_holds_is_told_without_its_values() {
         i64::try_from(events.len()).unwrap()
     );
 }
+
+#[tokio::test]
+async fn a_cursor_of_an_earlier_release_is_read_on() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let start = cursor(&admin).await;
+    for note in ["one", "two", "three"] {
+        write(&admin, note).await;
+    }
+    let half = admin.query_one("select cursor from quote_events_since($1, 1)", &[&start]).await.unwrap();
+    let half: String = half.get(0);
+    write(&admin, "four").await;
+    // It named neither timeline nor place in the write-ahead log.
+    let older = |cursor: &str| {
+        let parts: Vec<&str> = cursor.split('/').collect();
+        format!("1/{}/{}", parts[1], parts[4..].join("/"))
+    };
+    let mut reader = older(&start);
+    assert_eq!(told(&admin, &mut reader).await, ["one", "two", "three", "four"]);
+    assert!(reader.starts_with("2/"), "{reader}");
+    // A batch that an earlier release began is read to its end as it was begun.
+    let within =
+        admin.query_one("select cursor from quote_events_since($1, 1)", &[&older(&half)]).await.unwrap();
+    let mut reader: String = within.get(0);
+    assert!(reader.starts_with("1/"), "{reader}");
+    assert_eq!(told(&admin, &mut reader).await, ["three", "four"]);
+    assert!(reader.starts_with("2/"), "{reader}");
+    let parts: Vec<&str> = start.split('/').collect();
+    let [origin, timeline, reached] = [parts[1], parts[2], parts[3]];
+    for (cursor, code) in [
+        ("2".to_owned(), "22023"),
+        (format!("2/{origin}/{timeline}/{reached}"), "22023"),
+        (format!("2/{origin}/{timeline}/3:3:/0/0"), "22023"),
+        (format!("2/{origin}/x/{reached}/3:3:/0/0"), "22023"),
+        (format!("2/{origin}/{timeline}//3:3:/0/0"), "22023"),
+        (format!("2/{origin}/{timeline}/{reached}/3:3:/0/NaN"), "22023"),
+        (format!("3/{origin}/{timeline}/{reached}/3:3:/0/0"), "22023"),
+        (format!("2/5/{timeline}/{reached}/3:3:/0/0"), "QC001"),
+        (format!("2/{origin}/77/1/3:3:/0/0"), "QC001"),
+        (format!("2/{origin}/-1/-1/3:3:/0/0"), "QC001"),
+        (format!("2/{origin}/{timeline}/{reached}/5:4000000000:5/0/0"), "QC001"),
+    ] {
+        let refused =
+            admin.query("select * from quote_events_since($1)", &[&cursor]).await.expect_err(&cursor);
+        assert_eq!(refused.code().map(tokio_postgres::error::SqlState::code), Some(code), "{cursor}");
+    }
+}

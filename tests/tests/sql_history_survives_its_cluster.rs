@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use quote_collab_tests::{Erp, Postgres, Settings, built};
+use quote_collab_tests::{Erp, Postgres, Settings, built, eventually};
 use tokio_postgres::Client;
 
 /// Every event that the relay hands out, batch by batch, as it would to NATS.
@@ -240,4 +240,121 @@ async fn a_dump_by_the_owner_of_the_quotes_needs_bypassrls() {
         "{:?}",
         whole.stderr
     );
+}
+
+/// One transaction after the other, each with a note of its own on a quote of its own.
+async fn write(client: &Client, notes: &[String]) {
+    for (place, note) in notes.iter().enumerate() {
+        run(client, &format!("update quotes set notes = '{note}' where id = (select id from quotes order by id offset {place} limit 1)")).await;
+    }
+}
+
+/// What the events behind a cursor put into notes, or the SQLSTATE that refuses it.
+async fn told(client: &Client, cursor: &str) -> Result<Vec<String>, String> {
+    let query = "select coalesce(event #>> '{fields,0,new}', '') from quote_events_since($1, 1000)";
+    match client.query(query, &[&cursor]).await {
+        Ok(rows) => Ok(rows.iter().map(|row| row.get(0)).collect()),
+        Err(error) => Err(error.code().expect("an error of the server").code().to_owned()),
+    }
+}
+
+async fn caught_up(primary: &Client, standby: &Client) {
+    let written = text(primary, "select pg_current_wal_flush_lsn()::text").await;
+    let replayed = format!("select (pg_last_wal_replay_lsn() >= '{written}')::text");
+    eventually("the standby has replayed all", || async { text(standby, &replayed).await == "true" }).await;
+}
+
+/// Receives nothing any more, whatever the primary goes on to write.
+async fn fall_behind(standby: &Client) {
+    let receiving = "select count(*)::text from pg_stat_wal_receiver";
+    eventually("it is connected", || async { text(standby, receiving).await == "1" }).await;
+    run(standby, "alter system set primary_conninfo = ''").await;
+    run(standby, "select pg_reload_conf()").await;
+    eventually("it receives nothing", || async { text(standby, receiving).await == "0" }).await;
+}
+
+fn notes(word: &str, many: usize) -> Vec<String> {
+    (0..many).map(|place| format!("{word} {place}")).collect()
+}
+
+const CURSOR: &str = "select quote_events_cursor()";
+
+#[tokio::test]
+async fn a_cursor_that_counts_on_what_a_failover_lost_is_refused() {
+    let mut first = Postgres::start().await;
+    let admin = first.client("erp", "postgres").await;
+    let start = text(&admin, CURSOR).await;
+    write(&admin, &notes("kept", 3)).await;
+    let half = text(&admin, &format!("select cursor from quote_events_since('{start}', 1)")).await;
+    let kept = text(&admin, CURSOR).await;
+    // As earlier releases gave it: without timeline and place in the write-ahead log.
+    let parts: Vec<&str> = kept.split('/').collect();
+    let older = format!("1/{}/{}", parts[1], parts[4..].join("/"));
+    let second = first.standby().await;
+    let promoted = second.client("erp", "postgres").await;
+    caught_up(&admin, &promoted).await;
+    fall_behind(&promoted).await;
+    write(&admin, &notes("lost", 20)).await;
+    let lost = text(&admin, CURSOR).await;
+    // Nothing of what it was given for is lost, but the rest of its batch is.
+    let partly = text(&admin, &format!("select cursor from quote_events_since('{start}', 1)")).await;
+    first.stop_hard();
+    run(&promoted, "select pg_promote()").await;
+    for cursor in [&lost, &partly] {
+        assert_eq!(told(&promoted, cursor).await, Err("QC001".to_owned()), "{cursor}");
+    }
+    // More transactions than were lost: they have the same numbers, and more.
+    let new = notes("new", 30);
+    write(&promoted, &new).await;
+    for cursor in [&lost, &partly] {
+        assert_eq!(told(&promoted, cursor).await, Err("QC001".to_owned()), "{cursor}");
+    }
+    for cursor in [&kept, &older] {
+        assert_eq!(told(&promoted, cursor).await, Ok(new.clone()), "{cursor}");
+    }
+    let rest: Vec<String> = notes("kept", 3).into_iter().skip(1).chain(new.clone()).collect();
+    assert_eq!(told(&promoted, &half).await, Ok(rest));
+
+    // The next failover: what was shared before stays so, through every promotion.
+    let tail = text(&promoted, CURSOR).await;
+    let third = second.standby().await;
+    let again = third.client("erp", "postgres").await;
+    caught_up(&promoted, &again).await;
+    fall_behind(&again).await;
+    write(&promoted, &notes("gone", 5)).await;
+    let gone = text(&promoted, CURSOR).await;
+    drop(second);
+    run(&again, "select pg_promote()").await;
+    let newer = notes("newer", 10);
+    write(&again, &newer).await;
+    for cursor in [&lost, &partly, &gone] {
+        assert_eq!(told(&again, cursor).await, Err("QC001".to_owned()), "{cursor}");
+    }
+    assert_eq!(told(&again, &tail).await, Ok(newer.clone()));
+    let all: Vec<String> = new.into_iter().chain(newer).collect();
+    for cursor in [&kept, &older] {
+        assert_eq!(told(&again, cursor).await, Ok(all.clone()), "{cursor}");
+    }
+    // Where nobody knows any more how far the past is shared, it is not.
+    run(&again, "copy (select 1) to program 'rm pg_wal/*.history'").await;
+    assert_eq!(told(&again, &tail).await, Err("QC001".to_owned()));
+    let here = text(&again, CURSOR).await;
+    assert_eq!(told(&again, &here).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_number_that_had_written_nothing_may_be_given_again() {
+    let mut server = Postgres::start().await;
+    let (admin, running) = (server.client("erp", "postgres").await, server.client("erp", "postgres").await);
+    run(&admin, "checkpoint").await;
+    run(&running, "begin; select pg_current_xact_id()").await;
+    let cursor = text(&admin, CURSOR).await;
+    server.stop_hard();
+    drop((admin, running));
+    server.restart().await;
+    let admin = server.client("erp", "postgres").await;
+    assert_eq!(told(&admin, &cursor).await, Ok(Vec::new()));
+    let new = notes("new", 3);
+    write(&admin, &new).await;
+    assert_eq!(told(&admin, &cursor).await, Ok(new));
 }
