@@ -3,6 +3,11 @@ drop function quote_users_safe(jsonb, oid);
 drop function add_quote_columns(regclass, text, jsonb);
 drop function attach_quote_table(regclass, text, regclass, regclass, jsonb);
 drop function require_quote_relay_epoch(bigint);
+create function quote_timeline_end(timeline integer, earlier integer) returns bigint
+strict stable parallel safe language c
+as 'MODULE_PATHNAME', 'quote_timeline_end_wrapper';
+comment on function quote_timeline_end(integer, integer) is 'how far the write-ahead log of an earlier timeline is the past of a timeline; null where it is not';
+alter type @extschema@.quote_cursor add attribute timeline integer, add attribute reached bigint;
 create function quote_relation_trusted(relation jsonb, quotes_owner oid) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -807,6 +812,139 @@ begin
     from (select pg_snapshot_xip(seen) union select o.xid from pg_current_xact_id_if_assigned() o (xid) where o.xid is not null
         union select n::text::xid8 from generate_series(pg_snapshot_xmax(seen)::text::bigint, next - 1) n) r (xid);
     return seen;
+end $$;
+create function quote_feed_timeline() returns integer
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::integer;
+end $$;
+comment on function quote_feed_timeline() is 'timeline that this server writes';
+create or replace function quote_events_cursor() returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seen pg_snapshot := @extschema@.quote_feed_snapshot();
+    now_at numeric := extract(epoch from clock_timestamp());
+begin
+    perform @extschema@.flush_quote_feed();
+    -- Who is running may have changed something long ago.
+    return concat_ws('/', '2', @extschema@.quote_cluster_identifier(), @extschema@.quote_feed_timeline(),
+        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, seen, now_at,
+        case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
+end $$;
+create or replace function parse_quote_cursor(cursor text) returns quote_cursor
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part text[] := string_to_array(cursor, '/');
+    place text[];
+    parsed @extschema@.quote_cursor;
+    newest pg_snapshot;
+    here integer;
+    ahead bigint;
+begin
+    if cursor is null then
+        return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null, null, null)::@extschema@.quote_cursor;
+    end if;
+    begin
+        if part[1] = '2' then
+            place := part[3:4];
+            part := part[1:2] || part[5:];
+        elsif part[1] <> '1' then
+            raise invalid_text_representation;
+        end if;
+        if cardinality(part) not in (5, 8) then
+            raise invalid_text_representation;
+        end if;
+        parsed := row(part[2]::bigint, part[3]::pg_snapshot, part[4]::numeric, part[5]::numeric,
+            part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint, place[1]::integer, place[2]::bigint)::@extschema@.quote_cursor;
+        -- Times that are none, or that no timestamp holds.
+        if not (parsed.prev_at between 0 and 1e11 and parsed.floor_at between 0 and 1e11 and coalesce(parsed.cur_at, 0) between 0 and 1e11) then
+            raise invalid_text_representation;
+        end if;
+    exception when data_exception then
+        raise exception 'the cursor is malformed' using errcode = 'invalid_parameter_value',
+            hint = 'Pass a cursor that quote_events_since or quote_events_cursor gave.';
+    end;
+    if parsed.origin <> @extschema@.quote_cluster_identifier() then
+        raise exception 'the cursor is no longer known' using errcode = 'QC001',
+            detail = 'It was given by another cluster.', hint = 'Read the quotes again and start with quote_events_cursor().';
+    end if;
+    -- After a failover others get the numbers of what was lost. Where this server left the timeline of the cursor behind all that the
+    -- cursor counts as over, nothing of that is lost. A file has to be read for it, so only where the timelines differ.
+    here := @extschema@.quote_feed_timeline();
+    if parsed.timeline <> here and (parsed.reached <= @extschema@.quote_timeline_end(here, parsed.timeline)) is not true then
+        raise exception 'the cursor is no longer known' using errcode = 'QC001',
+            detail = 'It counts on what this cluster lost in a failover.', hint = 'Read the quotes again and start with quote_events_cursor().';
+    end if;
+    newest := coalesce(parsed.cur, parsed.prev);
+    ahead := pg_snapshot_xmax(newest)::text::bigint - @extschema@.next_quote_transaction();
+    if ahead > 0 then
+        -- Where the timeline shows that nothing is lost, only numbers can be ahead whose owners were running and had written nothing.
+        if parsed.timeline is null or ahead > (select count(*) from pg_snapshot_xip(newest) x
+                where x::text::bigint >= pg_snapshot_xmax(newest)::text::bigint - ahead) then
+            raise exception 'the cursor is no longer known' using errcode = 'QC001',
+                detail = 'It is ahead of this cluster, which lost its end in a failover.', hint = 'Read the quotes again and start with quote_events_cursor().';
+        end if;
+    end if;
+    return parsed;
+end $$;
+comment on function parse_quote_cursor(text) is 'reads a cursor; 22023 when malformed, QC001 when of another cluster or of what it lost';
+create or replace function quote_events_since(cursor text, max integer default 100) returns setof quote_event
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seen pg_snapshot := @extschema@.quote_feed_snapshot();
+    c @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
+    given integer := 0;
+    got integer;
+begin
+    if max is null or max not between 1 and 10000 then
+        raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value';
+    end if;
+    perform @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed();
+    loop
+        if c.cur is null then
+            exit when c.prev::text = seen::text;
+            -- The clock may have been set back since: changes were then made before the floor.
+            c := row(c.origin, c.prev, c.prev_at, least(c.floor_at, extract(epoch from clock_timestamp())), seen,
+                extract(epoch from clock_timestamp()), 0, @extschema@.quote_feed_timeline(),
+                pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::@extschema@.quote_cursor;
+        end if;
+        return query select * from @extschema@.read_quote_events(c, max - given);
+        get diagnostics got = row_count;
+        given := given + got;
+        -- A batch begun at its first event is the newest there is; one begun in the middle has newer ones behind it.
+        exit when given >= max or c.position = 0;
+        c := @extschema@.next_quote_cursor(c);
+    end loop;
+end $$;
+create or replace function next_quote_cursor(c quote_cursor) returns quote_cursor
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select row(c.origin, c.cur, c.cur_at,
+        case when pg_snapshot_xmin(c.cur) >= pg_snapshot_xmax(c.prev) then c.prev_at else c.floor_at end,
+        null, null, null, c.timeline, c.reached)::@extschema@.quote_cursor
+$$;
+create or replace function read_quote_events(c quote_cursor, max integer) returns setof quote_event
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+begin
+    return query execute format($query$
+        select concat_ws('/', $10, $1, $7, $8, $2, $9, e.position), e.event from (%s) e order by e.position$query$,
+        @extschema@.quote_batch_query())
+    using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '1 day', max, c.prev_at, c.floor_at, c.cur_at,
+        case when c.timeline is null then concat_ws('/', '1', c.origin) else concat_ws('/', '2', c.origin, c.timeline, c.reached) end;
 end $$;
 create or replace function quote_relay_open_batch(epoch bigint) returns bigint
 language plpgsql security definer

@@ -58,8 +58,8 @@ fn nonsense(type_name: &str) -> &'static [&'static str] {
             "row('pg_catalog', 'pg_class', 'QUOTE', '{\"id\": \"oid\", \"tenant\": \"relname\"}', '{}', '{}', '7', null, null)",
         ],
         "quote_cursor" => &[
-            "row(0, '1:1:', -1, 'NaN', '1:1:', 1e300, -1)",
-            "row((quote_cluster_identifier()), '3:3:', 0, 0, pg_current_snapshot(), 0, 0)",
+            "row(0, '1:1:', -1, 'NaN', '1:1:', 1e300, -1, -1, -1)",
+            "row((quote_cluster_identifier()), '3:3:', 0, 0, pg_current_snapshot(), 0, 0, 1, 0)",
         ],
         _ => &[],
     }
