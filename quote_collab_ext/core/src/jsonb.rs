@@ -98,7 +98,7 @@ pub fn holds(json: &[u8]) -> bool {
 
 /// What follows a string, of which this is the rest; `None` when jsonb does not take it.
 fn string(mut rest: &[u8]) -> Option<&[u8]> {
-    // Half of a pair that waits for the other.
+    // Whether half of a pair waits for the other.
     let mut is_half = false;
     loop {
         let unit = match rest {
@@ -107,21 +107,16 @@ fn string(mut rest: &[u8]) -> Option<&[u8]> {
                 rest = tail;
                 u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?
             }
-            [b'\\', _, tail @ ..] => {
-                rest = tail;
-                1
-            }
             [b'"', tail @ ..] => return (!is_half).then_some(tail),
-            [_, tail @ ..] => {
+            [b'\\', _, tail @ ..] | [_, tail @ ..] => {
                 rest = tail;
                 1
             }
             [] => return Some(rest),
         };
         is_half = match unit {
-            0 => return None,
             0xDC00..=0xDFFF if is_half => false,
-            0xDC00..=0xDFFF => return None,
+            0 | 0xDC00..=0xDFFF => return None,
             _ if is_half => return None,
             0xD800..=0xDBFF => true,
             _ => false,
