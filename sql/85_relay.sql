@@ -35,9 +35,22 @@ begin
 end $$;
 comment on function quote_relay_lease(text, interval) is 'takes or renews the relay''s lease';
 
+-- What was over before a transaction of this cluster that a row of the chain or of the batches names as its writer (xmin, which stays what
+-- it is when the row is frozen). Where the row came with a dump, its writer is the restore: every transaction that the dump tells
+-- of had ended, on whichever cluster, and no writer of what is restored has begun.
+create function quote_snapshot_before(writer xid) returns pg_snapshot
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%1$s:%1$s:', greatest(n.newest - (n.newest - writer::text::bigint & 4294967295), 3))::pg_snapshot
+    from (select @extschema@.next_quote_transaction() - 1) n (newest)
+$$;
+comment on function quote_snapshot_before(xid) is 'what was over before a transaction';
+
 -- Cuts a batch when something new is visible; its number, or null. The caller commits before he reads it: that commit is
 -- durable whatever synchronous_commit says, and with it every transaction of the batch, so that nothing is ever
--- published that a crash takes back.
+-- published that a crash takes back. Behind a batch of another cluster the feed begins anew with what was written here since that batch
+-- came: what this cluster wrote in a life before is in the dump, and is told to nobody again.
 create function quote_relay_open_batch(epoch bigint) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -57,9 +70,9 @@ declare
 begin
     perform set_config('synchronous_commit', 'on', true);
     select r.* into last from @extschema@.quote_prepared_rows(format($query$
-        select l.epoch = $1, b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin
+        select l.epoch = $1, b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin, b.xmin
         from %1$I.quote_relay_lease l cross join %1$I.quote_relay_batch b order by b.no desc limit 1$query$, home), row(epoch))
-        r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint);
+        r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);
     if last.held is not true then
         raise exception 'the relay''s lease is lost' using errcode = 'object_not_in_prerequisite_state',
             hint = 'Another relay has taken over; take the lease again before you go on.';
@@ -69,7 +82,7 @@ begin
     -- The clock may have been set back since: changes were then made before the floor.
     floor_at := least(case when pg_snapshot_xmin(prev) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end, clock_timestamp());
     if last.origin <> here then
-        prev := '3:3:';
+        prev := @extschema@.quote_snapshot_before(last.writer);
         prev_at := '-infinity';
         floor_at := '-infinity';
     end if;

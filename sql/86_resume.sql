@@ -1,6 +1,6 @@
 -- Events of one quote between two places of the relay's feed: what a subscriber missed. (after) < event <= (until).
 -- Which they are is found first, and only they are put together. SQLSTATE QC001 when the feed does not reach back to after_batch any
--- more.
+-- more, or another cluster has relayed since: what it told is not among what this one wrote.
 create function quote_events_between(
     quote_id uuid, after_batch bigint, after_position bigint, until_batch bigint, until_position bigint, max integer)
 returns table (batch bigint, "position" bigint, event jsonb)
@@ -14,9 +14,10 @@ declare
     start record;
     author record;
 begin
-    execute format('select b.* from %s b where b.no >= $1 order by b.no limit 1', @extschema@.quote_relay_table('quote_relay_batch'))
-    into start using after_batch;
-    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.origin <> @extschema@.quote_cluster_identifier() then
+    execute format('select b.*, exists (select from %1$s x where x.no between b.no and greatest(b.no, $3) and x.origin <> $2) as is_elsewhere
+        from %1$s b where b.no >= $1 order by b.no limit 1', @extschema@.quote_relay_table('quote_relay_batch'))
+    into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
+    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere then
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
             hint = 'Read the quote again and subscribe without a cursor.';
     end if;
@@ -31,7 +32,7 @@ begin
                     and not pg_visible_in_snapshot(c.xid, $5) and c.conflict_resolution is distinct from 'REJECTED'
                 group by c.xid, c.position) c
             cross join lateral (
-                select x.no from %2$s x where x.cur_xmax > c.xid and pg_visible_in_snapshot(c.xid, x.cur) and x.no > 0
+                select x.no from %2$s x where x.cur_xmax > c.xid and pg_visible_in_snapshot(c.xid, x.cur) and x.no > 0 and x.origin = $3
                 order by x.cur_xmax, x.no limit 1) b
             where (b.no, c.position) > ($6, $7) and (b.no, c.position) <= ($8, $9)
             order by b.no, c.position limit $10) p
