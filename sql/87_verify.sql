@@ -49,7 +49,8 @@ begin
         sealed := (remains -> b.no::text ->> 'rows')::bigint;
         root := decode(remains -> b.no::text ->> 'root', 'hex');
     end if;
-    select * into actual from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at, b.cur_at, before.cur, before.origin);
+    select * into actual from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at, b.cur_at, before.cur, before.origin,
+        case when b.origin <> before.origin and b.form < 4 then @extschema@.quote_taken_until(before.origin, b.no) end);
     if actual.rows is distinct from sealed then
         finding := 'rows'; detail := format('%s rows were sealed, %s are there', sealed, actual.rows);
     elsif actual.root is distinct from root and not (gone @> b.no) then
@@ -58,27 +59,29 @@ begin
 end $$;
 comment on function examine_sealed_rows(quote_seal, quote_seal, int8multirange, jsonb) is 'what is wrong with the rows of a block';
 
--- Rows that no block counts: moved in time, or from a cluster or a transaction that never was. What this cluster wrote since the
--- newest block waits for its seal.
+-- Rows that no block counts: moved in time, or from a cluster or a transaction that never was. What this cluster wrote since its
+-- newest block waits for its seal, and where it has not sealed yet what came along, so does what others had not sealed.
 create function find_unsealed_rows(newest quote_seal, sealed bigint) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     log text := @extschema@.quote_history_query();
-    here bigint := @extschema@.quote_cluster_identifier();
+    seals regclass := @extschema@.quote_relay_table('quote_changes_seals');
     counted bigint;
+    strange bigint;
 begin
-    execute format('select count(*) from %1$s c where num_nulls(c.origin, c.xid, c.position, c.changed_at) > 0
-        or c.origin <> $1 and not exists (select from %2$s s where s.origin = c.origin)
-        or c.origin = $1 and c.xid >= pg_snapshot_xmax(pg_current_snapshot())', log, @extschema@.quote_relay_table('quote_changes_seals'))
-    into counted using here;
-    if counted > 0 then
-        return format('%s rows come from nowhere', counted);
-    end if;
-    execute format('select count(*) from %1$s c where c.origin = $1 and pg_visible_in_snapshot(c.xid, $2) or c.origin not in ($1, $3)', log)
-    into counted using newest.origin, newest.cur, here;
-    if counted is distinct from sealed then
+    execute format('select count(*) filter (where pg_visible_in_snapshot(c.xid, o.until)),
+            count(*) filter (where num_nulls(c.origin, c.xid, c.position, c.changed_at) > 0
+                or c.origin <> $1 and $2 and pg_visible_in_snapshot(c.xid, o.until) is not true
+                or c.origin = $1 and c.xid >= pg_snapshot_xmax(pg_current_snapshot()))
+        from %1$s c left join (
+            select s.origin, @extschema@.quote_sealed_until(s.origin) as until from (select distinct s.origin from %2$s s) s) o on o.origin = c.origin',
+        log, seals)
+    into counted, strange using @extschema@.quote_cluster_identifier(), @extschema@.quote_seals_are_settled(seals, newest.origin);
+    if strange > 0 then
+        return format('%s rows come from nowhere', strange);
+    elsif counted is distinct from sealed then
         return format('%s rows were sealed in all, %s are there', sealed, counted);
     end if;
     return null;

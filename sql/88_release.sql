@@ -34,14 +34,15 @@ begin
     for b in execute format($query$
         select * from (select lag(s.cur) over chain as before_cur, lag(s.origin) over chain as before_origin, s.* from %s s window chain as (order by s.no)) x
         where x.no > 0 and x.released is null and not $1 @> x.no
-            and (x.floor_at - interval '1 day' < $3 and x.cur_at + interval '1 day' > $2 or x.form = 3 or x.origin <> x.before_origin)
+            and (x.floor_at - interval '1 day' < $3 and x.cur_at + interval '1 day' > $2 or x.form in (3, 4) or x.origin <> x.before_origin)
         order by x.no$query$, @extschema@.quote_relay_table('quote_changes_seals')) using released.gone, from_at, until_at
     loop
         no := b.no;
         expected_rows := coalesce((released.remains -> b.no::text ->> 'rows')::bigint, b.rows);
         expected_root := coalesce(decode(released.remains -> b.no::text ->> 'root', 'hex'), b.root);
         select d.rows, d.root into rows, root from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at,
-            b.cur_at, b.before_cur, b.before_origin) d;
+            b.cur_at, b.before_cur, b.before_origin,
+            case when b.origin <> b.before_origin and b.form < 4 then @extschema@.quote_taken_until(b.before_origin, b.no) end) d;
         return next;
     end loop;
 end $$;
