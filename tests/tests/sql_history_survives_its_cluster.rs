@@ -35,6 +35,33 @@ async fn text(client: &Client, query: &str) -> String {
         .unwrap_or_default()
 }
 
+/// Dumps a database and restores it as another, of the same cluster or of one apart.
+async fn restored(from: &Postgres, database: &str, to: &Postgres, name: &str) -> Client {
+    run(&to.client("postgres", "postgres").await, &format!("create database {name} template template0"))
+        .await;
+    let (dump, restore) = (from.url(database, "postgres"), to.url(name, "postgres"));
+    let bin = built::server_programs();
+    let done = tokio::task::spawn_blocking(move || {
+        let mut dump = Command::new(bin.join("pg_dump"))
+            .arg(dump)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("pg_dump runs");
+        let restored = Command::new(bin.join("psql"))
+            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname"])
+            .arg(restore)
+            .stdin(dump.stdout.take().expect("its output"))
+            .stdout(std::process::Stdio::null())
+            .output()
+            .expect("psql runs");
+        (dump.wait().expect("pg_dump ends").success(), restored)
+    })
+    .await
+    .expect("dump and restore");
+    assert!(done.0 && done.1.status.success(), "{}", String::from_utf8_lossy(&done.1.stderr));
+    to.client(name, "postgres").await
+}
+
 const HISTORY: &str =
     "select md5(string_agg(c::text, '|' order by position, id)) || count(*) from quote_changes c";
 
@@ -58,29 +85,7 @@ async fn a_restored_dump_is_whole_and_told_to_nobody_again() {
     assert_eq!(relay(&source).await.len(), 200);
     // Recorded, but neither relayed nor sealed when the dump is made.
     source.batch_execute("update quotes set contact_name = 'last'").await.unwrap();
-    let admin = to.client("postgres", "postgres").await;
-    admin.batch_execute("create database restored template template0").await.unwrap();
-    let (dump, restore) = (from.url(&database, "postgres"), to.url("restored", "postgres"));
-    let bin = built::server_programs();
-    let done = tokio::task::spawn_blocking(move || {
-        let mut dump = Command::new(bin.join("pg_dump"))
-            .arg(dump)
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .expect("pg_dump runs");
-        let restored = Command::new(bin.join("psql"))
-            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname"])
-            .arg(restore)
-            .stdin(dump.stdout.take().expect("its output"))
-            .stdout(std::process::Stdio::null())
-            .output()
-            .expect("psql runs");
-        (dump.wait().expect("pg_dump ends").success(), restored)
-    })
-    .await
-    .expect("dump and restore");
-    assert!(done.0 && done.1.status.success(), "{}", String::from_utf8_lossy(&done.1.stderr));
-    let restored = to.client("restored", "postgres").await;
+    let restored = restored(&from, &database, &to, "restored").await;
     for same in KEPT {
         assert_eq!(text(&source, same).await, text(&restored, same).await, "{same}");
     }
@@ -97,9 +102,72 @@ async fn a_restored_dump_is_whole_and_told_to_nobody_again() {
     assert_eq!(text(&restored, "select count(*)::text from verify_quote_history()").await, "0");
     assert_eq!(relay(&restored).await.len(), 200);
     // What waited for its seal when the dump was made is sealed here.
-    let unsealed =
-        "select ((select sum(rows) from quote_changes_seals) - (select count(*) from quote_changes))::text";
-    assert_eq!(text(&restored, unsealed).await, "0");
+    assert_eq!(text(&restored, UNSEALED).await, "0");
+}
+
+/// A life of a history in a cluster: which, and whether anybody relays and seals there.
+type Life<'a> = (&'a Postgres, bool);
+
+/// Moves a history of the first cluster through lives in others, each of which writes before anybody looks, and at its end what
+/// nobody relays or seals any more. Gives the last.
+async fn lives(name: &str, first: &Postgres, last_writes: &str, others: &[Life<'_>]) -> Client {
+    const FIND: &str = "select count(*)::text from verify_quote_history()";
+    const LET_GO: &str = "delete from quote_relay_batch where no < (select max(no) from quote_relay_batch)";
+    let write = |quotes: usize| {
+        format!(
+            "update quotes set notes = clock_timestamp()::text where id in (select id from quotes order by id limit {quotes})"
+        )
+    };
+    let mut database = first.database().await;
+    let client = first.client(&database, "postgres").await;
+    run(&client, "update quotes set notes = 'first'").await;
+    assert_eq!(relay(&client).await.len(), 200);
+    run(&client, "select seal_quote_history()").await;
+    run(&client, last_writes).await;
+    drop(client);
+    let mut from = first;
+    for (life, &(cluster, is_looked_at)) in others.iter().enumerate() {
+        let next = format!("{name}_{life}");
+        let client = restored(from, &database, cluster, &next).await;
+        run(&client, &write(life + 5)).await;
+        if is_looked_at {
+            assert_eq!(text(&client, FIND).await, "0", "{next}: what waits for its seal is no finding");
+            assert_eq!(
+                relay(&client).await.len(),
+                life + 5,
+                "{next}: what was written here is told, and no more"
+            );
+            for quotes in [0, 2] {
+                run(&client, &write(quotes)).await;
+                run(&client, "select seal_quote_history()").await;
+                assert_eq!(text(&client, FIND).await, "0", "{next}");
+                assert_eq!(text(&client, UNSEALED).await, "0", "{next}");
+                assert_eq!(relay(&client).await.len(), quotes, "{next}");
+            }
+            run(&client, "begin; update quote_changes set new_value = '\"forged\"' where position = 1").await;
+            assert_ne!(text(&client, FIND).await, "0", "{next}: a forged row is found");
+            run(&client, "rollback").await;
+        }
+        if !last_writes.is_empty() {
+            run(&client, &format!("{LET_GO}; {last_writes}")).await;
+        }
+        (from, database) = (cluster, next);
+    }
+    from.client(&database, "postgres").await
+}
+
+#[tokio::test]
+async fn a_history_that_comes_back_is_told_once_and_sealed_once() {
+    let (one, other) = tokio::join!(Postgres::start(), Postgres::start_apart());
+    let last = "update quotes set contact_name = clock_timestamp()::text where quote_number < 'Q-2026-00010'";
+    let whole = lives("whole", &one, "", &[(&other, true), (&one, true), (&other, true), (&one, true)]).await;
+    let missed = "select quote_events_between(gen_random_uuid(), 1, 0, 1000, 0, 10)";
+    let error = whole.batch_execute(missed).await.expect_err("the other has told something since");
+    assert_eq!(error.as_db_error().expect("the server answered").code().code(), "QC001");
+    lives("left", &one, last, &[(&other, true), (&one, true), (&other, true)]).await;
+    lives("unseen", &one, "", &[(&other, false), (&one, true), (&other, false), (&one, true)]).await;
+    // Nor does a history that stays in its cluster change.
+    lives("same", &one, "", &[(&one, true)]).await;
 }
 
 #[tokio::test]
@@ -142,6 +210,9 @@ async fn a_promoted_standby_goes_on() {
     assert_eq!(text(&reader, "select count(*)::text from verify_quote_history()").await, "0");
 }
 
+/// How many rows the blocks hold that are not there, or the other way round.
+const UNSEALED: &str =
+    "select ((select sum(rows) from quote_changes_seals) - (select count(*) from quote_changes))::text";
 const VERSION: &str = "select version::text from quotes order by id limit 1";
 const POSITION: &str = "select last_value::text from quote_changes_position_seq";
 
@@ -202,9 +273,7 @@ async fn goes_on_upgraded(settings: fn() -> Settings, last: &str, errors: &str) 
     run(&after, "select quote_collab_maintenance()").await;
     assert_eq!(relay(&after).await.len(), 200);
     assert_eq!(text(&after, "select count(*)::text from verify_quote_history()").await, "0");
-    let unsealed =
-        "select ((select sum(rows) from quote_changes_seals) - (select count(*) from quote_changes))::text";
-    assert_eq!(text(&after, unsealed).await, "0");
+    assert_eq!(text(&after, UNSEALED).await, "0");
     let found = "select string_agg(check_name, ', ') from quote_collab_doctor() where severity = 'error'";
     assert_eq!(text(&after, found).await, errors);
 }
