@@ -16,7 +16,7 @@ comment on column @extschema@.quote_seal_anchor.log_schema is 'schema of the aud
 comment on column @extschema@.quote_seal_anchor.no is 'number of the block';
 comment on column @extschema@.quote_seal_anchor.hash is 'hash of the block';
 comment on column @extschema@.quote_seal_anchor.signed_from is 'number of the first block that was signed; null while none was';
-comment on column @extschema@.quote_seal_anchor.settled_in is 'the table of seals in which this server has sealed what came along of other clusters; a restored dump makes another';
+comment on column @extschema@.quote_seal_anchor.settled_in is 'this table, once this server has sealed what came along of other clusters: in a restored dump it is another';
 comment on constraint quote_seal_anchor_pkey on @extschema@.quote_seal_anchor is 'a log has one chain';
 
 -- Or the log's owner could not dump his database.
@@ -35,7 +35,7 @@ begin
     if not exists (select from @extschema@.quote_seal_anchor a where a.log_schema = home) then
         execute format('select min(s.no) from %I.quote_changes_seals s where s.signature is not null', home) into signed_from;
         insert into @extschema@.quote_seal_anchor values (home, newest_no, newest_hash, signed_from,
-            case when newest_no = 0 then format('%I.quote_changes_seals', home)::regclass::oid end);
+            case when newest_no = 0 then '@extschema@.quote_seal_anchor'::regclass::oid end);
     end if;
 end $$;
 comment on function begin_quote_seal_anchor(bigint, bytea) is 'anchors a chain of seals that has no anchor yet';

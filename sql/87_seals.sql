@@ -178,17 +178,19 @@ end $$;
 comment on function quote_sealed_until(bigint) is 'up to where the rows of a cluster are sealed';
 revoke execute on function quote_sealed_until(bigint) from public;
 
--- Has this cluster sealed what came along of others? Not yet where a dump was restored or the server upgraded since the last seal.
-create function quote_seals_are_settled(seals regclass, newest_origin bigint) returns boolean
+-- Has this cluster sealed what came along of others? Not yet where a dump was restored or the server upgraded since the last seal. Known
+-- by a table that the owner of the log cannot make anew: else he had rows of clusters that never were sealed as if they had come along.
+create function quote_seals_are_settled(newest_origin bigint) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     return newest_origin = @extschema@.quote_cluster_identifier() and exists (
-        select from @extschema@.quote_seal_anchor a where a.settled_in = seals);
+        select from @extschema@.quote_seal_anchor a
+        where a.log_schema = @extschema@.quote_collab_home() and a.settled_in = '@extschema@.quote_seal_anchor'::regclass);
 end $$;
-comment on function quote_seals_are_settled(regclass, bigint) is 'whether this cluster has sealed what came along of others';
-revoke execute on function quote_seals_are_settled(regclass, bigint) from public;
+comment on function quote_seals_are_settled(bigint) is 'whether this cluster has sealed what came along of others';
+revoke execute on function quote_seals_are_settled(bigint) from public;
 
 -- Seals what came along of other clusters and was not sealed there, each cluster's in a block of its own, if only to say that nothing
 -- was left; returns how many rows.
@@ -265,12 +267,12 @@ begin
     perform @extschema@.begin_quote_seal_anchor(last.no, last.hash);
     cur := @extschema@.quote_feed_snapshot();
     prev := last.cur;
-    settled := @extschema@.quote_seals_are_settled(seals::regclass, last.origin);
+    settled := @extschema@.quote_seals_are_settled(last.origin);
     if not settled then
         prev := @extschema@.quote_sealed_until(here);
         others := @extschema@.seal_other_quote_clusters(now_at);
         execute format('select * from %s order by no desc limit 1', seals) into strict last;
-        update @extschema@.quote_seal_anchor a set settled_in = seals::regclass where a.log_schema = @extschema@.quote_collab_home();
+        update @extschema@.quote_seal_anchor a set settled_in = '@extschema@.quote_seal_anchor'::regclass where a.log_schema = @extschema@.quote_collab_home();
     end if;
     if last.origin = here then
         -- As in the event feed: what ran already when the last block was cut may hold changes older than that.

@@ -78,7 +78,7 @@ begin
         from %1$s c left join (
             select s.origin, @extschema@.quote_sealed_until(s.origin) as until from (select distinct s.origin from %2$s s) s) o on o.origin = c.origin',
         log, seals)
-    into counted, strange using @extschema@.quote_cluster_identifier(), @extschema@.quote_seals_are_settled(seals, newest.origin);
+    into counted, strange using @extschema@.quote_cluster_identifier(), @extschema@.quote_seals_are_settled(newest.origin);
     if strange > 0 then
         return format('%s rows come from nowhere', strange);
     elsif counted is distinct from sealed then

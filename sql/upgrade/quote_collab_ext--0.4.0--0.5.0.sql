@@ -3,11 +3,25 @@ drop function quote_users_safe(jsonb, oid);
 drop function add_quote_columns(regclass, text, jsonb);
 drop function attach_quote_table(regclass, text, regclass, regclass, jsonb);
 drop function require_quote_relay_epoch(bigint);
+drop function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint);
 create function quote_timeline_end(timeline integer, earlier integer) returns bigint
 strict stable parallel safe language c
 as 'MODULE_PATHNAME', 'quote_timeline_end_wrapper';
 comment on function quote_timeline_end(integer, integer) is 'how far the write-ahead log of an earlier timeline is the past of a timeline; null where it is not';
 alter type @extschema@.quote_cursor add attribute timeline integer, add attribute reached bigint;
+alter table @extschema@.quote_seal_anchor add column settled_in oid;
+comment on column @extschema@.quote_seal_anchor.settled_in is 'this table, once this server has sealed what came along of other clusters: in a restored dump it is another';
+do $$
+declare
+    home name;
+begin
+    -- A chain that ends with a block of this cluster has taken along what others left.
+    for home in select a.log_schema from @extschema@.quote_seal_anchor a where to_regclass(format('%I.quote_changes_seals', a.log_schema)) is not null loop
+        execute format('update @extschema@.quote_seal_anchor a set settled_in = ''@extschema@.quote_seal_anchor''::regclass
+            where a.log_schema = $1 and (select s.origin from %I.quote_changes_seals s order by s.no desc limit 1) = @extschema@.quote_cluster_identifier()', home)
+        using home;
+    end loop;
+end $$;
 create function quote_relation_trusted(relation jsonb, quotes_owner oid) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -51,6 +65,20 @@ begin
             coalesce('u.' || quote_ident(users ->> 'email') || '::text', 'null'), users ->> 'schema', users ->> 'table', users ->> 'id')
         into user_name, user_email, known using user_id;
         known := coalesce(known, false);
+    end if;
+end $$;
+create or replace function begin_quote_seal_anchor(newest_no bigint, newest_hash bytea) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    home name := @extschema@.quote_collab_home();
+    signed_from bigint;
+begin
+    if not exists (select from @extschema@.quote_seal_anchor a where a.log_schema = home) then
+        execute format('select min(s.no) from %I.quote_changes_seals s where s.signature is not null', home) into signed_from;
+        insert into @extschema@.quote_seal_anchor values (home, newest_no, newest_hash, signed_from,
+            case when newest_no = 0 then '@extschema@.quote_seal_anchor'::regclass::oid end);
     end if;
 end $$;
 create function quote_archive_stands(target_schema name) returns boolean
@@ -946,6 +974,14 @@ begin
     using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '1 day', max, c.prev_at, c.floor_at, c.cur_at,
         case when c.timeline is null then concat_ws('/', '1', c.origin) else concat_ws('/', '2', c.origin, c.timeline, c.reached) end;
 end $$;
+create function quote_snapshot_before(writer xid) returns pg_snapshot
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%1$s:%1$s:', greatest(n.newest - (n.newest - writer::text::bigint & 4294967295), 3))::pg_snapshot
+    from (select @extschema@.next_quote_transaction() - 1) n (newest)
+$$;
+comment on function quote_snapshot_before(xid) is 'what was over before a transaction';
 create or replace function quote_relay_open_batch(epoch bigint) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -965,9 +1001,9 @@ declare
 begin
     perform set_config('synchronous_commit', 'on', true);
     select r.* into last from @extschema@.quote_prepared_rows(format($query$
-        select l.epoch = $1, b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin
+        select l.epoch = $1, b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin, b.xmin
         from %1$I.quote_relay_lease l cross join %1$I.quote_relay_batch b order by b.no desc limit 1$query$, home), row(epoch))
-        r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint);
+        r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);
     if last.held is not true then
         raise exception 'the relay''s lease is lost' using errcode = 'object_not_in_prerequisite_state',
             hint = 'Another relay has taken over; take the lease again before you go on.';
@@ -977,7 +1013,7 @@ begin
     -- The clock may have been set back since: changes were then made before the floor.
     floor_at := least(case when pg_snapshot_xmin(prev) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end, clock_timestamp());
     if last.origin <> here then
-        prev := '3:3:';
+        prev := @extschema@.quote_snapshot_before(last.writer);
         prev_at := '-infinity';
         floor_at := '-infinity';
     end if;
@@ -1007,6 +1043,51 @@ begin
     select r.no into no from @extschema@.quote_prepared_rows(
         format('select coalesce(max(b.no), 0) from %s b', @extschema@.quote_relay_table('quote_relay_batch')), row()) r (no bigint);
     return no;
+end $$;
+create or replace function quote_events_between(
+    quote_id uuid, after_batch bigint, after_position bigint, until_batch bigint, until_position bigint, max integer)
+returns table (batch bigint, "position" bigint, event jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+    start record;
+    author record;
+begin
+    execute format('select b.*, exists (select from %1$s x where x.no between b.no and greatest(b.no, $3) and x.origin <> $2) as is_elsewhere
+        from %1$s b where b.no >= $1 order by b.no limit 1', @extschema@.quote_relay_table('quote_relay_batch'))
+    into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
+    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere then
+        raise exception 'the cursor is no longer known' using errcode = 'QC001',
+            hint = 'Read the quote again and subscribe without a cursor.';
+    end if;
+    select * into author from @extschema@.quote_user_join('v.changed_by');
+    return query execute format($query$
+        select p.no, v.position, v.event || jsonb_build_object('actor_name', %4$s)
+        from (
+            select b.no, c.xid, c.position
+            from (
+                select c.xid, c.position from %1$s c
+                where c.quote_id = $1 and ($11 or c.tenant_id = $2) and c.origin = $3 and c.changed_at >= $4
+                    and not pg_visible_in_snapshot(c.xid, $5) and c.conflict_resolution is distinct from 'REJECTED'
+                group by c.xid, c.position) c
+            cross join lateral (
+                select x.no from %2$s x where x.cur_xmax > c.xid and pg_visible_in_snapshot(c.xid, x.cur) and x.no > 0 and x.origin = $3
+                order by x.cur_xmax, x.no limit 1) b
+            where (b.no, c.position) > ($6, $7) and (b.no, c.position) <= ($8, $9)
+            order by b.no, c.position limit $10) p
+        cross join lateral (
+            select w.* from (%5$s) w
+            where w.xid = p.xid and w.position = p.position and w.origin = $3 and w.changed_at >= $4 offset 0) v
+        %3$s
+        order by p.no, v.position$query$,
+        @extschema@.quote_relay_table('quote_changes'), @extschema@.quote_relay_table('quote_relay_batch'),
+        author.join_clause, author.name_expression, @extschema@.quote_change_events_query(@extschema@.quote_collab_home()))
+    using quote_id, @extschema@.current_quote_tenant(), start.origin, start.floor_at - interval '1 day', start.prev,
+        after_batch, after_position, until_batch, until_position, max, @extschema@.sees_every_quote_tenant();
 end $$;
 create or replace function quote_history_faults() returns setof text
 language sql stable
@@ -1049,6 +1130,201 @@ as $$
     from unnest(array['quote_changes', 'quote_changes_archive']) t (name)
     where t.name = 'quote_changes' or @extschema@.quote_archive_stands(@extschema@.quote_collab_home())
 $$;
+create or replace function quote_block_parts() returns text[]
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select array[
+        'c.xid = any (array(select pg_snapshot_xip($1))) and c.origin = $3 and c.changed_at between $4 and $5 and pg_visible_in_snapshot(c.xid, $2)',
+        'c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2) and c.origin = $3 and c.changed_at between $4 and $5 and pg_visible_in_snapshot(c.xid, $2)',
+        '$7 <> $3 and c.origin = $7 and not pg_visible_in_snapshot(c.xid, $6)
+            and ($8 is null or pg_visible_in_snapshot(c.xid, $8))']
+$$;
+create or replace function quote_block_query(form smallint, history text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when form in (2, 3, 4) then format($query$select sum(d.rows)::bigint, sha256(string_agg(d.digest, '' order by d.part)) from (%s) d (part, rows, digest)$query$,
+            string_agg(format($query$select %s, count(*), @extschema@.quote_changes_digest(c.id, c.tenant_id, c.quote_id, c.quote_line_id,
+                c.changed_by, c.changed_at, c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id, c.was_conflict,
+                c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position, c.xid, c.origin, c.context)
+                from (select * from %s c where %s order by c.xid, c.position, c.id) c$query$, p.part, history, p.condition), ' union all '))
+        else format($query$select count(*), @extschema@.quote_digest(sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id,
+                c.changed_by, extract(epoch from c.changed_at), c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id,
+                c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position,
+                c.xid::text, c.origin, c.context)::text, 'UTF8'))) from (select * from (%s) c order by c.position, c.id) c$query$,
+            string_agg(format('select * from %s c where %s', history, p.condition), ' union all ')) end
+    from unnest(@extschema@.quote_block_parts()) with ordinality p (condition, part) where p.part < 3 or form <> 4
+$$;
+create function digest_quote_changes(form smallint, prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz, cur_at timestamptz,
+    before_cur pg_snapshot, before_origin bigint, before_until pg_snapshot default null, out rows bigint, out root bytea)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+set max_parallel_workers_per_gather = 0
+set jit = off
+as $$
+begin
+    execute @extschema@.quote_block_query(form, @extschema@.quote_history_query())
+    into rows, root using prev, cur, origin, case when form in (3, 4) then '-infinity' else floor_at - interval '1 day' end,
+        case when form in (3, 4) then 'infinity' else cur_at + interval '1 day' end, before_cur, before_origin, before_until;
+end $$;
+comment on function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint, pg_snapshot) is 'hashes the rows of one block of the audit log';
+create function quote_taken_until(taken bigint, no bigint) returns pg_snapshot
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    until pg_snapshot;
+begin
+    execute format('select n.prev from %s n where n.origin = $1 and n.no > $2 order by n.no limit 1', @extschema@.quote_relay_table('quote_changes_seals'))
+    into until using taken, no;
+    if until is null and taken = @extschema@.quote_cluster_identifier() then
+        execute format('select @extschema@.quote_snapshot_before(n.xmin) from %s n order by n.no desc limit 1', @extschema@.quote_relay_table('quote_changes_seals'))
+        into until;
+    end if;
+    return until;
+end $$;
+comment on function quote_taken_until(bigint, bigint) is 'end of what a block took of the cluster before';
+revoke execute on function quote_taken_until(bigint, bigint) from public;
+create function quote_history_end(cluster bigint) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    newest bigint;
+begin
+    execute format('select max(c.xid::text::bigint) from %s c where c.origin = $1 and c.xid < ''9000000000000000000''::xid8', @extschema@.quote_history_query())
+    into newest using cluster;
+    return coalesce(newest + 1, 3);
+end $$;
+comment on function quote_history_end(bigint) is 'the lowest transaction of a cluster above all rows that are here';
+revoke execute on function quote_history_end(bigint) from public;
+create function quote_sealed_until(cluster bigint) returns pg_snapshot
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    newest bigint;
+    cur pg_snapshot;
+    is_taken boolean;
+begin
+    execute format('select b.no, b.cur, n.form < 4 from %1$s b left join %1$s n on n.no = b.no + 1
+        where b.origin = $1 order by b.no desc limit 1', @extschema@.quote_relay_table('quote_changes_seals'))
+    into newest, cur, is_taken using cluster;
+    if newest is null then
+        cur := '3:3:';
+    elsif is_taken then
+        cur := coalesce(@extschema@.quote_taken_until(cluster, newest),
+            format('%1$s:%1$s:', greatest(@extschema@.quote_history_end(cluster), pg_snapshot_xmax(cur)::text::numeric))::pg_snapshot);
+    end if;
+    return cur;
+end $$;
+comment on function quote_sealed_until(bigint) is 'up to where the rows of a cluster are sealed';
+revoke execute on function quote_sealed_until(bigint) from public;
+create function quote_seals_are_settled(newest_origin bigint) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return newest_origin = @extschema@.quote_cluster_identifier() and exists (
+        select from @extschema@.quote_seal_anchor a
+        where a.log_schema = @extschema@.quote_collab_home() and a.settled_in = '@extschema@.quote_seal_anchor'::regclass);
+end $$;
+comment on function quote_seals_are_settled(bigint) is 'whether this cluster has sealed what came along of others';
+revoke execute on function quote_seals_are_settled(bigint) from public;
+create function seal_other_quote_clusters(now_at timestamptz) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals text := @extschema@.quote_relay_table('quote_changes_seals');
+    here bigint := @extschema@.quote_cluster_identifier();
+    cluster bigint;
+    last_no bigint;
+    last_hash bytea;
+    prev pg_snapshot;
+    cur pg_snapshot;
+    block record;
+    sealed bigint := 0;
+begin
+    for cluster in execute format('select distinct c.origin from %s c where c.origin <> $1 order by c.origin', @extschema@.quote_history_query()) using here loop
+        prev := @extschema@.quote_sealed_until(cluster);
+        cur := format('%1$s:%1$s:', greatest(@extschema@.quote_history_end(cluster), pg_snapshot_xmax(prev)::text::numeric))::pg_snapshot;
+        select * into block from @extschema@.digest_quote_changes(4::smallint, prev, cur, cluster, '-infinity'::timestamptz, now_at, null::pg_snapshot, null::bigint,
+            null::pg_snapshot);
+        execute format('select s.no, s.hash from %s s order by s.no desc limit 1', seals) into strict last_no, last_hash;
+        perform @extschema@.append_quote_seal(last_hash, last_no + 1, prev, cur, '-infinity'::timestamptz, '-infinity'::timestamptz, now_at, cluster, block.rows,
+            block.root, now_at, 4::smallint, null::jsonb);
+        sealed := sealed + block.rows;
+    end loop;
+    return sealed;
+end $$;
+comment on function seal_other_quote_clusters(timestamptz) is 'seals what came along of other clusters; returns how many rows';
+revoke execute on function seal_other_quote_clusters(timestamptz) from public;
+create or replace function seal_quote_history() returns bigint
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals text := @extschema@.quote_relay_table('quote_changes_seals');
+    here bigint := @extschema@.quote_cluster_identifier();
+    key bytea := @extschema@.quote_seal_key();
+    last record;
+    cur pg_snapshot;
+    prev pg_snapshot;
+    floor_at timestamptz;
+    block record;
+    form smallint;
+    now_at timestamptz := clock_timestamp();
+    faults text;
+    settled boolean;
+    others bigint := 0;
+begin
+    begin
+        execute format('lock table %s in share update exclusive mode nowait', seals);
+    exception
+        when lock_not_available then return 0;
+        when undefined_table or wrong_object_type then null;
+    end;
+    -- Under the lock, which keeps all away that could become a fault of the seals.
+    select string_agg(f, ', ') into faults from @extschema@.quote_history_faults() f;
+    if faults is not null then
+        raise exception 'the history cannot be sealed' using errcode = 'object_not_in_prerequisite_state', detail = format('Found: %s.', faults),
+            hint = 'Have the tables as attach made them.';
+    end if;
+    execute format('select * from %s order by no desc limit 1', seals) into last;
+    if last.no is null then
+        perform @extschema@.begin_quote_changes_seals(@extschema@.quote_collab_home());
+        execute format('select * from %s order by no desc limit 1', seals) into strict last;
+    end if;
+    perform @extschema@.begin_quote_seal_anchor(last.no, last.hash);
+    cur := @extschema@.quote_feed_snapshot();
+    prev := last.cur;
+    settled := @extschema@.quote_seals_are_settled(last.origin);
+    if not settled then
+        prev := @extschema@.quote_sealed_until(here);
+        others := @extschema@.seal_other_quote_clusters(now_at);
+        execute format('select * from %s order by no desc limit 1', seals) into strict last;
+        update @extschema@.quote_seal_anchor a set settled_in = '@extschema@.quote_seal_anchor'::regclass where a.log_schema = @extschema@.quote_collab_home();
+    end if;
+    if last.origin = here then
+        -- As in the event feed: what ran already when the last block was cut may hold changes older than that.
+        floor_at := case when pg_snapshot_xmin(last.cur) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
+        form := @extschema@.quote_block_form(prev, cur, here, floor_at, now_at);
+    else
+        floor_at := '-infinity';
+        form := 4;
+    end if;
+    select * into block from @extschema@.digest_quote_changes(form, prev, cur, here, floor_at, now_at, last.cur, last.origin, null::pg_snapshot);
+    if block.rows > 0 or last.origin <> here or key is not null and key is distinct from last.signed_by then
+        perform @extschema@.append_quote_seal(last.hash, last.no + 1, prev, cur, floor_at, case when last.origin = here then last.cur_at else floor_at end,
+            now_at, here, block.rows, block.root, now_at, form, null::jsonb);
+    end if;
+    return others + block.rows;
+end $$;
 create or replace function examine_quote_seal(before quote_seal, b quote_seal, signed_from bigint, out finding text, out detail text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -1088,7 +1364,8 @@ begin
         sealed := (remains -> b.no::text ->> 'rows')::bigint;
         root := decode(remains -> b.no::text ->> 'root', 'hex');
     end if;
-    select * into actual from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at, b.cur_at, before.cur, before.origin);
+    select * into actual from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at, b.cur_at, before.cur, before.origin,
+        case when b.origin <> before.origin and b.form < 4 then @extschema@.quote_taken_until(before.origin, b.no) end);
     if actual.rows is distinct from sealed then
         finding := 'rows'; detail := format('%s rows were sealed, %s are there', sealed, actual.rows);
     elsif actual.root is distinct from root and not (gone @> b.no) then
@@ -1101,19 +1378,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     log text := @extschema@.quote_history_query();
-    here bigint := @extschema@.quote_cluster_identifier();
+    seals regclass := @extschema@.quote_relay_table('quote_changes_seals');
     counted bigint;
+    strange bigint;
 begin
-    execute format('select count(*) from %1$s c where num_nulls(c.origin, c.xid, c.position, c.changed_at) > 0
-        or c.origin <> $1 and not exists (select from %2$s s where s.origin = c.origin)
-        or c.origin = $1 and c.xid >= pg_snapshot_xmax(pg_current_snapshot())', log, @extschema@.quote_relay_table('quote_changes_seals'))
-    into counted using here;
-    if counted > 0 then
-        return format('%s rows come from nowhere', counted);
-    end if;
-    execute format('select count(*) from %1$s c where c.origin = $1 and pg_visible_in_snapshot(c.xid, $2) or c.origin not in ($1, $3)', log)
-    into counted using newest.origin, newest.cur, here;
-    if counted is distinct from sealed then
+    execute format('select count(*) filter (where pg_visible_in_snapshot(c.xid, o.until)),
+            count(*) filter (where num_nulls(c.origin, c.xid, c.position, c.changed_at) > 0
+                or c.origin <> $1 and $2 and pg_visible_in_snapshot(c.xid, o.until) is not true
+                or c.origin = $1 and c.xid >= pg_snapshot_xmax(pg_current_snapshot()))
+        from %1$s c left join (
+            select s.origin, @extschema@.quote_sealed_until(s.origin) as until from (select distinct s.origin from %2$s s) s) o on o.origin = c.origin',
+        log, seals)
+    into counted, strange using @extschema@.quote_cluster_identifier(), @extschema@.quote_seals_are_settled(newest.origin);
+    if strange > 0 then
+        return format('%s rows come from nowhere', strange);
+    elsif counted is distinct from sealed then
         return format('%s rows were sealed in all, %s are there', sealed, counted);
     end if;
     return null;
@@ -1189,6 +1468,31 @@ begin
             finding := 'digest'; detail := 'the chain does not hold the expected digest'; return next;
         end if;
     end if;
+end $$;
+create or replace function examine_quote_seals(from_at timestamptz, until_at timestamptz)
+returns table (no bigint, expected_rows bigint, expected_root bytea, rows bigint, root bytea)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    b record;
+    released record;
+begin
+    select * into released from @extschema@.quote_history_released();
+    for b in execute format($query$
+        select * from (select lag(s.cur) over chain as before_cur, lag(s.origin) over chain as before_origin, s.* from %s s window chain as (order by s.no)) x
+        where x.no > 0 and x.released is null and not $1 @> x.no
+            and (x.floor_at - interval '1 day' < $3 and x.cur_at + interval '1 day' > $2 or x.form in (3, 4) or x.origin <> x.before_origin)
+        order by x.no$query$, @extschema@.quote_relay_table('quote_changes_seals')) using released.gone, from_at, until_at
+    loop
+        no := b.no;
+        expected_rows := coalesce((released.remains -> b.no::text ->> 'rows')::bigint, b.rows);
+        expected_root := coalesce(decode(released.remains -> b.no::text ->> 'root', 'hex'), b.root);
+        select d.rows, d.root into rows, root from @extschema@.digest_quote_changes(b.form, b.prev, b.cur, b.origin, b.floor_at,
+            b.cur_at, b.before_cur, b.before_origin,
+            case when b.origin <> b.before_origin and b.form < 4 then @extschema@.quote_taken_until(b.before_origin, b.no) end) d;
+        return next;
+    end loop;
 end $$;
 create or replace function drop_archived_quote_changes(older_than interval) returns integer
 language plpgsql security definer

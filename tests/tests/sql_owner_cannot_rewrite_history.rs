@@ -176,6 +176,24 @@ async fn a_block_without_values_is_no_block() {
     assert_eq!(findings(&admin).await, "");
 }
 
+/// What comes along with a dump is sealed when it has come; nothing comes along later, whatever table the seals are in.
+#[tokio::test]
+async fn rows_of_a_cluster_that_never_was_do_not_come_along() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    seal(&admin, 2).await;
+    let anew = "create table seals_anew (like quote_changes_seals including all); insert into seals_anew select * from quote_changes_seals;
+        drop table quote_changes_seals; alter table seals_anew rename to quote_changes_seals;
+        alter table quote_changes_seals enable row level security, force row level security;";
+    let forged = "insert into quote_changes (id, tenant_id, quote_id, changed_at, entity_type, field_name, change_type, was_conflict, event_id, position, xid, origin)
+        select gen_random_uuid(), tenant_id, quote_id, changed_at, entity_type, 'forged', change_type, false, gen_random_uuid(), position, xid, 4711
+        from quote_changes limit 1;";
+    run(&admin, &format!("{UNBOUND} {anew} {forged} reset role")).await;
+    assert!(findings(&admin).await.contains("rows"));
+    seal(&admin, 2).await;
+    assert!(findings(&admin).await.contains("rows"));
+}
+
 #[tokio::test]
 async fn nobody_but_the_extensions_owner_writes_the_anchor() {
     let erp = Erp::attached().await;
