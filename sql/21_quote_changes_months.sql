@@ -7,8 +7,134 @@ set search_path = pg_catalog, pg_temp
 as $$ select date_trunc('month', at at time zone 'UTC') at time zone 'UTC' $$;
 comment on function quote_changes_month(timestamptz) is 'start of the monthly partition of quote_changes that a time belongs to';
 
--- One month. Rows of it that the default partition took meanwhile move over, which keeps writers out for as long as that takes.
-create function create_quote_changes_month(log regclass, month_name name, month_start timestamptz, month_end timestamptz) returns void
+-- Locks views over the log, the log, and others of its tables, against everybody, for a change that takes a moment: in the order in which
+-- readers lock them, so that hardly one of them holds what is wanted here and waits for what is held here. New readers and writers
+-- wait behind it, so it waits a tenth of a second at a time, gives all back in between, and tries again for as long as
+-- lock_timeout says, by default 5 seconds. SQLSTATE 55P03.
+create function lock_quote_log(log regclass, tables regclass[], views regclass[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    set_to text := current_setting('lock_timeout');
+    patience text := coalesce(nullif(set_to, '0'), '5s');
+    deadline timestamptz := clock_timestamp() + patience::interval;
+    pause double precision := 0.1;
+    busy regclass;
+begin
+    loop
+        begin
+            perform set_config('lock_timeout', least(50, greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000)))::bigint::text, true);
+            -- LOCK TABLE would lock all that a view reads. This locks the view alone, and changes nothing: all of ours have the option.
+            foreach busy in array views loop
+                execute format('alter view %s set (security_invoker = true)', busy);
+            end loop;
+            perform set_config('lock_timeout', least(100, greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000)))::bigint::text, true);
+            busy := log;
+            busy := @extschema@.try_lock_quote_relations(log, log || tables, '{}'::regclass[]);
+            if busy is null then
+                perform set_config('lock_timeout', set_to, true);
+                exit;
+            end if;
+            raise lock_not_available;
+        exception when lock_not_available then
+            null;
+        end;
+        if clock_timestamp() >= deadline then
+            raise exception 'relation % is in use', busy
+                using errcode = 'lock_not_available', detail = format('It was not free within %s.', patience),
+                      hint = 'Try again when no long transaction uses it, or set lock_timeout to try longer.';
+        end if;
+        perform pg_sleep(pause * (0.5 + random()));
+        pause := least(pause * 2, 1);
+    end loop;
+end $$;
+comment on function lock_quote_log(regclass, regclass[], regclass[]) is 'locks an audit log and what belongs to it for a moment, and gives way meanwhile';
+
+-- Does somebody publish what happens in the log? He must hear of rows that leave the default partition and of their coming, or of neither.
+create function quote_log_is_published(log regclass) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from pg_publication_tables p
+        join pg_namespace n on n.nspname = p.schemaname join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+        where c.oid = log or c.oid in (select i.inhrelid from pg_inherits i where i.inhparent = log))
+$$;
+comment on function quote_log_is_published(regclass) is 'whether a publication has the audit log';
+
+create function quote_strays_exist(spare regclass, month_start timestamptz, month_end timestamptz) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_rows boolean := false;
+begin
+    if spare is not null then
+        execute format('select exists (select from %s where changed_at >= $1 and changed_at < $2)', spare) into found_rows using month_start, month_end;
+    end if;
+    return found_rows;
+end $$;
+comment on function quote_strays_exist(regclass, timestamptz, timestamptz) is 'whether the default partition of an audit log has rows of a month';
+
+-- Takes the rows of a month out of the default partition, as they are. Who guards the log against deletions means others: no row is lost.
+create function move_quote_strays(spare regclass, target regclass, month_start timestamptz, month_end timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    role text := current_setting('session_replication_role');
+    silent boolean := has_parameter_privilege(current_user, 'session_replication_role', 'set');
+begin
+    if silent then
+        perform set_config('session_replication_role', 'replica', true);
+    end if;
+    execute format('with strays as (delete from %s where changed_at >= $1 and changed_at < $2 returning *) insert into %s select * from strays', spare, target)
+    using month_start, month_end;
+    if silent then
+        perform set_config('session_replication_role', role, true);
+    end if;
+end $$;
+comment on function move_quote_strays(regclass, regclass, timestamptz, timestamptz) is 'moves rows of a month out of the default partition of an audit log';
+
+-- A month beside the log, with the rows that the default partition has of it: all that takes long, while readers and writers go on
+-- and see the rows where they were. No month where there are no such rows. Nobody seals meanwhile, who would look for them in either place.
+create function build_quote_changes_month(log regclass, spare regclass, month_name name, month_start timestamptz,
+    month_end timestamptz) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+declare
+    log_schema name;
+    seals regclass;
+    month regclass;
+begin
+    if not @extschema@.quote_strays_exist(spare, month_start, month_end) then
+        return null;
+    end if;
+    select n.nspname, to_regclass(format('%I.quote_changes_seals', n.nspname)) into log_schema, seals
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
+    if seals is not null then
+        execute format('lock table %s in share update exclusive mode', seals);
+    end if;
+    if @extschema@.quote_log_is_published(log) then
+        return null;
+    end if;
+    -- The check proves its bounds, so that attaching it needs no look at its rows.
+    execute format('create table %I.%I (like %s including all excluding comments excluding statistics excluding identity,
+        constraint quote_changes_month check (changed_at >= %L and changed_at < %L))', log_schema, month_name, log, month_start, month_end);
+    month := format('%I.%I', log_schema, month_name)::regclass;
+    perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+    return month;
+end $$;
+comment on function build_quote_changes_month(regclass, regclass, name, timestamptz, timestamptz) is 'builds a month of an audit log of what lies in its default partition';
+
+-- Makes a month that was built, or a new one, a partition of the log, which the caller has locked. PostgreSQL reads the default partition
+-- to see that nothing of the month is left there; where the log is published its rows move only now.
+create function join_quote_changes_month(log regclass, spare regclass, month regclass, month_name name, month_start timestamptz,
+    month_end timestamptz) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
@@ -17,32 +143,61 @@ as $$
 declare
     log_schema name;
     log_owner name;
-    month regclass;
-    spare regclass;
     has_strays boolean := false;
 begin
-    select n.nspname, pg_get_userbyid(c.relowner), nullif(p.partdefid, 0)::regclass into log_schema, log_owner, spare
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_partitioned_table p on p.partrelid = c.oid where c.oid = log;
-    if spare is not null then
-        execute format('select exists (select from %s where changed_at >= $1 and changed_at < $2)', spare)
-        into has_strays using month_start, month_end;
-    end if;
-    if has_strays then
-        execute format('lock table %s in access exclusive mode', spare);
-        execute format('create table %I.%I (like %s including defaults)', log_schema, month_name, log);
-        month := format('%I.%I', log_schema, month_name)::regclass;
-        execute format('with strays as (delete from %s where changed_at >= $1 and changed_at < $2 returning *) insert into %s select * from strays',
-            spare, month) using month_start, month_end;
+    select n.nspname, pg_get_userbyid(c.relowner) into log_schema, log_owner from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
+    if month is not null then
+        -- What writers have added meanwhile; a month that is over got nothing more.
+        if month_end > now() - interval '1 day' then
+            perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+        end if;
         execute format('alter table %s attach partition %s for values from (%L) to (%L)', log, month, month_start, month_end);
+        execute format('alter table %s drop constraint quote_changes_month', month);
     else
+        has_strays := @extschema@.quote_log_is_published(log) and @extschema@.quote_strays_exist(spare, month_start, month_end);
+        if has_strays then
+            execute format('create temporary table quote_changes_strays (like %s)', log);
+            perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
+        end if;
         execute format('create table %I.%I partition of %s for values from (%L) to (%L)', log_schema, month_name, log, month_start, month_end);
         month := format('%I.%I', log_schema, month_name)::regclass;
+        if has_strays then
+            execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
+            drop table pg_temp.quote_changes_strays;
+        end if;
     end if;
     execute format('alter table %s owner to %I', month, log_owner);
     execute format('comment on table %s is %L', month, 'one month of the quote audit log');
     perform @extschema@.close_quote_table(month), @extschema@.protect_quote_table(month, 'quote_changes_tenant_isolation'::name);
 end $$;
+comment on function join_quote_changes_month(regclass, regclass, regclass, name, timestamptz, timestamptz) is 'attaches a month to an audit log that is locked';
+
+-- The default partition of a log.
+create function quote_changes_spare(log regclass) returns regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select nullif(p.partdefid, 0)::regclass from pg_partitioned_table p where p.partrelid = log $$;
+comment on function quote_changes_spare(regclass) is 'default partition of an audit log';
+
+-- One month, with the rows of it that the default partition took meanwhile.
+create function create_quote_changes_month(log regclass, month_name name, month_start timestamptz, month_end timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    spare regclass := @extschema@.quote_changes_spare(log);
+    month regclass := @extschema@.build_quote_changes_month(log, spare, month_name, month_start, month_end);
+begin
+    perform @extschema@.lock_quote_log(log, array_remove(array[spare], null), '{}'::regclass[]);
+    perform @extschema@.join_quote_changes_month(log, spare, month, month_name, month_start, month_end);
+end $$;
 comment on function create_quote_changes_month(regclass, name, timestamptz, timestamptz) is 'creates one monthly partition of an audit log';
+
+create function quote_changes_month_name(log regclass, month_start timestamptz) returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select format('%s_%s', c.relname, to_char(month_start at time zone 'UTC', 'YYYY_MM'))::name from pg_class c where c.oid = log $$;
+comment on function quote_changes_month_name(regclass, timestamptz) is 'name of the monthly partition of an audit log';
 
 -- Creates the monthly partitions that are missing up to months_ahead; returns how many it made. A partition carries
 -- its own row security, because a partition read directly bypasses its parent's policies. A month that cannot be made is
@@ -52,7 +207,6 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    log_name name;
     first timestamptz;
     month_name name;
     made integer := 0;
@@ -60,10 +214,9 @@ begin
     if months_ahead is null or months_ahead not between 0 and 120 then
         raise exception 'the months ahead must be between 0 and 120' using errcode = 'invalid_parameter_value';
     end if;
-    select c.relname into log_name from pg_class c where c.oid = log;
     for month in 0 .. months_ahead loop
         first := @extschema@.quote_changes_month(now() + make_interval(months => month));
-        month_name := format('%s_%s', log_name, to_char(first at time zone 'UTC', 'YYYY_MM'));
+        month_name := @extschema@.quote_changes_month_name(log, first);
         continue when exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log and c.relname = month_name);
         begin
             perform @extschema@.create_quote_changes_month(log, month_name, first, @extschema@.quote_changes_month(first + interval '32 days'));
@@ -71,8 +224,59 @@ begin
         exception when others then
             raise warning 'month % of the audit log has no partition: %', to_char(first at time zone 'UTC', 'YYYY-MM'), sqlerrm
                 using hint = 'The default partition takes its rows until the next attempt.';
+            -- Who keeps the log from one month keeps it from the others.
+            exit when sqlstate = '55P03';
         end;
     end loop;
     return made;
 end $$;
 comment on function create_quote_changes_partitions(regclass, integer) is 'creates the missing monthly partitions of an audit log';
+
+-- Makes the months of rows that lie in the default partition because there was none when they were written, and moves them
+-- there, the oldest first; returns how many months it made. Nothing is copied to where it can be seen twice, nothing is changed
+-- in a row. Readers and writers go on while rows move; the log is locked when all are moved, for as long as reading the default partition takes
+-- once a month. A month that cannot be made is said and left. Does nothing where the default partition is larger than largest.
+create function place_quote_strays(log regclass, at_most integer default 120, largest bigint default null) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    spare regclass := @extschema@.quote_changes_spare(log);
+    first timestamptz;
+    ends timestamptz;
+    months regclass[] := array[]::regclass[];
+    starts timestamptz[] := array[]::timestamptz[];
+    month regclass;
+begin
+    if spare is null or pg_relation_size(spare) > largest then
+        return 0;
+    end if;
+    for first in execute format('select distinct date_trunc(''month'', c.changed_at at time zone ''UTC'') at time zone ''UTC'' from %s c
+        where isfinite(c.changed_at) order by 1', spare)
+    loop
+        exit when cardinality(starts) >= at_most;
+        ends := @extschema@.quote_changes_month(first + interval '32 days');
+        begin
+            select m.month into month from @extschema@.quote_changes_months_before(log, 'infinity'::timestamptz) m
+            where m.month_start < ends and m.month_end > first limit 1;
+            if found then
+                raise exception 'partition % has a part of it', month using errcode = 'invalid_object_definition';
+            end if;
+            month := @extschema@.build_quote_changes_month(log, spare, @extschema@.quote_changes_month_name(log, first), first, ends);
+            months := months || month;
+            starts := starts || first;
+        exception when others then
+            raise warning 'rows of month % of the audit log stay in its default partition: %', to_char(first at time zone 'UTC', 'YYYY-MM'), sqlerrm;
+        end;
+    end loop;
+    if cardinality(starts) > 0 then
+        perform @extschema@.lock_quote_log(log, array[spare], '{}'::regclass[]);
+        for i in 1 .. cardinality(starts) loop
+            perform @extschema@.join_quote_changes_month(log, spare, months[i], @extschema@.quote_changes_month_name(log, starts[i]), starts[i],
+                @extschema@.quote_changes_month(starts[i] + interval '32 days'));
+        end loop;
+    end if;
+    return cardinality(starts);
+end $$;
+comment on function place_quote_strays(regclass, integer, bigint) is 'moves rows from the default partition of an audit log to months of their own; returns how many months';
+revoke execute on function place_quote_strays(regclass, integer, bigint) from public;

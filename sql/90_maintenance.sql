@@ -5,6 +5,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    log regclass;
     lease text := @extschema@.quote_relay_table('quote_relay_lease');
     batch text := @extschema@.quote_relay_table('quote_relay_batch');
     swept integer := 0;
@@ -35,11 +36,9 @@ begin
         alone := false;
     end;
     if alone then
-        made := @extschema@.create_quote_changes_partitions(@extschema@.quote_relay_table('quote_changes')::regclass, 3);
         execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
             and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
         get diagnostics dropped = row_count;
-        select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
     end if;
     -- What is wrong with the history is verify_quote_history()'s to tell, and must not stop the rest.
     begin
@@ -47,6 +46,22 @@ begin
     exception when object_not_in_prerequisite_state then
         raise warning '%', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
     end;
+    -- What locks the log keeps it locked to the end of the transaction: once it has changed something, the rest waits for another time.
+    if alone then
+        log := @extschema@.quote_relay_table('quote_changes')::regclass;
+        made := @extschema@.create_quote_changes_partitions(log, 3);
+        begin
+            if made = 0 then
+                made := @extschema@.place_quote_strays(log, 1, 1073741824);
+            end if;
+        exception when lock_not_available or check_violation then
+            -- In use, or somebody added to a month that was over: another time.
+            made := 0;
+        end;
+        if made = 0 then
+            select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
+        end if;
+    end if;
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
 end $$;

@@ -71,7 +71,7 @@ begin
     execute format('select exists (select from %I.quote_changes_default)', target_schema) into found_rows;
     return next @extschema@.quote_collab_verdict('default partition empty', not found_rows, 'warning',
         'rows lie in the default partition: a month had no partition when they were written',
-        'Move them out, create the partition, insert them again.');
+        format('select @extschema@.place_quote_strays(%L);', format('%I.quote_changes', target_schema)));
     execute format('select max(b.cur_at) from %I.quote_relay_batch b where b.no > 0', target_schema) into at;
     execute format('select now() - max(c.changed_at) from %I.quote_changes c
         where c.changed_at > now() - interval ''1 day'' and c.changed_at > $1 + interval ''30 seconds''
