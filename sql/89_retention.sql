@@ -9,28 +9,44 @@ as $$
 $$;
 comment on function quote_history_policy(out interval, out interval) is 'ages at which history is archived and dropped by itself; null: never';
 
--- Archives and drops by that policy. It gives way to everybody: what it cannot lock at once it does another time. History that
--- is not as it was sealed is looked at again a day later, since looking takes as long as reading all that is to go.
+-- Archives and drops by that policy, and makes months ready for the archive. It gives way to everybody: what it cannot lock at once it does
+-- another time, and what it has proved of a month stays proved. What it locks stays locked to the end of the transaction: one thing at a
+-- time, and nothing long behind it. History that is not as it was sealed is looked at again a day later, since looking takes as
+-- long as reading all that is to go.
 create function keep_quote_history(out archived integer, out dropped integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '100ms'
 as $$
 declare
+    log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
     policy record;
+    ready boolean := false;
+    tried boolean := false;
 begin
     select * into policy from @extschema@.quote_history_policy();
     archived := 0;
     dropped := 0;
     begin
         if policy.archive_after is not null then
-            archived := @extschema@.archive_quote_changes(policy.archive_after);
+            ready := @extschema@.prove_quote_months(log, @extschema@.quote_archive_limit(policy.archive_after), 1073741824);
         end if;
     exception when lock_not_available then
-        archived := 0;
+        ready := false;
     end;
     begin
-        if policy.drop_after is not null and not exists (
+        if ready and exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(policy.archive_after))) then
+            tried := true;
+            archived := @extschema@.archive_quote_changes(policy.archive_after);
+        end if;
+    exception
+        when lock_not_available then
+            archived := 0;
+        when object_not_in_prerequisite_state then
+            tried := false;
+    end;
+    begin
+        if archived = 0 and policy.drop_after is not null and not exists (
             select from @extschema@.quote_collab_settings s where s.drop_refused_at > now() - interval '1 day')
         then
             dropped := @extschema@.drop_archived_quote_changes(policy.drop_after);
@@ -42,6 +58,13 @@ begin
         when object_not_in_prerequisite_state then
             update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
             raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+    end;
+    begin
+        if not tried and dropped = 0 then
+            perform @extschema@.note_quote_months(log);
+        end if;
+    exception when lock_not_available then
+        null;
     end;
 end $$;
 comment on function keep_quote_history(out integer, out integer) is 'archives and drops history by the options of attach';

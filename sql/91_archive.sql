@@ -53,45 +53,146 @@ as $$
 $$;
 comment on function quote_changes_months_before(regclass, timestamptz) is 'partitions of an audit log that ended before a time';
 
--- Moves the months that ended before now() - older_than to quote_changes_archive, all or none; returns how many. Months
--- that the relay may still need, a day back, stay. Waits at most 5 seconds for its locks, unless lock_timeout says otherwise.
-create function archive_quote_changes(older_than interval) returns integer
+-- Until when months may be archived at an age: what the newest batch of the relay may still have to read stays, a day back.
+create function quote_archive_limit(older_than interval) returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    needed timestamptz;
+begin
+    execute format('select b.floor_at - interval ''1 day'' from %s b where b.no > 0 order by b.no desc limit 1',
+        @extschema@.quote_relay_table('quote_relay_batch')) into needed;
+    return least(now() - older_than, now() - interval '1 day', needed);
+end $$;
+comment on function quote_archive_limit(interval) is 'until when months of the audit log may be archived at an age';
+
+-- Months of the log that ended before a time, and what is known of their bounds: a partition says them itself, but not to the table that it is to
+-- be attached to next. A check constraint does: it is noted (false) in a moment under a lock that nobody passes, and proved (true) by
+-- reading the month, past which everybody reads and writes. So it takes two transactions, before that of the exchange.
+create function quote_months_due(log regclass, until timestamptz)
+returns table (month regclass, bounds text, month_start timestamptz, month_end timestamptz, proved boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select m.*, (select k.convalidated from pg_constraint k where k.conrelid = m.month and k.conname = 'quote_changes_month' and k.contype = 'c')
+    from @extschema@.quote_changes_months_before(log, until) m
+$$;
+comment on function quote_months_due(regclass, timestamptz) is 'months of an audit log that ended before a time, and whether their bounds are proved';
+
+create function note_quote_month(month regclass, month_start timestamptz, month_end timestamptz, proved boolean) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO'
 set timezone = 'UTC'
+as $$
+begin
+    execute format('alter table %s add constraint quote_changes_month check (changed_at >= %L and changed_at < %L)', month, month_start, month_end)
+        || case when proved then '' else ' not valid' end;
+    execute format('comment on constraint quote_changes_month on %s is %L', month, 'bounds of the month, for the archive');
+end $$;
+comment on function note_quote_month(regclass, timestamptz, timestamptz, boolean) is 'adds the bounds of a month to it as a check';
+
+-- Only months that are over: PostgreSQL would look at a check for each row that it inserts.
+create function note_quote_months(log regclass) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    months regclass[] := array(select m.month from @extschema@.quote_months_due(log, now() - interval '1 day') m where m.proved is null);
+begin
+    if cardinality(months) > 0 then
+        perform @extschema@.lock_quote_log(log, months, '{}'::regclass[]);
+        perform @extschema@.note_quote_month(m.month, m.month_start, m.month_end, false)
+        from @extschema@.quote_months_due(log, now() - interval '1 day') m where m.month = any (months);
+    end if;
+    return cardinality(months);
+end $$;
+comment on function note_quote_months(regclass) is 'adds the bounds of months that are over to them, to be proved; returns of how many';
+revoke execute on function note_quote_months(regclass) from public;
+
+-- Proves noted bounds, the oldest first, until it has read so many bytes; whether none is left to be proved.
+create function prove_quote_months(log regclass, until timestamptz, bytes bigint) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part record;
+begin
+    for part in select m.month, pg_relation_size(m.month) as size from @extschema@.quote_months_due(log, until) m where not m.proved order by m.month_start loop
+        if bytes <= 0 then
+            return false;
+        end if;
+        execute format('alter table %s validate constraint quote_changes_month', part.month);
+        bytes := bytes - part.size;
+    end loop;
+    return true;
+end $$;
+comment on function prove_quote_months(regclass, timestamptz, bigint) is 'proves the bounds of months of an audit log; whether all that were noted are proved';
+revoke execute on function prove_quote_months(regclass, timestamptz, bigint) from public;
+
+-- Moves months from the log, which the caller has locked with them, to the archive.
+create function exchange_quote_months(log regclass, months regclass[], until timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+    archive regclass := @extschema@.create_quote_changes_archive(log);
+    part record;
+begin
+    for part in select * from @extschema@.quote_months_due(log, until) m where m.month = any (months) loop
+        if part.proved is null then
+            perform @extschema@.note_quote_month(part.month, part.month_start, part.month_end, true);
+        end if;
+        execute format('alter table %s detach partition %s', log, part.month);
+        execute format('alter table %s attach partition %s %s', archive, part.month, part.bounds);
+        execute format('alter table %s drop constraint quote_changes_month', part.month);
+    end loop;
+end $$;
+comment on function exchange_quote_months(regclass, regclass[], timestamptz) is 'moves months of a locked audit log to the archive';
+revoke execute on function exchange_quote_months(regclass, regclass[], timestamptz) from public;
+
+-- Moves the months that ended before now() - older_than to quote_changes_archive, all or none; returns how many. Months
+-- that the relay may still need, a day back, stay. Everybody goes on meanwhile but for the moment of the exchange, which reads no
+-- month: what maintenance has noted is proved first; what it has not come to yet, as it does within seconds, is proved in that
+-- moment when it is small, and else refused (55000). Tries for at most 5 seconds to lock the log, unless lock_timeout says otherwise.
+create function archive_quote_changes(older_than interval) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 declare
     log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
-    until timestamptz := least(now() - older_than, now() - interval '1 day');
-    needed timestamptz;
-    archive regclass;
-    part record;
-    moved integer := 0;
+    until timestamptz;
+    months regclass[];
+    others regclass[];
 begin
     if older_than is null or older_than not between interval '0' and interval '1000 years' then
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select archive_quote_changes(''24 months'').';
     end if;
-    if current_setting('lock_timeout') = '0' then
+    until := @extschema@.quote_archive_limit(older_than);
+    months := array(select m.month from @extschema@.quote_months_due(log, until) m);
+    if cardinality(months) = 0 then
+        return 0;
+    elsif (select sum(pg_relation_size(m.month)) > 67108864 from @extschema@.quote_months_due(log, until) m where m.proved is null) then
+        raise exception 'months are not ready to be archived' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'Their bounds were not noted yet, and to prove them would keep everybody waiting.',
+            hint = 'Call select quote_collab_maintenance(), or let it be called, and try again.';
+    elsif current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
-    -- What the newest batch of the relay may still have to read.
-    execute format('select b.floor_at - interval ''1 day'' from %s b where b.no > 0 order by b.no desc limit 1',
-        @extschema@.quote_relay_table('quote_relay_batch')) into needed;
-    until := least(until, coalesce(needed, until));
-    for part in select * from @extschema@.quote_changes_months_before(log, until) loop
-        archive := coalesce(archive, @extschema@.create_quote_changes_archive(log));
-        -- Proved before the log is locked, so that attaching it needs no look at the rows.
-        execute format('alter table %s add constraint quote_changes_month check (changed_at >= %L and changed_at < %L)',
-            part.month, part.month_start, part.month_end);
-        execute format('alter table %s detach partition %s', log, part.month);
-        execute format('alter table %s attach partition %s %s', archive, part.month, part.bounds);
-        execute format('alter table %s drop constraint quote_changes_month', part.month);
-        moved := moved + 1;
-    end loop;
-    return moved;
+    -- Whoever seals has decided where he looks for rows.
+    execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));
+    perform @extschema@.prove_quote_months(log, until, 9223372036854775807);
+    others := array(
+        select @extschema@.quote_changes_spare(log) union
+        select @extschema@.quote_changes_spare(to_regclass(@extschema@.quote_relay_table('quote_changes_archive'))));
+    perform @extschema@.lock_quote_log(log, array_remove(others, null) || months, case when @extschema@.quote_archive_stands() then '{}'
+        else array_remove(array[to_regclass(@extschema@.quote_relay_table('v_quote_changes_all'))], null) end);
+    perform @extschema@.exchange_quote_months(log, months, until);
+    return cardinality(months);
 end $$;
 comment on function archive_quote_changes(interval) is 'moves whole months of the audit log to the archive; returns how many';
 revoke execute on function archive_quote_changes(interval), create_quote_changes_archive(regclass) from public;

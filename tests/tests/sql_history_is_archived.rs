@@ -73,3 +73,122 @@ async fn an_age_must_be_one() {
         0
     );
 }
+
+/// Rows of two months that have no partition, as maintenance that slept through them leaves them, in a log that refuses deletions.
+const STRAYS: &str = "
+    insert into quote_changes (id, tenant_id, quote_id, changed_at, entity_type, field_name, old_value, new_value, change_type, was_conflict,
+        entity_version_before, entity_version_after, event_id, position, xid, origin)
+    select uuid_generate_v7(), q.tenant_id, q.id, date_trunc('month', now(), 'UTC') - make_interval(months => m) + interval '3 days', 'QUOTE', 'notes', null,
+        to_jsonb('stray'::text), 'UPDATE', false, 1, 2, uuid_generate_v7(), nextval('quote_changes_position_seq'), pg_current_xact_id(), quote_cluster_identifier()
+    from quotes q cross join generate_series(4, 5) m;
+    create function refuse() returns trigger language plpgsql as $$ begin raise exception 'append-only'; end $$;
+    create trigger append_only before update or delete on quote_changes for each row execute function refuse();
+    create table as_written as select * from quote_changes";
+
+/// Months of the log whose bounds are noted, and how many of these are proved.
+const NOTED: &str = "select concat_ws('/', count(*), count(*) filter (where k.convalidated)) from pg_constraint k
+    join pg_inherits i on i.inhrelid = k.conrelid and i.inhparent = 'quote_changes'::regclass where k.conname = 'quote_changes_month'";
+
+#[tokio::test]
+async fn nobody_waits_for_it_but_a_moment() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin.batch_execute(PAST).await.unwrap();
+    let quote = erp.quote(0).await;
+    let bystander = erp.client("postgres").await;
+    bystander.batch_execute("set statement_timeout = '2s'; set deadlock_timeout = '100ms'").await.unwrap();
+    let reader = erp.client("postgres").await;
+    reader.batch_execute("begin; select count(*) from quote_changes").await.unwrap();
+    let archiver = erp.client("postgres").await;
+    archiver.batch_execute("set lock_timeout = '60s'").await.unwrap();
+    let archiving =
+        tokio::spawn(
+            async move { archiver.query_one("select archive_quote_changes('3 months')", &[]).await },
+        );
+    erp.wait_until("select exists (select from pg_stat_activity where query = 'select archive_quote_changes(''3 months'')' and state = 'active')").await;
+    // Who has the log, and who comes later, read and write on while it tries.
+    for _ in 0..10 {
+        bystander
+            .batch_execute(&format!(
+                "begin; update quotes set notes = 'on ' || clock_timestamp() where id = '{quote}';
+                 select get_quote_change_history('{quote}'); commit"
+            ))
+            .await
+            .unwrap();
+        reader.batch_execute("select count(*) from quote_changes").await.unwrap();
+    }
+    reader.batch_execute("commit").await.unwrap();
+    assert_eq!(archiving.await.unwrap().unwrap().get::<_, i32>(0), 2);
+    assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
+}
+
+#[tokio::test]
+async fn what_maintenance_has_proved_stays_proved() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin.batch_execute(PAST).await.unwrap();
+    admin.batch_execute("select quote_collab_maintenance()").await.unwrap();
+    erp.wait_until(&format!("select ({NOTED}) = '2/0'")).await;
+    let reader = erp.client("postgres").await;
+    reader.batch_execute("begin; select count(*) from quote_changes").await.unwrap();
+    admin
+        .batch_execute(
+            "update quote_collab_settings set archive_after = '3 months'; select quote_collab_maintenance()",
+        )
+        .await
+        .unwrap();
+    erp.wait_until(&format!("select ({NOTED}) = '2/2'")).await;
+    reader.batch_execute("commit").await.unwrap();
+    erp.wait_until(
+        "select quote_collab_maintenance() is not null and to_regclass('quote_changes_archive') is not null",
+    )
+    .await;
+    assert_eq!(
+        erp.count("select count(*) from pg_constraint where conname = 'quote_changes_month'").await,
+        0
+    );
+    assert_eq!(
+        erp.count("select count(*) from quote_changes_archive").await,
+        2 * erp.count("select count(*) from quotes").await
+    );
+}
+
+#[tokio::test]
+async fn a_large_month_is_not_proved_while_others_wait() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    // Maintenance cannot have seen what is not committed.
+    admin
+        .batch_execute(&format!(
+            "begin; {PAST};
+             insert into quote_changes_past_0 select gen_random_uuid(), tenant_id, quote_id, quote_line_id, changed_by, changed_at, entity_type, field_name, old_value,
+                 to_jsonb(repeat('x', 1500)), change_type, session_id, was_conflict, conflict_resolution, entity_version_before, entity_version_after, event_id,
+                 position, xid, origin, context from quote_changes_past_0 cross join generate_series(1, 500)"
+        ))
+        .await
+        .unwrap();
+    let refused = admin.batch_execute("select archive_quote_changes('3 months')").await.unwrap_err();
+    assert_eq!(refused.as_db_error().unwrap().code().code(), "55000");
+    admin.batch_execute("rollback").await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_of_past_months_leave_the_default_partition() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin.batch_execute(STRAYS).await.unwrap();
+    admin.batch_execute("select seal_quote_history(), place_quote_strays('quote_changes')").await.unwrap();
+    erp.wait_until("select not exists (select from quote_changes_default)").await;
+    assert_eq!(erp.count("select count(*) from (table as_written except table quote_changes) x").await, 0);
+    assert_eq!(
+        erp.count("select count(*) from quote_changes").await,
+        erp.count("select count(*) from as_written").await
+    );
+    assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
+    let wrong = "select count(*) from quote_collab_doctor() where severity <> 'ok' and check_name ~ '(default partition|row security forced|tenant policies)'";
+    assert_eq!(erp.count(wrong).await, 0);
+    admin.batch_execute("drop trigger append_only on quote_changes").await.unwrap();
+    let moved: i32 = admin.query_one("select archive_quote_changes('1 month')", &[]).await.unwrap().get(0);
+    assert_eq!(moved, 2);
+    assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
+}

@@ -76,7 +76,6 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 const QUOTED_ELSEWHERE: [(&str, &str); 18] = [
     ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
     ("close_quote_table", "a role is quoted in its query, where PUBLIC must not be"),
-    ("archive_quote_changes", "bounds are what pg_get_expr() says of a partition"),
     ("copy_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
     ("create_quote_changes_archive", "a role is quoted in its query, where PUBLIC must not be"),
     (
@@ -88,6 +87,7 @@ const QUOTED_ELSEWHERE: [(&str, &str); 18] = [
         "explain_quote_query",
         "queries are those that attach makes views of; it runs with the rights of whoever calls it",
     ),
+    ("exchange_quote_months", "bounds are what pg_get_expr() says of a partition"),
     ("find_quote_row_safely", "columns are quoted in its query"),
     ("first_quote_version", "quote_changes_all_query() quotes"),
     ("get_quote_change_history", "quote_user_join() quotes"),
