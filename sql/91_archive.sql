@@ -44,8 +44,8 @@ set timezone = 'UTC'
 as $$
     select m.* from (
         select i.inhrelid::regclass, pg_get_expr(c.relpartbound, c.oid),
-            (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\)'))[1]::timestamptz,
-            (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([^'']+)''\)'))[1]::timestamptz
+            (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(]''([^'']+)''[)]'))[1]::timestamptz,
+            (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO [(]''([^'']+)''[)]'))[1]::timestamptz
         from pg_inherits i join pg_class c on c.oid = i.inhrelid
         where i.inhparent = log and not i.inhdetachpending) m (month, bounds, month_start, month_end)
     where m.month_end <= until
@@ -189,7 +189,7 @@ begin
     others := array(
         select @extschema@.quote_changes_spare(log) union
         select @extschema@.quote_changes_spare(to_regclass(@extschema@.quote_relay_table('quote_changes_archive'))));
-    perform @extschema@.lock_quote_log(log, array_remove(others, null) || months, case when @extschema@.quote_archive_stands() then '{}'
+    perform @extschema@.lock_quote_log(log, array_remove(others, null) || months, case when @extschema@.quote_archive_stands(@extschema@.quote_collab_home()) then '{}'
         else array_remove(array[to_regclass(@extschema@.quote_relay_table('v_quote_changes_all'))], null) end);
     perform @extschema@.exchange_quote_months(log, months, until);
     return cardinality(months);

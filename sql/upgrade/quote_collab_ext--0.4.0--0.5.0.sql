@@ -81,6 +81,248 @@ begin
             case when newest_no = 0 then '@extschema@.quote_seal_anchor'::regclass::oid end);
     end if;
 end $$;
+create function lock_quote_log(log regclass, tables regclass[], views regclass[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    set_to text := current_setting('lock_timeout');
+    patience text := coalesce(nullif(set_to, '0'), '5s');
+    deadline timestamptz := clock_timestamp() + patience::interval;
+    pause double precision := 0.1;
+    busy regclass;
+begin
+    loop
+        begin
+            perform set_config('lock_timeout', least(50, greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000)))::bigint::text, true);
+            -- LOCK TABLE would lock all that a view reads. This locks the view alone, and changes nothing: all of ours have the option.
+            foreach busy in array views loop
+                execute format('alter view %s set (security_invoker = true)', busy);
+            end loop;
+            perform set_config('lock_timeout', least(100, greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000)))::bigint::text, true);
+            busy := log;
+            busy := @extschema@.try_lock_quote_relations(log, log || tables, '{}'::regclass[]);
+            if busy is null then
+                perform set_config('lock_timeout', set_to, true);
+                exit;
+            end if;
+            raise lock_not_available;
+        exception when lock_not_available then
+            null;
+        end;
+        if clock_timestamp() >= deadline then
+            raise exception 'relation % is in use', busy
+                using errcode = 'lock_not_available', detail = format('It was not free within %s.', patience),
+                      hint = 'Try again when no long transaction uses it, or set lock_timeout to try longer.';
+        end if;
+        perform pg_sleep(pause * (0.5 + random()));
+        pause := least(pause * 2, 1);
+    end loop;
+end $$;
+comment on function lock_quote_log(regclass, regclass[], regclass[]) is 'locks an audit log and what belongs to it for a moment, and gives way meanwhile';
+create function quote_log_is_published(log regclass) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from pg_publication_tables p
+        join pg_namespace n on n.nspname = p.schemaname join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+        where c.oid = log or c.oid in (select i.inhrelid from pg_inherits i where i.inhparent = log))
+$$;
+comment on function quote_log_is_published(regclass) is 'whether a publication has the audit log';
+create function quote_strays_exist(spare regclass, month_start timestamptz, month_end timestamptz) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_rows boolean := false;
+begin
+    if spare is not null then
+        execute format('select exists (select from %s where changed_at >= $1 and changed_at < $2)', spare) into found_rows using month_start, month_end;
+    end if;
+    return found_rows;
+end $$;
+comment on function quote_strays_exist(regclass, timestamptz, timestamptz) is 'whether the default partition of an audit log has rows of a month';
+create function move_quote_strays(spare regclass, target regclass, month_start timestamptz, month_end timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    role text := current_setting('session_replication_role');
+    silent boolean := has_parameter_privilege(current_user, 'session_replication_role', 'set');
+begin
+    if silent then
+        perform set_config('session_replication_role', 'replica', true);
+    end if;
+    execute format('with strays as (delete from %s where changed_at >= $1 and changed_at < $2 returning *) insert into %s select * from strays', spare, target)
+    using month_start, month_end;
+    if silent then
+        perform set_config('session_replication_role', role, true);
+    end if;
+end $$;
+comment on function move_quote_strays(regclass, regclass, timestamptz, timestamptz) is 'moves rows of a month out of the default partition of an audit log';
+create function build_quote_changes_month(log regclass, spare regclass, month_name name, month_start timestamptz,
+    month_end timestamptz) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+declare
+    log_schema name;
+    seals regclass;
+    month regclass;
+begin
+    if not @extschema@.quote_strays_exist(spare, month_start, month_end) then
+        return null;
+    end if;
+    select n.nspname, to_regclass(format('%I.quote_changes_seals', n.nspname)) into log_schema, seals
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
+    if seals is not null then
+        execute format('lock table %s in share update exclusive mode', seals);
+    end if;
+    if @extschema@.quote_log_is_published(log) then
+        return null;
+    end if;
+    -- The check proves its bounds, so that attaching it needs no look at its rows.
+    execute format('create table %I.%I (like %s including all excluding comments excluding statistics excluding identity,
+        constraint quote_changes_month check (changed_at >= %L and changed_at < %L))', log_schema, month_name, log, month_start, month_end);
+    month := format('%I.%I', log_schema, month_name)::regclass;
+    perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+    return month;
+end $$;
+comment on function build_quote_changes_month(regclass, regclass, name, timestamptz, timestamptz) is 'builds a month of an audit log of what lies in its default partition';
+create function join_quote_changes_month(log regclass, spare regclass, month regclass, month_name name, month_start timestamptz,
+    month_end timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+declare
+    log_schema name;
+    log_owner name;
+    has_strays boolean := false;
+begin
+    select n.nspname, pg_get_userbyid(c.relowner) into log_schema, log_owner from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
+    if month is not null then
+        -- What writers have added meanwhile; a month that is over got nothing more.
+        if month_end > now() - interval '1 day' then
+            perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+        end if;
+        execute format('alter table %s attach partition %s for values from (%L) to (%L)', log, month, month_start, month_end);
+        execute format('alter table %s drop constraint quote_changes_month', month);
+    else
+        has_strays := @extschema@.quote_log_is_published(log) and @extschema@.quote_strays_exist(spare, month_start, month_end);
+        if has_strays then
+            execute format('create temporary table quote_changes_strays (like %s)', log);
+            perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
+        end if;
+        execute format('create table %I.%I partition of %s for values from (%L) to (%L)', log_schema, month_name, log, month_start, month_end);
+        month := format('%I.%I', log_schema, month_name)::regclass;
+        if has_strays then
+            execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
+            drop table pg_temp.quote_changes_strays;
+        end if;
+    end if;
+    execute format('alter table %s owner to %I', month, log_owner);
+    execute format('comment on table %s is %L', month, 'one month of the quote audit log');
+    perform @extschema@.close_quote_table(month), @extschema@.protect_quote_table(month, 'quote_changes_tenant_isolation'::name);
+end $$;
+comment on function join_quote_changes_month(regclass, regclass, regclass, name, timestamptz, timestamptz) is 'attaches a month to an audit log that is locked';
+create function quote_changes_spare(log regclass) returns regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select nullif(p.partdefid, 0)::regclass from pg_partitioned_table p where p.partrelid = log $$;
+comment on function quote_changes_spare(regclass) is 'default partition of an audit log';
+create or replace function create_quote_changes_month(log regclass, month_name name, month_start timestamptz, month_end timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    spare regclass := @extschema@.quote_changes_spare(log);
+    month regclass := @extschema@.build_quote_changes_month(log, spare, month_name, month_start, month_end);
+begin
+    perform @extschema@.lock_quote_log(log, array_remove(array[spare], null), '{}'::regclass[]);
+    perform @extschema@.join_quote_changes_month(log, spare, month, month_name, month_start, month_end);
+end $$;
+create function quote_changes_month_name(log regclass, month_start timestamptz) returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select format('%s_%s', c.relname, to_char(month_start at time zone 'UTC', 'YYYY_MM'))::name from pg_class c where c.oid = log $$;
+comment on function quote_changes_month_name(regclass, timestamptz) is 'name of the monthly partition of an audit log';
+create or replace function create_quote_changes_partitions(log regclass, months_ahead integer default 3) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    first timestamptz;
+    month_name name;
+    made integer := 0;
+begin
+    if months_ahead is null or months_ahead not between 0 and 120 then
+        raise exception 'the months ahead must be between 0 and 120' using errcode = 'invalid_parameter_value';
+    end if;
+    for month in 0 .. months_ahead loop
+        first := @extschema@.quote_changes_month(now() + make_interval(months => month));
+        month_name := @extschema@.quote_changes_month_name(log, first);
+        continue when exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log and c.relname = month_name);
+        begin
+            perform @extschema@.create_quote_changes_month(log, month_name, first, @extschema@.quote_changes_month(first + interval '32 days'));
+            made := made + 1;
+        exception when others then
+            raise warning 'month % of the audit log has no partition: %', to_char(first at time zone 'UTC', 'YYYY-MM'), sqlerrm
+                using hint = 'The default partition takes its rows until the next attempt.';
+            -- Who keeps the log from one month keeps it from the others.
+            exit when sqlstate = '55P03';
+        end;
+    end loop;
+    return made;
+end $$;
+create function place_quote_strays(log regclass, at_most integer default 120, largest bigint default null) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    spare regclass := @extschema@.quote_changes_spare(log);
+    first timestamptz;
+    ends timestamptz;
+    months regclass[] := array[]::regclass[];
+    starts timestamptz[] := array[]::timestamptz[];
+    month regclass;
+begin
+    if spare is null or pg_relation_size(spare) > largest then
+        return 0;
+    end if;
+    for first in execute format('select distinct date_trunc(''month'', c.changed_at at time zone ''UTC'') at time zone ''UTC'' from %s c
+        where isfinite(c.changed_at) order by 1', spare)
+    loop
+        exit when cardinality(starts) >= at_most;
+        ends := @extschema@.quote_changes_month(first + interval '32 days');
+        begin
+            select m.month into month from @extschema@.quote_changes_months_before(log, 'infinity'::timestamptz) m
+            where m.month_start < ends and m.month_end > first limit 1;
+            if found then
+                raise exception 'partition % has a part of it', month using errcode = 'invalid_object_definition';
+            end if;
+            month := @extschema@.build_quote_changes_month(log, spare, @extschema@.quote_changes_month_name(log, first), first, ends);
+            months := months || month;
+            starts := starts || first;
+        exception when others then
+            raise warning 'rows of month % of the audit log stay in its default partition: %', to_char(first at time zone 'UTC', 'YYYY-MM'), sqlerrm;
+        end;
+    end loop;
+    if cardinality(starts) > 0 then
+        perform @extschema@.lock_quote_log(log, array[spare], '{}'::regclass[]);
+        for i in 1 .. cardinality(starts) loop
+            perform @extschema@.join_quote_changes_month(log, spare, months[i], @extschema@.quote_changes_month_name(log, starts[i]), starts[i],
+                @extschema@.quote_changes_month(starts[i] + interval '32 days'));
+        end loop;
+    end if;
+    return cardinality(starts);
+end $$;
+comment on function place_quote_strays(regclass, integer, bigint) is 'moves rows from the default partition of an audit log to months of their own; returns how many months';
+revoke execute on function place_quote_strays(regclass, integer, bigint) from public;
 create function quote_archive_stands(target_schema name) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -1541,11 +1783,66 @@ begin
         'from', to_char(from_at at time zone 'UTC', 'YYYY-MM-DD'), 'until', to_char(until_at at time zone 'UTC', 'YYYY-MM-DD')));
     return cardinality(months);
 end $$;
+create or replace function keep_quote_history(out archived integer, out dropped integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+    log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
+    policy record;
+    ready boolean := false;
+    tried boolean := false;
+begin
+    select * into policy from @extschema@.quote_history_policy();
+    archived := 0;
+    dropped := 0;
+    begin
+        if policy.archive_after is not null then
+            ready := @extschema@.prove_quote_months(log, @extschema@.quote_archive_limit(policy.archive_after), 1073741824);
+        end if;
+    exception when lock_not_available then
+        ready := false;
+    end;
+    begin
+        if ready and exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(policy.archive_after))) then
+            tried := true;
+            archived := @extschema@.archive_quote_changes(policy.archive_after);
+        end if;
+    exception
+        when lock_not_available then
+            archived := 0;
+        when object_not_in_prerequisite_state then
+            tried := false;
+    end;
+    begin
+        if archived = 0 and policy.drop_after is not null and not exists (
+            select from @extschema@.quote_collab_settings s where s.drop_refused_at > now() - interval '1 day')
+        then
+            dropped := @extschema@.drop_archived_quote_changes(policy.drop_after);
+            update @extschema@.quote_collab_settings s set drop_refused_at = null where s.drop_refused_at is not null;
+        end if;
+    exception
+        when lock_not_available then
+            dropped := 0;
+        when object_not_in_prerequisite_state then
+            update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
+            raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+    end;
+    begin
+        if not tried and dropped = 0 then
+            perform @extschema@.note_quote_months(log);
+        end if;
+    exception when lock_not_available then
+        null;
+    end;
+end $$;
 create or replace function quote_collab_maintenance() returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    log regclass;
     lease text := @extschema@.quote_relay_table('quote_relay_lease');
     batch text := @extschema@.quote_relay_table('quote_relay_batch');
     swept integer := 0;
@@ -1576,11 +1873,9 @@ begin
         alone := false;
     end;
     if alone then
-        made := @extschema@.create_quote_changes_partitions(@extschema@.quote_relay_table('quote_changes')::regclass, 3);
         execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
             and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
         get diagnostics dropped = row_count;
-        select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
     end if;
     -- What is wrong with the history is verify_quote_history()'s to tell, and must not stop the rest.
     begin
@@ -1588,8 +1883,209 @@ begin
     exception when object_not_in_prerequisite_state then
         raise warning '%', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
     end;
+    -- What locks the log keeps it locked to the end of the transaction: once it has changed something, the rest waits for another time.
+    if alone then
+        log := @extschema@.quote_relay_table('quote_changes')::regclass;
+        made := @extschema@.create_quote_changes_partitions(log, 3);
+        begin
+            if made = 0 then
+                made := @extschema@.place_quote_strays(log, 1, 1073741824);
+            end if;
+        exception when lock_not_available or check_violation then
+            -- In use, or somebody added to a month that was over: another time.
+            made := 0;
+        end;
+        if made = 0 then
+            select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
+        end if;
+    end if;
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
+end $$;
+create or replace function quote_changes_months_before(log regclass, until timestamptz)
+returns table (month regclass, bounds text, month_start timestamptz, month_end timestamptz)
+language sql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+    select m.* from (
+        select i.inhrelid::regclass, pg_get_expr(c.relpartbound, c.oid),
+            (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(]''([^'']+)''[)]'))[1]::timestamptz,
+            (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'TO [(]''([^'']+)''[)]'))[1]::timestamptz
+        from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = log and not i.inhdetachpending) m (month, bounds, month_start, month_end)
+    where m.month_end <= until
+    order by m.month_start
+$$;
+create function quote_archive_limit(older_than interval) returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    needed timestamptz;
+begin
+    execute format('select b.floor_at - interval ''1 day'' from %s b where b.no > 0 order by b.no desc limit 1',
+        @extschema@.quote_relay_table('quote_relay_batch')) into needed;
+    return least(now() - older_than, now() - interval '1 day', needed);
+end $$;
+comment on function quote_archive_limit(interval) is 'until when months of the audit log may be archived at an age';
+create function quote_months_due(log regclass, until timestamptz)
+returns table (month regclass, bounds text, month_start timestamptz, month_end timestamptz, proved boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select m.*, (select k.convalidated from pg_constraint k where k.conrelid = m.month and k.conname = 'quote_changes_month' and k.contype = 'c')
+    from @extschema@.quote_changes_months_before(log, until) m
+$$;
+comment on function quote_months_due(regclass, timestamptz) is 'months of an audit log that ended before a time, and whether their bounds are proved';
+create function note_quote_month(month regclass, month_start timestamptz, month_end timestamptz, proved boolean) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+begin
+    execute format('alter table %s add constraint quote_changes_month check (changed_at >= %L and changed_at < %L)', month, month_start, month_end)
+        || case when proved then '' else ' not valid' end;
+    execute format('comment on constraint quote_changes_month on %s is %L', month, 'bounds of the month, for the archive');
+end $$;
+comment on function note_quote_month(regclass, timestamptz, timestamptz, boolean) is 'adds the bounds of a month to it as a check';
+create function note_quote_months(log regclass) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    months regclass[] := array(select m.month from @extschema@.quote_months_due(log, now() - interval '1 day') m where m.proved is null);
+begin
+    if cardinality(months) > 0 then
+        perform @extschema@.lock_quote_log(log, months, '{}'::regclass[]);
+        perform @extschema@.note_quote_month(m.month, m.month_start, m.month_end, false)
+        from @extschema@.quote_months_due(log, now() - interval '1 day') m where m.month = any (months);
+    end if;
+    return cardinality(months);
+end $$;
+comment on function note_quote_months(regclass) is 'adds the bounds of months that are over to them, to be proved; returns of how many';
+revoke execute on function note_quote_months(regclass) from public;
+create function prove_quote_months(log regclass, until timestamptz, bytes bigint) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part record;
+begin
+    for part in select m.month, pg_relation_size(m.month) as size from @extschema@.quote_months_due(log, until) m where not m.proved order by m.month_start loop
+        if bytes <= 0 then
+            return false;
+        end if;
+        execute format('alter table %s validate constraint quote_changes_month', part.month);
+        bytes := bytes - part.size;
+    end loop;
+    return true;
+end $$;
+comment on function prove_quote_months(regclass, timestamptz, bigint) is 'proves the bounds of months of an audit log; whether all that were noted are proved';
+revoke execute on function prove_quote_months(regclass, timestamptz, bigint) from public;
+create function exchange_quote_months(log regclass, months regclass[], until timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+    archive regclass := @extschema@.create_quote_changes_archive(log);
+    part record;
+begin
+    for part in select * from @extschema@.quote_months_due(log, until) m where m.month = any (months) loop
+        if part.proved is null then
+            perform @extschema@.note_quote_month(part.month, part.month_start, part.month_end, true);
+        end if;
+        execute format('alter table %s detach partition %s', log, part.month);
+        execute format('alter table %s attach partition %s %s', archive, part.month, part.bounds);
+        execute format('alter table %s drop constraint quote_changes_month', part.month);
+    end loop;
+end $$;
+comment on function exchange_quote_months(regclass, regclass[], timestamptz) is 'moves months of a locked audit log to the archive';
+revoke execute on function exchange_quote_months(regclass, regclass[], timestamptz) from public;
+create or replace function archive_quote_changes(older_than interval) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
+    until timestamptz;
+    months regclass[];
+    others regclass[];
+begin
+    if older_than is null or older_than not between interval '0' and interval '1000 years' then
+        raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
+            hint = 'For example select archive_quote_changes(''24 months'').';
+    end if;
+    until := @extschema@.quote_archive_limit(older_than);
+    months := array(select m.month from @extschema@.quote_months_due(log, until) m);
+    if cardinality(months) = 0 then
+        return 0;
+    elsif (select sum(pg_relation_size(m.month)) > 67108864 from @extschema@.quote_months_due(log, until) m where m.proved is null) then
+        raise exception 'months are not ready to be archived' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'Their bounds were not noted yet, and to prove them would keep everybody waiting.',
+            hint = 'Call select quote_collab_maintenance(), or let it be called, and try again.';
+    elsif current_setting('lock_timeout') = '0' then
+        perform set_config('lock_timeout', '5s', true);
+    end if;
+    -- Whoever seals has decided where he looks for rows.
+    execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));
+    perform @extschema@.prove_quote_months(log, until, 9223372036854775807);
+    others := array(
+        select @extschema@.quote_changes_spare(log) union
+        select @extschema@.quote_changes_spare(to_regclass(@extschema@.quote_relay_table('quote_changes_archive'))));
+    perform @extschema@.lock_quote_log(log, array_remove(others, null) || months, case when @extschema@.quote_archive_stands(@extschema@.quote_collab_home()) then '{}'
+        else array_remove(array[to_regclass(@extschema@.quote_relay_table('v_quote_changes_all'))], null) end);
+    perform @extschema@.exchange_quote_months(log, months, until);
+    return cardinality(months);
+end $$;
+create or replace function quote_collab_doctor_rows(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    hidden text;
+    found_rows boolean := false;
+    at timestamptz;
+    lag interval;
+begin
+    select string_agg(c.relname, ', ' order by c.relname) into hidden from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = target_schema and not @extschema@.quote_rows_all_seen(c.oid::regclass) and c.relname in
+        ('quote_changes', 'quote_changes_default', 'quote_changes_seals', 'quote_relay_batch', 'quote_relay_lease', 'active_quote_sessions');
+    if hidden is not null then
+        return query select (@extschema@.quote_collab_unchecked(c.name, format('rows of %s are hidden from %s', hidden, current_user),
+            'Run it as a superuser.')).* from unnest(array['default partition empty', 'relay keeps up', 'a gateway is connected',
+            'stale sessions swept', 'history sealed']) c (name);
+        return;
+    end if;
+    execute format('select exists (select from %I.quote_changes_default)', target_schema) into found_rows;
+    return next @extschema@.quote_collab_verdict('default partition empty', not found_rows, 'warning',
+        'rows lie in the default partition: a month had no partition when they were written',
+        format('select @extschema@.place_quote_strays(%L);', format('%I.quote_changes', target_schema)));
+    execute format('select max(b.cur_at) from %I.quote_relay_batch b where b.no > 0', target_schema) into at;
+    execute format('select now() - max(c.changed_at) from %I.quote_changes c
+        where c.changed_at > now() - interval ''1 day'' and c.changed_at > $1 + interval ''30 seconds''
+        and c.conflict_resolution is distinct from ''REJECTED''', target_schema) into lag using coalesce(at, '-infinity');
+    return next @extschema@.quote_collab_verdict('relay keeps up', lag is null or lag < interval '30 seconds', 'warning',
+        format('the newest change is %s old and no gateway has cut a batch since', lag), 'Look at the /health of the gateway.');
+    execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
+    return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning',
+        'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
+    -- Sessions are unlogged: a standby has none.
+    found_rows := false;
+    if not pg_is_in_recovery() then
+        execute format('select exists (select from %I.active_quote_sessions x where x.last_heartbeat < now() - @extschema@.quote_session_ttl() * 3)',
+            target_schema) into found_rows;
+    end if;
+    return next @extschema@.quote_collab_verdict('stale sessions swept', not found_rows, 'warning', 'nobody calls quote_collab_maintenance()',
+        'Preload the library, run a gateway, or call select quote_collab_maintenance(); from cron.');
+    execute format('select exists (select from %1$I.quote_changes c where c.changed_at between now() - interval ''1 day'' and now() - interval ''5 minutes''
+        and not pg_visible_in_snapshot(c.xid, (select s.cur from %1$I.quote_changes_seals s order by s.no desc limit 1)))', target_schema) into found_rows;
+    return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed',
+        'select @extschema@.seal_quote_history();');
 end $$;
 create or replace function grant_quote_gateway(role name) returns void
 language plpgsql
