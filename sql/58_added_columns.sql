@@ -50,15 +50,52 @@ begin
 end $$;
 comment on function first_quote_version(name, regclass, regclass, jsonb) is 'version that rows are given with the column';
 
+-- What has the comments that attach gives: it stands there since an attach that nothing tells of any more, when the extension was dropped
+-- while it was attached, or the table alone came out of a dump.
+create function quote_columns_left(target regclass, entity text) returns table (name name, role text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.attname, k.role
+    from (values ('version', 'integer'::regtype), ('updated_by', 'uuid')) k (role, type)
+    join pg_attribute a on a.attrelid = target and a.atttypid = k.type and a.attnum > 0 and not a.attisdropped
+    where col_description(target, a.attnum) = @extschema@.quote_added_column_comment(k.role) and (k.role = 'version' or entity = 'QUOTE_LINE')
+    order by a.attnum
+$$;
+comment on function quote_columns_left(regclass, text) is 'columns of a table with the comments of those that attach adds';
+
+-- Which of them attach takes for its own. An ERP may describe an updated_by of its own in these words: alone it is left.
+create function adopt_quote_columns(target regclass, entity text) returns name[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    adopted name[];
+begin
+    if exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target and s.added_columns <> '{}') then
+        return '{}'::name[];
+    end if;
+    adopted := array(select l.name from @extschema@.quote_columns_left(target, entity) l
+        where exists (select from @extschema@.quote_columns_left(target, entity) v where v.role = 'version'));
+    if adopted <> '{}' then
+        raise notice 'columns of % are taken for those of an earlier attach: %', target, array_to_string(adopted, ', ')
+            using detail = 'They have its comments. Detach drops them.',
+                  hint = 'Before attach, give a column that is the ERP''s another comment.';
+    end if;
+    return adopted;
+end $$;
+comment on function adopt_quote_columns(regclass, text) is 'the columns that an earlier attach added, with a notice';
+
 -- Adds the version column, under the name that was chosen for it (and updated_by to lines), where the table has none; returns the names
--- it added. columns: role → column, as far as they were named. Rows that are there have first_version; rows to come begin at 1.
+-- it added, or that an earlier attach did. columns: role → column, as far as they were named. Rows that are there have first_version; rows
+-- to come begin at 1.
 create function add_quote_columns(target regclass, entity text, columns jsonb, first_version integer) returns name[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     version text := coalesce(columns ->> 'version', 'version');
-    added name[] := '{}'::name[];
+    added name[] := @extschema@.adopt_quote_columns(target, entity);
 begin
     if not @extschema@.quote_column_exists(target, version) then
         execute format('alter table %s add column %I integer not null default %s', target, version, first_version);

@@ -6,9 +6,10 @@ set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 declare
-    target regclass := @extschema@.quote_collab_table(settings);
+    target regclass := (select c.oid from pg_class c where c.oid = @extschema@.quote_collab_table(settings) and c.relkind in ('r', 'p'));
     added name;
     all_added name[];
+    doubtful name[];
 begin
     if target is not null then
         all_added := @extschema@.quote_added_columns(target, settings.added_columns);
@@ -16,9 +17,12 @@ begin
         foreach added in array all_added loop
             execute format('alter table %s drop column %I', target, added);
         end loop;
-        if cardinality(all_added) < cardinality(settings.added_columns) then
+        doubtful := array(select l.name from @extschema@.quote_columns_left(target, settings.entity) l);
+        if cardinality(all_added) < cardinality(settings.added_columns) or doubtful <> '{}' then
             raise warning 'columns that attach added are left in %', target
-                using detail = format('It added %s, and knows them by their comments.', array_to_string(settings.added_columns, ', ')),
+                using detail = case when doubtful <> '{}'
+                          then format('The comments that it gives say so, and nothing else does: %s.', array_to_string(doubtful, ', '))
+                          else format('It added %s, and knows them by their comments.', array_to_string(settings.added_columns, ', ')) end,
                       hint = 'Drop by hand what is not the ERP''s.';
         end if;
     end if;
@@ -78,34 +82,44 @@ begin
 end $$;
 comment on function release_quote_history(name) is 'frees the policies of a remaining audit log from the extension';
 
--- The header of the pair to be detached: the one that is named, by its header or its lines; else the only one, or the
--- only one whose tables are gone and cannot be named.
-create function choose_quote_pair(named regclass) returns quote_collab_settings
+-- The headers of the pairs to be detached: the one that is named, by its header or its lines; else the only one, or all
+-- whose tables are gone and cannot be named.
+create function choose_quote_pairs(named regclass) returns quote_collab_settings[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    chosen @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
-    candidates integer;
+    first @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
+    chosen @extschema@.quote_collab_settings[] := array(
+        select p.header from @extschema@.quote_collab_pairs() p
+        where named in (@extschema@.quote_collab_table(p.header), @extschema@.quote_collab_table(p.line))
+            or named is null and @extschema@.quote_collab_table(p.header) is null and @extschema@.quote_collab_table(p.line) is null);
 begin
     if named is null and (select count(*) from @extschema@.quote_collab_pairs()) < 2 then
-        return chosen;
-    end if;
-    select count(*) into candidates from @extschema@.quote_collab_pairs() p
-    where named in (@extschema@.quote_collab_table(p.header), @extschema@.quote_collab_table(p.line))
-        or named is null and @extschema@.quote_collab_table(p.header) is null and @extschema@.quote_collab_table(p.line) is null;
-    if candidates <> 1 then
+        return array[first];
+    elsif chosen = '{}' then
         raise exception 'quote collaboration is attached to %', case when named is null then 'more than one pair of tables' else 'other tables' end
             using errcode = 'object_not_in_prerequisite_state',
-                  hint = format('Name one: %s.', (select string_agg(format('select detach_quote_collaboration(quotes => %L)',
-                      format('%I.%I', (p.header).table_schema, (p.header).table_name)), ' or ') from @extschema@.quote_collab_pairs() p));
+                  hint = coalesce((select format('Name one: %s.', string_agg(format('select detach_quote_collaboration(quotes => %L)', t.relation), ' or '))
+                      from @extschema@.quote_collab_pairs() p
+                      cross join lateral (select coalesce(@extschema@.quote_collab_table(p.header), @extschema@.quote_collab_table(p.line))) t (relation)
+                      where t.relation is not null having count(*) > 0), 'Their tables are gone: select detach_quote_collaboration().');
     end if;
-    select (p.header).* into chosen from @extschema@.quote_collab_pairs() p
-    where named in (@extschema@.quote_collab_table(p.header), @extschema@.quote_collab_table(p.line))
-        or named is null and @extschema@.quote_collab_table(p.header) is null and @extschema@.quote_collab_table(p.line) is null;
     return chosen;
 end $$;
-comment on function choose_quote_pair(regclass) is 'the pair that detach is to take away';
+comment on function choose_quote_pairs(regclass) is 'headers of the pairs that detach is to take away';
+
+-- The first of these headers, with the rights that were given for any of them.
+create function join_quote_headers(headers quote_collab_settings[]) returns quote_collab_settings
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_populate_record(headers[1], jsonb_build_object(
+        'usage_granted', array(select unnest(h.usage_granted) from unnest(headers) h),
+        'readers_granted', array(select unnest(h.readers_granted) from unnest(headers) h),
+        'writers_granted', array(select unnest(h.writers_granted) from unnest(headers) h)))
+$$;
+comment on function join_quote_headers(quote_collab_settings[]) is 'what pairs that are detached together leave behind';
 
 create function drop_quote_pair_views(home name) returns void
 language plpgsql
@@ -182,33 +196,38 @@ begin
 end $$;
 comment on function leave_quote_home(quote_collab_settings) is 'leaves the log to the pairs that remain';
 
--- Locks what detach will change. The partner of a table whose other half is gone may be null.
-create function lock_quote_pair(header quote_collab_settings, line quote_collab_settings) returns void
+-- Locks what detach will change: of these tables, headers and lines, those that are there, and what is beside them.
+create function lock_quote_pairs(leaving quote_collab_settings[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    home name := leaving[1].log_schema;
     is_last boolean := not exists (
-        select from @extschema@.quote_collab_settings s where (s.header_schema, s.header_table) <> (header.header_schema, header.header_table));
-    relations regclass[] := array_remove(array[@extschema@.quote_collab_table(header), @extschema@.quote_collab_table(line)], null)
-        || array(select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(header.log_schema) s)
+        select from @extschema@.quote_collab_settings s
+        where not exists (select from unnest(leaving) l where (l.table_schema, l.table_name) = (s.table_schema, s.table_name)));
+    relations regclass[] := array(
+            select t.relation from unnest(leaving) l cross join lateral (select @extschema@.quote_collab_table(l)) t (relation) where t.relation is not null)
+        || array(select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s)
         || array(select t.relation from @extschema@.stray_quote_tables() t (relation) where is_last)
-        || @extschema@.quote_home_relations(header.log_schema);
+        || @extschema@.quote_home_relations(home);
 begin
     perform @extschema@.lock_quote_relations(relations);
 end $$;
-comment on function lock_quote_pair(quote_collab_settings, quote_collab_settings) is 'locks what detach changes, all or nothing';
+comment on function lock_quote_pairs(quote_collab_settings[]) is 'locks what detach changes, all or nothing';
 
--- quotes: the pair, by its header; needed where several are attached. Detaching one leaves the log, the relay and the
--- other pairs whole, also where the log lies in its schema. History can go with the last pair only.
+-- quotes: the pair, by its header; needed where several are attached, unless tables are gone: all pairs go of which nothing is left.
+-- Detaching one leaves the log, the relay and the other pairs whole, also where the log lies in its schema. History can go with the
+-- last pair only.
 create function detach_quote_collaboration(drop_history boolean default false, quotes regclass default null) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 declare
+    headers @extschema@.quote_collab_settings[];
+    leaving @extschema@.quote_collab_settings[];
     header @extschema@.quote_collab_settings;
-    line @extschema@.quote_collab_settings;
     is_last boolean;
 begin
     if current_setting('lock_timeout') = '0' then
@@ -216,10 +235,11 @@ begin
     end if;
     lock table @extschema@.quote_collab_settings in share row exclusive mode;
     perform @extschema@.follow_quote_tables('{}'::regclass[]), @extschema@.follow_quote_home();
-    header := @extschema@.choose_quote_pair(quotes);
-    line := @extschema@.quote_collab_partner(header);
-    perform @extschema@.lock_quote_pair(header, line);
-    delete from @extschema@.quote_collab_settings s where (s.header_schema, s.header_table) = (header.header_schema, header.header_table);
+    headers := @extschema@.choose_quote_pairs(quotes);
+    header := @extschema@.join_quote_headers(headers);
+    leaving := headers || array(select @extschema@.quote_collab_partner(h) from unnest(headers) h);
+    perform @extschema@.lock_quote_pairs(leaving);
+    delete from @extschema@.quote_collab_settings s where (s.table_schema, s.table_name) in (select l.table_schema, l.table_name from unnest(leaving) l);
     is_last := not exists (select from @extschema@.quote_collab_settings);
     if drop_history and not is_last then
         raise exception 'the history belongs to other pairs of tables too' using errcode = 'object_not_in_prerequisite_state',
@@ -229,13 +249,15 @@ begin
     else
         perform @extschema@.leave_quote_home(header);
     end if;
-    perform @extschema@.detach_quote_table(line), @extschema@.detach_quote_table(header), @extschema@.drop_quote_truncate_triggers(),
-        @extschema@.grant_quote_capture();
+    perform @extschema@.detach_quote_table(l) from unnest(leaving) l;
+    perform @extschema@.drop_quote_truncate_triggers(), @extschema@.grant_quote_capture();
     if is_last then
         perform @extschema@.detach_stray_quote_tables(), @extschema@.detach_quote_home(header, drop_history);
     end if;
-    return case when not is_last then format('quote collaboration is detached from %I.%I', header.table_schema, header.table_name)
+    return case when not is_last then format('quote collaboration is detached from %s',
+            (select string_agg(format('%I.%I', h.table_schema, h.table_name), ', ') from unnest(headers) h))
         when drop_history then 'quote collaboration is detached, its history is dropped'
+        when to_regclass(format('%I.quote_changes', header.log_schema)) is null then 'quote collaboration is detached, its history is gone'
         else format('quote collaboration is detached, its history stays in %I.quote_changes', header.log_schema) end;
 end $$;
 comment on function detach_quote_collaboration(boolean, regclass) is 'takes collaboration away again; history stays unless drop_history => true';

@@ -19,7 +19,21 @@ set search_path = pg_catalog, pg_temp
 as $$ select (check_name, 'warning', 'cannot be checked: ' || reason, hint)::@extschema@.quote_collab_check $$;
 comment on function quote_collab_unchecked(text, text, text) is 'a line of quote_collab_doctor() about what it may not see';
 
--- Attaches a pair again with the options that it was attached with.
+-- Where an attached table is now: under the name that was noted, else, where there is no such table any more, under the one that it
+-- was given since. Null when it is gone, or when which one it is cannot be told.
+create function quote_table_found(settings quote_collab_settings) returns regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select c.oid::regclass from pg_class c where c.oid = @extschema@.quote_collab_table(settings) and c.relkind in ('r', 'p')), (
+        select c.oid::regclass from @extschema@.moved_quote_tables('{}'::regclass[]) m
+        join pg_namespace n on n.nspname = m.new_schema join pg_class c on c.relnamespace = n.oid and c.relname = m.new_name
+        where ((m.settings).table_schema, (m.settings).table_name) = (settings.table_schema, settings.table_name)))
+$$;
+comment on function quote_table_found(quote_collab_settings) is 'doctor: an attached table, also where it was renamed or moved; null when it is gone';
+
+-- Attaches a pair again with the options that it was attached with, under the names that its tables have now. Null where one is gone.
 create function quote_attach_statement(settings quote_collab_settings) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -27,29 +41,63 @@ as $$
 declare
     header @extschema@.quote_collab_settings;
     line @extschema@.quote_collab_settings;
+    header_found regclass;
+    line_found regclass;
     options jsonb;
 begin
     select (p.header).* into header from @extschema@.quote_collab_pairs() p
     where ((p.header).header_schema, (p.header).header_table) = (settings.header_schema, settings.header_table);
     line := @extschema@.quote_collab_partner(header);
-    if header.table_name is null or line.table_name is null then
-        return 'select @extschema@.attach_quote_collaboration();';
+    header_found := @extschema@.quote_table_found(header);
+    line_found := @extschema@.quote_table_found(line);
+    if header_found is null or line_found is null then
+        return null;
     end if;
     options := jsonb_strip_nulls(jsonb_build_object(
         'columns', @extschema@.quote_chosen_columns(header, header), 'line_columns', @extschema@.quote_chosen_columns(line, header),
-        'ignored_columns', nullif(to_jsonb(header.ignored_columns), '[]'), 'users', header.relations -> 'users',
-        'customers', header.relations -> 'customers', 'system_user_id', header.system_user_id, 'truncate', nullif(header.truncation, 'refuse'),
-        'replicated_history', nullif(header.replicated_history, false), 'archive_after', header.archive_after, 'drop_after', header.drop_after));
-    return format('select @extschema@.attach_quote_collaboration(%L, %L, %L);', format('%I.%I', header.table_schema, header.table_name),
-        format('%I.%I', line.table_schema, line.table_name), options);
+        'ignored_columns', nullif(to_jsonb(header.ignored_columns), '[]'), 'system_user_id', header.system_user_id,
+        'truncate', nullif(header.truncation, 'refuse'), 'replicated_history', nullif(header.replicated_history, false),
+        'archive_after', header.archive_after, 'drop_after', header.drop_after)) || @extschema@.quote_chosen_relations(header, header_found);
+    return format('select @extschema@.attach_quote_collaboration(%L, %L, %L);', header_found, line_found, options);
 end $$;
-comment on function quote_attach_statement(quote_collab_settings) is 'statement that attaches a pair of tables again as it was attached';
+comment on function quote_attach_statement(quote_collab_settings) is 'statement that attaches a pair of tables again as it was attached; null where one is gone';
+
+-- Takes a pair away of which a table is gone: named by what is left of it, else as one of those of which nothing is. Not where a table
+-- with triggers of ours could be the one that is missed: detach would take them from it.
+create function quote_detach_statement(settings quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    others text := (select string_agg(c.relation::text, ', ' order by c.relation::text) from @extschema@.quote_carriers() c
+        where not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_table_found(s) = c.relation));
+    rest regclass := (select r.relation from @extschema@.quote_collab_settings s
+        cross join lateral (select coalesce(@extschema@.quote_table_found(s), @extschema@.quote_collab_table(s))) r (relation)
+        where (s.header_schema, s.header_table) = (settings.header_schema, settings.header_table) and r.relation is not null limit 1);
+begin
+    if others is not null then
+        return format('Attach the pair under the names that its tables have now. These have its triggers and are not attached: %s.', others);
+    end if;
+    return format('select @extschema@.detach_quote_collaboration(%s);', 'quotes => ' || quote_literal(rest));
+end $$;
+comment on function quote_detach_statement(quote_collab_settings) is 'statement that takes away a pair of which a table is gone';
+
+-- What puts a pair in order again.
+create function quote_repair_statement(settings quote_collab_settings) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select coalesce(@extschema@.quote_attach_statement(settings), @extschema@.quote_detach_statement(settings)) $$;
+comment on function quote_repair_statement(quote_collab_settings) is 'statement that attaches a pair of tables again, or takes it away where one is gone';
 
 create function quote_attach_statement() returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
-as $$ select @extschema@.quote_attach_statement(s) from @extschema@.quote_collab_settings s order by s.attached_at, s.table_schema, s.table_name limit 1 $$;
-comment on function quote_attach_statement() is 'statement that attaches the first pair of tables again, and with it what all pairs share';
+as $$
+    select coalesce(a.statement, @extschema@.quote_detach_statement(s)) from @extschema@.quote_collab_settings s
+    cross join lateral (select @extschema@.quote_attach_statement(s)) a (statement)
+    order by a.statement is null, s.attached_at, s.table_schema, s.table_name limit 1
+$$;
+comment on function quote_attach_statement() is 'statement that attaches the first pair of tables again that is whole, and with it what all pairs share';
 
 -- The columns that attach would not find by itself. Those that are gone are left out: it may find others.
 create function quote_chosen_columns(settings quote_collab_settings, header quote_collab_settings) returns jsonb
@@ -57,18 +105,37 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    target regclass := @extschema@.quote_collab_table(settings);
+    target regclass := @extschema@.quote_table_found(settings);
     chosen jsonb := (select jsonb_object_agg(c.key, c.value) from jsonb_each_text(settings.columns) c
         where exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped));
 begin
     select jsonb_object_agg(c.key, c.value) into chosen from jsonb_each_text(chosen) c
     where c.value is distinct from (@extschema@.find_quote_columns(target, settings.entity, '{}'::jsonb,
-        @extschema@.quote_reference_candidates(target, @extschema@.quote_collab_table(header), (header.columns ->> 'id')::name)) ->> c.key);
+        @extschema@.quote_reference_candidates(target, @extschema@.quote_table_found(header), (header.columns ->> 'id')::name)) ->> c.key);
     return chosen;
 exception when undefined_column then
     return chosen;
 end $$;
 comment on function quote_chosen_columns(quote_collab_settings, quote_collab_settings) is 'columns of an attached table that must be named to attach it again';
+
+-- The tables that name users and customers, also where their schema was renamed together with the header's; null for none. One that is
+-- gone is left out: attach may find another.
+create function quote_chosen_relations(header quote_collab_settings, found regclass) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(jsonb_object_agg(k.name, coalesce(v.value, 'null')), '{}')
+    from unnest('{users,customers}'::text[]) k (name)
+    cross join lateral (select header.relations -> k.name ->> 'schema', header.relations -> k.name ->> 'table') noted (schema_name, table_name)
+    left join lateral (
+        select jsonb_set(header.relations -> k.name, '{schema}'::text[], to_jsonb(n.nspname::text))
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relname = noted.table_name and (n.nspname = noted.schema_name
+            or noted.schema_name = header.table_schema and n.oid = (select h.relnamespace from pg_class h where h.oid = found))
+        order by n.nspname <> noted.schema_name limit 1) v (value) on true
+    where v.value is not null or not header.relations ? k.name
+$$;
+comment on function quote_chosen_relations(quote_collab_settings, regclass) is 'tables of users and customers that must be named to attach a pair again';
 
 -- The triggers that an attached table and its partitions should have, and those that they have under these names.
 create function quote_collab_triggers_found(settings quote_collab_settings)
@@ -95,6 +162,7 @@ as $$
 declare
     s @extschema@.quote_collab_settings;
     target regclass;
+    now_there regclass;
     name text;
     missing text;
     repair text;
@@ -102,11 +170,12 @@ begin
     for s in select * from @extschema@.quote_collab_settings order by attached_at loop
         name := format('%I.%I', s.table_schema, s.table_name);
         target := @extschema@.quote_collab_table(s);
-        return next @extschema@.quote_collab_verdict('table exists: ' || name, target is not null, 'error', 'the attached table is gone',
-            format('select @extschema@.detach_quote_collaboration(%s);',
-                'quotes => ' || quote_literal(@extschema@.quote_collab_table(@extschema@.quote_collab_partner(s))::text)));
-        continue when target is null;
-        repair := @extschema@.quote_attach_statement(s);
+        now_there := @extschema@.quote_table_found(s);
+        repair := @extschema@.quote_repair_statement(s);
+        return next @extschema@.quote_collab_verdict('table exists: ' || name, now_there = target, 'error', case
+            when now_there is null then 'the attached table is gone'
+            else format('the attached table was renamed or moved to %s, where saves, lists and views do not find it', now_there) end, repair);
+        continue when (now_there = target) is not true;
         select string_agg(c.value, ', ') into missing from jsonb_each_text(s.columns) c
         where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
         return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',

@@ -232,3 +232,121 @@ async fn the_home_is_dropped_and_the_other_pair_goes_on() {
         run(&admin, "drop owned by bidder; drop role bidder").await;
     }
 }
+
+/// What the doctor says is wrong, beside how the servers of tests are run.
+const TOLD: &str =
+    "from quote_collab_doctor() where severity = 'error' and check_name <> 'survives a power cut'";
+
+#[tokio::test]
+async fn the_doctor_hints_at_the_attach_that_follows_a_table() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, SALES).await;
+    run(&admin, "create table sales.people (id uuid primary key, name text); alter table sales.quotes add column remark text").await;
+    let before = erp.schema().await;
+    let options = "'{\"users\": {\"schema\": \"sales\", \"table\": \"people\", \"id\": \"id\", \"name\": \"name\"}, \"customers\": null,
+        \"ignored_columns\": [\"remark\"], \"truncate\": \"record\"}'";
+    let kept = "select string_agg(concat_ws(' ', columns, ignored_columns, added_columns, truncation, relations #- '{users,schema}'), ' ' order by entity) from quote_collab_settings";
+    for (there, back) in MOVES {
+        run(&admin, "create extension quote_collab_ext").await;
+        run(
+            &admin,
+            &format!("select attach_quote_collaboration('sales.quotes', 'sales.quote_lines', {options})"),
+        )
+        .await;
+        let settings = text(&admin, kept).await;
+        run(&admin, there).await;
+        let hint = text(&admin, &format!("select string_agg(distinct hint, ' and ') {TOLD}")).await;
+        assert!(hint.contains(".attach_quote_collaboration(") && !hint.contains(" and "), "{there}: {hint}");
+        run(&admin, &hint).await;
+        assert_eq!(
+            text(&admin, &format!("select string_agg(message, ', ') {TOLD}")).await,
+            "",
+            "{there}: {hint}"
+        );
+        assert_eq!(text(&admin, kept).await, settings, "{there}: {hint}");
+        run(&admin, &format!("select detach_quote_collaboration(drop_history => true); {back}; drop extension quote_collab_ext")).await;
+        assert_eq!(erp.schema().await, before, "{there}");
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_hints_at_detach_where_a_table_is_gone_and_no_other_may_be_it() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, SALES).await;
+    run(&admin, "create extension quote_collab_ext").await;
+    run(&admin, ATTACH).await;
+    let hint = format!("select string_agg(distinct hint, ' and ') {TOLD} and check_name ~ '^table exists'");
+    for gone in [
+        "drop table sales.quote_lines",
+        "alter table sales.quotes rename to offers; drop table sales.quote_lines",
+        "drop table sales.quotes, sales.quote_lines",
+        "drop table sales.quotes cascade; create view sales.quotes as select 1 as id",
+    ] {
+        run(&admin, &format!("begin; {gone}")).await;
+        let detach = text(&admin, &hint).await;
+        run(&admin, &detach).await;
+        assert_eq!(erp_is_free(&admin).await, "0,0", "{gone}: {detach}");
+        run(&admin, "rollback").await;
+    }
+    // A view that took the name is not the table.
+    run(&admin, "begin; alter table sales.quotes rename to offers; create view sales.quotes as select * from sales.offers").await;
+    let attach = text(&admin, &hint).await;
+    assert!(attach.contains("'sales.offers', 'sales.quote_lines'"), "{attach}");
+    run(&admin, &format!("{attach}; rollback")).await;
+    // Two of the same shape: neither is taken apart, and attaching one tells the other.
+    run(&admin, "create table sales.bids (like sales.quotes); alter table sales.bids drop column version; create table sales.bid_lines (id uuid, tenant_id uuid, bid_id uuid)").await;
+    run(&admin, "select attach_quote_collaboration('sales.bids', 'sales.bid_lines'); alter table sales.quotes rename to a; alter table sales.bids rename to b").await;
+    let which = text(&admin, &hint).await;
+    assert!(which.contains("sales.a, sales.b") && !which.starts_with("select"), "{which}");
+    run(&admin, "select attach_quote_collaboration('sales.a', 'sales.quote_lines')").await;
+    run(&admin, &text(&admin, &hint).await).await;
+    assert_eq!(text(&admin, &format!("select string_agg(message, ', ') {TOLD}")).await, "");
+}
+
+/// Triggers of ours and tables that are attached.
+async fn erp_is_free(client: &Client) -> String {
+    let attached = "select count(*) from quote_collab_settings";
+    text(client, &format!("select concat(({LEFT}), ',', ({attached}))")).await
+}
+
+#[tokio::test]
+async fn columns_of_an_attach_that_nothing_tells_of_are_known_by_their_comments() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, SALES).await;
+    let columns = "select string_agg(c.relname || '.' || a.attname, ' ' order by c.relname, a.attnum) from pg_attribute a join pg_class c on c.oid = a.attrelid
+        where c.relnamespace = 'sales'::regnamespace and c.relname in ('quotes', 'quote_lines') and a.attnum > 0 and not a.attisdropped";
+    let before = text(&admin, columns).await;
+    run(&admin, "create extension quote_collab_ext").await;
+    run(&admin, ATTACH).await;
+    run(&admin, "drop extension quote_collab_ext cascade; create extension quote_collab_ext").await;
+    run(&admin, ATTACH).await;
+    run(&admin, ATTACH).await;
+    run(&admin, "select detach_quote_collaboration()").await;
+    assert_eq!(text(&admin, columns).await, before);
+    // An ERP may describe its own in these words.
+    run(&admin, "alter table sales.quote_lines add column updated_by uuid; comment on column sales.quote_lines.updated_by is 'who changed the row last'").await;
+    run(&admin, ATTACH).await;
+    run(&admin, ATTACH).await;
+    run(&admin, "select detach_quote_collaboration()").await;
+    assert_eq!(
+        text(&admin, columns).await,
+        before.replace("quote_lines.description", "quote_lines.description quote_lines.updated_by")
+    );
+}
+
+#[tokio::test]
+async fn a_gateway_is_taken_away_as_the_page_says() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    let page = include_str!("../../docs/tenants.md").split("## Taking it away").nth(1).expect("a chapter");
+    let block = page.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("its lines");
+    for way in [block, "drop owned by shop_gateway; drop role shop_gateway"] {
+        let way = way.replace("shop_gateway", "gateway_to_go");
+        run(&admin, "create extension if not exists quote_collab_ext; select attach_quote_collaboration(); create role gateway_to_go login").await;
+        run(&admin, "select grant_quote_gateway('gateway_to_go')").await;
+        run(&admin, &way).await;
+    }
+}

@@ -354,3 +354,33 @@ async fn events_know_columns_by_their_roles() {
         assert_eq!(told, expected, "{change}: {event}");
     }
 }
+
+#[tokio::test]
+async fn pairs_whose_tables_are_gone_go_together() {
+    const ALL: &str = "drop table quotes, quote_lines, sales.sales_orders, sales.sales_order_lines";
+    for gone in [
+        format!("{ALL} cascade"),
+        format!("{ALL}, quote_changes, active_quote_sessions, quote_changes_seals cascade"),
+        "drop owned by erp_owner cascade; drop schema sales cascade".to_owned(),
+    ] {
+        for how in ["HINT", "select detach_quote_collaboration(drop_history => true)"] {
+            let (erp, admin) = both().await;
+            run(&admin, "update quotes set notes = 'x'; update sales.sales_orders set remark = 'x'").await;
+            run(&admin, &gone).await;
+            let hint = "select string_agg(distinct hint, ' and ') from quote_collab_doctor() where check_name ~ '^table exists'";
+            let hint = text(&admin, hint).await;
+            run(&admin, if how == "HINT" { hint.as_str() } else { how }).await;
+            assert_eq!(erp.count("select count(*) from quote_collab_settings").await, 0, "{gone}: {how}");
+            run(&admin, "drop extension quote_collab_ext").await;
+        }
+    }
+    // One of them is there still, and stays; what is refused names what is there.
+    let (erp, admin) = both().await;
+    run(&admin, "begin; drop table sales.sales_orders cascade").await;
+    let (code, hint) = refusal(&admin, "select detach_quote_collaboration()").await;
+    assert!(code == "55000" && hint.contains("'public.quotes'"), "{hint}");
+    assert!(hint.contains("'sales.sales_order_lines'") && !hint.contains("'sales.sales_orders'"), "{hint}");
+    run(&admin, "rollback; drop schema sales cascade; select detach_quote_collaboration()").await;
+    assert_eq!(erp.count("select count(*) from quote_collab_settings").await, 2);
+    run(&admin, "update quotes set notes = 'told'; select detach_quote_collaboration(drop_history => true); drop extension quote_collab_ext").await;
+}
