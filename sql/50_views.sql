@@ -7,7 +7,8 @@ as 'MODULE_PATHNAME', 'quote_value_size';
 comment on function quote_value_size(jsonb) is 'bytes of a value of the history';
 
 -- One row per row change: the event that the relay publishes, as jsonb. One whose values are larger than 8 MiB together is told
--- without them: no jsonb would hold all that a row can hold, and no event behind it may wait. The history has them.
+-- without them: no jsonb would hold all that a row can hold, and no event behind it may wait. The history has them. The aliases are
+-- those under which PostgreSQL prints the view, so that it is planned alike when it comes out of a dump.
 create function quote_change_events_query(target_schema name) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -25,10 +26,10 @@ as $$
                                        else jsonb_build_object('field', field_name, 'old', old_value, 'new', new_value) end
                                        order by id)) as event
         from (
-            select c.*, sum(coalesce(@extschema@.quote_value_size(old_value), 0) + coalesce(@extschema@.quote_value_size(new_value), 0)) over (
+            select c_1.*, sum(coalesce(@extschema@.quote_value_size(old_value), 0) + coalesce(@extschema@.quote_value_size(new_value), 0)) over (
                 partition by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
                     entity_type, change_type, session_id, entity_version_before, entity_version_after) as size
-            from %I.quote_changes c
+            from %I.quote_changes c_1
             where conflict_resolution is distinct from 'REJECTED') c
         group by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
                  entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, target_schema)

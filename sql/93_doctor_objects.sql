@@ -17,7 +17,8 @@ end $$;
 comment on function explain_quote_query(text) is 'doctor: the plan of a query, under the rights of the caller';
 
 -- Does a view show something else than a query? PostgreSQL keeps a view as a tree of its own and prints that as each release
--- likes; planned they are alike. Planned again where they are not, since statistics may have come between.
+-- likes; planned they are alike. It is planned as it is printed, with the aliases that it has once it came out of a dump, whatever they
+-- were when it was made. Planned again where they are not alike, since statistics may have come between.
 create function quote_view_differs(target regclass, query text) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -27,14 +28,15 @@ declare
         where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
 begin
     for attempt in 1 .. 3 loop
-        if @extschema@.explain_quote_query(format('select %s, x.* from %s x', names, target))
+        if @extschema@.explain_quote_query(format('select %s, x.* from (%s) x', names, rtrim(pg_get_viewdef(target), ';')))
             = @extschema@.explain_quote_query(format('select %s, x.* from (%s) x', names, query))
         then
             return false;
         end if;
     end loop;
     return true;
-exception when undefined_column or ambiguous_column or undefined_function or undefined_table then
+-- A syntax error where the view was dropped in between.
+exception when undefined_column or ambiguous_column or undefined_function or undefined_table or syntax_error then
     return true;
 end $$;
 comment on function quote_view_differs(regclass, text) is 'doctor: true when a view shows something else than a query';
