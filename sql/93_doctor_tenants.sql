@@ -42,6 +42,18 @@ begin
 end $$;
 comment on function quote_collab_doctor_tenants() is 'doctor: who vouches for the tenant of a transaction';
 
+-- Other databases in which functions are granted to a role, or to one that it is a member of, as they are to a gateway: which ones is
+-- only to be seen there. Null for none.
+create function quote_databases_elsewhere(role oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(distinct quote_ident(b.datname), ', ') from pg_shdepend d join pg_database b on b.oid = d.dbid
+    join pg_roles r on r.oid = role and pg_has_role(r.oid, d.refobjid, 'member')
+    where d.classid = 'pg_proc'::regclass and d.refclassid = 'pg_authid'::regclass and d.deptype = 'a' and b.datname <> current_database()
+$$;
+comment on function quote_databases_elsewhere(oid) is 'doctor: databases of which a role may be the gateway';
+
 -- Roles that set the tenant without a token; the gateway's, which verifies tokens itself, is known by its rights.
 create function quote_collab_doctor_tenant_roles(verified boolean) returns setof quote_collab_check
 language plpgsql stable
@@ -57,11 +69,17 @@ begin
     setters := array(select acl.grantee from pg_parameter_acl p cross join lateral aclexplode(p.paracl) acl
         left join pg_roles r on r.oid = acl.grantee
         where p.parname = 'app.current_tenant_id' and acl.privilege_type = 'SET' and r.rolsuper is not true);
-    select string_agg(distinct @extschema@.quote_grantee(setter), ', '),
-        string_agg(distinct format('revoke set on parameter app.current_tenant_id from %s;', @extschema@.quote_grantee(setter)), ' ')
-    into names, hints from unnest(setters) setter where setter <> all (gateways);
+    -- What is granted on a setting holds in every database of the cluster: a role that has functions granted in another one may be the
+    -- gateway of that.
+    select string_agg(s.name || coalesce(' (perhaps the gateway of ' || e.databases || ')', ''), ', ' order by s.name),
+        concat_ws(' ', string_agg(r.revoke, ' ' order by s.name) filter (where e.databases is null),
+            'Unless it is the gateway of another database: ' || string_agg(r.revoke, ' ' order by s.name) filter (where e.databases is not null))
+    into names, hints
+    from (select distinct u.setter, @extschema@.quote_grantee(u.setter) from unnest(setters) u (setter) where u.setter <> all (gateways)) s (setter, name)
+    cross join lateral (select @extschema@.quote_databases_elsewhere(s.setter)) e (databases)
+    cross join lateral (select format('revoke set on parameter app.current_tenant_id from %s;', s.name)) r (revoke);
     return next @extschema@.quote_collab_verdict('tenant set by gateways only', names is null, 'warning',
-        format('these roles may set any tenant: %s', names), hints);
+        format('these roles may set any tenant, in the whole cluster: %s', names), hints);
     -- quote_collab.notify decides how listeners are woken, and nothing about tenants or keys.
     select string_agg(format('%s on %s to %s', acl.privilege_type, p.parname, @extschema@.quote_grantee(acl.grantee)), ', '),
         string_agg(format('revoke %s on parameter %s from %s;', lower(acl.privilege_type), p.parname, @extschema@.quote_grantee(acl.grantee)), ' ')

@@ -31,9 +31,49 @@ begin
     return next @extschema@.quote_collab_verdict('transaction ids left', (select age(d.datfrozenxid) < 1500000000 from pg_database d where d.datname = current_database()),
         'error', 'this database is close to transaction id wraparound', 'vacuum freeze;');
     return next @extschema@.quote_collab_verdict('encoding', getdatabaseencoding() = 'UTF8', 'error', 'the database is not in UTF8', 'Create it anew in UTF8.');
+    return query select * from @extschema@.quote_collab_doctor_writers(@extschema@.quote_library_preloaded());
     return query select * from @extschema@.quote_collab_doctor_processes(@extschema@.quote_library_preloaded());
 end $$;
 comment on function quote_collab_doctor_server() is 'doctor: the server';
+
+-- Do sessions of a role begin read-only here? What is set for the role in this database counts before what is set for the role, for the
+-- database and for all; then the server's configuration, as far as this session has not set it otherwise. 0: any role.
+create function quote_role_begins_read_only(role oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select split_part(c.setting, '=', 2)::boolean from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting)
+        where s.setrole in (role, 0) and (s.setdatabase = 0 or s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
+            and c.setting ~ '^default_transaction_read_only='
+        order by s.setrole = 0, s.setdatabase = 0 limit 1), (
+        select s.setting::boolean from pg_settings s
+        where s.name = 'default_transaction_read_only' and s.source in ('configuration file', 'command line', 'environment variable')), false)
+$$;
+comment on function quote_role_begins_read_only(oid) is 'doctor: whether transactions of a role are read-only by default';
+
+-- Background workers write whatever the default is. A gateway does not, nor does what calls maintenance where neither of them does.
+create function quote_collab_doctor_writers(preloaded boolean) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gateways name[] := array(select r.rolname from pg_roles r
+        where r.rolcanlogin and not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute'));
+    names text;
+    hints text;
+begin
+    select string_agg(quote_ident(r.rolname), ', '),
+        string_agg(format('alter role %I in database %I set default_transaction_read_only = off;', r.rolname, current_database()), ' ')
+    into names, hints from pg_roles r where r.rolname = any (gateways) and @extschema@.quote_role_begins_read_only(r.oid);
+    if gateways = '{}' and preloaded is not true and @extschema@.quote_role_begins_read_only(0::oid) then
+        names := 'whoever calls maintenance';
+        hints := 'Preload the library, or call it from cron with begin read write; select @extschema@.quote_collab_maintenance(); commit;';
+    end if;
+    return next @extschema@.quote_collab_verdict('transactions may write', names is null, 'warning',
+        format('default_transaction_read_only is on, so that maintenance, saves and the relay fail, for %s', names), hints);
+end $$;
+comment on function quote_collab_doctor_writers(boolean) is 'doctor: whether gateways and maintenance begin transactions that may write';
 
 -- Null where the caller may see neither what the library nor what the server says.
 create function quote_library_preloaded() returns boolean

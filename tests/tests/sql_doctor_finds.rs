@@ -61,7 +61,7 @@ const FAULTS: [(&str, &str); 28] = [
 ];
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 55] = [
+const MENDED: [(&str, &str); 57] = [
     (
         "TRIGGER after insert or update or delete FOR row execute function noop()",
         "triggers as attached: public.quotes",
@@ -198,6 +198,14 @@ const MENDED: [(&str, &str); 55] = [
     (
         "create role doctor_visitor; grant insert on active_quote_sessions to doctor_visitor",
         "history read by readers of quotes",
+    ),
+    (
+        "do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$",
+        "transactions may write",
+    ),
+    (
+        "do $$ begin execute format('alter role quote_gateway in database %I set default_transaction_read_only = yes', current_database()); end $$",
+        "transactions may write",
     ),
 ];
 
@@ -620,4 +628,49 @@ async fn a_standby_is_looked_at_too() {
     let standby = primary.standby().await;
     let healthy = consult(&erp.client("postgres").await).await;
     assert_eq!(consult(&standby.client(erp.database(), "postgres").await).await, healthy);
+}
+
+/// The right to set the tenant holds in the whole cluster: what the doctor of one database says of the gateway of another.
+#[tokio::test]
+async fn the_gateway_of_another_database_keeps_its_right() {
+    let server = Arc::new(Postgres::start().await);
+    let (here, elsewhere) =
+        (Erp::attached_on(Arc::clone(&server)).await, Erp::attached_on(Arc::clone(&server)).await);
+    let admin = here.client("postgres").await;
+    let granted = "create role gateway_elsewhere login; create role anybody login;
+        grant set on parameter app.current_tenant_id to gateway_elsewhere, anybody";
+    admin.batch_execute(granted).await.unwrap();
+    let there = elsewhere.client("postgres").await;
+    there.batch_execute("select grant_quote_gateway('gateway_elsewhere')").await.unwrap();
+    let check = "tenant set by gateways only";
+    let (severity, message, hint) = examine(&there).await.remove(check).unwrap();
+    assert_eq!(severity, "warning");
+    assert!(message.contains("whole cluster") && !message.contains("gateway_elsewhere"), "{message}");
+    let revoked = "revoke set on parameter app.current_tenant_id from anybody;";
+    assert_eq!(hint, revoked);
+    let (_, message, hint) = examine(&admin).await.remove(check).unwrap();
+    assert!(
+        message.contains(&format!("gateway_elsewhere (perhaps the gateway of {})", elsewhere.database()))
+    );
+    assert!(hint.starts_with(&format!("{revoked} Unless ")), "{hint}");
+    admin.batch_execute(revoked).await.unwrap();
+    let (_, _, hint) = examine(&admin).await.remove(check).unwrap();
+    assert!(hint.starts_with("Unless ") && hint.contains("from gateway_elsewhere;"), "{hint}");
+    assert_eq!(consult(&there).await[check], "ok");
+}
+
+#[tokio::test]
+async fn without_a_gateway_whoever_calls_maintenance_must_write() {
+    let erp = Erp::bare_on(Arc::new(Postgres::start().await)).await;
+    let admin = erp.client("postgres").await;
+    let read_only = "create extension quote_collab_ext; select attach_quote_collaboration();
+        do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$";
+    admin.batch_execute(read_only).await.unwrap();
+    let (severity, _, hint) = examine(&admin).await.remove("transactions may write").unwrap();
+    assert!(severity == "warning" && hint.contains("begin read write;"), "{severity}: {hint}");
+    let cron = erp.client("postgres").await;
+    let refused = cron.batch_execute("select quote_collab_maintenance()").await.unwrap_err();
+    assert_eq!(refused.as_db_error().unwrap().code().code(), "25006");
+    let (_, says) = hint.split_once("cron with ").unwrap();
+    cron.batch_execute(says).await.unwrap_or_else(|error| panic!("{says}: {error:?}"));
 }
