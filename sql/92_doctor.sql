@@ -145,7 +145,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select c.oid::regclass, c.oid <> target.oid, t.name, g.oid is not null,
         g.tgfoid = t.function and g.tgtype = t.type and g.tgqual is null and cardinality(g.tgattr::smallint[]) = 0 and not g.tgdeferrable
-            and g.tgargs = case when t.argument is null then '' else convert_to(t.argument, 'UTF8') || '\x00' end, g.tgenabled
+            and g.tgargs = case when t.argument is null then '' else convert_to(t.argument, 'UTF8') || E'\\x00' end, g.tgenabled
     from (select @extschema@.quote_collab_table(settings)::oid) target (oid)
     cross join lateral (select target.oid union select p.relid from pg_partition_tree(target.oid) p) part (oid)
     join pg_class c on c.oid = part.oid and c.relkind in ('r', 'p')
@@ -189,6 +189,13 @@ begin
             (select c.relrowsecurity and c.relforcerowsecurity from pg_class c where c.oid = target), 'warning',
             'only the functions of the extension keep tenants apart here; SQL users with rights on the table see all',
             format('alter table %s enable row level security, force row level security; and a policy on the tenant', name));
+        continue when s.entity <> 'QUOTE';
+        select string_agg(format('%I.%I', x.value ->> 'schema', x.value ->> 'table'), ', '),
+            string_agg(format('alter table %I.%I owner to %I;', x.value ->> 'schema', x.value ->> 'table', pg_get_userbyid(c.relowner)), ' ')
+        into missing, repair
+        from pg_class c cross join jsonb_each(s.relations) x where c.oid = target and not @extschema@.quote_relation_trusted(x.value, c.relowner);
+        return next @extschema@.quote_collab_verdict('names are read: ' || name, missing is null, 'warning',
+            format('names are not read from tables that belong to another than the owner of the quotes: %s', missing), repair);
     end loop;
 end $$;
 comment on function quote_collab_doctor_tables() is 'doctor: the attached tables';

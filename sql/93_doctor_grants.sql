@@ -100,8 +100,8 @@ end $$;
 comment on function quote_collab_doctor_functions() is 'doctor: who may call what';
 
 -- Who may create in these schemas can put objects of his own under the names that attach, archive and maintenance are about
--- to use. Databases that come from PostgreSQL 14 or older let everybody create in "public". Whoever owns the log or a table that
--- attach found is trusted with as much anyway.
+-- to use. Databases that come from PostgreSQL 14 or older let everybody create in "public". Whoever owns the log or an attached table is
+-- trusted with as much anyway.
 create function quote_collab_doctor_schemas(target_schema name) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -109,8 +109,7 @@ as $$
 declare
     trusted oid[] := array(select c.relowner from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = target_schema and c.relname = 'quote_changes' or exists (
-            select from @extschema@.quote_collab_settings s where (n.nspname, c.relname) = (s.table_schema, s.table_name) or exists (
-                select from jsonb_each(s.relations) x where (n.nspname, c.relname) = (x.value ->> 'schema', x.value ->> 'table'))));
+            select from @extschema@.quote_collab_settings s where (n.nspname, c.relname) = (s.table_schema, s.table_name)));
     names text;
     hints text;
 begin

@@ -94,7 +94,9 @@ impl Error {
                 PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
                 format!("the audit log {log} is gone"),
                 None,
-                ATTACH,
+                Some(
+                    "Run attach_quote_collaboration() again as a superuser. Where the schema of the extension was renamed, rename it back first.",
+                ),
             ),
             Self::NotUuid { setting } => (
                 PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,

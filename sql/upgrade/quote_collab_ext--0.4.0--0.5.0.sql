@@ -2,6 +2,8 @@
 drop function quote_users_safe(jsonb, oid);
 drop function add_quote_columns(regclass, text, jsonb);
 drop function attach_quote_table(regclass, text, regclass, regclass, jsonb);
+drop function choose_quote_pair(regclass);
+drop function lock_quote_pair(quote_collab_settings, quote_collab_settings);
 drop function require_quote_relay_epoch(bigint);
 drop function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint);
 create function quote_timeline_end(timeline integer, earlier integer) returns bigint
@@ -323,6 +325,31 @@ begin
 end $$;
 comment on function place_quote_strays(regclass, integer, bigint) is 'moves rows from the default partition of an audit log to months of their own; returns how many months';
 revoke execute on function place_quote_strays(regclass, integer, bigint) from public;
+create or replace function quote_change_events_query(target_schema name) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format($query$
+        select position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
+               jsonb_build_object(
+                   'position', position, 'event_id', event_id, 'tenant_id', tenant_id, 'quote_id', quote_id,
+                   'line_id', quote_line_id, 'entity', entity_type, 'operation', change_type,
+                   'actor', changed_by, 'at', changed_at, 'session_id', session_id,
+                   'version_before', entity_version_before, 'version_after', entity_version_after,
+                   'context', (array_agg(context) filter (where context is not null))[1],
+                   'truncated', bool_or(size > 8388608),
+                   'fields', jsonb_agg(case when size > 8388608 then jsonb_build_object('field', field_name)
+                                       else jsonb_build_object('field', field_name, 'old', old_value, 'new', new_value) end
+                                       order by id)) as event
+        from (
+            select c_1.*, sum(coalesce(@extschema@.quote_value_size(old_value), 0) + coalesce(@extschema@.quote_value_size(new_value), 0)) over (
+                partition by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
+                    entity_type, change_type, session_id, entity_version_before, entity_version_after) as size
+            from %I.quote_changes c_1
+            where conflict_resolution is distinct from 'REJECTED') c
+        group by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
+                 entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, target_schema)
+$$;
 create function quote_archive_stands(target_schema name) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -454,13 +481,44 @@ begin
     return first;
 end $$;
 comment on function first_quote_version(name, regclass, regclass, jsonb) is 'version that rows are given with the column';
+create function quote_columns_left(target regclass, entity text) returns table (name name, role text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.attname, k.role
+    from (values ('version', 'integer'::regtype), ('updated_by', 'uuid')) k (role, type)
+    join pg_attribute a on a.attrelid = target and a.atttypid = k.type and a.attnum > 0 and not a.attisdropped
+    where col_description(target, a.attnum) = @extschema@.quote_added_column_comment(k.role) and (k.role = 'version' or entity = 'QUOTE_LINE')
+    order by a.attnum
+$$;
+comment on function quote_columns_left(regclass, text) is 'columns of a table with the comments of those that attach adds';
+create function adopt_quote_columns(target regclass, entity text) returns name[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    adopted name[];
+begin
+    if exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target and s.added_columns <> '{}') then
+        return '{}'::name[];
+    end if;
+    adopted := array(select l.name from @extschema@.quote_columns_left(target, entity) l
+        where exists (select from @extschema@.quote_columns_left(target, entity) v where v.role = 'version'));
+    if adopted <> '{}' then
+        raise notice 'columns of % are taken for those of an earlier attach: %', target, array_to_string(adopted, ', ')
+            using detail = 'They have its comments. Detach drops them.',
+                  hint = 'Before attach, give a column that is the ERP''s another comment.';
+    end if;
+    return adopted;
+end $$;
+comment on function adopt_quote_columns(regclass, text) is 'the columns that an earlier attach added, with a notice';
 create function add_quote_columns(target regclass, entity text, columns jsonb, first_version integer) returns name[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     version text := coalesce(columns ->> 'version', 'version');
-    added name[] := '{}'::name[];
+    added name[] := @extschema@.adopt_quote_columns(target, entity);
 begin
     if not @extschema@.quote_column_exists(target, version) then
         execute format('alter table %s add column %I integer not null default %s', target, version, first_version);
@@ -635,6 +693,126 @@ begin
     where @extschema@.quote_collab_table(p.header) = attach_quote_collaboration.quotes or is_elsewhere and @extschema@.quote_collab_table(p.header) is not null;
     perform @extschema@.start_quote_worker();
     return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
+end $$;
+create or replace function detach_quote_table(settings quote_collab_settings) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    target regclass := (select c.oid from pg_class c where c.oid = @extschema@.quote_collab_table(settings) and c.relkind in ('r', 'p'));
+    added name;
+    all_added name[];
+    doubtful name[];
+begin
+    if target is not null then
+        all_added := @extschema@.quote_added_columns(target, settings.added_columns);
+        perform @extschema@.drop_quote_triggers(target);
+        foreach added in array all_added loop
+            execute format('alter table %s drop column %I', target, added);
+        end loop;
+        doubtful := array(select l.name from @extschema@.quote_columns_left(target, settings.entity) l);
+        if cardinality(all_added) < cardinality(settings.added_columns) or doubtful <> '{}' then
+            raise warning 'columns that attach added are left in %', target
+                using detail = case when doubtful <> '{}'
+                          then format('The comments that it gives say so, and nothing else does: %s.', array_to_string(doubtful, ', '))
+                          else format('It added %s, and knows them by their comments.', array_to_string(settings.added_columns, ', ')) end,
+                      hint = 'Drop by hand what is not the ERP''s.';
+        end if;
+    end if;
+end $$;
+create function choose_quote_pairs(named regclass) returns quote_collab_settings[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    first @extschema@.quote_collab_settings := @extschema@.quote_collab_target('QUOTE');
+    chosen @extschema@.quote_collab_settings[] := array(
+        select p.header from @extschema@.quote_collab_pairs() p
+        where named in (@extschema@.quote_collab_table(p.header), @extschema@.quote_collab_table(p.line))
+            or named is null and @extschema@.quote_collab_table(p.header) is null and @extschema@.quote_collab_table(p.line) is null);
+begin
+    if named is null and (select count(*) from @extschema@.quote_collab_pairs()) < 2 then
+        return array[first];
+    elsif chosen = '{}' then
+        raise exception 'quote collaboration is attached to %', case when named is null then 'more than one pair of tables' else 'other tables' end
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = coalesce((select format('Name one: %s.', string_agg(format('select detach_quote_collaboration(quotes => %L)', t.relation), ' or '))
+                      from @extschema@.quote_collab_pairs() p
+                      cross join lateral (select coalesce(@extschema@.quote_collab_table(p.header), @extschema@.quote_collab_table(p.line))) t (relation)
+                      where t.relation is not null having count(*) > 0), 'Their tables are gone: select detach_quote_collaboration().');
+    end if;
+    return chosen;
+end $$;
+comment on function choose_quote_pairs(regclass) is 'headers of the pairs that detach is to take away';
+create function join_quote_headers(headers quote_collab_settings[]) returns quote_collab_settings
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_populate_record(headers[1], jsonb_build_object(
+        'usage_granted', array(select unnest(h.usage_granted) from unnest(headers) h),
+        'readers_granted', array(select unnest(h.readers_granted) from unnest(headers) h),
+        'writers_granted', array(select unnest(h.writers_granted) from unnest(headers) h)))
+$$;
+comment on function join_quote_headers(quote_collab_settings[]) is 'what pairs that are detached together leave behind';
+create function lock_quote_pairs(leaving quote_collab_settings[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    home name := leaving[1].log_schema;
+    is_last boolean := not exists (
+        select from @extschema@.quote_collab_settings s
+        where not exists (select from unnest(leaving) l where (l.table_schema, l.table_name) = (s.table_schema, s.table_name)));
+    relations regclass[] := array(
+            select t.relation from unnest(leaving) l cross join lateral (select @extschema@.quote_collab_table(l)) t (relation) where t.relation is not null)
+        || array(select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s)
+        || array(select t.relation from @extschema@.stray_quote_tables() t (relation) where is_last)
+        || @extschema@.quote_home_relations(home);
+begin
+    perform @extschema@.lock_quote_relations(relations);
+end $$;
+comment on function lock_quote_pairs(quote_collab_settings[]) is 'locks what detach changes, all or nothing';
+create or replace function detach_quote_collaboration(drop_history boolean default false, quotes regclass default null) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    headers @extschema@.quote_collab_settings[];
+    leaving @extschema@.quote_collab_settings[];
+    header @extschema@.quote_collab_settings;
+    is_last boolean;
+begin
+    if current_setting('lock_timeout') = '0' then
+        perform set_config('lock_timeout', '5s', true);
+    end if;
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    perform @extschema@.follow_quote_tables('{}'::regclass[]), @extschema@.follow_quote_home();
+    headers := @extschema@.choose_quote_pairs(quotes);
+    header := @extschema@.join_quote_headers(headers);
+    leaving := headers || array(select @extschema@.quote_collab_partner(h) from unnest(headers) h);
+    perform @extschema@.lock_quote_pairs(leaving);
+    delete from @extschema@.quote_collab_settings s where (s.table_schema, s.table_name) in (select l.table_schema, l.table_name from unnest(leaving) l);
+    is_last := not exists (select from @extschema@.quote_collab_settings);
+    if drop_history and not is_last then
+        raise exception 'the history belongs to other pairs of tables too' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Detach this pair without drop_history, and drop the history with the last one.';
+    elsif is_last then
+        perform @extschema@.drop_quote_pair_views(header.log_schema);
+    else
+        perform @extschema@.leave_quote_home(header);
+    end if;
+    perform @extschema@.detach_quote_table(l) from unnest(leaving) l;
+    perform @extschema@.drop_quote_truncate_triggers(), @extschema@.grant_quote_capture();
+    if is_last then
+        perform @extschema@.detach_stray_quote_tables(), @extschema@.detach_quote_home(header, drop_history);
+    end if;
+    return case when not is_last then format('quote collaboration is detached from %s',
+            (select string_agg(format('%I.%I', h.table_schema, h.table_name), ', ') from unnest(headers) h))
+        when drop_history then 'quote collaboration is detached, its history is dropped'
+        when to_regclass(format('%I.quote_changes', header.log_schema)) is null then 'quote collaboration is detached, its history is gone'
+        else format('quote collaboration is detached, its history stays in %I.quote_changes', header.log_schema) end;
 end $$;
 create function find_quote_row_safely(target quote_collab_settings, row_id uuid) returns jsonb
 language plpgsql
@@ -2042,6 +2220,186 @@ begin
     perform @extschema@.exchange_quote_months(log, months, until);
     return cardinality(months);
 end $$;
+create function quote_table_found(settings quote_collab_settings) returns regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select c.oid::regclass from pg_class c where c.oid = @extschema@.quote_collab_table(settings) and c.relkind in ('r', 'p')), (
+        select c.oid::regclass from @extschema@.moved_quote_tables('{}'::regclass[]) m
+        join pg_namespace n on n.nspname = m.new_schema join pg_class c on c.relnamespace = n.oid and c.relname = m.new_name
+        where ((m.settings).table_schema, (m.settings).table_name) = (settings.table_schema, settings.table_name)))
+$$;
+comment on function quote_table_found(quote_collab_settings) is 'doctor: an attached table, also where it was renamed or moved; null when it is gone';
+create or replace function quote_attach_statement(settings quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings;
+    line @extschema@.quote_collab_settings;
+    header_found regclass;
+    line_found regclass;
+    options jsonb;
+begin
+    select (p.header).* into header from @extschema@.quote_collab_pairs() p
+    where ((p.header).header_schema, (p.header).header_table) = (settings.header_schema, settings.header_table);
+    line := @extschema@.quote_collab_partner(header);
+    header_found := @extschema@.quote_table_found(header);
+    line_found := @extschema@.quote_table_found(line);
+    if header_found is null or line_found is null then
+        return null;
+    end if;
+    options := jsonb_strip_nulls(jsonb_build_object(
+        'columns', @extschema@.quote_chosen_columns(header, header), 'line_columns', @extschema@.quote_chosen_columns(line, header),
+        'ignored_columns', nullif(to_jsonb(header.ignored_columns), '[]'), 'system_user_id', header.system_user_id,
+        'truncate', nullif(header.truncation, 'refuse'), 'replicated_history', nullif(header.replicated_history, false),
+        'archive_after', header.archive_after, 'drop_after', header.drop_after)) || @extschema@.quote_chosen_relations(header, header_found);
+    return format('select @extschema@.attach_quote_collaboration(%L, %L, %L);', header_found, line_found, options);
+end $$;
+comment on function quote_attach_statement(quote_collab_settings) is 'statement that attaches a pair of tables again as it was attached; null where one is gone';
+create function quote_detach_statement(settings quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    others text := (select string_agg(c.relation::text, ', ' order by c.relation::text) from @extschema@.quote_carriers() c
+        where not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_table_found(s) = c.relation));
+    rest regclass := (select r.relation from @extschema@.quote_collab_settings s
+        cross join lateral (select coalesce(@extschema@.quote_table_found(s), @extschema@.quote_collab_table(s))) r (relation)
+        where (s.header_schema, s.header_table) = (settings.header_schema, settings.header_table) and r.relation is not null limit 1);
+begin
+    if others is not null then
+        return format('Attach the pair under the names that its tables have now. These have its triggers and are not attached: %s.', others);
+    end if;
+    return format('select @extschema@.detach_quote_collaboration(%s);', 'quotes => ' || quote_literal(rest));
+end $$;
+comment on function quote_detach_statement(quote_collab_settings) is 'statement that takes away a pair of which a table is gone';
+create function quote_repair_statement(settings quote_collab_settings) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select coalesce(@extschema@.quote_attach_statement(settings), @extschema@.quote_detach_statement(settings)) $$;
+comment on function quote_repair_statement(quote_collab_settings) is 'statement that attaches a pair of tables again, or takes it away where one is gone';
+create or replace function quote_attach_statement() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(a.statement, @extschema@.quote_detach_statement(s)) from @extschema@.quote_collab_settings s
+    cross join lateral (select @extschema@.quote_attach_statement(s)) a (statement)
+    order by a.statement is null, s.attached_at, s.table_schema, s.table_name limit 1
+$$;
+comment on function quote_attach_statement() is 'statement that attaches the first pair of tables again that is whole, and with it what all pairs share';
+create or replace function quote_chosen_columns(settings quote_collab_settings, header quote_collab_settings) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target regclass := @extschema@.quote_table_found(settings);
+    chosen jsonb := (select jsonb_object_agg(c.key, c.value) from jsonb_each_text(settings.columns) c
+        where exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped));
+begin
+    select jsonb_object_agg(c.key, c.value) into chosen from jsonb_each_text(chosen) c
+    where c.value is distinct from (@extschema@.find_quote_columns(target, settings.entity, '{}'::jsonb,
+        @extschema@.quote_reference_candidates(target, @extschema@.quote_table_found(header), (header.columns ->> 'id')::name)) ->> c.key);
+    return chosen;
+exception when undefined_column then
+    return chosen;
+end $$;
+create function quote_chosen_relations(header quote_collab_settings, found regclass) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(jsonb_object_agg(k.name, coalesce(v.value, 'null')), '{}')
+    from unnest('{users,customers}'::text[]) k (name)
+    cross join lateral (select header.relations -> k.name ->> 'schema', header.relations -> k.name ->> 'table') noted (schema_name, table_name)
+    left join lateral (
+        select jsonb_set(header.relations -> k.name, '{schema}'::text[], to_jsonb(n.nspname::text))
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relname = noted.table_name and (n.nspname = noted.schema_name
+            or noted.schema_name = header.table_schema and n.oid = (select h.relnamespace from pg_class h where h.oid = found))
+        order by n.nspname <> noted.schema_name limit 1) v (value) on true
+    where v.value is not null or not header.relations ? k.name
+$$;
+comment on function quote_chosen_relations(quote_collab_settings, regclass) is 'tables of users and customers that must be named to attach a pair again';
+create or replace function quote_collab_triggers_found(settings quote_collab_settings)
+returns table (relation regclass, is_partition boolean, name name, is_there boolean, is_ours boolean, firing "char")
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass, c.oid <> target.oid, t.name, g.oid is not null,
+        g.tgfoid = t.function and g.tgtype = t.type and g.tgqual is null and cardinality(g.tgattr::smallint[]) = 0 and not g.tgdeferrable
+            and g.tgargs = case when t.argument is null then '' else convert_to(t.argument, 'UTF8') || E'\\x00' end, g.tgenabled
+    from (select @extschema@.quote_collab_table(settings)::oid) target (oid)
+    cross join lateral (select target.oid union select p.relid from pg_partition_tree(target.oid) p) part (oid)
+    join pg_class c on c.oid = part.oid and c.relkind in ('r', 'p')
+    join @extschema@.quote_triggers(settings) t on c.oid = target.oid or t.on_partitions
+    left join pg_trigger g on g.tgrelid = c.oid and g.tgname = t.name
+$$;
+create or replace function quote_collab_doctor_tables() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s @extschema@.quote_collab_settings;
+    target regclass;
+    now_there regclass;
+    name text;
+    missing text;
+    repair text;
+begin
+    for s in select * from @extschema@.quote_collab_settings order by attached_at loop
+        name := format('%I.%I', s.table_schema, s.table_name);
+        target := @extschema@.quote_collab_table(s);
+        now_there := @extschema@.quote_table_found(s);
+        repair := @extschema@.quote_repair_statement(s);
+        return next @extschema@.quote_collab_verdict('table exists: ' || name, now_there = target, 'error', case
+            when now_there is null then 'the attached table is gone'
+            else format('the attached table was renamed or moved to %s, where saves, lists and views do not find it', now_there) end, repair);
+        continue when (now_there = target) is not true;
+        select string_agg(c.value, ', ') into missing from jsonb_each_text(s.columns) c
+        where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
+        return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
+            format('columns are gone or were renamed: %s', missing), repair);
+        select string_agg(a.name, ', ') into missing from @extschema@.quote_columns_altered(target, s.added_columns) a;
+        return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
+            format('columns that attach added lost their default, NOT NULL or comment: %s', missing), repair);
+        return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
+        return query select * from @extschema@.quote_collab_doctor_bypasses(s);
+        return next @extschema@.quote_collab_verdict('row security on the table: ' || name,
+            (select c.relrowsecurity and c.relforcerowsecurity from pg_class c where c.oid = target), 'warning',
+            'only the functions of the extension keep tenants apart here; SQL users with rights on the table see all',
+            format('alter table %s enable row level security, force row level security; and a policy on the tenant', name));
+        continue when s.entity <> 'QUOTE';
+        select string_agg(format('%I.%I', x.value ->> 'schema', x.value ->> 'table'), ', '),
+            string_agg(format('alter table %I.%I owner to %I;', x.value ->> 'schema', x.value ->> 'table', pg_get_userbyid(c.relowner)), ' ')
+        into missing, repair
+        from pg_class c cross join jsonb_each(s.relations) x where c.oid = target and not @extschema@.quote_relation_trusted(x.value, c.relowner);
+        return next @extschema@.quote_collab_verdict('names are read: ' || name, missing is null, 'warning',
+            format('names are not read from tables that belong to another than the owner of the quotes: %s', missing), repair);
+    end loop;
+end $$;
+create or replace function quote_collab_doctor_schemas(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    trusted oid[] := array(select c.relowner from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = 'quote_changes' or exists (
+            select from @extschema@.quote_collab_settings s where (n.nspname, c.relname) = (s.table_schema, s.table_name)));
+    names text;
+    hints text;
+begin
+    select string_agg(format('%s in %I', @extschema@.quote_grantee(acl.grantee), n.nspname), ', '),
+        string_agg(format('revoke create on schema %I from %s%s;', n.nspname, @extschema@.quote_grantee(acl.grantee),
+            case when acl.is_grantable then ' cascade' else '' end), ' ')
+    into names, hints
+    from pg_namespace n cross join lateral aclexplode(n.nspacl) acl left join pg_roles r on r.oid = acl.grantee
+    where n.oid in ('@extschema@'::regnamespace, (select h.oid from pg_namespace h where h.nspname = target_schema))
+        and acl.privilege_type = 'CREATE' and r.rolsuper is not true and pg_has_role(r.oid, n.nspowner, 'usage') is not true
+        and not exists (select from unnest(trusted) t (owner) where pg_has_role(r.oid, t.owner, 'usage'));
+    return next @extschema@.quote_collab_verdict('schemas closed to others', names is null, 'warning',
+        format('these roles may plant objects under names that attach, archive and maintenance use: %s', names), hints);
+end $$;
 create or replace function quote_collab_doctor_rows(target_schema name) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -2082,11 +2440,156 @@ begin
     end if;
     return next @extschema@.quote_collab_verdict('stale sessions swept', not found_rows, 'warning', 'nobody calls quote_collab_maintenance()',
         'Preload the library, run a gateway, or call select quote_collab_maintenance(); from cron.');
-    execute format('select exists (select from %1$I.quote_changes c where c.changed_at between now() - interval ''1 day'' and now() - interval ''5 minutes''
-        and not pg_visible_in_snapshot(c.xid, (select s.cur from %1$I.quote_changes_seals s order by s.no desc limit 1)))', target_schema) into found_rows;
+    execute format('select exists (select from %1$I.quote_changes c, (select s.cur, s.origin from %1$I.quote_changes_seals s order by s.no desc limit 1) s
+        where c.changed_at between now() - interval ''1 day'' and now() - interval ''5 minutes'' and c.origin = @extschema@.quote_cluster_identifier()
+        and (s.origin <> c.origin or not pg_visible_in_snapshot(c.xid, s.cur)))', target_schema) into found_rows;
     return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed',
         'select @extschema@.seal_quote_history();');
 end $$;
+create or replace function quote_view_differs(target regclass, query text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    names text := (select string_agg(format('x.%I', a.attname), ', ' order by a.attnum) from pg_attribute a
+        where a.attrelid = target and a.attnum > 0 and not a.attisdropped);
+begin
+    for attempt in 1 .. 3 loop
+        if @extschema@.explain_quote_query(format('select %s, x.* from (%s) x', names, rtrim(pg_get_viewdef(target), ';')))
+            = @extschema@.explain_quote_query(format('select %s, x.* from (%s) x', names, query))
+        then
+            return false;
+        end if;
+    end loop;
+    return true;
+-- A syntax error where the view was dropped in between.
+exception when undefined_column or ambiguous_column or undefined_function or undefined_table or syntax_error then
+    return true;
+end $$;
+create function quote_databases_elsewhere(role oid) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(distinct quote_ident(b.datname), ', ') from pg_shdepend d join pg_database b on b.oid = d.dbid
+    join pg_roles r on r.oid = role and pg_has_role(r.oid, d.refobjid, 'member')
+    where d.classid = 'pg_proc'::regclass and d.refclassid = 'pg_authid'::regclass and d.deptype = 'a' and b.datname <> current_database()
+$$;
+comment on function quote_databases_elsewhere(oid) is 'doctor: databases of which a role may be the gateway';
+create or replace function quote_collab_doctor_tenant_roles(verified boolean) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gateways oid[] := array(select r.oid from pg_roles r
+        where not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute'));
+    setters oid[] := '{}'::oid[];
+    names text;
+    hints text;
+begin
+    setters := array(select acl.grantee from pg_parameter_acl p cross join lateral aclexplode(p.paracl) acl
+        left join pg_roles r on r.oid = acl.grantee
+        where p.parname = 'app.current_tenant_id' and acl.privilege_type = 'SET' and r.rolsuper is not true);
+    -- What is granted on a setting holds in every database of the cluster: a role that has functions granted in another one may be the
+    -- gateway of that.
+    select string_agg(s.name || coalesce(' (perhaps the gateway of ' || e.databases || ')', ''), ', ' order by s.name),
+        concat_ws(' ', string_agg(r.revoke, ' ' order by s.name) filter (where e.databases is null),
+            'Unless it is the gateway of another database: ' || string_agg(r.revoke, ' ' order by s.name) filter (where e.databases is not null))
+    into names, hints
+    from (select distinct u.setter, @extschema@.quote_grantee(u.setter) from unnest(setters) u (setter) where u.setter <> all (gateways)) s (setter, name)
+    cross join lateral (select @extschema@.quote_databases_elsewhere(s.setter)) e (databases)
+    cross join lateral (select format('revoke set on parameter app.current_tenant_id from %s;', s.name)) r (revoke);
+    return next @extschema@.quote_collab_verdict('tenant set by gateways only', names is null, 'warning',
+        format('these roles may set any tenant, in the whole cluster: %s', names), hints);
+    -- quote_collab.notify decides how listeners are woken, and nothing about tenants or keys.
+    select string_agg(format('%s on %s to %s', acl.privilege_type, p.parname, @extschema@.quote_grantee(acl.grantee)), ', '),
+        string_agg(format('revoke %s on parameter %s from %s;', lower(acl.privilege_type), p.parname, @extschema@.quote_grantee(acl.grantee)), ' ')
+    into names, hints from pg_parameter_acl p cross join lateral aclexplode(p.paracl) acl left join pg_roles r on r.oid = acl.grantee
+    where (p.parname like E'quote\\_collab.%' and p.parname <> 'quote_collab.notify' or p.parname = 'app.current_tenant_id' and acl.privilege_type <> 'SET')
+        and r.rolsuper is not true;
+    return next @extschema@.quote_collab_verdict('settings changed by superusers only', names is null, 'error',
+        format('whoever may set these chooses tenants, users or keys: %s', names), hints);
+    select string_agg(@extschema@.quote_grantee(gateway), ', '),
+        string_agg(format('select @extschema@.grant_quote_gateway(%L);', pg_get_userbyid(gateway)), ' ')
+    into names, hints from unnest(gateways) gateway where gateway <> all (setters) and not 0::oid = any (setters);
+    return next @extschema@.quote_collab_verdict('gateways may set the tenant', not verified or names is null, 'error',
+        format('the gateway fails as: %s', names), hints);
+    select string_agg(distinct coalesce(pg_get_userbyid(nullif(s.setrole, 0))::text, 'everybody'), ', ') into names
+    from pg_db_role_setting s cross join lateral unnest(s.setconfig) setting
+    where setting ~* '^(app[.]current_tenant_id|quote_collab[.]verified_)';
+    return next @extschema@.quote_collab_verdict('no tenant by default', not verified or names is null
+            and not exists (select from pg_settings s where s.name = 'app.current_tenant_id' and s.reset_val <> ''), 'warning',
+        format('sessions begin with a tenant that no token vouches for: %s', coalesce(names, 'this one')),
+        'alter role … reset app.current_tenant_id; and look into postgresql.conf.');
+end $$;
+create or replace function quote_collab_doctor_server() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    version integer := current_setting('server_version_num')::integer;
+    oldest integer := case version / 10000 when 15 then 150014 when 16 then 160010 when 17 then 170006 when 18 then 180000 end;
+    available text;
+    installed text;
+begin
+    return next @extschema@.quote_collab_verdict('listeners are woken', current_setting('quote_collab.notify', true) is distinct from 'off', 'warning',
+        'quote_collab.notify is off: readers only poll', 'alter system reset quote_collab.notify;');
+    return next @extschema@.quote_collab_verdict('no old prepared transaction',
+        not exists (select from pg_prepared_xacts x where x.prepared < now() - interval '1 hour'), 'warning',
+        'a transaction was prepared an hour ago and holds its locks', 'commit prepared or rollback prepared; see pg_prepared_xacts.');
+    return next @extschema@.quote_collab_verdict('notification queue', pg_notification_queue_usage() < 0.5, 'error',
+        format('the queue of NOTIFY is %s %% full: a listener sits in an open transaction', round((pg_notification_queue_usage() * 100)::numeric)),
+        'End the oldest transaction of a listening session; see pg_stat_activity.');
+    return next @extschema@.quote_collab_verdict('server patch level', version >= coalesce(oldest, version), 'warning',
+        format('PostgreSQL %s lacks fixes of row security', current_setting('server_version')), 'Install the latest minor release.');
+    select e.extversion, v.default_version into installed, available from pg_extension e
+    left join pg_available_extensions v on v.name = e.extname where e.extname = 'quote_collab_ext';
+    return next @extschema@.quote_collab_verdict('extension up to date', installed = coalesce(available, installed), 'warning',
+        format('version %s is installed, %s is available', installed, available), 'alter extension quote_collab_ext update; and, in the same transaction, select attach_quote_collaboration();');
+    return next @extschema@.quote_collab_verdict('survives a power cut',
+        current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on', 'error',
+        'fsync or full_page_writes is off: a crash loses or corrupts prices', 'alter system reset fsync; alter system reset full_page_writes;');
+    return next @extschema@.quote_collab_verdict('commits are durable', current_setting('synchronous_commit') <> 'off', 'warning',
+        'synchronous_commit is off: a crash takes back what users saw saved', 'alter system reset synchronous_commit;');
+    return next @extschema@.quote_collab_verdict('transaction ids left', (select age(d.datfrozenxid) < 1500000000 from pg_database d where d.datname = current_database()),
+        'error', 'this database is close to transaction id wraparound', 'vacuum freeze;');
+    return next @extschema@.quote_collab_verdict('encoding', getdatabaseencoding() = 'UTF8', 'error', 'the database is not in UTF8', 'Create it anew in UTF8.');
+    return query select * from @extschema@.quote_collab_doctor_writers(@extschema@.quote_library_preloaded());
+    return query select * from @extschema@.quote_collab_doctor_processes(@extschema@.quote_library_preloaded());
+end $$;
+create function quote_role_begins_read_only(role oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select split_part(c.setting, '=', 2)::boolean from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting)
+        where s.setrole in (role, 0) and (s.setdatabase = 0 or s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
+            and c.setting ~ '^default_transaction_read_only='
+        order by s.setrole = 0, s.setdatabase = 0 limit 1), (
+        select s.setting::boolean from pg_settings s
+        where s.name = 'default_transaction_read_only' and s.source in ('configuration file', 'command line', 'environment variable')), false)
+$$;
+comment on function quote_role_begins_read_only(oid) is 'doctor: whether transactions of a role are read-only by default';
+create function quote_collab_doctor_writers(preloaded boolean) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gateways name[] := array(select r.rolname from pg_roles r
+        where r.rolcanlogin and not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute'));
+    names text;
+    hints text;
+begin
+    select string_agg(quote_ident(r.rolname), ', '),
+        string_agg(format('alter role %I in database %I set default_transaction_read_only = off;', r.rolname, current_database()), ' ')
+    into names, hints from pg_roles r where r.rolname = any (gateways) and @extschema@.quote_role_begins_read_only(r.oid);
+    if gateways = '{}' and preloaded is not true and @extschema@.quote_role_begins_read_only(0::oid) then
+        names := 'whoever calls maintenance';
+        hints := 'Preload the library, or call it from cron with begin read write; select @extschema@.quote_collab_maintenance(); commit;';
+    end if;
+    return next @extschema@.quote_collab_verdict('transactions may write', names is null, 'warning',
+        format('default_transaction_read_only is on, so that maintenance, saves and the relay fail, for %s', names), hints);
+end $$;
+comment on function quote_collab_doctor_writers(boolean) is 'doctor: whether gateways and maintenance begin transactions that may write';
 create or replace function grant_quote_gateway(role name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp

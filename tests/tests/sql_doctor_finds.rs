@@ -61,7 +61,8 @@ const FAULTS: [(&str, &str); 28] = [
 ];
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 57] = [
+const MENDED: [(&str, &str); 58] = [
+    ("alter table users owner to erp_app", "names are read: public.quotes"),
     (
         "TRIGGER after insert or update or delete FOR row execute function noop()",
         "triggers as attached: public.quotes",
