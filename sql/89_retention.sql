@@ -29,7 +29,7 @@ begin
     dropped := 0;
     begin
         if policy.archive_after is not null then
-            ready := @extschema@.prove_quote_months(log, @extschema@.quote_archive_limit(policy.archive_after), 1073741824);
+            ready := @extschema@.prove_quote_months(log, @extschema@.quote_archive_limit(policy.archive_after), 1073741824::bigint);
         end if;
     exception when lock_not_available then
         ready := false;

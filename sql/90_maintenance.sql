@@ -52,7 +52,7 @@ begin
         made := @extschema@.create_quote_changes_partitions(log, 3);
         begin
             if made = 0 then
-                made := @extschema@.place_quote_strays(log, 1, 1073741824);
+                made := @extschema@.place_quote_strays(log, 1, 1073741824::bigint);
             end if;
         exception when lock_not_available or check_violation then
             -- In use, or somebody added to a month that was over: another time.

@@ -18,8 +18,8 @@ declare
     home name;
 begin
     -- A chain that ends with a block of this cluster has taken along what others left.
-    for home in select a.log_schema from @extschema@.quote_seal_anchor a where to_regclass(format('%I.quote_changes_seals', a.log_schema)) is not null loop
-        execute format('update @extschema@.quote_seal_anchor a set settled_in = ''@extschema@.quote_seal_anchor''::regclass
+    for home in select a.log_schema from @extschema@.quote_seal_anchor a where pg_catalog.to_regclass(pg_catalog.format('%I.quote_changes_seals', a.log_schema)) is not null loop
+        execute pg_catalog.format('update @extschema@.quote_seal_anchor a set settled_in = ''@extschema@.quote_seal_anchor''::regclass
             where a.log_schema = $1 and (select s.origin from %I.quote_changes_seals s order by s.no desc limit 1) = @extschema@.quote_cluster_identifier()', home)
         using home;
     end loop;
@@ -1977,7 +1977,7 @@ begin
     dropped := 0;
     begin
         if policy.archive_after is not null then
-            ready := @extschema@.prove_quote_months(log, @extschema@.quote_archive_limit(policy.archive_after), 1073741824);
+            ready := @extschema@.prove_quote_months(log, @extschema@.quote_archive_limit(policy.archive_after), 1073741824::bigint);
         end if;
     exception when lock_not_available then
         ready := false;
@@ -2067,7 +2067,7 @@ begin
         made := @extschema@.create_quote_changes_partitions(log, 3);
         begin
             if made = 0 then
-                made := @extschema@.place_quote_strays(log, 1, 1073741824);
+                made := @extschema@.place_quote_strays(log, 1, 1073741824::bigint);
             end if;
         exception when lock_not_available or check_violation then
             -- In use, or somebody added to a month that was over: another time.
