@@ -108,10 +108,11 @@ declare
     target regclass := @extschema@.quote_table_found(settings);
     chosen jsonb := (select jsonb_object_agg(c.key, c.value) from jsonb_each_text(settings.columns) c
         where exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped));
+    found_alone jsonb;
 begin
-    select jsonb_object_agg(c.key, c.value) into chosen from jsonb_each_text(chosen) c
-    where c.value is distinct from (@extschema@.find_quote_columns(target, settings.entity, '{}'::jsonb,
-        @extschema@.quote_reference_candidates(target, @extschema@.quote_table_found(header), (header.columns ->> 'id')::name)) ->> c.key);
+    found_alone := @extschema@.find_quote_columns(target, settings.entity, '{}'::jsonb,
+        @extschema@.quote_reference_candidates(target, @extschema@.quote_table_found(header), (header.columns ->> 'id')::name));
+    select jsonb_object_agg(c.key, c.value) into chosen from jsonb_each_text(chosen) c where c.value is distinct from found_alone ->> c.key;
     return chosen;
 exception when undefined_column then
     return chosen;
