@@ -26,7 +26,6 @@ async fn offers(columns: &str, item_columns: &str, options: &str) -> (Erp, Clien
         &admin,
         &format!(
             "create extension quote_collab_ext;
-             create extension hstore; create domain dom as text check (value = 'known');
              create table offers (id uuid primary key default md5('o')::uuid, tenant_id uuid default md5('t')::uuid, remark text {columns});
              create table items (id uuid primary key default md5('i')::uuid, tenant_id uuid default md5('t')::uuid,
                  offer_id uuid default md5('o')::uuid references offers on delete set null, remark text {item_columns});
@@ -346,10 +345,21 @@ async fn a_users_table_needs_no_email() {
 
 #[tokio::test]
 async fn a_value_that_its_type_refuses_is_told_by_its_field_alone() {
-    let (_erp, admin) = offers(", sought tsquery, kind regclass, bag hstore, state dom", "", "{}").await;
-    for (field, value) in
-        [("sought", "secret (1"), ("kind", "secret_table"), ("bag", "secret"), ("state", "secret")]
-    {
+    let (erp, admin) = offers(", sought tsquery, kind regclass", "", "{}").await;
+    run(
+        &admin,
+        "create domain known as text check (value = 'known'); alter table offers add column state known",
+    )
+    .await;
+    let mut refused = vec![("sought", "secret (1"), ("kind", "secret_table"), ("state", "secret")];
+    // A type whose errors have no SQLSTATE of their own.
+    if erp.count("select count(*) from pg_available_extensions where name = 'hstore'").await == 0 {
+        println!("skipped for hstore: this server does not have it");
+    } else {
+        run(&admin, "create extension hstore; alter table offers add column bag hstore").await;
+        refused.push(("bag", "secret"));
+    }
+    for (field, value) in refused {
         let error =
             admin.batch_execute(&save(&format!(r#"{{"{field}": "{value}"}}"#), 1)).await.expect_err(field);
         let error = error.as_db_error().expect("the server answered");
