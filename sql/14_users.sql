@@ -25,50 +25,48 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return coalesce((
-        select c.relowner = quotes_owner or pg_has_role(c.relowner, quotes_owner, 'member')
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        select pg_has_role(c.relowner, quotes_owner, 'member') from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table'), false);
 end $$;
 comment on function quote_relation_trusted(jsonb, oid) is 'whether only the owner of the quotes and who may act as him decide what reading a relation runs';
 
--- The customers of a header, as far as the caller may read them; null when not.
-create function quote_customers(header quote_collab_settings) returns jsonb
+-- The relation of users or customers of a pair, as far as the caller may read it and it is trusted; null when not. Asked anew each time:
+-- it may have changed hands since attach, or become a view.
+create function quote_names(settings quote_collab_settings, kind text) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    customers jsonb := header.relations -> 'customers';
+    relation jsonb := settings.relations -> kind;
 begin
-    return case when @extschema@.quote_relation_readable(customers)
-        and @extschema@.quote_relation_trusted(customers, (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(header)))
-        then customers end;
+    return case when @extschema@.quote_relation_readable(relation) and @extschema@.quote_relation_trusted(relation, (
+            select c.relowner from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = settings.header_schema and c.relname = settings.header_table))
+        then relation end;
 end $$;
-comment on function quote_customers(quote_collab_settings) is 'the table that names the customers of a header, if the caller may read it';
+comment on function quote_names(quote_collab_settings, text) is 'the table that names users or customers of a pair, if it may be read';
 
--- Each once, in the order of attaching. Asked anew each time: a view may have changed hands since attach.
+-- Each once, in the order of attaching.
 create function quote_user_relations() returns setof jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return query select s.relations -> 'users' from @extschema@.quote_collab_settings s
-    where s.entity = 'QUOTE' and @extschema@.quote_relation_readable(s.relations -> 'users')
-        and @extschema@.quote_relation_trusted(s.relations -> 'users', (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(s)))
-    group by 1 order by min(s.attached_at);
+    return query select n.users from @extschema@.quote_collab_settings s cross join lateral (select @extschema@.quote_names(s, 'users'::text)) n (users)
+    where s.entity = 'QUOTE' and n.users is not null group by 1 order by min(s.attached_at);
 end $$;
 comment on function quote_user_relations() is 'the users tables of all attached pairs that the caller may read';
 
+-- users: what quote_names() gave.
 create function find_quote_user_in(users jsonb, user_id uuid, out user_name text, out user_email text, out known boolean)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if @extschema@.quote_relation_readable(users) then
-        execute format('select u.%I::text, %s, true from %I.%I u where u.%I = $1', users ->> 'name',
-            coalesce('u.' || quote_ident(users ->> 'email') || '::text', 'null'), users ->> 'schema', users ->> 'table', users ->> 'id')
-        into user_name, user_email, known using user_id;
-        known := coalesce(known, false);
-    end if;
+    execute format('select u.%I::text, %s, true from %I.%I u where u.%I = $1', users ->> 'name',
+        coalesce('u.' || quote_ident(users ->> 'email') || '::text', 'null'), users ->> 'schema', users ->> 'table', users ->> 'id')
+    into user_name, user_email, known using user_id;
+    known := coalesce(known, false);
 end $$;
 comment on function find_quote_user_in(jsonb, uuid) is 'name and e-mail of a user in one users table';
 
@@ -109,9 +107,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     who uuid := @extschema@.current_quote_user(null::uuid);
+    users jsonb := @extschema@.quote_names(target, 'users'::text);
 begin
     if who is null or target.relations ? 'users'
-                and (select u.known from @extschema@.find_quote_user_in(target.relations -> 'users', who) u) is not true
+                and (users is null or not (select u.known from @extschema@.find_quote_user_in(users, who) u))
             or not exists (select from pg_attribute a where a.attrelid = @extschema@.quote_collab_table(target)
                 and a.attname = target.columns ->> 'updated_by' and not a.attisdropped) then
         return '{}'::jsonb;

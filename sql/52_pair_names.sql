@@ -72,7 +72,7 @@ begin
     for pair in select * from @extschema@.quote_collab_pairs() loop
         continue when not @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number,customer}'::text[]);
         customer_column := @extschema@.quote_collab_column(pair.header, 'customer');
-        customers := case when customer_column is not null then @extschema@.quote_customers(pair.header) end;
+        customers := case when customer_column is not null then @extschema@.quote_names(pair.header, 'customers'::text) end;
         return query execute format('select q.%1$s, q.%2$s, q.%3$s::text, %4$s::text, %5$s::text from %6$I.%7$I q %8$s
             where q.%1$s in (select s.quote_id from %9$I.active_quote_sessions s
                 where s.last_heartbeat > statement_timestamp() - @extschema@.quote_session_ttl())',

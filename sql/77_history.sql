@@ -90,7 +90,7 @@ declare
     customer text := 'q.' || @extschema@.quote_collab_column(header, 'customer');
 begin
     if customer is not null then
-        customers := @extschema@.quote_customers(header);
+        customers := @extschema@.quote_names(header, 'customers'::text);
     end if;
     return format($query$
         (select jsonb_build_object('id', %1$s, 'quote_number', %2$s, 'customer_name', %3$s, 'status', %4$s, 'total_amount', %5$s, 'version', q.%6$s),

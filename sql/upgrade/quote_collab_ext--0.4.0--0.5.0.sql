@@ -30,44 +30,56 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return coalesce((
-        select c.relowner = quotes_owner or pg_has_role(c.relowner, quotes_owner, 'member')
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        select pg_has_role(c.relowner, quotes_owner, 'member') from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table'), false);
 end $$;
 comment on function quote_relation_trusted(jsonb, oid) is 'whether only the owner of the quotes and who may act as him decide what reading a relation runs';
-create function quote_customers(header quote_collab_settings) returns jsonb
+create function quote_names(settings quote_collab_settings, kind text) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    customers jsonb := header.relations -> 'customers';
+    relation jsonb := settings.relations -> kind;
 begin
-    return case when @extschema@.quote_relation_readable(customers)
-        and @extschema@.quote_relation_trusted(customers, (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(header)))
-        then customers end;
+    return case when @extschema@.quote_relation_readable(relation) and @extschema@.quote_relation_trusted(relation, (
+            select c.relowner from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = settings.header_schema and c.relname = settings.header_table))
+        then relation end;
 end $$;
-comment on function quote_customers(quote_collab_settings) is 'the table that names the customers of a header, if the caller may read it';
+comment on function quote_names(quote_collab_settings, text) is 'the table that names users or customers of a pair, if it may be read';
 create or replace function quote_user_relations() returns setof jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return query select s.relations -> 'users' from @extschema@.quote_collab_settings s
-    where s.entity = 'QUOTE' and @extschema@.quote_relation_readable(s.relations -> 'users')
-        and @extschema@.quote_relation_trusted(s.relations -> 'users', (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(s)))
-    group by 1 order by min(s.attached_at);
+    return query select n.users from @extschema@.quote_collab_settings s cross join lateral (select @extschema@.quote_names(s, 'users'::text)) n (users)
+    where s.entity = 'QUOTE' and n.users is not null group by 1 order by min(s.attached_at);
 end $$;
 create or replace function find_quote_user_in(users jsonb, user_id uuid, out user_name text, out user_email text, out known boolean)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if @extschema@.quote_relation_readable(users) then
-        execute format('select u.%I::text, %s, true from %I.%I u where u.%I = $1', users ->> 'name',
-            coalesce('u.' || quote_ident(users ->> 'email') || '::text', 'null'), users ->> 'schema', users ->> 'table', users ->> 'id')
-        into user_name, user_email, known using user_id;
-        known := coalesce(known, false);
+    execute format('select u.%I::text, %s, true from %I.%I u where u.%I = $1', users ->> 'name',
+        coalesce('u.' || quote_ident(users ->> 'email') || '::text', 'null'), users ->> 'schema', users ->> 'table', users ->> 'id')
+    into user_name, user_email, known using user_id;
+    known := coalesce(known, false);
+end $$;
+create or replace function quote_author_column(target quote_collab_settings) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    who uuid := @extschema@.current_quote_user(null::uuid);
+    users jsonb := @extschema@.quote_names(target, 'users'::text);
+begin
+    if who is null or target.relations ? 'users'
+                and (users is null or not (select u.known from @extschema@.find_quote_user_in(users, who) u))
+            or not exists (select from pg_attribute a where a.attrelid = @extschema@.quote_collab_table(target)
+                and a.attname = target.columns ->> 'updated_by' and not a.attisdropped) then
+        return '{}'::jsonb;
     end if;
+    return jsonb_build_object(target.columns ->> 'updated_by', format('%L::uuid', who));
 end $$;
 create or replace function begin_quote_seal_anchor(newest_no bigint, newest_hash bytea) returns void
 language plpgsql
@@ -379,7 +391,7 @@ begin
     for pair in select * from @extschema@.quote_collab_pairs() loop
         continue when not @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number,customer}'::text[]);
         customer_column := @extschema@.quote_collab_column(pair.header, 'customer');
-        customers := case when customer_column is not null then @extschema@.quote_customers(pair.header) end;
+        customers := case when customer_column is not null then @extschema@.quote_names(pair.header, 'customers'::text) end;
         return query execute format('select q.%1$s, q.%2$s, q.%3$s::text, %4$s::text, %5$s::text from %6$I.%7$I q %8$s
             where q.%1$s in (select s.quote_id from %9$I.active_quote_sessions s
                 where s.last_heartbeat > statement_timestamp() - @extschema@.quote_session_ttl())',
@@ -1199,7 +1211,7 @@ declare
     customer text := 'q.' || @extschema@.quote_collab_column(header, 'customer');
 begin
     if customer is not null then
-        customers := @extschema@.quote_customers(header);
+        customers := @extschema@.quote_names(header, 'customers'::text);
     end if;
     return format($query$
         (select jsonb_build_object('id', %1$s, 'quote_number', %2$s, 'customer_name', %3$s, 'status', %4$s, 'total_amount', %5$s, 'version', q.%6$s),

@@ -116,7 +116,8 @@ async fn tables_of_names_belong_to_the_owner_of_the_quotes() {
     run(&admin, "select quote_relay_lease('test', '1 minute'); select quote_relay_open_batch(1)").await;
     let read = format!(
         "{tenant}; select * from quote_relay_read(1, 0, 100); select * from list_quotes(); select * from get_quote_change_history('{quote}', 5);
-         select * from quote_events_since(null, 10); select * from join_quote_session('{quote}')"
+         select * from quote_events_since(null, 10); select * from join_quote_session('{quote}');
+         select * from update_quote_with_version_check('{quote}', (select version from quotes where id = '{quote}'), '{{\"notes\": \"y\"}}')"
     );
     victim(&erp, &read).await;
     assert_eq!(visits(&erp).await, 0);
