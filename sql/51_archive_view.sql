@@ -1,4 +1,5 @@
 -- The whole history: what is in the log and what was moved to the archive, one view for both.
+
 -- Is there an archive, and is it ours? What others planted under its name, before there was one, is none of the history: planning a query
 -- over it runs their code.
 create function quote_archive_stands(target_schema name) returns boolean

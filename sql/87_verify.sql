@@ -44,7 +44,6 @@ begin
     sealed := b.rows;
     if gone @> b.no then
         sealed := 0;
-        root := null;
     elsif remains ? b.no::text then
         sealed := (remains -> b.no::text ->> 'rows')::bigint;
         root := decode(remains -> b.no::text ->> 'root', 'hex');

@@ -21,6 +21,7 @@ as $$
 declare
     log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
     policy record;
+    until timestamptz;
     ready boolean := false;
     tried boolean := false;
 begin
@@ -29,19 +30,20 @@ begin
     dropped := 0;
     begin
         if policy.archive_after is not null then
-            ready := @extschema@.prove_quote_months(log, @extschema@.quote_archive_limit(policy.archive_after), 1073741824::bigint);
+            until := @extschema@.quote_archive_limit(policy.archive_after);
+            ready := @extschema@.prove_quote_months(log, until, 1073741824::bigint);
         end if;
     exception when lock_not_available then
-        ready := false;
+        null;
     end;
     begin
-        if ready and exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(policy.archive_after))) then
+        if ready and exists (select from @extschema@.quote_months_due(log, until)) then
             tried := true;
             archived := @extschema@.archive_quote_changes(policy.archive_after);
         end if;
     exception
         when lock_not_available then
-            archived := 0;
+            null;
         when object_not_in_prerequisite_state then
             tried := false;
     end;

@@ -22,10 +22,7 @@ begin
     -- Whoever may write presence may lock it, and must not keep the history from being sealed.
     begin
         swept := @extschema@.cleanup_stale_quote_sessions();
-    exception when lock_not_available or query_canceled then
-        if sqlstate = '57014' then
-            raise;
-        end if;
+    exception when lock_not_available then
         raise warning 'stale sessions are not swept' using detail = sqlerrm;
     end;
     -- A lock that nobody takes without rights on the batches; who cuts or reads them is not in its way.

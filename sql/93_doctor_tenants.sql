@@ -54,14 +54,22 @@ as $$
 $$;
 comment on function quote_databases_elsewhere(oid) is 'doctor: databases of which a role may be the gateway';
 
+-- Roles that a gateway may run as: known by its rights. Superusers have them all.
+create function quote_gateway_roles() returns setof oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.oid from pg_roles r where not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute')
+$$;
+comment on function quote_gateway_roles() is 'doctor: roles that a gateway may run as';
+
 -- Roles that set the tenant without a token; the gateway's, which verifies tokens itself, is known by its rights.
 create function quote_collab_doctor_tenant_roles(verified boolean) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    gateways oid[] := array(select r.oid from pg_roles r
-        where not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute'));
+    gateways oid[] := array(select @extschema@.quote_gateway_roles());
     setters oid[] := '{}'::oid[];
     names text;
     hints text;

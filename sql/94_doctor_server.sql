@@ -58,14 +58,13 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    gateways name[] := array(select r.rolname from pg_roles r
-        where r.rolcanlogin and not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute'));
+    gateways oid[] := array(select g.role from @extschema@.quote_gateway_roles() g (role) join pg_roles r on r.oid = g.role where r.rolcanlogin);
     names text;
     hints text;
 begin
     select string_agg(quote_ident(r.rolname), ', '),
         string_agg(format('alter role %I in database %I set default_transaction_read_only = off;', r.rolname, current_database()), ' ')
-    into names, hints from pg_roles r where r.rolname = any (gateways) and @extschema@.quote_role_begins_read_only(r.oid);
+    into names, hints from pg_roles r where r.oid = any (gateways) and @extschema@.quote_role_begins_read_only(r.oid);
     if gateways = '{}' and preloaded is not true and @extschema@.quote_role_begins_read_only(0::oid) then
         names := 'whoever calls maintenance';
         hints := 'Preload the library, or call it from cron with begin read write; select @extschema@.quote_collab_maintenance(); commit;';

@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::tenant;
+use crate::{tenant, transaction};
 
 /// A setting that holds a UUID; `None` when unset or empty.
 #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
@@ -35,7 +35,7 @@ thread_local! {
 /// Remembers whom a token has verified. RESET ALL takes the setting away from whoever calls it, between the change of a row
 /// and its record too; who made the change stays who he was until the transaction ends, or the savepoint is rolled back.
 pub fn vouch(user: Uuid) {
-    VERIFIED.with_borrow_mut(|verified| verified.push((depth(), user)));
+    VERIFIED.with_borrow_mut(|verified| verified.push((transaction::depth(), user)));
 }
 
 /// The transaction has ended.
@@ -45,26 +45,18 @@ pub fn forget() {
 
 /// The subtransaction is rolled back.
 pub fn forget_subtransaction() {
-    let depth = depth();
+    let depth = transaction::depth();
     VERIFIED.with_borrow_mut(|verified| verified.retain(|(at, _)| *at < depth));
 }
 
 /// The subtransaction becomes part of the one around it.
 pub fn hand_on() {
-    let depth = depth();
+    let depth = transaction::depth();
     VERIFIED.with_borrow_mut(|verified| {
         for (at, _) in verified {
             *at = (*at).min(depth - 1);
         }
     });
-}
-
-fn depth() -> i32 {
-    // SAFETY: reads the transaction's state.
-    #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
-    unsafe {
-        pg_sys::GetCurrentTransactionNestLevel()
-    }
 }
 
 /// Whom a token has verified for this transaction.

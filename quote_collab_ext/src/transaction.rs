@@ -14,6 +14,15 @@ pub fn watch() {
     }
 }
 
+/// How deep in subtransactions this backend is: 1 in a transaction without any.
+pub fn depth() -> i32 {
+    // SAFETY: reads the transaction state of this backend.
+    #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+    unsafe {
+        pg_sys::GetCurrentTransactionNestLevel()
+    }
+}
+
 #[pg_guard]
 extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg: *mut std::ffi::c_void) {
     use pg_sys::XactEvent as E;

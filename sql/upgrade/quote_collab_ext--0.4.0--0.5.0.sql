@@ -1791,7 +1791,6 @@ begin
     sealed := b.rows;
     if gone @> b.no then
         sealed := 0;
-        root := null;
     elsif remains ? b.no::text then
         sealed := (remains -> b.no::text ->> 'rows')::bigint;
         root := decode(remains -> b.no::text ->> 'root', 'hex');
@@ -1981,6 +1980,7 @@ as $$
 declare
     log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
     policy record;
+    until timestamptz;
     ready boolean := false;
     tried boolean := false;
 begin
@@ -1989,19 +1989,20 @@ begin
     dropped := 0;
     begin
         if policy.archive_after is not null then
-            ready := @extschema@.prove_quote_months(log, @extschema@.quote_archive_limit(policy.archive_after), 1073741824::bigint);
+            until := @extschema@.quote_archive_limit(policy.archive_after);
+            ready := @extschema@.prove_quote_months(log, until, 1073741824::bigint);
         end if;
     exception when lock_not_available then
-        ready := false;
+        null;
     end;
     begin
-        if ready and exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(policy.archive_after))) then
+        if ready and exists (select from @extschema@.quote_months_due(log, until)) then
             tried := true;
             archived := @extschema@.archive_quote_changes(policy.archive_after);
         end if;
     exception
         when lock_not_available then
-            archived := 0;
+            null;
         when object_not_in_prerequisite_state then
             tried := false;
     end;
@@ -2049,10 +2050,7 @@ begin
     -- Whoever may write presence may lock it, and must not keep the history from being sealed.
     begin
         swept := @extschema@.cleanup_stale_quote_sessions();
-    exception when lock_not_available or query_canceled then
-        if sqlstate = '57014' then
-            raise;
-        end if;
+    exception when lock_not_available then
         raise warning 'stale sessions are not swept' using detail = sqlerrm;
     end;
     -- A lock that nobody takes without rights on the batches; who cuts or reads them is not in its way.
@@ -2488,13 +2486,19 @@ as $$
     where d.classid = 'pg_proc'::regclass and d.refclassid = 'pg_authid'::regclass and d.deptype = 'a' and b.datname <> current_database()
 $$;
 comment on function quote_databases_elsewhere(oid) is 'doctor: databases of which a role may be the gateway';
+create function quote_gateway_roles() returns setof oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.oid from pg_roles r where not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute')
+$$;
+comment on function quote_gateway_roles() is 'doctor: roles that a gateway may run as';
 create or replace function quote_collab_doctor_tenant_roles(verified boolean) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    gateways oid[] := array(select r.oid from pg_roles r
-        where not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute'));
+    gateways oid[] := array(select @extschema@.quote_gateway_roles());
     setters oid[] := '{}'::oid[];
     names text;
     hints text;
@@ -2587,14 +2591,13 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    gateways name[] := array(select r.rolname from pg_roles r
-        where r.rolcanlogin and not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute'));
+    gateways oid[] := array(select g.role from @extschema@.quote_gateway_roles() g (role) join pg_roles r on r.oid = g.role where r.rolcanlogin);
     names text;
     hints text;
 begin
     select string_agg(quote_ident(r.rolname), ', '),
         string_agg(format('alter role %I in database %I set default_transaction_read_only = off;', r.rolname, current_database()), ' ')
-    into names, hints from pg_roles r where r.rolname = any (gateways) and @extschema@.quote_role_begins_read_only(r.oid);
+    into names, hints from pg_roles r where r.oid = any (gateways) and @extschema@.quote_role_begins_read_only(r.oid);
     if gateways = '{}' and preloaded is not true and @extschema@.quote_role_begins_read_only(0::oid) then
         names := 'whoever calls maintenance';
         hints := 'Preload the library, or call it from cron with begin read write; select @extschema@.quote_collab_maintenance(); commit;';

@@ -1,5 +1,7 @@
 //! The gateway binary, as it runs in production.
 
+use std::path::PathBuf;
+
 use tokio::task::spawn_blocking;
 use xtask::gateway::{Claims, Gateway as Program, STOP};
 use xtask::port;
@@ -47,9 +49,7 @@ impl Gateway {
     pub fn spawn(database_url: &str, nats_url: Option<&str>, variables: &[(&str, &str)]) -> Self {
         let program = program(database_url, nats_url, variables);
         let scratch = Scratch::make("gateway");
-        let spawned = program.spawn(&scratch.path().join("gateway.log"));
-        let server = spawned.unwrap_or_else(|failure| panic!("{failure}"));
-        Self { server, program, scratch }
+        Self { server: spawn(&program, &scratch), program, scratch }
     }
 
     /// The address for browsers.
@@ -97,8 +97,7 @@ impl Gateway {
 
     /// Starts a killed one again on its port, and waits for nothing.
     pub fn respawn(&mut self) {
-        let spawned = self.program.spawn(&self.scratch.path().join("gateway.log"));
-        self.server = spawned.unwrap_or_else(|failure| panic!("{failure}"));
+        self.server = spawn(&self.program, &self.scratch);
     }
 
     /// Drains it if it runs, and starts it again on its port.
@@ -128,8 +127,16 @@ fn program(database_url: &str, nats_url: Option<&str>, variables: &[(&str, &str)
     }
 }
 
+fn spawn(program: &Program, scratch: &Scratch) -> Server {
+    program.spawn(&log(scratch)).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+fn log(scratch: &Scratch) -> PathBuf {
+    scratch.path().join("gateway.log")
+}
+
 async fn start(program: &Program, scratch: &Scratch) -> Server {
-    let (program, log) = (program.clone(), scratch.path().join("gateway.log"));
+    let (program, log) = (program.clone(), log(scratch));
     let started = spawn_blocking(move || program.start(&log)).await.expect("the gateway starts");
     started.unwrap_or_else(|failure| panic!("{failure}"))
 }

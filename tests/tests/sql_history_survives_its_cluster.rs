@@ -439,42 +439,15 @@ async fn a_number_that_had_written_nothing_may_be_given_again() {
     assert_eq!(told(&admin, &cursor).await, Ok(new));
 }
 
-/// Dumps one database and restores it as another.
-async fn restore(from: String, to: String) {
-    let bin = built::server_programs();
-    let restored = tokio::task::spawn_blocking(move || {
-        let mut dump = Command::new(bin.join("pg_dump"))
-            .arg(from)
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .expect("pg_dump runs");
-        let restored = Command::new(bin.join("psql"))
-            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname"])
-            .arg(to)
-            .stdin(dump.stdout.take().expect("its output"))
-            .stdout(std::process::Stdio::null())
-            .output()
-            .expect("psql runs");
-        assert!(dump.wait().expect("pg_dump ends").success(), "it is dumped");
-        restored
-    })
-    .await
-    .expect("dump and restore");
-    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
-}
-
 #[tokio::test]
 async fn the_doctor_finds_a_restored_dump_as_attached() {
     let server = Postgres::start().await;
     let mut from = server.database().await;
     let source = server.client(&from, "postgres").await;
     run(&source, "update quotes set notes = 'before'; select create_quote_changes_archive('quote_changes'); select attach_quote_collaboration()").await;
-    let admin = server.client("postgres", "postgres").await;
     let found = "select string_agg(check_name || ': ' || message, '; ') from quote_collab_doctor() where severity = 'error' and check_name <> 'survives a power cut'";
     for copy in ["restored", "restored_again"] {
-        run(&admin, &format!("create database {copy} template template0")).await;
-        restore(server.url(&from, "postgres"), server.url(copy, "postgres")).await;
-        let restored = server.client(copy, "postgres").await;
+        let restored = restored(&server, &from, &server, copy).await;
         assert_eq!(text(&restored, found).await, "", "{copy}");
         // A view that was altered is told there, too.
         run(&restored, "begin").await;

@@ -12,7 +12,7 @@ use quote_collab_core::chain;
 use super::memory::Memory;
 use super::{RowChange, direct, insert};
 use crate::error::Error;
-use crate::server;
+use crate::{server, transaction};
 
 /// So many row changes are written at once at most, to bound memory while a statement touches millions of rows.
 const BATCH: usize = 1000;
@@ -41,7 +41,7 @@ thread_local! {
 
 /// Notes a row change. `describe` may run SQL through casts of user types.
 pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Result<(), Error> {
-    let level = nest_level();
+    let level = transaction::depth();
     let memory = memory(level);
     let by_trigger = server::trigger_depth() > 1;
     let change = describe(&memory)?;
@@ -94,7 +94,7 @@ fn write_batch() {
 /// What is noted and may be written now. Notes of an outer subtransaction wait: written here they would be lost if this
 /// subtransaction rolls back.
 fn take_ready() -> Vec<Noted> {
-    let level = nest_level();
+    let level = transaction::depth();
     MEMORY.take();
     HELD.set(0);
     NOTED.with_borrow_mut(|noted| {
@@ -204,7 +204,7 @@ pub fn discard() {
 
 /// A subtransaction commits: what it noted is its parent's.
 pub fn hand_on() {
-    let level = nest_level();
+    let level = transaction::depth();
     NOTED.with_borrow_mut(|noted| {
         for entry in noted {
             entry.level = entry.level.min(level - 1);
@@ -215,12 +215,7 @@ pub fn hand_on() {
 
 /// Forgets what the subtransaction that is being rolled back noted.
 pub fn discard_aborted() {
-    let level = nest_level();
+    let level = transaction::depth();
     NOTED.with_borrow_mut(|noted| noted.retain(|entry| entry.level < level));
     MEMORY.take();
-}
-
-fn nest_level() -> i32 {
-    // SAFETY: reads the transaction state of this backend.
-    unsafe { pg_sys::GetCurrentTransactionNestLevel() }
 }
