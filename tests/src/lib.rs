@@ -8,6 +8,7 @@ pub mod browser;
 pub mod built;
 pub mod bypass;
 pub mod catalog;
+pub mod doctor;
 pub mod erp;
 pub mod gateway;
 pub mod graphql;

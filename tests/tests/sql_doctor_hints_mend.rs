@@ -1,0 +1,282 @@
+//! What the doctor hints at mends what it is given for, word for word.
+
+use std::sync::Arc;
+
+use quote_collab_tests::doctor::{consult, examine, mend};
+use quote_collab_tests::{Erp, Postgres, Settings};
+
+/// Faults that the hint mends word for word, and the check that must tell.
+const MENDED: [(&str, &str); 58] = [
+    ("alter table users owner to erp_app", "names are read: public.quotes"),
+    (
+        "TRIGGER after insert or update or delete FOR row execute function noop()",
+        "triggers as attached: public.quotes",
+    ),
+    (
+        "TRIGGER after insert or delete FOR row execute function capture_quote_change('TOLD')",
+        "triggers as attached: public.quotes",
+    ),
+    (
+        "TRIGGER after insert or update or delete FOR row when (pg_backend_pid() = 0) execute function capture_quote_change('TOLD')",
+        "triggers as attached: public.quotes",
+    ),
+    (
+        "TRIGGER after insert or update or delete FOR row execute function capture_quote_change('IGNORING')",
+        "triggers as attached: public.quotes",
+    ),
+    (
+        "TRIGGER after insert or update or delete FOR row execute function capture_quote_change('TOLD', 'more')",
+        "triggers as attached: public.quotes",
+    ),
+    (
+        "TRIGGER after insert or update or delete FOR row execute function capture_quote_change()",
+        "triggers as attached: public.quotes",
+    ),
+    (
+        "create or replace trigger trg_increment_quote_line_version before update on quote_lines for each row execute function noop()",
+        "triggers as attached: public.quote_lines",
+    ),
+    (
+        "create or replace trigger trg_flush_quote_changes after insert or update or delete on quotes for each statement execute function noop()",
+        "triggers as attached: public.quotes",
+    ),
+    (
+        "create or replace trigger trg_refuse_quote_truncate before truncate on quotes for each statement execute function noop()",
+        "triggers as attached: public.quotes",
+    ),
+    ("alter table quotes disable trigger trg_capture_quote_change", "triggers enabled always: public.quotes"),
+    ("drop trigger trg_refuse_quote_line_truncate on quote_lines", "triggers present: public.quote_lines"),
+    ("alter table quote_lines rename column unit_price to price_each", "columns exist: public.quote_lines"),
+    (
+        "alter policy quote_changes_tenant_isolation on quote_changes using (tenant_id = (select current_quote_tenant()) or true)",
+        "tenant policies present",
+    ),
+    (
+        "alter policy quote_changes_tenant_isolation on quote_changes_default with check (true)",
+        "tenant policies present",
+    ),
+    (
+        "alter policy quote_sessions_tenant_isolation on active_quote_sessions to erp_app",
+        "tenant policies present",
+    ),
+    (
+        "drop policy quote_changes_tenant_isolation on quote_changes; create policy quote_changes_tenant_isolation on quote_changes as restrictive using (tenant_id = (select current_quote_tenant()))",
+        "tenant policies present",
+    ),
+    (
+        "drop policy quote_changes_tenant_isolation on quote_changes; create policy quote_changes_tenant_isolation on quote_changes for select using (tenant_id = (select current_quote_tenant()))",
+        "tenant policies present",
+    ),
+    ("create policy quote_sessions_tenant_isolation on quote_changes using (true)", "no other policy"),
+    ("create policy auditors on quote_changes_seals using (true)", "no other policy"),
+    (
+        "create table old_changes partition of quote_changes for values from ('2001-01-01') to ('2001-02-01')",
+        "tenant policies present",
+    ),
+    (
+        "create table old_changes partition of quote_changes for values from ('2001-01-01') to ('2001-02-01')",
+        "row security forced everywhere",
+    ),
+    (
+        "select create_quote_changes_archive('quote_changes'); create table attic partition of quote_changes_archive default",
+        "row security forced everywhere",
+    ),
+    ("grant insert on quote_changes to erp_app with grant option", "log written by triggers only"),
+    ("grant update (new_value) on quote_changes to erp_app", "log written by triggers only"),
+    ("grant insert (tenant_id, quote_id) on quote_changes_default to public", "log written by triggers only"),
+    ("grant update on sequence quote_changes_position_seq to erp_app", "log written by triggers only"),
+    ("grant delete on quote_relay_batch to erp_app", "log written by triggers only"),
+    ("grant select on quote_relay_batch to public", "private tables read by nobody"),
+    ("grant select (holder) on quote_relay_lease to erp_app", "private tables read by nobody"),
+    ("grant select on quote_changes_seals to erp_app", "private tables read by nobody"),
+    ("grant truncate on quotes to erp_app", "truncate granted to nobody"),
+    (
+        "grant execute on function quote_relay_read(bigint, bigint, integer) to public",
+        "functions open as installed",
+    ),
+    (
+        "grant execute on function quote_collab_maintenance(), attach_quote_collaboration(regclass, regclass, jsonb) to public",
+        "functions open as installed",
+    ),
+    ("grant execute on function quote_relay_lease(text, interval) to erp_app", "relay run by gateways only"),
+    ("WHERE v_quote_changes_all", "views as attached"),
+    ("WHERE v_quote_change_events", "views as attached"),
+    ("WHERE v_recent_quote_changes", "views as attached"),
+    ("WHERE v_active_quote_collaborators", "views as attached"),
+    (
+        "drop view v_quote_changes_all; create view v_quote_changes_all with (security_invoker = true) as select id, tenant_id from quote_changes",
+        "views as attached",
+    ),
+    (
+        "drop view v_quote_changes_all; create view v_quote_changes_all with (security_invoker = true) as select *, 1 as more from quote_changes",
+        "views as attached",
+    ),
+    ("alter view v_quote_changes_all rename column old_value to was", "views as attached"),
+    // A function that is taken for a constant runs as soon as the view is planned: by whoever asks the doctor.
+    (
+        "create function everything() returns boolean immutable language plpgsql as 'begin raise exception ''planned''; end'; alter function everything() owner to erp_owner; create or replace view v_quote_changes_all with (security_invoker = true) as select * from quote_changes where everything()",
+        "views as attached",
+    ),
+    (
+        "do $$ begin execute replace(pg_get_functiondef('recent_quote_changes()'::regprocedure), '24 hours', '1 hour'); end $$",
+        "views as attached",
+    ),
+    ("alter function active_quote_collaborators() security definer", "views as attached"),
+    ("alter function active_quote_collaborators() owner to erp_owner", "views as attached"),
+    (
+        "create function erp() returns trigger language plpgsql as 'begin return new; end'; create trigger zz before update on quotes for each row execute function erp()",
+        "version stamped last: public.quotes",
+    ),
+    ("drop view v_recent_quote_changes", "views present"),
+    ("alter function quote_collab_maintenance() reset search_path", "definer functions pinned"),
+    (
+        "create trigger zz before insert on quote_changes for each row execute function noop()",
+        "no trigger on the log",
+    ),
+    ("create rule hush as on update to quotes where new.notes is null do instead nothing", "no rules"),
+    ("create rule hush as on insert to quote_changes do instead nothing", "no rules"),
+    ("grant create on schema public to public", "schemas closed to others"),
+    ("revoke all on quotes from erp_app", "history read by readers of quotes"),
+    (
+        "grant select on quotes to public; select attach_quote_collaboration(); revoke all on quotes from public",
+        "history read by readers of quotes",
+    ),
+    (
+        "create role doctor_visitor; grant insert on active_quote_sessions to doctor_visitor",
+        "history read by readers of quotes",
+    ),
+    (
+        "do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$",
+        "transactions may write",
+    ),
+    (
+        "do $$ begin execute format('alter role quote_gateway in database %I set default_transaction_read_only = yes', current_database()); end $$",
+        "transactions may write",
+    ),
+];
+
+/// Where tenants are verified: rights on settings of the server that decide about tenants, authors and keys.
+const DECISIVE: [&str; 8] = [
+    "alter system on parameter quote_collab.jwt_keys",
+    "alter system on parameter quote_collab.jwt_secret",
+    "alter system on parameter quote_collab.tenant_source",
+    "alter system on parameter quote_collab.seal_key",
+    "alter system on parameter app.current_tenant_id",
+    "set on parameter quote_collab.verified_user",
+    "set on parameter quote_collab.verified_until",
+    "set, alter system on parameter quote_collab.tenant_source",
+];
+
+#[tokio::test]
+async fn a_hint_mends_what_it_is_given_for() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let noop = "create function noop() returns trigger language plpgsql as 'begin return new; end'";
+    admin.batch_execute(noop).await.unwrap();
+    let healthy = consult(&admin).await;
+    for (fault, check) in MENDED {
+        mend(&admin, &healthy, fault, check).await;
+    }
+    assert_eq!(consult(&admin).await, healthy);
+}
+
+#[tokio::test]
+async fn an_attach_of_ones_own_is_done_again_as_it_was() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute(
+            "create schema collab; create extension quote_collab_ext schema collab; create schema \"Sales dept\"; set search_path = \"Sales dept\", collab;
+             create table offers (id uuid, tenant_id uuid, region text, remark text, changes integer not null default 1, primary key (id, region)) partition by list (region);
+             create table offers_north partition of offers for values in ('north');
+             create table offers_south partition of offers for values in ('south');
+             create table items (id uuid primary key, tenant_id uuid, belongs_to uuid, price_each numeric);
+             create function noop() returns trigger language plpgsql as 'begin return new; end';
+             select attach_quote_collaboration('offers', 'items', '{\"columns\": {\"version\": \"changes\"}, \"truncate\": \"record\", \"archive_after\": \"2 years\",
+                \"line_columns\": {\"quote\": \"belongs_to\", \"unit_price\": \"price_each\"}, \"ignored_columns\": [\"remark\"]}')",
+        )
+        .await
+        .expect("it is attached");
+    let settings = "select string_agg((to_jsonb(s) - 'attached_at')::text, ' ' order by s.entity) from quote_collab_settings s";
+    let before: String = admin.query_one(settings, &[]).await.unwrap().get(0);
+    let healthy = consult(&admin).await;
+    for (fault, check) in [
+        (
+            "alter table offers_north disable trigger trg_capture_quote_change",
+            "triggers enabled always: \"Sales dept\".offers",
+        ),
+        (
+            "alter table offers_south enable trigger trg_capture_quote_change",
+            "triggers enabled always: \"Sales dept\".offers",
+        ),
+        (
+            "alter table offers_south disable trigger trg_record_quote_truncate",
+            "triggers enabled always: \"Sales dept\".offers",
+        ),
+        (
+            "drop trigger trg_record_quote_truncate on offers_north",
+            "truncate guarded on partitions: \"Sales dept\".offers",
+        ),
+        (
+            "create or replace trigger trg_record_quote_truncate before truncate on offers_north for each statement execute function noop()",
+            "triggers as attached: \"Sales dept\".offers",
+        ),
+        ("create rule hush as on delete to offers_north do instead nothing", "no rules"),
+        ("grant create on schema collab to public", "schemas closed to others"),
+        ("grant create on schema \"Sales dept\" to erp_app with grant option", "schemas closed to others"),
+        ("alter view v_quote_changes_all rename column old_value to was", "views as attached"),
+        ("drop policy quote_changes_tenant_isolation on quote_changes_default", "tenant policies present"),
+        ("grant update on sequence quote_changes_position_seq to erp_app", "log written by triggers only"),
+    ] {
+        mend(&admin, &healthy, fault, check).await;
+    }
+    let (_, _, hint) = {
+        admin.batch_execute("begin; drop trigger trg_flush_quote_line_changes on items").await.unwrap();
+        examine(&admin).await.remove("triggers present: \"Sales dept\".items").unwrap()
+    };
+    admin.batch_execute(&hint).await.unwrap_or_else(|error| panic!("{hint}: {error:?}"));
+    assert_eq!(admin.query_one(settings, &[]).await.unwrap().get::<_, String>(0), before, "{hint}");
+}
+
+/// Where tenants are verified: what is broken, and the check that must tell.
+const FAULTS_OF_VERIFIED: [(&str, &str); 6] = [
+    ("revoke set on parameter app.current_tenant_id from quote_gateway", "gateways may set the tenant"),
+    ("grant set on parameter app.current_tenant_id to erp_app", "tenant set by gateways only"),
+    ("grant set on parameter app.current_tenant_id to public", "tenant set by gateways only"),
+    (
+        "alter role erp_app set app.current_tenant_id = 'a0000000-0000-4000-8000-000000000001'",
+        "no tenant by default",
+    ),
+    (
+        "do $$ begin execute format('alter database %I set app.current_tenant_id = %L', current_database(), 'x'); end $$",
+        "no tenant by default",
+    ),
+    ("alter role all set quote_collab.verified_user = 'x'", "no tenant by default"),
+];
+
+#[tokio::test]
+async fn verified_tenants_are_good_news_until_somebody_else_may_set_them() {
+    let erp = Erp::attached_on(Arc::new(Postgres::start_with(Settings::verified()).await)).await;
+    let admin = erp.client("postgres").await;
+    assert_eq!(consult(&admin).await["gateways may set the tenant"], "error");
+    admin.batch_execute("select grant_quote_gateway('quote_gateway')").await.unwrap();
+    let healthy = consult(&admin).await;
+    assert_eq!(healthy["tenant cannot be chosen by SQL users"], "ok");
+    for (fault, check) in FAULTS_OF_VERIFIED {
+        assert_eq!(healthy.get(check).map(String::as_str), Some("ok"), "{check} before {fault}");
+        admin.batch_execute(&format!("begin; {fault}")).await.unwrap();
+        assert_ne!(consult(&admin).await[check], "ok", "{fault}");
+        admin.batch_execute("rollback").await.unwrap();
+    }
+    for right in DECISIVE {
+        for role in ["erp_app", "public"] {
+            let fault = format!("grant {right} to {role}");
+            mend(&admin, &healthy, &fault, "settings changed by superusers only").await;
+        }
+    }
+    let granted = "grant set on parameter app.current_tenant_id to public";
+    mend(&admin, &healthy, granted, "tenant set by gateways only").await;
+    let revoked = "revoke set on parameter app.current_tenant_id from quote_gateway";
+    mend(&admin, &healthy, revoked, "gateways may set the tenant").await;
+    assert_eq!(consult(&admin).await, healthy);
+}
