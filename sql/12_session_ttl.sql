@@ -4,10 +4,3 @@ language sql immutable parallel safe
 set search_path = pg_catalog, pg_temp
 as $$ select interval '30 seconds' $$;
 comment on function quote_session_ttl() is 'a session without a heartbeat for this long is stale';
-
--- The cluster that transaction ids belong to: ids of another cluster mean nothing here.
-create function quote_cluster_identifier() returns bigint
-language sql stable parallel safe
-set search_path = pg_catalog, pg_temp
-as $$ select system_identifier from pg_control_system() $$;
-comment on function quote_cluster_identifier() is 'system identifier of this cluster';

@@ -25,7 +25,12 @@ comment on function quote_collab_target(text) is 'settings of the QUOTE or QUOTE
 create function quote_collab_home() returns name
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ begin return (@extschema@.quote_collab_target('QUOTE')).log_schema; end $$;
+as $$
+begin
+    -- All pairs have the same; where there is none, the second says so.
+    return coalesce((select s.log_schema from @extschema@.quote_collab_settings s where s.entity = 'QUOTE' limit 1),
+        (@extschema@.quote_collab_target('QUOTE')).log_schema);
+end $$;
 comment on function quote_collab_home() is 'schema of the audit log, the presence table and the relay';
 
 create function quote_collab_pairs() returns table (header quote_collab_settings, line quote_collab_settings)

@@ -29,19 +29,20 @@ begin
 end $$;
 comment on function quote_feed_snapshot() is 'snapshot of the event feed: what is over';
 
--- The timeline that this server writes: another begins with each promotion, and where a backup is recovered. SQLSTATE 55000 on a standby.
-create function quote_feed_timeline() returns integer
+-- Which log this is: a history that came back in a dump is in another than before, and what others recorded meanwhile is in it.
+create function quote_log_identity() returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::integer;
+    return (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = @extschema@.quote_collab_home() and c.relname = 'quote_changes');
 end $$;
-comment on function quote_feed_timeline() is 'timeline that this server writes';
+comment on function quote_log_identity() is 'oid of the audit log';
 
--- Cursor as text: version, cluster, timeline, the byte of the write-ahead log by which all was written that the cursor counts as
--- over, prev, time of prev, floor, and while a batch is being read its cur, time of cur and the last position handed out. Version 1,
--- of earlier releases, names neither timeline nor byte.
+-- Cursor as text: version, cluster, log, timeline, the byte of the write-ahead log by which all was written that the cursor counts as
+-- over, prev, time of prev, floor, and while a batch is being read its cur, time of cur and the last position handed out. Those of
+-- earlier releases say less: version 2 not which log, version 1 neither timeline nor byte.
 create function quote_events_cursor() returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -52,17 +53,17 @@ declare
 begin
     perform @extschema@.flush_quote_feed();
     -- Who is running may have changed something long ago.
-    return concat_ws('/', '2', @extschema@.quote_cluster_identifier(), @extschema@.quote_feed_timeline(),
+    return concat_ws('/', '3', @extschema@.quote_cluster_identifier(), @extschema@.quote_log_identity(), @extschema@.quote_feed_timeline(),
         pg_current_wal_flush_lsn() - '0/0'::pg_lsn, seen, now_at,
         case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
 end $$;
 comment on function quote_events_cursor() is 'cursor that stands at now: quote_events_since gives what commits from here on';
 
 -- A parsed cursor. floor_at: no change that is still to be read was made before, save for steps of the clock. timeline, reached: where
--- the newer of its snapshots was taken, null when unknown.
+-- the newer of its snapshots was taken, log: of which log, null when unknown.
 create type @extschema@.quote_cursor as (
     origin bigint, prev pg_snapshot, prev_at numeric, floor_at numeric, cur pg_snapshot, cur_at numeric, position bigint,
-    timeline integer, reached bigint
+    timeline integer, reached bigint, log text
 );
 comment on type @extschema@.quote_cursor is 'place in the event feed';
 
@@ -79,11 +80,14 @@ declare
     ahead bigint;
 begin
     if cursor is null then
-        return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null, null, null)::@extschema@.quote_cursor;
+        return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null, null, null, null)::@extschema@.quote_cursor;
     end if;
     begin
-        if part[1] = '2' then
-            place := part[3:4];
+        if part[1] = '3' then
+            place := part[3:5];
+            part := part[1:2] || part[6:];
+        elsif part[1] = '2' then
+            place := null::text || part[3:4];
             part := part[1:2] || part[5:];
         elsif part[1] <> '1' then
             raise invalid_text_representation;
@@ -92,7 +96,7 @@ begin
             raise invalid_text_representation;
         end if;
         parsed := row(part[2]::bigint, part[3]::pg_snapshot, part[4]::numeric, part[5]::numeric,
-            part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint, place[1]::integer, place[2]::bigint)::@extschema@.quote_cursor;
+            part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint, place[2]::integer, place[3]::bigint, place[1])::@extschema@.quote_cursor;
         -- Times that are none, or that no timestamp holds.
         if not (parsed.prev_at between 0 and 1e11 and parsed.floor_at between 0 and 1e11 and coalesce(parsed.cur_at, 0) between 0 and 1e11) then
             raise invalid_text_representation;
@@ -104,6 +108,10 @@ begin
     if parsed.origin <> @extschema@.quote_cluster_identifier() then
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
             detail = 'It was given by another cluster.', hint = 'Read the quotes again and start with quote_events_cursor().';
+    end if;
+    if parsed.log <> @extschema@.quote_log_identity() then
+        raise exception 'the cursor is no longer known' using errcode = 'QC001',
+            detail = 'It was given before this history came out of a dump.', hint = 'Read the quotes again and start with quote_events_cursor().';
     end if;
     -- After a failover others get the numbers of what was lost. Where this server left the timeline of the cursor behind all that the
     -- cursor counts as over, nothing of that is lost. A file has to be read for it, so only where the timelines differ.
@@ -171,7 +179,7 @@ begin
             -- The clock may have been set back since: changes were then made before the floor.
             c := row(c.origin, c.prev, c.prev_at, least(c.floor_at, extract(epoch from clock_timestamp())), seen,
                 extract(epoch from clock_timestamp()), 0, @extschema@.quote_feed_timeline(),
-                pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::@extschema@.quote_cursor;
+                pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_identity())::@extschema@.quote_cursor;
         end if;
         return query select * from @extschema@.read_quote_events(c, max - given);
         get diagnostics got = row_count;
@@ -191,14 +199,14 @@ set search_path = pg_catalog, pg_temp
 as $$
     select row(c.origin, c.cur, c.cur_at,
         case when pg_snapshot_xmin(c.cur) >= pg_snapshot_xmax(c.prev) then c.prev_at else c.floor_at end,
-        null, null, null, c.timeline, c.reached)::@extschema@.quote_cursor
+        null, null, null, c.timeline, c.reached, c.log)::@extschema@.quote_cursor
 $$;
 comment on function next_quote_cursor(quote_cursor) is 'cursor behind a batch that is read to its end';
 
 -- How the events of a batch are read, oldest first: which they are from two ranges of the feed index, transactions that were running in
 -- prev and those since; only they are then put together, so that a large batch is not put together for each of its pieces, and by no
--- view, which is its owner's to redefine. $1 prev, $2 cur, $3 behind this position, $4 origin, $5 no change was made before, $6 at most
--- so many.
+-- view, which is its owner's to redefine. $1 prev, $2 cur, $3 behind this position, $4 origin, $5 no change was made before, $6 nor at
+-- or after, $7 at most so many.
 create function quote_batch_query() returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -217,12 +225,12 @@ begin
                 union all
                 select c.xid, c.position, c.conflict_resolution, c.origin, c.changed_at from %1$I.quote_changes c
                 where c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2)) c
-            where pg_visible_in_snapshot(c.xid, $2) and c.position > $3 and c.origin = $4 and c.changed_at >= $5
+            where pg_visible_in_snapshot(c.xid, $2) and c.position > $3 and c.origin = $4 and c.changed_at >= $5 and c.changed_at < $6
                 and c.conflict_resolution is distinct from 'REJECTED'
-            group by c.xid, c.position order by c.position limit $6) p
+            group by c.xid, c.position order by c.position limit $7) p
         cross join lateral (
             select w.* from (%4$s) w
-            where w.xid = p.xid and w.position = p.position and w.origin = $4 and w.changed_at >= $5 offset 0) v %3$s
+            where w.xid = p.xid and w.position = p.position and w.origin = $4 and w.changed_at >= $5 and w.changed_at < $6 offset 0) v %3$s
         order by v.position$query$, home, author.name_expression, author.join_clause,
         @extschema@.quote_change_events_query(home));
 end $$;
@@ -237,9 +245,9 @@ set jit = off
 as $$
 begin
     return query execute format($query$
-        select concat_ws('/', $10, $1, $7, $8, $2, $9, e.position), e.event from (%s) e order by e.position$query$,
+        select concat_ws('/', $11, $1, $8, $9, $2, $10, e.position), e.event from (%s) e order by e.position$query$,
         @extschema@.quote_batch_query())
-    using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '1 day', max, c.prev_at, c.floor_at, c.cur_at,
-        case when c.timeline is null then concat_ws('/', '1', c.origin) else concat_ws('/', '2', c.origin, c.timeline, c.reached) end;
+    using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '1 day', 'infinity'::timestamptz, max, c.prev_at, c.floor_at, c.cur_at,
+        concat_ws('/', case when c.timeline is null then '1' when c.log is null then '2' else '3' end, c.origin, c.log, c.timeline, c.reached);
 end $$;
 comment on function read_quote_events(quote_cursor, integer) is 'events of one batch of the feed';

@@ -9,13 +9,9 @@ as $$ begin return format('%I.%I', @extschema@.quote_collab_home(), name); end $
 comment on function quote_relay_table(text) is 'quoted name of a table beside the audit log';
 
 create function quote_relay_identity(out system_identifier text, out timeline integer)
-language sql security definer
+language sql stable
 set search_path = pg_catalog, pg_temp
-as $$
-    select s.system_identifier::text, case when pg_is_in_recovery() then k.timeline_id
-        else ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::integer end
-    from pg_control_system() s, pg_control_checkpoint() k
-$$;
+as $$ select @extschema@.quote_cluster_identifier()::text, @extschema@.quote_feed_timeline() $$;
 comment on function quote_relay_identity() is 'which cluster and timeline this is';
 
 -- Takes or renews the lease; the epoch when holder has it now, null while another has. The lease saves work; what keeps
@@ -47,11 +43,61 @@ as $$
 $$;
 comment on function quote_snapshot_before(xid) is 'what was over before a transaction';
 
--- Cuts a batch when something new is visible; its number, or null. The caller commits before he reads it: that commit is
--- durable whatever synchronous_commit says, and with it every transaction of the batch, so that nothing is ever
--- published that a crash takes back. Behind a batch of another cluster the feed begins anew with what was written here since that batch
--- came: what this cluster wrote in a life before is in the dump, and is told to nobody again.
-create function quote_relay_open_batch(epoch bigint) returns bigint
+-- The queries of a look at the log, each planned once in a session, and its text kept: $1 is the epoch of the lease.
+create function quote_relay_state_query() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return format('select l.epoch = $1, b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin, b.xmin
+        from %1$I.quote_relay_lease l cross join %1$I.quote_relay_batch b order by b.no desc limit 1', @extschema@.quote_collab_home());
+end $$;
+comment on function quote_relay_state_query() is 'query for the newest batch, and whether the lease is held';
+
+-- Events of a batch, $8: as long as all of them are no larger than so many bytes; the first one comes at any rate. Each tells whether
+-- another follows.
+create function quote_relay_events_query() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return format('select e.position, e.event::text, e.size, e.has_next
+        from (select r.*, pg_column_size(r.event) as size, sum(pg_column_size(r.event)) over reading as read, lead(true, 1, false) over reading as has_next
+            from (%s) r window reading as (rows unbounded preceding)) e
+        where e.read <= $8 or e.read = e.size', @extschema@.quote_batch_query());
+end $$;
+comment on function quote_relay_events_query() is 'query for the first events of a batch, within a number of bytes';
+
+-- Locks the lease, which another relay may be taking.
+create function quote_relay_batch_insertion() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return format('insert into %1$I.quote_relay_batch (no, prev, cur, prev_at, cur_at, floor_at, origin) select $2, $3, $4, $5, clock_timestamp(), $6, $7
+        from (select from %1$I.quote_relay_lease l where l.epoch = $1 for update) held returning no', @extschema@.quote_collab_home());
+end $$;
+comment on function quote_relay_batch_insertion() is 'statement that closes a batch, if the lease is held';
+
+create function refuse_lost_quote_lease() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'the relay''s lease is lost' using errcode = 'object_not_in_prerequisite_state',
+        hint = 'Another relay has taken over; take the lease again before you go on.';
+end $$;
+comment on function refuse_lost_quote_lease() is 'SQLSTATE 55000: another relay has taken over';
+
+-- Closes into a batch what is visible now and was not in the batch before, and gives its first events, at most max of them and as long
+-- as all are no larger than max_bytes; the first one comes at any rate. No rows when nothing is new: nothing is written then. The caller
+-- tells them to nobody before he has committed: that commit is durable whatever synchronous_commit says, and with it every transaction
+-- of the batch, so that nothing is ever published that a crash takes back. Behind a batch of another cluster the feed begins anew with
+-- what was written here since that batch came: what this cluster wrote in a life before is in the dump, and is told to nobody again.
+-- SQLSTATE 55000 when the lease is lost, QC001 when this is not the history that the caller takes it for: another cluster or timeline, or
+-- one that has no batch known any more.
+create function quote_relay_next_batch(epoch bigint, known bigint, system_identifier text, timeline integer, max integer, max_bytes bigint)
+returns table (batch bigint, "position" bigint, event text, size integer, has_next boolean)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -59,23 +105,24 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 declare
-    home name := @extschema@.quote_collab_home();
+    here bigint := @extschema@.quote_cluster_identifier();
+    log oid;
     last record;
     prev pg_snapshot;
     cur pg_snapshot;
     prev_at timestamptz;
     floor_at timestamptz;
-    here bigint := @extschema@.quote_cluster_identifier();
-    opened bigint;
 begin
     perform set_config('synchronous_commit', 'on', true);
-    select r.* into last from @extschema@.quote_prepared_rows(format($query$
-        select l.epoch = $1, b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin, b.xmin
-        from %1$I.quote_relay_lease l cross join %1$I.quote_relay_batch b order by b.no desc limit 1$query$, home), row(epoch))
+    select r.* into last from @extschema@.quote_prepared_rows(
+        @extschema@.quote_kept_query('@extschema@.quote_relay_state_query()'::regprocedure::oid), row(epoch))
         r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);
+    if here::text <> system_identifier or @extschema@.quote_feed_timeline() <> timeline or last.no < known then
+        raise exception 'the log has another history' using errcode = 'QC001',
+            hint = 'Take the lease again, and find out where to go on.';
+    end if;
     if last.held is not true then
-        raise exception 'the relay''s lease is lost' using errcode = 'object_not_in_prerequisite_state',
-            hint = 'Another relay has taken over; take the lease again before you go on.';
+        perform @extschema@.refuse_lost_quote_lease();
     end if;
     prev := last.cur;
     prev_at := last.cur_at;
@@ -87,22 +134,32 @@ begin
         floor_at := '-infinity';
     end if;
     cur := @extschema@.quote_feed_snapshot();
-    -- Looks for something new first, and only then locks the lease, which another relay may be taking.
-    select b.no into opened from @extschema@.quote_prepared_rows(format($query$
-        insert into %1$I.quote_relay_batch (no, prev, cur, prev_at, cur_at, floor_at, origin)
-        select $1, $2, $3, $4, $5, $6, $7
-        from (select from %1$I.quote_relay_lease l where l.epoch = $9 for update) held
-        where exists (
-            select from %1$I.quote_changes c where c.xid = any (array(select pg_snapshot_xip($2))) and c.origin = $7 and c.changed_at >= $8
-                and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3))
-        or exists (
-            select from %1$I.quote_changes c where c.xid >= pg_snapshot_xmax($2) and c.xid < pg_snapshot_xmax($3) and c.origin = $7 and c.changed_at >= $8
-                and c.conflict_resolution is distinct from 'REJECTED' and pg_visible_in_snapshot(c.xid, $3))
-        returning no$query$, home),
-        row(last.no + 1, prev, cur, prev_at, clock_timestamp(), floor_at, here, floor_at - interval '1 day', epoch)) b (no bigint);
-    return opened;
+    if cur::text = prev::text then
+        return;
+    end if;
+    log := @extschema@.quote_kept_query('@extschema@.quote_log_identity()'::regprocedure::oid)::oid;
+    return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
+        @extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),
+        row(prev, cur, 0::bigint, here, floor_at - interval '1 day', @extschema@.quote_log_end(log), max, max_bytes))
+        r ("position" bigint, event text, size integer, has_next boolean);
+    if found and not exists (
+            select from @extschema@.quote_prepared_rows(
+                @extschema@.quote_kept_query('@extschema@.quote_relay_batch_insertion()'::regprocedure::oid),
+                row(epoch, last.no + 1, prev, cur, prev_at, floor_at, here)) r (no bigint)) then
+        perform @extschema@.refuse_lost_quote_lease();
+    end if;
 end $$;
-comment on function quote_relay_open_batch(bigint) is 'cuts the next batch of the event feed';
+comment on function quote_relay_next_batch(bigint, bigint, text, integer, integer, bigint) is 'closes the next batch of the event feed and gives its first events';
+
+-- Closes the next batch; its number, or null. For gateways of 0.5.0 and before, and by hand: its events are then read by quote_relay_read.
+create function quote_relay_open_batch(epoch bigint) returns bigint
+language sql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    select n.batch from @extschema@.quote_relay_identity() i
+    cross join @extschema@.quote_relay_next_batch(epoch, 0, i.system_identifier, i.timeline, 1, 0) n
+$$;
+comment on function quote_relay_open_batch(bigint) is 'closes the next batch of the event feed';
 
 create function quote_relay_last_batch() returns bigint
 language plpgsql security definer
@@ -143,8 +200,9 @@ begin
         format('select b.prev, b.cur, b.origin, b.floor_at from %s b where b.no = $1', @extschema@.quote_relay_table('quote_relay_batch')), row(batch))
         r (prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz);
     if found then
-        return query select r."position", r.event from @extschema@.quote_prepared_rows(@extschema@.quote_batch_query(),
-            row(b.prev, b.cur, after_position, b.origin, b.floor_at - interval '1 day', max)) r ("position" bigint, event jsonb);
+        return query select r."position", r.event from @extschema@.quote_prepared_rows(
+            @extschema@.quote_kept_query('@extschema@.quote_batch_query()'::regprocedure::oid),
+            row(b.prev, b.cur, after_position, b.origin, b.floor_at - interval '1 day', 'infinity'::timestamptz, max)) r ("position" bigint, event jsonb);
     end if;
 end $$;
 comment on function quote_relay_read(bigint, bigint, integer) is 'events of a committed batch';

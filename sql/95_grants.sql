@@ -1,7 +1,8 @@
 -- Nothing that writes with the extension owner's rights is open to PUBLIC.
 revoke execute on function
     cleanup_stale_quote_sessions(), quote_collab_maintenance(), quote_presence_snapshot(), quote_relay_identity(),
-    quote_relay_lease(text, interval), quote_relay_open_batch(bigint), quote_relay_last_batch(), quote_relay_first_batch(),
+    quote_relay_lease(text, interval), quote_relay_next_batch(bigint, bigint, text, integer, integer, bigint), quote_relay_open_batch(bigint),
+    quote_relay_last_batch(), quote_relay_first_batch(),
     quote_relay_read(bigint, bigint, integer), quote_relay_checkpoint(bigint, bigint, bigint, bigint), quote_relay_position(),
     quote_events_between(uuid, bigint, bigint, bigint, bigint, integer),
     seal_quote_history(), verify_quote_history(text), quote_history_digest(),
@@ -17,6 +18,7 @@ as $$
         ('@extschema@.quote_presence_snapshot()'::regprocedure),
         ('@extschema@.quote_relay_identity()'::regprocedure),
         ('@extschema@.quote_relay_lease(text, interval)'::regprocedure),
+        ('@extschema@.quote_relay_next_batch(bigint, bigint, text, integer, integer, bigint)'::regprocedure),
         ('@extschema@.quote_relay_open_batch(bigint)'::regprocedure),
         ('@extschema@.quote_relay_last_batch()'::regprocedure),
         ('@extschema@.quote_relay_first_batch()'::regprocedure),

@@ -46,6 +46,22 @@ pub fn next_quote_transaction() -> i64 {
     next.cast_signed()
 }
 
+/// The cluster that transaction numbers belong to: those of another cluster mean nothing here.
+#[pg_extern(stable, parallel_safe)]
+pub fn quote_cluster_identifier() -> i64 {
+    // SAFETY: reads what the server read from its control file when it started.
+    #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+    let identifier = unsafe { pg_sys::GetSystemIdentifier() };
+    identifier.cast_signed()
+}
+
+/// The timeline that this server writes, or on a standby the one that it follows. Another begins with each promotion, and where a
+/// backup is recovered.
+#[pg_extern(stable, parallel_safe)]
+pub fn quote_feed_timeline() -> i32 {
+    server::timeline().cast_signed()
+}
+
 /// How far the write-ahead log of an earlier timeline is the past of a timeline, in bytes; null where it is none of its past, or
 /// nobody knows. PostgreSQL notes it at each promotion.
 #[pg_extern(stable, parallel_safe)]
@@ -57,6 +73,8 @@ extension_sql!(
     r"
 comment on function flush_quote_feed() is 'makes durable what readers of the event feed are about to count as over';
 comment on function next_quote_transaction() is 'the lowest number that no transaction has yet';
+comment on function quote_cluster_identifier() is 'system identifier of this cluster';
+comment on function quote_feed_timeline() is 'timeline that this server writes or follows';
 comment on function quote_timeline_end(integer, integer) is 'how far the write-ahead log of an earlier timeline is the past of a timeline; null where it is not';
 comment on function uuid_generate_v7() is 'a new UUID of version 7, ascending with time';
 comment on function start_quote_worker() is 'asks for the background worker of this database; false when the library is not preloaded';
@@ -70,6 +88,8 @@ revoke execute on function start_quote_worker(), wake_quote_listeners() from pub
         wake_quote_listeners,
         flush_quote_feed,
         next_quote_transaction,
+        quote_cluster_identifier,
+        quote_feed_timeline,
         quote_timeline_end
     ]
 );

@@ -12,6 +12,8 @@ mod digest;
 mod error;
 mod functions;
 mod guc;
+mod kept_query;
+mod log_end;
 mod memory;
 mod prepared;
 mod server;
@@ -33,5 +35,6 @@ pub extern "C-unwind" fn _PG_init() {
     guc::define();
     transaction::watch();
     trigger::plan::watch();
+    kept_query::watch();
     worker::register();
 }

@@ -117,6 +117,22 @@ pub fn flush_wal() {
     }
 }
 
+/// The timeline that this server writes, or follows while it is in recovery.
+pub fn timeline() -> pg_sys::TimeLineID {
+    let mut timeline = 0;
+    // SAFETY: reads shared memory.
+    unsafe {
+        if pg_sys::RecoveryInProgress() {
+            pg_sys::GetXLogReplayRecPtr(&raw mut timeline);
+            return timeline;
+        }
+        #[cfg(feature = "pg14")]
+        return pg_sys::ThisTimeLineID;
+        #[cfg(not(feature = "pg14"))]
+        pg_sys::GetWALInsertionTimeLine()
+    }
+}
+
 /// How far the write-ahead log of an earlier timeline is the past of a timeline, by the file that its promotion left beside the log;
 /// none where it is none of its past, or the file is gone.
 pub fn timeline_end(timeline: pg_sys::TimeLineID, earlier: pg_sys::TimeLineID) -> Option<pg_sys::XLogRecPtr> {

@@ -6,7 +6,7 @@ use crate::audit;
 use crate::c_function::c_function;
 use crate::error::Error;
 
-mod call;
+pub mod call;
 mod capture;
 mod json;
 pub mod plan;

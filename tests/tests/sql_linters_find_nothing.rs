@@ -65,7 +65,7 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
     "examine_quote_seals",
     "join_quote_session",
     "quote_events_between",
-    "quote_relay_open_batch",
+    "quote_relay_next_batch",
     "quote_relay_read",
     "seal_quote_history",
     "seal_quote_release",

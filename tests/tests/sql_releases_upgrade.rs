@@ -12,7 +12,7 @@ const UPDATE: &str = "alter extension quote_collab_ext update";
 const ATTACH: &str = "select attach_quote_collaboration()";
 const GRANT: &str = "select grant_quote_gateway('quote_gateway')";
 /// Releases whose views and triggers are those of today: they need no new attach.
-const OF_TODAYS_FORM: [&str; 1] = ["0.4.0"];
+const OF_TODAYS_FORM: [&str; 2] = ["0.4.0", "0.5.0"];
 
 const SETTINGS: &str = "select string_agg((to_jsonb(s) - 'attached_at')::text, ' ' order by s.entity) from quote_collab_settings s";
 
@@ -181,7 +181,8 @@ async fn an_extension_without_an_attached_pair_is_updated_too() {
 
 #[tokio::test]
 async fn background_workers_serve_an_older_release_until_its_update() {
-    let server = Arc::new(Postgres::start_with(Settings::preloaded(&[])).await);
+    // A database for each release, with a waker each.
+    let server = Arc::new(Postgres::start_with(Settings::preloaded(&[("max_worker_processes", "32")])).await);
     for (version, script) in releases() {
         let (erp, admin) = old_on(Arc::clone(&server), &version, &script, "public").await;
         run(&admin, ATTACH).await;

@@ -75,7 +75,7 @@ const LOG: [Attempt; 34] = [
 ];
 
 /// With the functions of the extension.
-const FUNCTIONS: [Attempt; 27] = [
+const FUNCTIONS: [Attempt; 30] = [
     ("get_quote", "select get_quote('QUOTE')", Refused("P0002")),
     ("get_quote_change_history", "select * from get_quote_change_history('QUOTE')", Empty),
     ("has_quote_been_updated", "select has_quote_been_updated('QUOTE', 1)", Refused("P0002")),
@@ -109,6 +109,13 @@ const FUNCTIONS: [Attempt; 27] = [
         Refused("42501"),
     ),
     ("relay: open", "select quote_relay_open_batch(1)", Refused("42501")),
+    ("relay: next", "select * from quote_relay_next_batch(1, 0, '', 1, 10, 0)", Refused("42501")),
+    (
+        "relay: text of a query",
+        "select quote_kept_query('quote_batch_query()'::regprocedure::oid)",
+        Refused("42501"),
+    ),
+    ("relay: end of the log", "select quote_log_end('quote_changes'::regclass::oid)", Refused("42501")),
     ("relay: read", "select * from quote_relay_read(1, 0, 100)", Refused("42501")),
     ("relay: lease", "select quote_relay_lease('me', '1 hour')", Refused("42501")),
     ("presence of all", "select quote_presence_snapshot()", Refused("42501")),

@@ -8,8 +8,8 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::context::RequestContext;
-use super::database::{Database, Parameter, Statement, first, unexpected};
-use super::error::DatabaseError;
+use super::database::{Database, Parameter, first, unexpected};
+use super::error::{DatabaseError, OTHER_HISTORY};
 use crate::cursor::{Cursor, Lineage};
 use crate::ports::{ChangeLog, Checkpoint, Epoch, Logged, Opened, Page, ReadLimit};
 
@@ -77,24 +77,27 @@ impl ChangeLog for PostgresChangeLog {
         expected: i64,
         limit: ReadLimit,
     ) -> Result<Opened, DatabaseError> {
-        let relay = &self.0.statements().relay;
         let newest = expected - 1;
-        let opening: [Parameter<'_>; 4] = [
+        let (events, bytes) = limit.parameters();
+        let parameters: [Parameter<'_>; 6] = [
             (&epoch.0, Type::INT8),
+            (&newest, Type::INT8),
             (&lineage.cluster, Type::TEXT),
             (&lineage.timeline, Type::INT4),
-            (&newest, Type::INT8),
+            (&events, Type::INT4),
+            (&bytes, Type::INT8),
         ];
+        let asked =
+            self.0.rows(RequestContext::own(), &self.0.statements().relay.next_batch, &parameters).await;
+        let rows = match asked {
+            Err(error) if error.sqlstate() == Some(OTHER_HISTORY) => return Ok(Opened::OtherLineage),
+            asked => asked?,
+        };
+        let Some(row) = rows.first() else { return Ok(Opened::Nothing) };
+        let batch = row.try_get("batch").map_err(unexpected)?;
         let after = Cursor { batch: expected, position: 0 };
-        let (events, bytes) = limit.parameters();
-        let reading = read_parameters(&after, &events, &bytes, &limit.first_at_any_rate);
-        let statements: [Statement<'_>; 2] = [(&relay.open_batch, &opening), (&relay.read_batch, &reading)];
-        let mut answers = self.0.transaction(RequestContext::own(), &statements).await?.into_iter();
-        let opened = answers.next().unwrap_or_default();
-        let Some(row) = opened.first() else { return Ok(Opened::OtherLineage) };
-        let Some(batch) = row.try_get(0).map_err(unexpected)? else { return Ok(Opened::Nothing) };
-        let first = (batch == expected).then(|| page(answers.next().unwrap_or_default(), after, limit));
-        Ok(Opened::Batch(batch, first.transpose()?))
+        let first = (batch == expected).then(|| page(rows, after, limit)).transpose()?;
+        Ok(Opened::Batch(batch, first))
     }
 
     async fn first_batch(&self) -> Result<i64, DatabaseError> {

@@ -41,8 +41,8 @@ pub enum DatabaseError {
     NoExtension,
 }
 
-/// The feed no longer reaches back to a cursor.
-const CURSOR_UNKNOWN: &str = "QC001";
+/// The feed does not reach back to a cursor, or is another.
+pub(super) const OTHER_HISTORY: &str = "QC001";
 
 impl DatabaseError {
     /// The SQLSTATE, when PostgreSQL gave one.
@@ -113,7 +113,7 @@ fn code(sqlstate: &str) -> Code {
         ("P0002", _) => Code::NotFound,
         ("42501", _) => Code::Forbidden,
         ("54000", _) => Code::PayloadTooLarge,
-        (CURSOR_UNKNOWN, _) => Code::ResyncRequired,
+        (OTHER_HISTORY, _) => Code::ResyncRequired,
         ("42703" | "0A000" | "P0001", _) | (_, "22" | "23") => Code::BadUserInput,
         // 25 is a transaction that may not write, as on a standby, or that was ended for its idleness.
         ("57014" | "55P03", _) | (_, "08" | "25" | "40" | "53" | "57") => Code::ServiceUnavailable,

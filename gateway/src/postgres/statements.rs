@@ -26,7 +26,7 @@ pub struct Statements {
 pub struct RelayStatements {
     pub identity: String,
     pub lease: String,
-    pub open_batch: String,
+    pub next_batch: String,
     pub first_batch: String,
     pub last_batch: String,
     pub read_batch: String,
@@ -89,8 +89,10 @@ impl RelayStatements {
         Self {
             identity: at("select i.system_identifier, i.timeline from @.quote_relay_identity() i"),
             lease: at("select @.quote_relay_lease(holder => $1, ttl => make_interval(secs => $2))"),
-            open_batch: at("select @.quote_relay_open_batch(epoch => $1) from @.quote_relay_identity() i \
-                where i.system_identifier = $2 and i.timeline = $3 and @.quote_relay_last_batch() >= $4"),
+            next_batch: at(
+                "select b.batch, b.position, b.event, b.size, b.has_next from @.quote_relay_next_batch(epoch => $1, \
+                known => $2, system_identifier => $3, timeline => $4, max => $5, max_bytes => $6) b",
+            ),
             first_batch: at("select @.quote_relay_first_batch()"),
             last_batch: at("select @.quote_relay_last_batch()"),
             read_batch: at(&bounded(

@@ -13,20 +13,29 @@ use crate::postgres::{Postgres, Settings};
 
 /// The release before this one, whose functions the library still serves, and this one: a title, a database, and what makes it.
 const RELEASES: [(&str, &str, &str); 2] = [
-    ("0.4.0", "bench_feed_before", "create extension quote_collab_ext version '0.4.0'"),
+    ("0.5.0", "bench_feed_before", "create extension quote_collab_ext version '0.5.0'"),
     ("this", "bench_feed_now", "create extension quote_collab_ext"),
 ];
-const SCRIPT: &str = "quote_collab_ext--0.4.0.sql";
+const SCRIPT: &str = "quote_collab_ext--0.5.0.sql";
 const WAKE_UPS: usize = 300;
 const BACKLOG: i64 = 20_000;
 /// Events of one read, as the relay takes them.
 const PORTION: i64 = 4_000;
 const ROUNDS: usize = 5;
 
+/// A parameter and its type.
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
 /// One release in a database of its own.
 struct Release {
     client: Client,
+    /// Whether a batch comes with its first events.
+    asks_once: bool,
     epoch: i64,
+    /// Cluster and timeline.
+    identity: (String, i32),
+    /// The last batch.
+    batch: i64,
     wake_ups: Vec<f64>,
     backlogs: Vec<f64>,
 }
@@ -66,7 +75,12 @@ impl Release {
         let client = peers::prepare(server, peer).await;
         let lease = "select quote_relay_lease('bench', interval '1 day')";
         let epoch = client.query_one(lease, &[]).await.expect("the lease").get(0);
-        Self { client, epoch, wake_ups: Vec::new(), backlogs: Vec::new() }
+        let identity =
+            client.query_one("select * from quote_relay_identity()", &[]).await.expect("an identity");
+        let asks_once = "select count(*) > 0 from pg_proc where proname = 'quote_relay_next_batch'";
+        let asks_once = client.query_one(asks_once, &[]).await.expect("the catalog").get(0);
+        let identity = (identity.get(0), identity.get(1));
+        Self { client, asks_once, epoch, identity, batch: 0, wake_ups: Vec::new(), backlogs: Vec::new() }
     }
 
     async fn wake_up(&mut self, turn: usize) {
@@ -88,24 +102,52 @@ impl Release {
         self.backlogs.push(took);
     }
 
-    /// Cuts the next batch and reads it, asking as the gateway does; milliseconds.
-    async fn copy(&self) -> f64 {
-        let read = format!("select position, event::text from quote_relay_read($1, $2, {PORTION})");
+    /// Cuts the next batch and reads it, asking as the gateway of the release does; milliseconds.
+    async fn copy(&mut self) -> f64 {
         let begun = Instant::now();
-        let opened =
-            self.client.query_typed("select quote_relay_open_batch($1)", &[(&self.epoch, Type::INT8)]).await;
-        let batch: i64 = opened.expect("a batch")[0].get(0);
-        let mut position = 0_i64;
-        loop {
-            let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-                [(&batch, Type::INT8), (&position, Type::INT8)];
+        let (batch, mut position, mut has_rest) =
+            if self.asks_once { self.next().await } else { self.open().await };
+        let read = format!("select position, event::text from quote_relay_read($1, $2, {PORTION})");
+        while has_rest {
+            let parameters: [Parameter<'_>; 2] = [(&batch, Type::INT8), (&position, Type::INT8)];
             let events = self.client.query_typed(&read, &parameters).await.expect("events");
-            let Some(last) = events.last() else { break };
-            position = last.get(0);
-            if i64::try_from(events.len()).unwrap_or(i64::MAX) < PORTION {
-                break;
-            }
+            has_rest = i64::try_from(events.len()).is_ok_and(|count| count == PORTION);
+            position = events.last().map_or(position, |last| last.get(0));
         }
+        self.batch = batch;
         begun.elapsed().as_secs_f64() * 1_000.0
+    }
+
+    /// Batch, last position, and whether there is more to read behind it.
+    async fn next(&self) -> (i64, i64, bool) {
+        let next = format!(
+            "select b.batch, b.position, b.event, b.has_next from quote_relay_next_batch($1, $2, $3, $4, {PORTION}, 4194304) b"
+        );
+        let (cluster, timeline) = &self.identity;
+        let parameters: [Parameter<'_>; 4] = [
+            (&self.epoch, Type::INT8),
+            (&self.batch, Type::INT8),
+            (cluster, Type::TEXT),
+            (timeline, Type::INT4),
+        ];
+        let events = self.client.query_typed(&next, &parameters).await.expect("a batch");
+        let last = events.last().expect("an event");
+        let is_full = i64::try_from(events.len()).is_ok_and(|count| count == PORTION);
+        (last.get(0), last.get(1), is_full || last.get(3))
+    }
+
+    /// The same before 0.6.0, where no event came with it.
+    async fn open(&self) -> (i64, i64, bool) {
+        let (cluster, timeline) = &self.identity;
+        let open = "select quote_relay_open_batch($1) from quote_relay_identity() i
+            where i.system_identifier = $2 and i.timeline = $3 and quote_relay_last_batch() >= $4";
+        let parameters: [Parameter<'_>; 4] = [
+            (&self.epoch, Type::INT8),
+            (cluster, Type::TEXT),
+            (timeline, Type::INT4),
+            (&self.batch, Type::INT8),
+        ];
+        let opened = self.client.query_typed(open, &parameters).await.expect("a batch");
+        (opened[0].get(0), 0, true)
     }
 }

@@ -1,0 +1,201 @@
+//! `quote_relay_next_batch` closes a batch and gives its first events, by queries whose text is kept until a catalog changes.
+
+use quote_collab_tests::Erp;
+use tokio_postgres::Client;
+
+const WRITE: &str = "update quotes set notes = clock_timestamp()::text where id = (select id from quotes order by id limit 1)";
+
+async fn run(client: &Client, statement: &str) {
+    client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+}
+
+async fn text(client: &Client, query: &str) -> String {
+    client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
+}
+
+async fn refused(client: &Client, statement: &str) -> String {
+    let error = client.query(statement, &[]).await.expect_err(statement);
+    error.as_db_error().expect("the server answered").code().code().to_owned()
+}
+
+/// The question of a relay of the first epoch that knows this batch, and its limits.
+fn question(known: i64, events: i32, bytes: i64) -> String {
+    format!(
+        "select n.batch, n.position, n.size, n.has_next from quote_relay_identity() i
+         cross join quote_relay_next_batch(1, {known}, i.system_identifier, i.timeline, {events}, {bytes}) n"
+    )
+}
+
+/// Batch, and whether another event follows, of each event.
+async fn next(client: &Client, events: i32, bytes: i64) -> Vec<(i64, bool)> {
+    let rows = client.query(&question(0, events, bytes), &[]).await.expect("the relay asks");
+    rows.iter().map(|row| (row.get(0), row.get(3))).collect()
+}
+
+/// A superuser on the sample, and the lease of the first epoch.
+async fn relay(erp: &Erp) -> Client {
+    let admin = erp.client("postgres").await;
+    assert_eq!(text(&admin, "select quote_relay_lease('test', '1 hour')::text").await, "1");
+    admin
+}
+
+#[tokio::test]
+async fn what_was_recorded_by_a_clock_ahead_is_told_at_once() {
+    let erp = Erp::attached().await;
+    let admin = relay(&erp).await;
+    assert_eq!(next(&admin, 10, 1_000_000).await, [], "nothing has happened yet");
+    // This month, months that wait empty, and beyond them all.
+    for (batch, ahead) in (1..).zip(["0 days", "40 days", "70 days", "20 years", "0 days"]) {
+        run(&admin, WRITE).await;
+        let last = "position = (select max(position) from quote_changes)";
+        run(
+            &admin,
+            &format!("update quote_changes set changed_at = changed_at + interval '{ahead}' where {last}"),
+        )
+        .await;
+        assert_eq!(next(&admin, 10, 1_000_000).await, [(batch, false)], "{ahead}");
+        assert_eq!(next(&admin, 10, 1_000_000).await, [], "{ahead}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_log_is_behind_everything() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let end = |log: &str| format!("select quote_log_end('{log}'::regclass::oid)::text");
+    run(&admin, "set timezone = 'UTC'; create table plain (a integer)").await;
+    run(&admin, "create table months (at timestamptz) partition by range (at)").await;
+    assert_eq!(text(&admin, &end("plain")).await, "infinity");
+    assert_eq!(text(&admin, &end("months")).await, "-infinity", "no months at all");
+    for (name, bounds) in
+        [("one", "('2026-01-01') to ('2026-02-01')"), ("two", "('2026-03-01') to ('2026-04-01')")]
+    {
+        run(&admin, &format!("create table {name} partition of months for values from {bounds}")).await;
+    }
+    assert_eq!(text(&admin, &end("months")).await, "-infinity", "only empty ones");
+    run(&admin, "insert into months values ('2026-01-31')").await;
+    assert_eq!(text(&admin, &end("months")).await, "2026-02-01 00:00:00+00");
+    run(&admin, "insert into months values ('2026-03-01')").await;
+    assert_eq!(text(&admin, &end("months")).await, "2026-04-01 00:00:00+00");
+    for name in ["default", "for values from ('2030-01-01') to (maxvalue)"] {
+        run(&admin, &format!("begin; create table last partition of months {name}")).await;
+        assert_eq!(text(&admin, &end("months")).await, "2026-04-01 00:00:00+00", "{name}");
+        run(&admin, "insert into months values ('2031-01-01')").await;
+        assert_eq!(text(&admin, &end("months")).await, "infinity", "{name}");
+        run(&admin, "rollback").await;
+    }
+    // Of parts, or kept elsewhere: who knows.
+    run(&admin, "create table parts partition of months for values from ('2027-01-01') to ('2027-02-01') partition by range (at)").await;
+    assert_eq!(text(&admin, &end("months")).await, "2027-02-01 00:00:00+00");
+    assert_eq!(refused(&admin, "select quote_log_end(1::oid)").await, "XX000");
+}
+
+#[tokio::test]
+async fn limits_cut_the_first_read_and_the_rest_is_read_behind_it() {
+    let erp = Erp::attached().await;
+    let admin = relay(&erp).await;
+    run(
+        &admin,
+        "update quotes set notes = repeat('x', 3000) where id in (select id from quotes order by id limit 5)",
+    )
+    .await;
+    assert_eq!(next(&admin, 2, 1_000_000).await, [(1, true), (1, false)], "as many as are wanted");
+    run(
+        &admin,
+        "update quotes set notes = repeat('y', 3000) where id in (select id from quotes order by id limit 5)",
+    )
+    .await;
+    assert_eq!(next(&admin, 10, 0).await, [(2, true)], "the first at any rate");
+    run(
+        &admin,
+        "update quotes set notes = repeat('z', 3000) where id in (select id from quotes order by id limit 5)",
+    )
+    .await;
+    let some = next(&admin, 10, 20_000).await;
+    assert!(some.len() > 1 && some.len() < 5 && some.iter().all(|event| *event == (3, true)), "{some:?}");
+    for batch in 1..=3 {
+        let all = format!("select count(*)::text from quote_relay_read({batch}, 0, 100)");
+        assert_eq!(text(&admin, &all).await, "5", "batch {batch}");
+    }
+}
+
+#[tokio::test]
+async fn another_history_and_a_lost_lease_are_refused() {
+    let erp = Erp::attached().await;
+    let admin = relay(&erp).await;
+    let from = "from quote_relay_identity() i";
+    for is_new in [false, true] {
+        if is_new {
+            run(&admin, WRITE).await;
+        }
+        for (statement, expected) in [
+            (question(1, 10, 0), "QC001"),
+            (format!("select quote_relay_next_batch(1, 0, '5', i.timeline, 10, 0) {from}"), "QC001"),
+            (
+                format!(
+                    "select quote_relay_next_batch(1, 0, i.system_identifier, i.timeline + 1, 10, 0) {from}"
+                ),
+                "QC001",
+            ),
+            (
+                format!("select quote_relay_next_batch(2, 0, i.system_identifier, i.timeline, 10, 0) {from}"),
+                "55000",
+            ),
+        ] {
+            assert_eq!(refused(&admin, &statement).await, expected, "{statement}");
+        }
+    }
+    assert_eq!(text(&admin, "select max(no)::text from quote_relay_batch").await, "0", "nothing was opened");
+    assert_eq!(next(&admin, 10, 0).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_kept_query_is_what_it_would_be_now() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let other = erp.client("postgres").await;
+    let kept = "quote_kept_query('quote_batch_query()'::regprocedure::oid)";
+    let is_current = format!("select ({kept} = quote_batch_query())::text");
+    let first = text(&other, &format!("select {kept}")).await;
+    assert!(first.contains("username"), "{first}");
+    for (change, names_are_read) in [
+        ("alter table users rename column username to login", false),
+        ("alter table users rename column login to username", true),
+        ("create role stranger_to_names; alter table users owner to stranger_to_names", false),
+        ("grant erp_owner to stranger_to_names", true),
+        ("revoke erp_owner from stranger_to_names", false),
+        ("alter role stranger_to_names superuser", true),
+        ("alter role stranger_to_names nosuperuser; alter table users owner to erp_owner", true),
+        ("alter table users rename to people", false),
+        ("alter table people rename to users", true),
+        ("update quote_collab_settings set relations = relations - 'users'", false),
+        (
+            "update quote_collab_settings set relations = relations || '{\"users\": {\"schema\": \"public\", \"table\": \"users\", \"id\": \"id\", \"name\": \"username\"}}'",
+            true,
+        ),
+        (
+            "create or replace function quote_batch_query() returns text language sql stable as 'select ''mine''::text'",
+            false,
+        ),
+    ] {
+        run(&admin, change).await;
+        for client in [&admin, &other] {
+            assert_eq!(text(client, &is_current).await, "true", "{change}");
+            assert_eq!(
+                text(client, &format!("select {kept}")).await.contains("username"),
+                names_are_read,
+                "{change}"
+            );
+        }
+    }
+    run(&admin, "drop owned by stranger_to_names; drop role stranger_to_names").await;
+    // Only what writes a text of nothing else.
+    for statement in [
+        "select quote_kept_query('quote_user_relations()'::regprocedure::oid)",
+        "select quote_kept_query('quote_feed_timeline()'::regprocedure::oid)",
+        "select quote_kept_query('quote_relay_table(text)'::regprocedure::oid)",
+        "select quote_kept_query(0)",
+    ] {
+        assert_ne!(refused(&admin, statement).await, "", "{statement}");
+    }
+}
