@@ -9,6 +9,7 @@ const INSERT: &str = "insert into quote_changes (id, tenant_id, quote_id, change
     select gen_random_uuid(), tenant_id, id, MOMENT, 'QUOTE', 'notes', 'UPDATE', false, gen_random_uuid(), 1, pg_current_xact_id(), quote_cluster_identifier() from quotes limit 1";
 
 /// What a fault stands for, in SQL.
+#[must_use]
 pub fn spelled_out(fault: &str) -> String {
     let (word, rest) = fault.split_once(' ').unwrap_or((fault, ""));
     match word {
