@@ -54,7 +54,7 @@ extern "C-unwind" fn on_catalog(_arg: pg_sys::Datum, _cache: i32, _hash: u32) {
     forget();
 }
 
-/// A borrow can only be held while a text is looked up or stored, which runs no PostgreSQL code.
+/// A borrow can only be held while a text is looked up or stored, which processes no invalidation.
 fn forget() {
     CHANGES.set(CHANGES.get() + 1);
     TEXTS.with_borrow_mut(HashMap::clear);
@@ -71,7 +71,8 @@ c_function!(
 /// # Safety
 /// `fcinfo` must come from PostgreSQL's function manager, of a strict function.
 unsafe fn kept_query(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, Error> {
-    // SAFETY: the function is called as it is declared, and gives a text that lives in the current context.
+    // SAFETY: the function is called as it is declared, and gives a text that lives in the current context. An ERROR takes the
+    // snapshot back with its (sub)transaction.
     unsafe {
         let writer = pgrx::pg_getarg::<pg_sys::Oid>(fcinfo, 0).ok_or(Error::PreparedCall)?;
         let key = (writer, pg_sys::GetUserId());
@@ -85,8 +86,11 @@ unsafe fn kept_query(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, 
         if !is_writer {
             return Err(Error::PreparedCall);
         }
+        // The caller's snapshot may be older than changes whose invalidations have come by.
         let begun = CHANGES.get();
+        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
         let text = pg_sys::OidFunctionCall0Coll(writer, pg_sys::InvalidOid);
+        pg_sys::PopActiveSnapshot();
         if CHANGES.get() == begun {
             let bytes = varlena::payload(text).into();
             TEXTS.with_borrow_mut(|texts| texts.insert(key, bytes));

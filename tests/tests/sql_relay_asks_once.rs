@@ -199,3 +199,19 @@ async fn a_kept_query_is_what_it_would_be_now() {
         assert_ne!(refused(&admin, statement).await, "", "{statement}");
     }
 }
+
+#[tokio::test]
+async fn a_query_that_is_worked_out_in_an_old_snapshot_is_not_kept_as_it_was_then() {
+    let erp = Erp::attached().await;
+    let (admin, other) = (erp.client("postgres").await, erp.client("postgres").await);
+    let names = "select (quote_kept_query('quote_batch_query()'::regprocedure::oid) like '%username%')::text";
+    run(&other, "begin isolation level repeatable read; select count(*) from pg_class").await;
+    run(&admin, "create role late_owner; alter table users owner to late_owner").await;
+    // Whatever it takes a lock on brings the news.
+    run(&other, "lock table quotes in access share mode").await;
+    assert_eq!(text(&other, names).await, "false");
+    run(&other, "commit").await;
+    assert_eq!(text(&other, names).await, "false");
+    run(&admin, "alter table users owner to erp_owner; drop role late_owner").await;
+    assert_eq!(text(&other, names).await, "true");
+}
