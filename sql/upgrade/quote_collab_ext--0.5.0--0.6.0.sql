@@ -297,7 +297,7 @@ language sql security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select n.batch from @extschema@.quote_relay_identity() i
-    cross join @extschema@.quote_relay_next_batch(epoch, 0, i.system_identifier, i.timeline, 1, 0) n
+    cross join @extschema@.quote_relay_next_batch(epoch, 0::bigint, i.system_identifier, i.timeline, 1::integer, 0::bigint) n
 $$;
 comment on function quote_relay_open_batch(bigint) is 'closes the next batch of the event feed';
 create or replace function quote_relay_read(batch bigint, after_position bigint, max integer) returns table ("position" bigint, event jsonb)

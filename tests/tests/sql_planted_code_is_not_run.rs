@@ -65,7 +65,7 @@ const PLANT: &str = r#"
     end $$"#;
 
 /// What attach, saving, reading, relaying and keeping house call, each argument of its very type.
-const LIVE: [&str; 30] = [
+const LIVE: [&str; 31] = [
     "select attach_quote_collaboration('quotes'::regclass, 'quote_lines'::regclass, '{\"truncate\": \"record\", \"archive_after\": \"1 day\", \"drop_after\": \"2 days\"}'::jsonb)",
     "select grant_quote_gateway('quote_gateway'::name)",
     "update quotes set notes = 'one'; update quote_lines set description = 'two'",
@@ -84,6 +84,7 @@ const LIVE: [&str; 30] = [
     "select count(*) from v_recent_quote_changes, v_active_quote_collaborators",
     "select quote_relay_lease('test'::text, '1 minute'::interval)",
     "select quote_relay_open_batch(1::bigint)",
+    "update quotes set notes = 'relayed'; select quote_relay_next_batch(1::bigint, 0::bigint, i.system_identifier, i.timeline, 10::integer, 0::bigint) from quote_relay_identity() i",
     "select quote_relay_read(1::bigint, 0::bigint, 10::integer), quote_relay_identity(), quote_relay_first_batch(), quote_relay_last_batch()",
     "select quote_relay_checkpoint(1::bigint, 1::bigint, 1::bigint, 1::bigint), quote_relay_position(), quote_presence_snapshot()",
     "select quote_events_between(id, 0::bigint, 0::bigint, 1::bigint, 1000::bigint, 10::integer) from quotes limit 1",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quote_collab_tests::postgres::{ADMIN, GATEWAY};
-use quote_collab_tests::{Gateway, Postgres, Settings, eventually, talk};
+use quote_collab_tests::{Gateway, Postgres, Settings, built, eventually, talk};
 use rustix::process::Signal;
 use tokio::net::TcpListener;
 
@@ -86,6 +86,19 @@ async fn a_database_that_is_not_prepared_says_what_is_missing() {
     for told in ["select attach_quote_collaboration()", "select grant_quote_gateway('quote_gateway')"] {
         assert!(log.contains(told), "{log}");
     }
+}
+
+#[tokio::test]
+async fn an_extension_that_is_too_old_is_told_at_once() {
+    let postgres = Postgres::start_with(Settings::preloaded(&[])).await;
+    postgres.add_script(&built::place().releases().join("quote_collab_ext--0.5.0.sql"));
+    let plain = postgres.plain_database().await;
+    let admin = postgres.client(&plain, ADMIN).await;
+    admin.batch_execute("create extension quote_collab_ext version '0.5.0'").await.expect("the extension");
+    let gateway = Gateway::spawn(&postgres.url(&plain, GATEWAY), None, &[]);
+    ends(&gateway).await;
+    let log = gateway.log();
+    assert!(log.contains("0.5.0") && log.contains("alter extension quote_collab_ext update"), "{log}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use super::connection::{CONNECT_TIMEOUT, connection_config};
 use super::context::RequestContext;
 use super::error::DatabaseError;
 use super::loan::Loan;
-use super::statements::{FIND_SCHEMA, Statements};
+use super::statements::{FIND_EXTENSION, Statements};
 use crate::config::PostgresConfig;
 
 /// For the relay, presence and upkeep.
@@ -27,6 +27,9 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(3);
 
 /// A connection keeps a buffer as large as the largest row that it has had. After a larger one than this it ends.
 const LARGEST_KEPT: usize = 1 << 20;
+
+/// The first release of the extension that closes a batch and gives its events in one answer.
+const OLDEST_EXTENSION: [u32; 3] = [0, 6, 0];
 
 /// A parameter and its type: sent with the statement, so that nothing needs to be prepared on a pooled server.
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -48,15 +51,19 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached or has no extension.
+    /// When the database cannot be reached, or has no extension or one that is too old.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, DatabaseError> {
         let pool = pool(config, "quote_gateway", usize::from(config.pg_pool_size))?;
         let own_pool = self::pool(config, "quote_gateway_relay", OWN_CONNECTIONS)?;
         let client = own_pool.get().await?;
-        let rows = timeout(CONNECT_TIMEOUT, client.query_typed(FIND_SCHEMA, &[]))
+        let rows = timeout(CONNECT_TIMEOUT, client.query_typed(FIND_EXTENSION, &[]))
             .await
             .map_err(|_| DatabaseError::TimedOut)??;
-        let schema: String = rows.first().ok_or(DatabaseError::NoExtension)?.try_get(0)?;
+        let found = rows.first().ok_or(DatabaseError::NoExtension)?;
+        let (schema, release): (String, String) = (found.try_get(0)?, found.try_get(1)?);
+        if !is_new_enough(&release) {
+            return Err(DatabaseError::OldExtension { found: release });
+        }
         let statements = Arc::new(Statements::for_schema(&schema));
         Ok(Self { pool, own_pool, statements, statement_timeout: config.pg_statement_timeout })
     }
@@ -160,6 +167,12 @@ fn pool(config: &PostgresConfig, name: &str, size: usize) -> Result<Pool, Databa
         .map_err(|error| DatabaseError::Unreachable(error.to_string()))
 }
 
+/// Whether an extension has all that is asked of it here: it takes over from the release before first, the gateways follow.
+fn is_new_enough(release: &str) -> bool {
+    let parts: Result<Vec<u32>, _> = release.split('.').map(str::parse).collect();
+    parts.is_ok_and(|parts| parts.as_slice() >= OLDEST_EXTENSION.as_slice())
+}
+
 /// The row that must be there.
 pub(super) fn first(rows: &[Row]) -> Result<&Row, DatabaseError> {
     rows.first().ok_or_else(|| DatabaseError::Unexpected("no row".to_owned()))
@@ -170,4 +183,19 @@ pub(super) fn first(rows: &[Row]) -> Result<&Row, DatabaseError> {
 pub(super) fn unexpected(error: tokio_postgres::Error) -> DatabaseError {
     let text = error.to_string();
     DatabaseError::Unexpected(text.split(':').next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extension_is_as_old_as_its_numbers_say() {
+        for release in ["0.6.0", "0.6.1", "0.10.0", "1.0.0", env!("CARGO_PKG_VERSION")] {
+            assert!(is_new_enough(release), "{release}");
+        }
+        for release in ["0.5.0", "0.5.9", "0.6", "0", "", "0.x.0", "unpackaged"] {
+            assert!(!is_new_enough(release), "{release}");
+        }
+    }
 }

@@ -39,6 +39,14 @@ pub enum DatabaseError {
         "extension quote_collab_ext is not installed in this database; run: create extension quote_collab_ext"
     )]
     NoExtension,
+    /// The extension is of a release before this gateway's.
+    #[error(
+        "extension quote_collab_ext is of release {found}, which is too old; run: alter extension quote_collab_ext update"
+    )]
+    OldExtension {
+        /// Its release.
+        found: String,
+    },
 }
 
 /// The feed does not reach back to a cursor, or is another.
@@ -60,7 +68,11 @@ impl DatabaseError {
         match self {
             Self::Unreachable(_) | Self::TimedOut => true,
             Self::Refused { sqlstate, .. } => code(sqlstate.code()) == Code::ServiceUnavailable,
-            Self::Address | Self::Unexpected(_) | Self::TooLarge | Self::NoExtension => false,
+            Self::Address
+            | Self::Unexpected(_)
+            | Self::TooLarge
+            | Self::NoExtension
+            | Self::OldExtension { .. } => false,
         }
     }
 }

@@ -34,8 +34,8 @@ pub struct RelayStatements {
     pub save_checkpoint: String,
 }
 
-/// Where the extension lives.
-pub const FIND_SCHEMA: &str = "select n.nspname from pg_catalog.pg_extension e \
+/// Where the extension lives, and its release.
+pub const FIND_EXTENSION: &str = "select n.nspname, e.extversion from pg_catalog.pg_extension e \
     join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'quote_collab_ext'";
 
 impl Statements {
