@@ -270,6 +270,9 @@ async fn goes_on_upgraded(settings: fn() -> Settings, last: impl AsyncFnOnce(&Cl
         assert_eq!(&text(&after, query).await, before, "{query}");
     }
     assert_eq!(text(&after, "select count(*)::text from verify_quote_history()").await, "0");
+    let tells =
+        "select string_agg(tgenabled::text, '') from pg_trigger where tgname = 'quote_settings_changed'";
+    assert_eq!(text(&after, tells).await, "A", "sessions hear of changed settings");
     assert!(relay(&after).await.is_empty(), "the history is told again");
     let told = after.query("select * from quote_events_since($1)", &[&cursor]).await;
     let code = told.expect_err("the cursor is of the server before").code().cloned();
