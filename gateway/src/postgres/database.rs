@@ -33,8 +33,6 @@ const OLDEST_EXTENSION: [u32; 3] = [0, 6, 0];
 
 /// A parameter and its type: sent with the statement, so that nothing needs to be prepared on a pooled server.
 pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
-/// A statement and its parameters.
-pub type Statement<'a> = (&'a str, &'a [Parameter<'a>]);
 
 /// Handle to the database. The gateway's own work has connections of its own, so that no burst of requests can hold up
 /// the events.
@@ -89,23 +87,14 @@ impl Database {
         self.rows(RequestContext::own(), "select 1", &[]).await.map(drop)
     }
 
-    /// Runs one statement in a transaction of its own: its rows.
+    /// Runs one statement in a transaction of its own: its rows. Opening, statement and commit are sent together; the answers come
+    /// back in one round trip. Nobody has to wait for them: dropping this ends the statement that runs.
     pub(super) async fn rows(
         &self,
         context: RequestContext,
         sql: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, DatabaseError> {
-        Ok(self.transaction(context, &[(sql, parameters)]).await?.pop().unwrap_or_default())
-    }
-
-    /// Runs statements in a transaction of their own: the rows of each. Opening, statements and commit are sent together; the
-    /// answers come back in one round trip. Nobody has to wait for them: dropping this ends the statement that runs.
-    pub(super) async fn transaction(
-        &self,
-        context: RequestContext,
-        statements: &[Statement<'_>],
-    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
         let (pool, limit) = if context.is_own() {
             (&self.own_pool, OWN_STATEMENT_TIMEOUT)
         } else {
@@ -113,12 +102,9 @@ impl Database {
         };
         let opening = context.opening(limit);
         let loan = Loan::take(pool).await?;
-        let answer = timeout(limit + ANSWER_MARGIN, loan.transaction(&opening, statements)).await;
+        let answer = timeout(limit + ANSWER_MARGIN, loan.transaction(&opening, sql, parameters)).await;
         let rows = answer.map_err(|_| DatabaseError::TimedOut)?;
-        if !rows
-            .as_ref()
-            .is_ok_and(|rows| rows.iter().flatten().any(|row| row.raw_size_bytes() > LARGEST_KEPT))
-        {
+        if !rows.as_ref().is_ok_and(|rows| rows.iter().any(|row| row.raw_size_bytes() > LARGEST_KEPT)) {
             loan.give_back();
         }
         rows

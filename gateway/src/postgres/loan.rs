@@ -1,11 +1,10 @@
 //! A connection on loan from the pool.
 
 use deadpool_postgres::{Object, Pool};
-use futures_util::future::join_all;
 use futures_util::join;
 use tokio_postgres::Row;
 
-use super::database::Statement;
+use super::database::Parameter;
 use super::error::DatabaseError;
 
 /// Goes back to the pool only when it is given back. Whoever stops waiting for an answer, because his time is up or his
@@ -19,22 +18,23 @@ impl Loan {
         Ok(Self(Some(pool.get().await?)))
     }
 
-    /// Runs statements in a transaction of their own; the rows of each. After an error the commit of an aborted transaction
-    /// rolls back, and the error is that of the first statement that failed.
+    /// Runs a statement in a transaction of its own; its rows. After an error the commit of an aborted transaction rolls back, and the
+    /// error is that of what failed first.
     pub async fn transaction(
         &self,
         opening: &str,
-        statements: &[Statement<'_>],
-    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, DatabaseError> {
         let client = self.0.as_ref().ok_or_else(|| DatabaseError::Unexpected("no connection".to_owned()))?;
         // Polled in this order, so sent in this order.
         let (opened, rows, committed) = join!(
             client.batch_execute(opening),
-            join_all(statements.iter().map(|(sql, parameters)| client.query_typed(sql, parameters))),
+            client.query_typed(sql, parameters),
             client.batch_execute("commit"),
         );
         opened?;
-        let rows = rows.into_iter().collect::<Result<_, _>>()?;
+        let rows = rows?;
         committed?;
         Ok(rows)
     }
