@@ -24,6 +24,7 @@ pub mod postgres;
 mod scratch;
 pub mod signer;
 pub mod spoof;
+pub mod statement;
 pub mod subscriber;
 mod template;
 pub mod waker;

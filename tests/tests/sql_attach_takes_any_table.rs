@@ -1,6 +1,7 @@
 //! Tables as ERPs have them: any name, partitioned, wide, with generated columns, in use while we come and go.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::statement::sqlstate;
 use tokio_postgres::Client;
 
 /// Change type and field of everything in the log, in order.
@@ -13,11 +14,6 @@ async fn recorded(client: &Client, log: &str) -> Vec<(String, String)> {
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(kind, field)| ((*kind).to_owned(), (*field).to_owned())).collect()
-}
-
-async fn refusal(client: &Client, statement: &str) -> String {
-    let error = client.batch_execute(statement).await.expect_err(statement);
-    error.as_db_error().expect("PostgreSQL refuses").code().code().to_owned()
 }
 
 #[tokio::test]
@@ -162,7 +158,7 @@ async fn a_busy_table_is_waited_for_and_left_whole() {
     for statement in ["select count(*) from quotes", "update quote_lines set description = 'busy'"] {
         busy.batch_execute(&format!("begin; {statement}")).await.unwrap();
         assert_eq!(
-            refusal(&admin, "set lock_timeout = '100ms'; select attach_quote_collaboration()").await,
+            sqlstate(&admin, "set lock_timeout = '100ms'; select attach_quote_collaboration()").await,
             "55P03"
         );
         assert_eq!(erp.schema().await, before, "{statement}");
@@ -171,7 +167,7 @@ async fn a_busy_table_is_waited_for_and_left_whole() {
     admin.batch_execute("select attach_quote_collaboration()").await.unwrap();
     busy.batch_execute("begin; update quotes set notes = 'busy'").await.unwrap();
     let attached = erp.schema().await;
-    assert_eq!(refusal(&admin, "select detach_quote_collaboration()").await, "55P03");
+    assert_eq!(sqlstate(&admin, "select detach_quote_collaboration()").await, "55P03");
     assert_eq!(erp.schema().await, attached);
     busy.batch_execute("commit").await.unwrap();
     admin.batch_execute("select detach_quote_collaboration()").await.unwrap();
@@ -242,7 +238,7 @@ async fn a_second_attach_waits_as_long_as_it_says() {
     busy.batch_execute("begin; lock table quote_collab_settings in share row exclusive mode").await.unwrap();
     let waited = tokio::time::timeout(
         std::time::Duration::from_mins(1),
-        refusal(&admin, "select attach_quote_collaboration()"),
+        sqlstate(&admin, "select attach_quote_collaboration()"),
     );
     assert_eq!(waited.await.expect("it gives up"), "55P03");
 }
@@ -275,13 +271,13 @@ async fn tables_that_are_not_the_erps_own_are_refused() {
             format!("select attach_quote_collaboration('{table}', 'quote_lines')"),
             format!("select attach_quote_collaboration('quotes', '{table}')"),
         ] {
-            assert_eq!(refusal(&admin, &statement).await, "42809", "{statement}");
+            assert_eq!(sqlstate(&admin, &statement).await, "42809", "{statement}");
         }
     }
     admin.batch_execute("select detach_quote_collaboration()").await.unwrap();
     for table in ours {
         let statement = format!("select attach_quote_collaboration('{table}', 'quote_lines')");
-        assert_eq!(refusal(&admin, &statement).await, "42809", "{statement}");
+        assert_eq!(sqlstate(&admin, &statement).await, "42809", "{statement}");
     }
 }
 
@@ -297,7 +293,7 @@ async fn a_table_that_others_inherit_from_is_refused_and_an_heir_is_not() {
         .unwrap();
     for pair in ["'bids', 'bid_lines_abroad'", "'bids_abroad', 'bid_lines'", "'bids', 'bid_lines'"] {
         assert_eq!(
-            refusal(&admin, &format!("select attach_quote_collaboration({pair})")).await,
+            sqlstate(&admin, &format!("select attach_quote_collaboration({pair})")).await,
             "0A000",
             "{pair}"
         );
@@ -336,7 +332,7 @@ async fn what_stands_under_our_names_is_not_taken_away() {
     ] {
         admin.batch_execute(&format!("create {made}")).await.unwrap();
         let before = erp.schema().await;
-        assert_eq!(refusal(&admin, attach).await, code, "{made}");
+        assert_eq!(sqlstate(&admin, attach).await, code, "{made}");
         assert_eq!(erp.schema().await, before, "{made}");
         let made: Vec<_> = made.split(' ').collect();
         let on = made.iter().position(|word| *word == "on" && made[0] == "trigger");
@@ -419,7 +415,7 @@ async fn an_author_that_is_no_uuid_is_a_column_like_others() {
     let saved = "select success from bids b, update_quote_with_version_check(b.id, 2, '{\"created_by\": 5}')";
     assert!(admin.query_one(saved, &[]).await.unwrap().get::<_, bool>(0));
     let named = "select attach_quote_collaboration('bids', 'bid_lines', '{\"line_columns\": {\"updated_by\": \"updated_by\"}}')";
-    assert_eq!(refusal(&admin, named).await, "42804");
+    assert_eq!(sqlstate(&admin, named).await, "42804");
     admin.batch_execute("select detach_quote_collaboration()").await.unwrap();
     assert_eq!(erp.count("select count(*) from pg_attribute where attrelid in ('bids'::regclass, 'bid_lines'::regclass) and attname in ('version', 'updated_by') and not attisdropped").await, 3);
 }
@@ -446,7 +442,7 @@ async fn what_is_no_table_is_refused() {
         ("select attach_quote_collaboration(options => '{\"columns\": {\"tenant\": \"notes\"}}')", "42804"),
         ("select detach_quote_collaboration()", "55000"),
     ] {
-        assert_eq!(refusal(&admin, statement).await, code, "{statement}");
+        assert_eq!(sqlstate(&admin, statement).await, code, "{statement}");
         assert_eq!(erp.schema().await, before, "{statement}");
     }
 }
@@ -456,7 +452,7 @@ async fn dropping_the_extension_keeps_tables_and_history() {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;
     admin.batch_execute("update quotes set notes = 'kept'").await.unwrap();
-    assert_eq!(refusal(&admin, "drop extension quote_collab_ext").await, "2BP01");
+    assert_eq!(sqlstate(&admin, "drop extension quote_collab_ext").await, "2BP01");
     let rows = erp.count("select count(*) from quote_changes").await;
     admin
         .batch_execute("drop extension quote_collab_ext cascade; update quotes set notes = 'free'")

@@ -1,16 +1,7 @@
 //! The ERP alters its own tables as it likes, and everything goes on without attaching again.
 
 use quote_collab_tests::Erp;
-use tokio_postgres::Client;
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
-
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
-}
+use quote_collab_tests::statement::{run, text};
 
 /// Each is one that an ordinary migration brings, and undone before the next.
 const MIGRATIONS: [&str; 14] = [

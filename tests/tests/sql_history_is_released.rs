@@ -2,21 +2,13 @@
 
 use quote_collab_tests::Erp;
 use quote_collab_tests::history::PAST;
+use quote_collab_tests::statement::{run, text};
 use tokio_postgres::Client;
 
 /// Lets January go, and what is older.
 const DROP_JANUARY: &str = "select drop_archived_quote_changes(now() - (date_trunc('year', now() - interval '2 years', 'UTC') + interval '1 month 1 day'))::bigint";
 
 const FINDINGS: &str = "select coalesce(string_agg(finding || ' ' || (regexp_match(detail, '^\\d*'))[1], ',' order by block), 'nothing') from verify_quote_history()";
-
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
-}
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
 
 /// Two months in one block, of which half will go, and further blocks around it.
 async fn past() -> (Erp, Client) {

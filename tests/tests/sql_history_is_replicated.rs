@@ -1,16 +1,8 @@
 //! Logical replication: rows that arrive leave a history once, whether it is written here or arrives with them.
 
+use quote_collab_tests::statement::{run, text};
 use quote_collab_tests::{Postgres, Settings, eventually};
 use tokio_postgres::Client;
-
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
-}
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
 
 /// A publisher and a subscriber, both with the sample ERP attached and the same rows.
 struct Replica {

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use quote_collab_tests::statement::{run, text};
 use quote_collab_tests::{Erp, Postgres, Settings, built, eventually};
 use tokio_postgres::Client;
 
@@ -20,19 +21,6 @@ async fn relay(client: &Client) -> Vec<String> {
             client.query("select event ->> 'event_id' from quote_relay_read($1, 0, 100000)", &[&batch]).await;
         events.extend(rows.expect("a batch is read").iter().map(|row| row.get::<_, String>(0)));
     }
-}
-
-async fn run(client: &Client, statement: &str) {
-    client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-}
-
-async fn text(client: &Client, query: &str) -> String {
-    client
-        .query_one(query, &[])
-        .await
-        .unwrap_or_else(|error| panic!("{query}: {error:?}"))
-        .get::<_, Option<String>>(0)
-        .unwrap_or_default()
 }
 
 /// Dumps a database and restores it as another, of the same cluster or of one apart.

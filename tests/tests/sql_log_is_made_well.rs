@@ -1,11 +1,8 @@
 //! The log is made the same wherever, whenever and under whatever settings; what stands in its way costs no change.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::statement::run;
 use tokio_postgres::Client;
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
 
 async fn bare() -> (Erp, Client) {
     let erp = Erp::bare().await;

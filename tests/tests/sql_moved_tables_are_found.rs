@@ -1,21 +1,13 @@
 //! What was renamed, moved or dropped since attach is known again, and detach leaves nothing of ours behind.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::statement::{run, text};
 use tokio_postgres::Client;
 
 /// Triggers that call a function of ours, wherever they are.
 /// Triggers of the extension on tables that are not its own.
 const LEFT: &str = "select count(*) from pg_trigger g join pg_depend d on d.objid = g.tgfoid and d.deptype = 'e' and d.classid = 'pg_proc'::regclass
     where not exists (select from pg_depend m where m.objid = g.tgrelid and m.deptype = 'e' and m.classid = 'pg_class'::regclass)";
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
-
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
-}
 
 async fn refusal(client: &Client, statement: &str) -> (String, String) {
     let error = client.batch_execute(statement).await.expect_err(statement);

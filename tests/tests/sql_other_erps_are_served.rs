@@ -2,21 +2,8 @@
 //! rows without keys.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::statement::{run, sqlstate, text};
 use tokio_postgres::Client;
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
-
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
-}
-
-async fn sqlstate(client: &Client, statement: &str) -> String {
-    let error = client.batch_execute(statement).await.expect_err(statement);
-    error.as_db_error().expect("the server answered").code().code().to_owned()
-}
 
 /// Offers and their items with further columns, one of each, attached; the superuser who works on them.
 async fn offers(columns: &str, item_columns: &str, options: &str) -> (Erp, Client) {

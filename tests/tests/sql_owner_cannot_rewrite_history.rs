@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use quote_collab_tests::statement::{run, text};
 use quote_collab_tests::{Erp, Postgres, Settings, eventually};
 use tokio_postgres::Client;
 
@@ -41,17 +42,8 @@ const MADE_UP: &str = "
 
 const NEWEST: &str = "(select max(no) from quote_changes_seals)";
 
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
-}
-
 async fn findings(admin: &Client) -> String {
     text(admin, "select string_agg(distinct finding, ',' order by finding) from verify_quote_history()").await
-}
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
 }
 
 /// Changes quotes and seals, in blocks of their own.

@@ -3,17 +3,9 @@
 
 use quote_collab_tests::Erp;
 use quote_collab_tests::history::PAST;
+use quote_collab_tests::statement::{run, sqlstate};
 use tokio_postgres::Client;
 use uuid::Uuid;
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
-
-async fn refused(client: &Client, statement: &str) -> String {
-    let error = client.batch_execute(statement).await.expect_err(statement);
-    error.as_db_error().expect("the server answered").code().code().to_owned()
-}
 
 /// A session folds an expression once and remembers: each victim is a new one.
 async fn victim(erp: &Erp, statements: &str) {
@@ -76,7 +68,7 @@ async fn a_planted_archive_is_none_of_the_history() {
     assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
     run(&admin, PAST).await;
     assert_eq!(
-        refused(&erp.client("postgres").await, "select archive_quote_changes('3 months')").await,
+        sqlstate(&erp.client("postgres").await, "select archive_quote_changes('3 months')").await,
         "42P07"
     );
     assert_eq!(visits(&erp).await, 0);
@@ -95,7 +87,7 @@ async fn tables_of_names_belong_to_the_owner_of_the_quotes() {
         let named = format!(
             "select attach_quote_collaboration(options => '{{\"{kind}\": {{\"schema\": \"own\", \"table\": \"people\"}}}}')"
         );
-        assert_eq!(refused(&admin, &named).await, "42809", "{kind}");
+        assert_eq!(sqlstate(&admin, &named).await, "42809", "{kind}");
     }
     // What was read until now changes hands.
     run(

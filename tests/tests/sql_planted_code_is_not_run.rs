@@ -3,17 +3,8 @@
 
 use std::sync::Arc;
 
+use quote_collab_tests::statement::{run, sqlstate};
 use quote_collab_tests::{Erp, Postgres, Settings};
-use tokio_postgres::Client;
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
-
-async fn refused(client: &Client, statement: &str) -> String {
-    let error = client.batch_execute(statement).await.expect_err(statement);
-    error.as_db_error().expect("the server answered").code().code().to_owned()
-}
 
 /// Beside each function one for each type that PostgreSQL might like better for an argument, and one for each argument that
 /// could be left out. Of what people call without all arguments, only internal calls count.
@@ -129,7 +120,7 @@ async fn a_table_of_somebody_else_is_not_taken_for_ours() {
         ("quote_changes_seals", "(no bigint)"),
     ] {
         run(&admin, &format!("create table {name} {columns}; alter table {name} owner to planter")).await;
-        assert_eq!(refused(&admin, ATTACH).await, "42P07", "{name}");
+        assert_eq!(sqlstate(&admin, ATTACH).await, "42P07", "{name}");
         run(&admin, &format!("drop table {name}")).await;
     }
     run(&admin, ATTACH).await;
@@ -140,7 +131,7 @@ async fn a_table_of_somebody_else_is_not_taken_for_ours() {
          create table quote_changes_2000_01 partition of quote_changes for values from ('2000-01-01 00:00+00') to ('2000-02-01 00:00+00')",
     )
     .await;
-    assert_eq!(refused(&admin, "select archive_quote_changes('1 month')").await, "42P07");
+    assert_eq!(sqlstate(&admin, "select archive_quote_changes('1 month')").await, "42P07");
     // What stands in the way of a month costs that month its own partition, and nobody his change.
     run(&admin, "drop table quote_changes_archive").await;
     let month = "quote_changes_' || to_char(now() at time zone 'UTC', 'YYYY_MM')";
@@ -177,7 +168,7 @@ async fn names_of_users_are_read_without_the_code_of_others() {
         )
     };
     for unsafe_one in ["staff", "labelled", "people"] {
-        assert_eq!(refused(&admin, &attach(unsafe_one)).await, "42809", "{unsafe_one}");
+        assert_eq!(sqlstate(&admin, &attach(unsafe_one)).await, "42809", "{unsafe_one}");
     }
     // A table may become a view later, or change hands: asked again whenever names are read.
     run(&admin, &format!("grant erp_owner to hr; {}; revoke erp_owner from hr", attach("people"))).await;
@@ -218,7 +209,7 @@ async fn history_is_not_made_up_with_a_trigger_on_a_table_of_ones_own() {
     .await;
     let forge = "create trigger own after insert on own for each row execute function capture_quote_change(
         '{\"id\": \"id\", \"tenant\": \"tenant_id\", \"version\": \"version\", \"entity\": \"QUOTE\", \"log\": \"public.quote_changes\"}')";
-    assert_eq!(refused(&admin, forge).await, "42501");
+    assert_eq!(sqlstate(&admin, forge).await, "42501");
     // The owner of a partitioned table goes on adding partitions, whose changes are recorded.
     run(
         &admin,

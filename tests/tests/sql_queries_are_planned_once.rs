@@ -1,12 +1,8 @@
 //! `quote_prepared_rows` keeps plans, and answers as if it did not.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::statement::sqlstate;
 use tokio_postgres::Client;
-
-async fn sqlstate(client: &Client, statement: &str) -> String {
-    let error = client.batch_execute(statement).await.expect_err(statement);
-    error.as_db_error().expect("the server answered").code().code().to_owned()
-}
 
 async fn text(client: &Client, query: &str) -> Option<String> {
     client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)

@@ -1,12 +1,9 @@
 //! A refused save is noted, whoever makes it and however; nobody else gets a word into the history, or out of it.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::statement::run;
 use tokio_postgres::Client;
 use uuid::Uuid;
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
 
 async fn noted(erp: &Erp) -> i64 {
     erp.count("select count(*) from quote_changes where conflict_resolution = 'REJECTED'").await

@@ -1,22 +1,10 @@
 //! `quote_relay_next_batch` closes a batch and gives its first events, by queries whose text is kept until a catalog changes.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::statement::{run, sqlstate, text};
 use tokio_postgres::Client;
 
 const WRITE: &str = "update quotes set notes = clock_timestamp()::text where id = (select id from quotes order by id limit 1)";
-
-async fn run(client: &Client, statement: &str) {
-    client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-}
-
-async fn text(client: &Client, query: &str) -> String {
-    client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
-}
-
-async fn refused(client: &Client, statement: &str) -> String {
-    let error = client.query(statement, &[]).await.expect_err(statement);
-    error.as_db_error().expect("the server answered").code().code().to_owned()
-}
 
 /// The question of a relay of the first epoch that knows this batch, and its limits.
 fn question(known: i64, events: i32, bytes: i64) -> String {
@@ -87,7 +75,7 @@ async fn the_end_of_the_log_is_behind_everything() {
     // Of parts, or kept elsewhere: who knows.
     run(&admin, "create table parts partition of months for values from ('2027-01-01') to ('2027-02-01') partition by range (at)").await;
     assert_eq!(text(&admin, &end("months")).await, "2027-02-01 00:00:00+00");
-    assert_eq!(refused(&admin, "select quote_log_end(1::oid)").await, "XX000");
+    assert_eq!(sqlstate(&admin, "select quote_log_end(1::oid)").await, "XX000");
 }
 
 #[tokio::test]
@@ -142,7 +130,7 @@ async fn another_history_and_a_lost_lease_are_refused() {
                 "55000",
             ),
         ] {
-            assert_eq!(refused(&admin, &statement).await, expected, "{statement}");
+            assert_eq!(sqlstate(&admin, &statement).await, expected, "{statement}");
         }
     }
     assert_eq!(text(&admin, "select max(no)::text from quote_relay_batch").await, "0", "nothing was opened");
@@ -196,7 +184,7 @@ async fn a_kept_query_is_what_it_would_be_now() {
         "select quote_kept_query('quote_relay_table(text)'::regprocedure::oid)",
         "select quote_kept_query(0)",
     ] {
-        assert_ne!(refused(&admin, statement).await, "", "{statement}");
+        assert_ne!(sqlstate(&admin, statement).await, "", "{statement}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use quote_collab_tests::statement::{run, text};
 use quote_collab_tests::{Erp, Postgres, Settings, built, catalog};
 use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
@@ -46,15 +47,6 @@ async fn old_on(server: Arc<Postgres>, version: &str, script: &Path, schema: &st
     }
     run(&admin, &format!("create extension quote_collab_ext schema {schema} version '{version}'")).await;
     (erp, admin)
-}
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
-
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
 }
 
 /// A catalog without what an update leaves as the older release made it: key and indexes of the log.

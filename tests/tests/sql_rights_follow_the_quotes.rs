@@ -1,11 +1,8 @@
 //! Who may read or change the quotes may do so with their history and presence; who may not any more loses that with the next attach.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::statement::run;
 use tokio_postgres::Client;
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
 
 /// What a role was granted in a schema and on the extension's functions, PUBLIC's rights aside.
 async fn rights(admin: &Client, role: &str) -> String {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use quote_collab_tests::statement::text;
 use quote_collab_tests::{Erp, Postgres, Settings, eventually};
 use tokio_postgres::Client;
 
@@ -23,11 +24,6 @@ async fn signing_on(key: &'static str) -> (Arc<Postgres>, Erp, Client) {
     let erp = Erp::attached_on(Arc::clone(&server)).await;
     let admin = erp.client("postgres").await;
     (server, erp, admin)
-}
-
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
 }
 
 async fn findings(admin: &Client) -> String {

@@ -1,6 +1,7 @@
 //! Several pairs of tables in one database: one log, one relay, and each row is found where it is.
 
 use quote_collab_core::payload::EventPayload;
+use quote_collab_tests::statement::{run, text};
 use quote_collab_tests::{Erp, TENANT};
 use tokio_postgres::Client;
 
@@ -23,15 +24,6 @@ const ATTACH_ORDERS: &str =
 /// The first order and its line.
 const ORDER: &str = "md5('order 1')::uuid";
 const LINE: &str = "md5('line 1')::uuid";
-
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
-}
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
 
 async fn refusal(client: &Client, statement: &str) -> (String, String) {
     let error = client.batch_execute(statement).await.expect_err(statement);

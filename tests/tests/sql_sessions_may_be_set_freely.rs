@@ -2,16 +2,7 @@
 
 use quote_collab_tests::Erp;
 use quote_collab_tests::history::PAST;
-use tokio_postgres::Client;
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
-
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
-}
+use quote_collab_tests::statement::{run, text};
 
 const OTHER_STYLES: &str = "set datestyle = 'German'; set intervalstyle = 'sql_standard'; set extra_float_digits = -10; set bytea_output = 'escape'";
 

@@ -3,13 +3,10 @@
 
 use std::process::Command;
 
+use quote_collab_tests::statement::run;
 use quote_collab_tests::{Erp, built};
 use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
 
 /// Rows whose changes, by position, are no chain of versions; and rows whose current version is not where it ends.
 const BROKEN: &str = "

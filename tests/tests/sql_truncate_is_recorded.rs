@@ -1,7 +1,7 @@
 //! TRUNCATE is refused, or every row it removes is in the history as if it had been deleted.
 
+use quote_collab_tests::statement::{run, sqlstate, text};
 use quote_collab_tests::{Erp, Listener, TENANT};
-use tokio_postgres::Client;
 
 const RECORD: &str = "select attach_quote_collaboration(options => '{\"truncate\": \"record\"}')";
 
@@ -10,20 +10,6 @@ const DELETED: &str = "select md5(string_agg(concat_ws('|', tenant_id, quote_id,
         coalesce(new_value::text, '-'), change_type, session_id, was_conflict, coalesce(conflict_resolution, '-'), entity_version_before,
         coalesce(entity_version_after, 0), coalesce(context::text, '-'), origin, xid = pg_current_xact_id()), ',' order by quote_id, quote_line_id))
     || count(*) || '/' || count(distinct event_id) || '/' || count(distinct position) from quote_changes where change_type = 'DELETE'";
-
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
-}
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
-
-async fn refusal(client: &Client, statement: &str) -> String {
-    let error = client.batch_execute(statement).await.expect_err(statement);
-    error.as_db_error().expect("PostgreSQL refuses").code().code().to_owned()
-}
 
 #[tokio::test]
 async fn it_leaves_what_delete_leaves() {
@@ -57,7 +43,7 @@ async fn it_leaves_what_delete_leaves() {
     assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
     // Back to the default.
     run(&admin, "select attach_quote_collaboration()").await;
-    assert_eq!(refusal(&app, "truncate quote_lines").await, "0A000");
+    assert_eq!(sqlstate(&app, "truncate quote_lines").await, "0A000");
     let left =
         "select string_agg(tgname::text, ',' order by tgname) from pg_trigger where tgname ~ 'truncate'";
     assert_eq!(text(&admin, left).await, "trg_refuse_quote_line_truncate,trg_refuse_quote_truncate");
@@ -90,7 +76,7 @@ async fn a_snapshot_that_may_not_see_every_row_is_refused() {
     run(&admin, RECORD).await;
     for level in ["repeatable read", "serializable"] {
         assert_eq!(
-            refusal(&admin, &format!("begin isolation level {level}; truncate quotes cascade")).await,
+            sqlstate(&admin, &format!("begin isolation level {level}; truncate quotes cascade")).await,
             "0A000"
         );
         run(&admin, "rollback").await;
@@ -102,8 +88,8 @@ async fn nobody_forges_a_deletion_with_the_trigger() {
     let erp = Erp::attached().await;
     let app = erp.client("erp_app").await;
     let forged = "create temp table quotes (id uuid, tenant_id uuid); create trigger mine before truncate on pg_temp.quotes for each statement execute function";
-    assert_eq!(refusal(&app, &format!("{forged} public.record_quote_truncate()")).await, "42501");
-    assert_eq!(refusal(&app, "select wake_quote_listeners()").await, "42501");
+    assert_eq!(sqlstate(&app, &format!("{forged} public.record_quote_truncate()")).await, "42501");
+    assert_eq!(sqlstate(&app, "select wake_quote_listeners()").await, "42501");
 }
 
 const PARTITIONED: &str = "create schema p; set search_path = p, public;
@@ -143,7 +129,7 @@ async fn partitions_are_guarded_and_free_again_once_detached() {
     let before = erp.schema().await;
     run(&admin, "select attach_quote_collaboration()").await;
     for guarded in ["quotes", "quotes_north", "quotes_south", "quotes_south_0", "quote_lines"] {
-        assert_eq!(refusal(&admin, &format!("truncate {guarded}")).await, "0A000", "{guarded}");
+        assert_eq!(sqlstate(&admin, &format!("truncate {guarded}")).await, "0A000", "{guarded}");
     }
     run(&admin, "alter table quotes detach partition quotes_north; truncate quotes_north; select detach_quote_collaboration(drop_history => true);
         alter table quotes_north drop column version; alter table quotes attach partition quotes_north for values in ('north')").await;

@@ -2,16 +2,8 @@
 
 use quote_collab_tests::Erp;
 use quote_collab_tests::history::PAST;
+use quote_collab_tests::statement::{run, text};
 use tokio_postgres::Client;
-
-async fn run(client: &Client, statements: &str) {
-    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
-}
-
-async fn text(client: &Client, query: &str) -> String {
-    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    row.get::<_, Option<String>>(0).unwrap_or_default()
-}
 
 /// Ways in which the tables lose their versions while the history stays.
 const LOST: [&str; 3] = [

@@ -1,0 +1,20 @@
+//! One statement of a session, and what a test wants to know of it: that it ran, its first value, or why it was refused.
+
+use tokio_postgres::Client;
+
+/// Runs statements that must succeed.
+pub async fn run(client: &Client, statements: &str) {
+    client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+}
+
+/// The only value of a query, a text; empty where it is null.
+pub async fn text(client: &Client, query: &str) -> String {
+    let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    row.get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+/// The SQLSTATE with which the server refuses statements.
+pub async fn sqlstate(client: &Client, statements: &str) -> String {
+    let error = client.batch_execute(statements).await.expect_err(statements);
+    error.as_db_error().expect("the server answered").code().code().to_owned()
+}
