@@ -19,32 +19,34 @@ as $$
 $$;
 comment on function quote_block_parts() is 'conditions of the three parts of a block';
 
--- The query for rows and root of a block. Form 2: a hash over the hashes of the parts, each over its rows in the order of the
+-- The query for rows, root and newest time of a block. Form 2: a hash over the hashes of the parts, each over its rows in the order of the
 -- event feed, whose index gives it. Forms 3 and 4: the same, of rows of any time. Form 1, of blocks that 0.2.0 sealed: a hash over the hashes of all rows, each as the text
 -- of a jsonb array, which is the same whatever the session is set to.
 create function quote_block_query(form smallint, history text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when form in (2, 3, 4) then format($query$select sum(d.rows)::bigint, sha256(string_agg(d.digest, '' order by d.part)) from (%s) d (part, rows, digest)$query$,
+    select case when form in (2, 3, 4) then format($query$select sum(d.rows)::bigint, sha256(string_agg(d.digest, '' order by d.part)), max(d.newest)
+            from (%s) d (part, rows, digest, newest)$query$,
             string_agg(format($query$select %s, count(*), @extschema@.quote_changes_digest(c.id, c.tenant_id, c.quote_id, c.quote_line_id,
                 c.changed_by, c.changed_at, c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id, c.was_conflict,
-                c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position, c.xid, c.origin, c.context)
+                c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position, c.xid, c.origin, c.context), max(c.changed_at)
                 from (select * from %s c where %s order by c.xid, c.position, c.id) c$query$, p.part, history, p.condition), ' union all '))
         else format($query$select count(*), @extschema@.quote_digest(sha256(convert_to(jsonb_build_array(c.id, c.tenant_id, c.quote_id, c.quote_line_id,
                 c.changed_by, extract(epoch from c.changed_at), c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.session_id,
                 c.was_conflict, c.conflict_resolution, c.entity_version_before, c.entity_version_after, c.event_id, c.position,
-                c.xid::text, c.origin, c.context)::text, 'UTF8'))) from (select * from (%s) c order by c.position, c.id) c$query$,
+                c.xid::text, c.origin, c.context)::text, 'UTF8'))), max(c.changed_at) from (select * from (%s) c order by c.position, c.id) c$query$,
             string_agg(format('select * from %s c where %s', history, p.condition), ' union all ')) end
     from unnest(@extschema@.quote_block_parts()) with ordinality p (condition, part) where p.part < 3 or form <> 4
 $$;
-comment on function quote_block_query(smallint, text) is 'query for rows and root of a block';
+comment on function quote_block_query(smallint, text) is 'query for rows, root and newest time of a block';
 
--- Rows and root of a block: reads each row once and keeps none, however many there are. Rows of a block were made from a day before its
--- floor to a day after it was cut, which keeps the reader out of all other months; those of forms 3 and 4 at any time.
+-- Rows and root of a block, and the newest time in it: reads each row once and keeps none, however many there are. Rows of a block were made
+-- from a day before its floor to a day after it was cut, which keeps the reader out of all other months; those of forms 3 and 4 at any time.
+-- The query is planned once in a session: most blocks are small, and there are thousands to be verified.
 -- before_until: where what the cluster before had not sealed ends; null where it has no end.
 create function digest_quote_changes(form smallint, prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz, cur_at timestamptz,
-    before_cur pg_snapshot, before_origin bigint, before_until pg_snapshot default null, out rows bigint, out root bytea)
+    before_cur pg_snapshot, before_origin bigint, before_until pg_snapshot default null, out rows bigint, out root bytea, out newest timestamptz)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -54,9 +56,11 @@ set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 begin
-    execute @extschema@.quote_block_query(form, @extschema@.quote_history_query())
-    into rows, root using prev, cur, origin, case when form in (3, 4) then '-infinity' else floor_at - interval '1 day' end,
-        case when form in (3, 4) then 'infinity' else cur_at + interval '1 day' end, before_cur, before_origin, before_until;
+    select r.* into rows, root, newest from @extschema@.quote_prepared_rows(
+        @extschema@.quote_block_query(form, @extschema@.quote_kept_query('@extschema@.quote_history_query()'::regprocedure::oid)),
+        row(prev, cur, origin, case when form in (3, 4) then '-infinity' else floor_at - interval '24 hours' end,
+            case when form in (3, 4) then 'infinity' else cur_at + interval '24 hours' end, before_cur, before_origin, before_until))
+        r (rows bigint, root bytea, newest timestamptz);
 end $$;
 comment on function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint, pg_snapshot) is 'hashes the rows of one block of the audit log';
 
@@ -91,8 +95,21 @@ comment on function append_quote_seal(bytea, bigint, pg_snapshot, pg_snapshot, t
 revoke execute on function append_quote_seal(bytea, bigint, pg_snapshot, pg_snapshot, timestamptz, timestamptz, timestamptz, bigint, bigint, bytea,
     timestamptz, smallint, jsonb) from public;
 
--- The form of the next block: 3 where the clock was set meanwhile, and a row has a time that no block would look for.
-create function quote_block_form(prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz, cur_at timestamptz) returns smallint
+-- The floor of the next block: no change that is not in a block yet was made before, save for steps of the clock. As in the event feed: what
+-- ran already when the last block was cut may hold changes older than that. A day behind the beginning of a month: whether anything
+-- lies outside is then a question to other months alone, which hold nothing of these transactions.
+create function quote_block_floor(prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, floor_at timestamptz) returns timestamptz
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select date_trunc('month', case when pg_snapshot_xmin(cur) >= pg_snapshot_xmax(prev) then prev_at else floor_at end - interval '24 hours', 'UTC')
+        + interval '24 hours'
+$$;
+comment on function quote_block_floor(pg_snapshot, pg_snapshot, timestamptz, timestamptz) is 'floor of the block behind a block of the chain of seals';
+revoke execute on function quote_block_floor(pg_snapshot, pg_snapshot, timestamptz, timestamptz) from public;
+
+-- Whether the next block holds a row from before its floor, where no block but one of form 3 would look for it: the clock was set meanwhile.
+create function quote_block_sinks(prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -101,18 +118,17 @@ set jit = off
 as $$
 declare
     outside text := (
-        select string_agg(format('exists (select from %s c where %s and c.origin = $3 and pg_visible_in_snapshot(c.xid, $2) and %s)',
-            @extschema@.quote_relay_table('quote_changes'), p.condition, t.condition), ' or ')
-        from unnest(array['c.xid = any (array(select pg_snapshot_xip($1)))', 'c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2)']) p (condition),
-            unnest(array['c.changed_at < $4', 'c.changed_at > $5']) t (condition));
-    is_outside boolean;
+        select string_agg(format('exists (select from %s c where %s and c.origin = $3 and pg_visible_in_snapshot(c.xid, $2) and c.changed_at < $4)',
+            @extschema@.quote_relay_table('quote_changes'), p.condition), ' or ')
+        from unnest(array['c.xid = any (array(select pg_snapshot_xip($1)))', 'c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2)']) p (condition));
+    sinks boolean;
 begin
-    select r.is_outside into is_outside from @extschema@.quote_prepared_rows('select ' || outside,
-        row(prev, cur, origin, floor_at - interval '1 day', cur_at + interval '1 day')) r (is_outside boolean);
-    return case when is_outside then 3 else 2 end;
+    select r.sinks into sinks from @extschema@.quote_prepared_rows('select ' || outside,
+        row(prev, cur, origin, floor_at - interval '24 hours')) r (sinks boolean);
+    return sinks;
 end $$;
-comment on function quote_block_form(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz) is 'form of the next block of the chain of seals';
-revoke execute on function quote_block_form(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz) from public;
+comment on function quote_block_sinks(pg_snapshot, pg_snapshot, bigint, timestamptz) is 'whether the next block of the chain of seals holds rows from before its floor';
+revoke execute on function quote_block_sinks(pg_snapshot, pg_snapshot, bigint, timestamptz) from public;
 
 -- A history that moves from cluster to cluster, and maybe back, has blocks of each of them: those of one cluster go on where the newest
 -- of them ended, whatever blocks of others lie between. The first seal in a cluster closes what others left.
@@ -274,15 +290,19 @@ begin
         execute format('select * from %s order by no desc limit 1', seals) into strict last;
         update @extschema@.quote_seal_anchor a set settled_in = '@extschema@.quote_seal_anchor'::regclass where a.log_schema = @extschema@.quote_collab_home();
     end if;
+    form := 4;
+    floor_at := '-infinity';
     if last.origin = here then
-        -- As in the event feed: what ran already when the last block was cut may hold changes older than that.
-        floor_at := case when pg_snapshot_xmin(last.cur) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
-        form := @extschema@.quote_block_form(prev, cur, here, floor_at, now_at);
-    else
-        floor_at := '-infinity';
-        form := 4;
+        floor_at := @extschema@.quote_block_floor(last.prev, last.cur, last.prev_at, last.floor_at);
+        form := case when @extschema@.quote_block_sinks(prev, cur, here, floor_at) then 3 else 2 end;
     end if;
-    select * into block from @extschema@.digest_quote_changes(form, prev, cur, here, floor_at, now_at, last.cur, last.origin, null::pg_snapshot);
+    select * into block from @extschema@.digest_quote_changes(form, prev, cur, here, floor_at, 'infinity'::timestamptz, last.cur, last.origin,
+        null::pg_snapshot);
+    -- Read without a ceiling, and once more where that was needed: the clock was set back since.
+    if form = 2 and block.newest > now_at + interval '24 hours' then
+        form := 3;
+        select * into block from @extschema@.digest_quote_changes(form, prev, cur, here, floor_at, now_at, last.cur, last.origin, null::pg_snapshot);
+    end if;
     if block.rows > 0 or last.origin <> here or key is not null and key is distinct from last.signed_by then
         perform @extschema@.append_quote_seal(last.hash, last.no + 1, prev, cur, floor_at, case when last.origin = here then last.cur_at else floor_at end,
             now_at, here, block.rows, block.root, now_at, form, null::jsonb);

@@ -34,7 +34,7 @@ begin
     for b in execute format($query$
         select * from (select lag(s.cur) over chain as before_cur, lag(s.origin) over chain as before_origin, s.* from %s s window chain as (order by s.no)) x
         where x.no > 0 and x.released is null and not $1 @> x.no
-            and (x.floor_at - interval '1 day' < $3 and x.cur_at + interval '1 day' > $2 or x.form in (3, 4) or x.origin <> x.before_origin)
+            and (x.floor_at - interval '24 hours' < $3 and x.cur_at + interval '24 hours' > $2 or x.form in (3, 4) or x.origin <> x.before_origin)
         order by x.no$query$, @extschema@.quote_relay_table('quote_changes_seals')) using released.gone, from_at, until_at
     loop
         no := b.no;
@@ -57,13 +57,11 @@ as $$
 declare
     seals text := @extschema@.quote_relay_table('quote_changes_seals');
     last record;
-    floor_at timestamptz;
     root bytea := sha256(convert_to(released::text, 'UTF8'));
 begin
     execute format('select * from %s order by no desc limit 1', seals) into strict last;
-    floor_at := case when pg_snapshot_xmin(last.cur) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
-    perform @extschema@.append_quote_seal(last.hash, last.no + 1, last.cur, last.cur, floor_at, last.cur_at, last.cur_at, last.origin, 0, root,
-        clock_timestamp(), 2::smallint, released);
+    perform @extschema@.append_quote_seal(last.hash, last.no + 1, last.cur, last.cur, @extschema@.quote_block_floor(last.prev, last.cur, last.prev_at, last.floor_at),
+        last.cur_at, last.cur_at, last.origin, 0, root, clock_timestamp(), 2::smallint, released);
 end $$;
 comment on function seal_quote_release(jsonb) is 'adds a block to the chain of seals that lets rows go';
 revoke execute on function seal_quote_release(jsonb) from public;

@@ -133,8 +133,11 @@ impl Parameters {
                 values.as_mut_ptr(),
                 nulls.as_mut_ptr(),
             );
-            let values =
-                values.into_iter().zip(nulls).map(|(value, is_null)| (!is_null).then_some(value)).collect();
+            let values = columns
+                .iter()
+                .zip(values.into_iter().zip(nulls))
+                .map(|(column, (value, is_null))| (!is_null).then(|| expanded(value, column.attlen)))
+                .collect();
             Self { types: columns.iter().map(|column| column.atttypid).collect(), values }
         }
     }
@@ -155,6 +158,18 @@ impl Parameters {
             list
         }
     }
+}
+
+/// A value that is not packed: a row packs its fields, and a function that reads one would unpack it for each row that it looks at.
+///
+/// # Safety
+/// `value` must be a datum of a type of this length, and not null.
+unsafe fn expanded(value: pg_sys::Datum, length: i16) -> pg_sys::Datum {
+    if length != -1 {
+        return value;
+    }
+    // SAFETY: per contract: a varlena.
+    unsafe { pg_sys::Datum::from(pg_sys::pg_detoast_datum(value.cast_mut_ptr())) }
 }
 
 /// The plan of a query. PostgreSQL makes it anew when what it stands on has changed.

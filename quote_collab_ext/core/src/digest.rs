@@ -2,6 +2,7 @@
 //! session is set to. The kind of each column is known, so that only what varies in length tells its length.
 
 /// Appends a column that is null.
+#[inline]
 pub fn null(form: &mut Vec<u8>) {
     form.push(0);
 }
@@ -28,6 +29,7 @@ pub fn fixed<const N: usize>(form: &mut Vec<u8>, bytes: [u8; N]) {
 /// assert_eq!(one, b"\x01\0\0\0\x02ab\0");
 /// assert_ne!(one, two);
 /// ```
+#[inline]
 pub fn variable(form: &mut Vec<u8>, bytes: &[u8]) {
     let length = u32::try_from(bytes.len()).expect("a stored value is shorter than 4 GiB");
     form.push(1);
