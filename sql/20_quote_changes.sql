@@ -140,7 +140,7 @@ begin
                 constraint quote_changes_pkey primary key (xid, position, id, changed_at)
             ) partition by range (changed_at)$ddl$, log);
         execute format('create index quote_changes_quote on %s (quote_id, position) with (deduplicate_items = off)', log);
-        execute format('create index quote_changes_changed_at on %s using brin (changed_at) with (autosummarize = on)', log);
+        execute format('create index quote_changes_changed_at on %s using brin (changed_at)', log);
         execute format('create table %I.quote_changes_default partition of %s default', target_schema, log);
         execute format('create sequence %I.quote_changes_position_seq as bigint owned by %s.position', target_schema, log);
         execute format('alter table %I.quote_changes_default owner to %I', target_schema, target_owner);

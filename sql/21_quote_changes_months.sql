@@ -144,6 +144,7 @@ declare
     log_schema name;
     log_owner name;
     has_strays boolean := false;
+    outdated regclass;
 begin
     select n.nspname, pg_get_userbyid(c.relowner) into log_schema, log_owner from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
     if month is not null then
@@ -166,6 +167,10 @@ begin
             drop table pg_temp.quote_changes_strays;
         end if;
     end if;
+    -- A log of 0.6.0 or before hands this on, and no longer needs it.
+    for outdated in select c.oid from pg_index i join pg_class c on c.oid = i.indexrelid where i.indrelid = month and 'autosummarize=on' = any (c.reloptions) loop
+        execute format('alter index %s reset (autosummarize)', outdated);
+    end loop;
     execute format('alter table %s owner to %I', month, log_owner);
     execute format('comment on table %s is %L', month, 'one month of the quote audit log');
     perform @extschema@.close_quote_table(month), @extschema@.protect_quote_table(month, 'quote_changes_tenant_isolation'::name);

@@ -1,4 +1,4 @@
--- Everything that must happen now and then: stale sessions, partitions ahead, old batches, retention. Safe to call by many at
+-- Everything that must happen now and then: stale sessions, partitions ahead, old batches, retention, seals, summaries. Safe to call by many at
 -- once: whoever finds another at it does nothing. The gateway calls it every 10 seconds; cron can.
 create function quote_collab_maintenance() returns jsonb
 language plpgsql security definer
@@ -58,6 +58,7 @@ begin
         if made = 0 then
             select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
         end if;
+        perform @extschema@.summarize_quote_changes(log);
     end if;
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);

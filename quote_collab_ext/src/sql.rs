@@ -21,9 +21,14 @@ extension_sql_file!(
     requires = ["quote_changes"]
 );
 extension_sql_file!(
+    "../../sql/22_quote_changes_summaries.sql",
+    name = "quote_changes_summaries",
+    requires = ["quote_changes_months"]
+);
+extension_sql_file!(
     "../../sql/30_presence_tables.sql",
     name = "presence_tables",
-    requires = ["quote_changes_months"]
+    requires = ["quote_changes_summaries"]
 );
 extension_sql_file!("../../sql/40_relay_tables.sql", name = "relay_tables", requires = ["presence_tables"]);
 extension_sql_file!("../../sql/42_seal_table.sql", name = "seal_table", requires = ["relay_tables"]);

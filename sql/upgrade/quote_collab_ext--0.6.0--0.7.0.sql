@@ -1,6 +1,126 @@
 -- From 0.6.0 to 0.7.0.
 drop function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint, pg_snapshot);
 drop function quote_block_form(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz);
+create or replace function create_quote_changes(target_schema name, target_owner name) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log text := format('%I.quote_changes', target_schema);
+    item record;
+begin
+    if not @extschema@.quote_relation_stands(log, 'p'::"char", target_owner) then
+        execute format($ddl$
+            create table %s (
+                id                    uuid        not null,
+                tenant_id             uuid        not null,
+                quote_id              uuid        not null,
+                quote_line_id         uuid,
+                changed_by            uuid,
+                changed_at            timestamptz not null,
+                entity_type           varchar(20) not null,
+                field_name            varchar(63) not null,
+                old_value             jsonb,
+                new_value             jsonb,
+                change_type           varchar(20) not null,
+                session_id            uuid,
+                was_conflict          boolean     not null,
+                conflict_resolution   varchar(50),
+                entity_version_before integer,
+                entity_version_after  integer,
+                event_id              uuid        not null,
+                position              bigint      not null,
+                xid                   xid8        not null,
+                origin                bigint      not null,
+                context               jsonb,
+                constraint quote_changes_pkey primary key (xid, position, id, changed_at)
+            ) partition by range (changed_at)$ddl$, log);
+        execute format('create index quote_changes_quote on %s (quote_id, position) with (deduplicate_items = off)', log);
+        execute format('create index quote_changes_changed_at on %s using brin (changed_at)', log);
+        execute format('create table %I.quote_changes_default partition of %s default', target_schema, log);
+        execute format('create sequence %I.quote_changes_position_seq as bigint owned by %s.position', target_schema, log);
+        execute format('alter table %I.quote_changes_default owner to %I', target_schema, target_owner);
+        execute format('alter table %s owner to %I', log, target_owner);
+        perform @extschema@.close_quote_table(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname in ('quote_changes', 'quote_changes_default', 'quote_changes_position_seq');
+    end if;
+    perform @extschema@.comment_quote_changes(log::regclass);
+    for item in select t.* from @extschema@.quote_tenant_tables(target_schema) t
+        where t.policy = 'quote_changes_tenant_isolation' and not @extschema@.quote_table_is_protected(t.relation, t.policy) loop
+        perform @extschema@.protect_quote_table(item.relation, item.policy);
+    end loop;
+    perform @extschema@.create_quote_changes_partitions(log::regclass, 3);
+    return log::regclass;
+end $$;
+create or replace function join_quote_changes_month(log regclass, spare regclass, month regclass, month_name name, month_start timestamptz,
+    month_end timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+declare
+    log_schema name;
+    log_owner name;
+    has_strays boolean := false;
+    outdated regclass;
+begin
+    select n.nspname, pg_get_userbyid(c.relowner) into log_schema, log_owner from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
+    if month is not null then
+        -- What writers have added meanwhile; a month that is over got nothing more.
+        if month_end > now() - interval '1 day' then
+            perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+        end if;
+        execute format('alter table %s attach partition %s for values from (%L) to (%L)', log, month, month_start, month_end);
+        execute format('alter table %s drop constraint quote_changes_month', month);
+    else
+        has_strays := @extschema@.quote_log_is_published(log) and @extschema@.quote_strays_exist(spare, month_start, month_end);
+        if has_strays then
+            execute format('create temporary table quote_changes_strays (like %s)', log);
+            perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
+        end if;
+        execute format('create table %I.%I partition of %s for values from (%L) to (%L)', log_schema, month_name, log, month_start, month_end);
+        month := format('%I.%I', log_schema, month_name)::regclass;
+        if has_strays then
+            execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
+            drop table pg_temp.quote_changes_strays;
+        end if;
+    end if;
+    -- A log of 0.6.0 or before hands this on, and no longer needs it.
+    for outdated in select c.oid from pg_index i join pg_class c on c.oid = i.indexrelid where i.indrelid = month and 'autosummarize=on' = any (c.reloptions) loop
+        execute format('alter index %s reset (autosummarize)', outdated);
+    end loop;
+    execute format('alter table %s owner to %I', month, log_owner);
+    execute format('comment on table %s is %L', month, 'one month of the quote audit log');
+    perform @extschema@.close_quote_table(month), @extschema@.protect_quote_table(month, 'quote_changes_tenant_isolation'::name);
+end $$;
+create function summarize_quote_changes(log regclass) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part record;
+    ranges integer := 0;
+begin
+    for part in
+        select p.relid as month, i.indexrelid as index
+        from pg_partition_tree(log) p join pg_index i on i.indrelid = p.relid join pg_class c on c.oid = i.indexrelid
+        where p.isleaf and i.indisvalid and c.relam = (select a.oid from pg_am a where a.amname = 'brin')
+            and p.relid not in (select m.month from @extschema@.quote_changes_months_before(log, now() - interval '2 days') m)
+            and pg_relation_size(p.relid) > 0
+    loop
+        -- Whom VACUUM, or who else takes this lock, must not be made to wait for.
+        begin
+            execute format('lock table only %s in share update exclusive mode nowait', part.month::regclass);
+        exception when lock_not_available then
+            continue;
+        end;
+        ranges := ranges + brin_summarize_new_values(part.index);
+    end loop;
+    return ranges;
+end $$;
+comment on function summarize_quote_changes(regclass) is 'summarizes the times in newly filled pages of an audit log; returns how many ranges';
+revoke execute on function summarize_quote_changes(regclass) from public;
 create or replace function quote_block_query(form smallint, history text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -168,4 +288,67 @@ begin
     execute format('select * from %s order by no desc limit 1', seals) into strict last;
     perform @extschema@.append_quote_seal(last.hash, last.no + 1, last.cur, last.cur, @extschema@.quote_block_floor(last.prev, last.cur, last.prev_at, last.floor_at),
         last.cur_at, last.cur_at, last.origin, 0, root, clock_timestamp(), 2::smallint, released);
+end $$;
+create or replace function quote_collab_maintenance() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log regclass;
+    lease text := @extschema@.quote_relay_table('quote_relay_lease');
+    batch text := @extschema@.quote_relay_table('quote_relay_batch');
+    swept integer := 0;
+    made integer := 0;
+    dropped integer := 0;
+    sealed bigint := 0;
+    archived integer := 0;
+    released integer := 0;
+    alone boolean;
+begin
+    if pg_is_in_recovery() then
+        return '{}'::jsonb;
+    end if;
+    -- Whoever may write presence may lock it, and must not keep the history from being sealed.
+    begin
+        swept := @extschema@.cleanup_stale_quote_sessions();
+    exception when lock_not_available then
+        raise warning 'stale sessions are not swept' using detail = sqlerrm;
+    end;
+    -- A lock that nobody takes without rights on the batches; who cuts or reads them is not in its way.
+    begin
+        execute format('lock table %s in share update exclusive mode nowait', batch);
+        alone := true;
+    exception when lock_not_available then
+        alone := false;
+    end;
+    if alone then
+        execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
+            and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
+        get diagnostics dropped = row_count;
+    end if;
+    -- What is wrong with the history is verify_quote_history()'s to tell, and must not stop the rest.
+    begin
+        sealed := @extschema@.seal_quote_history();
+    exception when object_not_in_prerequisite_state then
+        raise warning '%', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+    end;
+    -- What locks the log keeps it locked to the end of the transaction: once it has changed something, the rest waits for another time.
+    if alone then
+        log := @extschema@.quote_relay_table('quote_changes')::regclass;
+        made := @extschema@.create_quote_changes_partitions(log, 3);
+        begin
+            if made = 0 then
+                made := @extschema@.place_quote_strays(log, 1, 1073741824::bigint);
+            end if;
+        exception when lock_not_available or check_violation then
+            -- In use, or somebody added to a month that was over: another time.
+            made := 0;
+        end;
+        if made = 0 then
+            select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
+        end if;
+        perform @extschema@.summarize_quote_changes(log);
+    end if;
+    return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
+        'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
 end $$;
