@@ -30,12 +30,10 @@ pub enum Error {
     TokenRefused(Refusal),
     /// The tenant must be verified, and this process does not keep ordinary roles from setting it.
     NotGuarded,
-    /// Writing the audit log failed inside SPI.
-    Audit(&'static str, i32),
     /// A prepared query was not asked for as rows of known columns, or without its text or its parameters.
     PreparedCall,
-    /// A prepared query failed inside SPI.
-    Prepared(&'static str, i32),
+    /// PostgreSQL's server programming interface refused a step, with a code of its own.
+    Spi(&'static str, i32),
 }
 
 impl Error {
@@ -130,21 +128,15 @@ impl Error {
                     "Preload the library, restart, and set nothing that begins with quote_collab. in the session.",
                 ),
             ),
-            Self::Audit(step, code) => (
-                PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-                format!("writing the audit log failed: {step} gave {code}"),
-                None,
-                None,
-            ),
             Self::PreparedCall => (
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
                 "a prepared query needs its text, a row of parameters and a list of columns".to_owned(),
                 None,
                 Some("Call it as from quote_prepared_rows('select ... $1', row(1)) r (a integer, ...)."),
             ),
-            Self::Prepared(step, code) => (
+            Self::Spi(step, code) => (
                 PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-                format!("a prepared query failed: {step} gave {code}"),
+                format!("{step} failed with code {code}"),
                 None,
                 None,
             ),

@@ -51,7 +51,7 @@ unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, Error>
         let store = give_rows(result);
         let connected = pg_sys::SPI_connect();
         if connected != pg_sys::SPI_OK_CONNECT.cast_signed() {
-            return Err(Error::Prepared("connecting", connected));
+            return Err(Error::Spi("connecting for a prepared query", connected));
         }
         let options = pg_sys::SPIExecuteOptions {
             params: parameters.list(),
@@ -61,7 +61,7 @@ unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, Error>
         };
         let done = pg_sys::SPI_execute_plan_extended(plan((query, parameters.types))?, &raw const options);
         if done < 0 {
-            return Err(Error::Prepared("executing", done));
+            return Err(Error::Spi("executing a prepared query", done));
         }
         pg_sys::SPI_finish();
         Ok(pg_sys::Datum::null())
@@ -187,7 +187,7 @@ unsafe fn plan(key: Key) -> Result<pg_sys::SPIPlanPtr, Error> {
         let options = pg_sys::CURSOR_OPT_GENERIC_PLAN.cast_signed();
         let plan = pg_sys::SPI_prepare_cursor(query.as_ptr(), count, types.as_ptr().cast_mut(), options);
         if plan.is_null() {
-            return Err(Error::Prepared("preparing", pg_sys::SPI_result));
+            return Err(Error::Spi("preparing a query", pg_sys::SPI_result));
         }
         if PLANS.with_borrow(HashMap::len) < KEPT {
             pg_sys::SPI_keepplan(plan);

@@ -24,7 +24,7 @@ pub fn insert(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
         }
         let connected = pg_sys::SPI_connect();
         if connected != pg_sys::SPI_OK_CONNECT.cast_signed() {
-            return Err(Error::Audit("connecting", connected));
+            return Err(Error::Spi("connecting for the audit log", connected));
         }
         let plan = prepared(log)?;
         let ids = mint_ids(changes);
@@ -33,7 +33,7 @@ pub fn insert(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
             let nulls = row.map(|value| if value.is_none() { b'n' } else { b' ' }.cast_signed());
             let done = pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr(), false, 0);
             if done != pg_sys::SPI_OK_INSERT.cast_signed() {
-                return Err(Error::Audit("inserting", done));
+                return Err(Error::Spi("inserting into the audit log", done));
             }
         }
         pg_sys::SPI_finish();
@@ -86,7 +86,7 @@ unsafe fn prepared(log: &Log) -> Result<pg_sys::SPIPlanPtr, Error> {
         let count = i32::try_from(types.len()).unwrap_or_default();
         let plan = pg_sys::SPI_prepare(text.as_ptr(), count, types.as_mut_ptr());
         if plan.is_null() {
-            return Err(Error::Audit("preparing", pg_sys::SPI_result));
+            return Err(Error::Spi("preparing the insert into the audit log", pg_sys::SPI_result));
         }
         pg_sys::SPI_keepplan(plan);
         Ok(*log.insert.get_or_init(|| plan))
