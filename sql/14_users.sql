@@ -1,7 +1,23 @@
 -- People, from the ERP's users tables: each pair of tables may name one.
 
--- May the caller read a table that attach found, users or customers? No when it or one of its columns is gone, or its schema is closed
--- to him.
+-- Is a table that attach found, users or customers, still one of names? It and its columns may be gone, and a user that is told by anything but
+-- a uuid is nobody in the history.
+create function quote_relation_fits_still(kind text, relation jsonb) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (
+        select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        join pg_attribute key on key.attrelid = c.oid and key.attname = relation ->> 'id' and (kind <> 'users' or @extschema@.quote_base_type(key.atttypid) = 'uuid'::regtype)
+        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table' and not exists (
+            select from unnest(array[relation ->> 'id', relation ->> 'name', relation ->> 'email']) k (name)
+            where k.name is not null and not exists (
+                select from pg_attribute a where a.attrelid = c.oid and a.attname = k.name and a.attnum > 0 and not a.attisdropped)));
+end $$;
+comment on function quote_relation_fits_still(text, jsonb) is 'whether a table of names is as attach found it';
+
+-- May the caller read it? No when its schema is closed to him.
 create function quote_relation_readable(relation jsonb) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -9,10 +25,7 @@ as $$
 begin
     return coalesce((select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table' and not exists (
-            select from unnest(array[relation ->> 'id', relation ->> 'name', relation ->> 'email']) k (name)
-            where k.name is not null and not exists (
-                select from pg_attribute a where a.attrelid = c.oid and a.attname = k.name and a.attnum > 0 and not a.attisdropped))), false);
+        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table'), false);
 end $$;
 comment on function quote_relation_readable(jsonb) is 'true when the caller may read a table of users or customers';
 
@@ -31,7 +44,7 @@ end $$;
 comment on function quote_relation_trusted(jsonb, oid) is 'whether only the owner of the quotes and who may act as him decide what reading a relation runs';
 
 -- The relation of users or customers of a pair, as far as the caller may read it and it is trusted; null when not. Asked anew each time:
--- it may have changed hands since attach, or become a view.
+-- it may have changed hands since attach, or become a view, or have other columns.
 create function quote_names(settings quote_collab_settings, kind text) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -39,7 +52,7 @@ as $$
 declare
     relation jsonb := settings.relations -> kind;
 begin
-    return case when @extschema@.quote_relation_readable(relation) and @extschema@.quote_relation_trusted(relation, (
+    return case when @extschema@.quote_relation_fits_still(kind, relation) and @extschema@.quote_relation_readable(relation) and @extschema@.quote_relation_trusted(relation, (
             select c.relowner from pg_class c join pg_namespace n on n.oid = c.relnamespace
             where n.nspname = settings.header_schema and c.relname = settings.header_table))
         then relation end;

@@ -141,13 +141,10 @@ begin
             ) partition by range (changed_at)$ddl$, log);
         execute format('create index quote_changes_quote on %s (quote_id, position) with (deduplicate_items = off)', log);
         execute format('create index quote_changes_changed_at on %s using brin (changed_at)', log);
-        execute format('create table %I.quote_changes_default partition of %s default', target_schema, log);
-        execute format('create sequence %I.quote_changes_position_seq as bigint owned by %s.position', target_schema, log);
-        execute format('alter table %I.quote_changes_default owner to %I', target_schema, target_owner);
         execute format('alter table %s owner to %I', log, target_owner);
-        perform @extschema@.close_quote_table(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = target_schema and c.relname in ('quote_changes', 'quote_changes_default', 'quote_changes_position_seq');
+        perform @extschema@.close_quote_table(log::regclass);
     end if;
+    perform @extschema@.complete_quote_changes(log::regclass, target_schema, target_owner);
     perform @extschema@.comment_quote_changes(log::regclass);
     for item in select t.* from @extschema@.quote_tenant_tables(target_schema) t
         where t.policy = 'quote_changes_tenant_isolation' and not @extschema@.quote_table_is_protected(t.relation, t.policy) loop
@@ -157,6 +154,37 @@ begin
     return log::regclass;
 end $$;
 comment on function create_quote_changes(name, name) is 'creates the partitioned audit log of an attached pair of tables';
+
+-- The default partition and the sequence of positions, where a log has none: a new one, or one that lost them. An event trigger of the ERP may
+-- have given new tables to somebody else already: a sequence is linked to a column of its own owner.
+create function complete_quote_changes(log regclass, target_schema name, target_owner name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    spare text := format('%I.quote_changes_default', target_schema);
+    positions text := format('%I.quote_changes_position_seq', target_schema);
+    newest bigint;
+begin
+    if @extschema@.quote_changes_spare(log) is null then
+        if @extschema@.quote_relation_stands(spare, 'r'::"char", target_owner) then
+            execute format('alter table %s attach partition %s default', log, spare);
+        else
+            execute format('create table %s partition of %s default', spare, log);
+        end if;
+        execute format('alter table %s owner to %I', spare, target_owner);
+        perform @extschema@.close_quote_table(spare::regclass);
+    end if;
+    if not @extschema@.quote_relation_stands(positions, 'S'::"char", target_owner) then
+        execute format('create sequence %s as bigint', positions);
+        execute format('alter sequence %s owner to %I', positions, target_owner);
+        execute format('alter sequence %s owned by %s.position', positions, log);
+        perform @extschema@.close_quote_table(positions::regclass);
+        execute format('select max(c.position) from %s c', log) into newest;
+        perform setval(positions::regclass, newest) where newest is not null;
+    end if;
+end $$;
+comment on function complete_quote_changes(regclass, name, name) is 'gives an audit log the default partition and the sequence that it lacks';
 
 create function comment_quote_changes(log regclass) returns void
 language plpgsql

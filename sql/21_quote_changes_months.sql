@@ -204,6 +204,21 @@ set search_path = pg_catalog, pg_temp
 as $$ select format('%s_%s', c.relname, to_char(month_start at time zone 'UTC', 'YYYY_MM'))::name from pg_class c where c.oid = log $$;
 comment on function quote_changes_month_name(regclass, timestamptz) is 'name of the monthly partition of an audit log';
 
+-- Does a partition of a log, whatever it is called, take what is written at a time? The default partition does not count.
+create function quote_month_stands(log regclass, at timestamptz) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+    select exists (
+        select from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        cross join lateral (select regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(](''([^'']+)''|MINVALUE)[)] TO [(](''([^'']+)''|MAXVALUE)[)]')) b (bounds)
+        where i.inhparent = log and not i.inhdetachpending and b.bounds is not null
+            and coalesce(b.bounds[2]::timestamptz, '-infinity') <= at and coalesce(b.bounds[4]::timestamptz, 'infinity') > at)
+$$;
+comment on function quote_month_stands(regclass, timestamptz) is 'whether an audit log has a partition for a time';
+
 -- Creates the monthly partitions that are missing up to months_ahead; returns how many it made. A partition carries
 -- its own row security, because a partition read directly bypasses its parent's policies. A month that cannot be made is
 -- said and left to the default partition, and stops nobody else's work.
@@ -223,6 +238,7 @@ begin
         first := @extschema@.quote_changes_month(now() + make_interval(months => month));
         month_name := @extschema@.quote_changes_month_name(log, first);
         continue when exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log and c.relname = month_name);
+        continue when @extschema@.quote_month_stands(log, first);
         begin
             perform @extschema@.create_quote_changes_month(log, month_name, first, @extschema@.quote_changes_month(first + interval '32 days'));
             made := made + 1;

@@ -90,7 +90,7 @@ declare
             where p.polrelid = c.oid and d.refclassid = 'pg_proc'::regclass and d.refobjid = '@extschema@.current_quote_tenant()'::regprocedure));
     known name := (select s.log_schema from @extschema@.quote_collab_settings s limit 1);
 begin
-    if cardinality(homes) <> 1 or known = homes[1] or to_regclass(format('%I.quote_changes', known)) is not null then
+    if known is null or cardinality(homes) <> 1 or known = homes[1] or to_regclass(format('%I.quote_changes', known)) is not null then
         return;
     elsif exists (select from pg_namespace n where n.nspname = known) then
         raise exception 'the audit log was moved away from schema %', quote_ident(known)
@@ -130,7 +130,8 @@ begin
 end $$;
 comment on function drop_quote_triggers(regclass) is 'drops the triggers that record the changes of a table';
 
--- Tables with triggers of ours that no settings speak of.
+-- Tables with triggers of ours that no settings speak of: what was attached under this name before another table took its place goes on
+-- writing into the history of that one.
 create function stray_quote_tables() returns setof regclass
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -140,3 +141,16 @@ as $$
         and not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = g.tgrelid)
 $$;
 comment on function stray_quote_tables() is 'tables with triggers of ours that are not attached';
+
+create function warn_of_stray_quote_tables() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    stray regclass;
+begin
+    for stray in select * from @extschema@.stray_quote_tables() loop
+        raise warning 'table % is not attached and writes to the history', stray using hint = 'quote_collab_doctor() says how to end that.';
+    end loop;
+end $$;
+comment on function warn_of_stray_quote_tables() is 'warns of tables that write to the history and are not attached';

@@ -57,8 +57,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select a.attname, k.role
-    from (values ('version', 'integer'::regtype), ('updated_by', 'uuid')) k (role, type)
-    join pg_attribute a on a.attrelid = target and a.atttypid = k.type and a.attnum > 0 and not a.attisdropped
+    from (values ('version', '{smallint,integer,bigint}'::regtype[]), ('updated_by', '{uuid}')) k (role, types)
+    join pg_attribute a on a.attrelid = target and a.atttypid = any (k.types) and a.attnum > 0 and not a.attisdropped
     where col_description(target, a.attnum) = @extschema@.quote_added_column_comment(k.role) and (k.role = 'version' or entity = 'QUOTE_LINE')
     order by a.attnum
 $$;
@@ -122,7 +122,7 @@ as $$
         select from (select target::oid union select t.relid from pg_partition_tree(target) t) part (oid)
         join pg_attribute a on a.attrelid = part.oid and a.attname = column_name and not a.attisdropped
         left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
-        where pg_get_expr(d.adbin, d.adrelid) = '1' or a.atthasmissing and (a.attmissingval::text = '{1}'
+        where pg_get_expr(d.adbin, d.adrelid) ~ '^''?1''?(::[a-z]+)?$' or a.atthasmissing and (a.attmissingval::text = '{1}'
             or d.oid is null and a.attmissingval::text ~ '^[{][1-9]'))
 $$;
 comment on function quote_version_shows_origin(regclass, name) is 'whether a version column can be known as added without its comment';
@@ -133,18 +133,18 @@ create function quote_added_columns(target regclass, noted name[]) returns name[
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with added (attnum, name, type, described) as (
-        select a.attnum, a.attname, k.type, coalesce(col_description(target, a.attnum) = k.description, false)
+    with added (attnum, name, role, described) as (
+        select a.attnum, a.attname, k.role, coalesce(col_description(target, a.attnum) = k.description, false)
         from (values
-            ('integer'::regtype, @extschema@.quote_added_column_comment('version'), array_length(array_remove(noted, 'updated_by'::name), 1) > 0),
-            ('uuid'::regtype, @extschema@.quote_added_column_comment('updated_by'), cardinality(noted) > 1 or 'updated_by' = any (noted))
-        ) k (type, description, is_noted)
-        join pg_attribute a on a.attrelid = target and a.atttypid = k.type and a.attnum > 0 and not a.attisdropped
+            ('version', '{smallint,integer,bigint}'::regtype[], @extschema@.quote_added_column_comment('version'), array_length(array_remove(noted, 'updated_by'::name), 1) > 0),
+            ('updated_by', '{uuid}', @extschema@.quote_added_column_comment('updated_by'), cardinality(noted) > 1 or 'updated_by' = any (noted))
+        ) k (role, types, description, is_noted)
+        join pg_attribute a on a.attrelid = target and a.atttypid = any (k.types) and a.attnum > 0 and not a.attisdropped
         where k.is_noted and (col_description(target, a.attnum) = k.description
             or a.attname = any (noted) and exists (select from @extschema@.quote_carriers() c where c.relation = target)
-                and (k.type = 'uuid'::regtype or @extschema@.quote_version_shows_origin(target, a.attname))))
+                and (k.role = 'updated_by' or @extschema@.quote_version_shows_origin(target, a.attname))))
     select array(
-        select a.name from added a where a.described or not exists (select from added o where o.type = a.type and o.described)
+        select a.name from added a where a.described or not exists (select from added o where o.role = a.role and o.described)
         order by a.attnum)
 $$;
 comment on function quote_added_columns(regclass, name[]) is 'the columns of a table that attach added and detach takes away';
@@ -156,11 +156,11 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select a.attname, k.is_version, not a.attnotnull from pg_attribute a
-    cross join lateral (select a.atttypid = 'integer'::regtype) k (is_version)
+    cross join lateral (select a.atttypid <> 'uuid'::regtype) k (is_version)
     left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
     where a.attrelid = target and a.attname = any (added) and not a.attisdropped and (
         col_description(target, a.attnum) is distinct from @extschema@.quote_added_column_comment(case when k.is_version then 'version' else 'updated_by' end)
-        or k.is_version and (not a.attnotnull or pg_get_expr(d.adbin, d.adrelid) is distinct from '1'))
+        or k.is_version and a.attidentity = '' and (not a.attnotnull or pg_get_expr(d.adbin, d.adrelid) !~ '^''?1''?(::[a-z]+)?$' is distinct from false))
 $$;
 comment on function quote_columns_altered(regclass, name[]) is 'added columns without the default, NOT NULL or comment that attach gave them';
 

@@ -93,7 +93,7 @@ begin
     perform @extschema@.follow_quote_tables(array[header, lines]), @extschema@.follow_quote_home();
     perform @extschema@.check_quote_tables(header, lines, options);
     select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
-    perform @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner);
+    perform @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner), @extschema@.check_quote_archive(home);
     is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
     -- While the tables are not locked yet: it may take its time.
     first_version := @extschema@.first_quote_version(home, header, lines, options);
@@ -113,7 +113,7 @@ begin
     perform @extschema@.describe_quote_objects(home);
     perform @extschema@.copy_quote_privileges(@extschema@.quote_collab_table(p.header)) from @extschema@.quote_collab_pairs() p
     where @extschema@.quote_collab_table(p.header) = attach_quote_collaboration.quotes or is_elsewhere and @extschema@.quote_collab_table(p.header) is not null;
-    perform @extschema@.start_quote_worker();
+    perform @extschema@.start_quote_worker(), @extschema@.warn_of_stray_quote_tables();
     return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
 end $$;
 comment on function attach_quote_collaboration(regclass, regclass, jsonb) is 'attaches history, versions, presence and events to a header table and its lines';

@@ -11,8 +11,9 @@ comment on function quote_history_policy(out interval, out interval) is 'ages at
 
 -- Archives and drops by that policy, and makes months ready for the archive. It gives way to everybody: what it cannot lock at once it does
 -- another time, and what it has proved of a month stays proved. What it locks stays locked to the end of the transaction: one thing at a
--- time, and nothing long behind it. History that is not as it was sealed is looked at again a day later, since looking takes as
--- long as reading all that is to go.
+-- time, and nothing long behind it. History that could not be dropped, because it is not as it was sealed or something depends on it, is
+-- looked at again a day later, since looking takes as long as reading all that is to go. Whatever an ERP puts in the way, an event trigger
+-- or a view over a month, is warned of, and keeps nothing else from being done.
 create function keep_quote_history(out archived integer, out dropped integer)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -33,8 +34,12 @@ begin
             until := @extschema@.quote_archive_limit(policy.archive_after);
             ready := @extschema@.prove_quote_months(log, until, 1073741824::bigint);
         end if;
-    exception when lock_not_available then
-        null;
+    exception
+        when lock_not_available then
+            null;
+        when others then
+            tried := true;
+            raise warning 'bounds of months of the audit log are not proved: %', sqlerrm;
     end;
     begin
         if ready and exists (select from @extschema@.quote_months_due(log, until)) then
@@ -46,6 +51,8 @@ begin
             null;
         when object_not_in_prerequisite_state then
             tried := false;
+        when others then
+            raise warning 'quote history is not archived: %', sqlerrm;
     end;
     begin
         if archived = 0 and policy.drop_after is not null and not exists (
@@ -60,13 +67,20 @@ begin
         when object_not_in_prerequisite_state then
             update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
             raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+        when others then
+            dropped := 0;
+            update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
+            raise warning 'quote history is not dropped: %', sqlerrm;
     end;
     begin
         if not tried and dropped = 0 then
             perform @extschema@.note_quote_months(log);
         end if;
-    exception when lock_not_available then
-        null;
+    exception
+        when lock_not_available then
+            null;
+        when others then
+            raise warning 'bounds of months of the audit log are not noted: %', sqlerrm;
     end;
 end $$;
 comment on function keep_quote_history(out integer, out integer) is 'archives and drops history by the options of attach';

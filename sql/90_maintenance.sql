@@ -19,11 +19,11 @@ begin
     if pg_is_in_recovery() then
         return '{}'::jsonb;
     end if;
-    -- Whoever may write presence may lock it, and must not keep the history from being sealed.
+    -- What keeps one thing from being done keeps nothing else. Whoever may write presence may lock it, to begin with.
     begin
         swept := @extschema@.cleanup_stale_quote_sessions();
-    exception when lock_not_available then
-        raise warning 'stale sessions are not swept' using detail = sqlerrm;
+    exception when others then
+        raise warning 'stale sessions are not swept: %', sqlerrm;
     end;
     -- A lock that nobody takes without rights on the batches; who cuts or reads them is not in its way.
     begin
@@ -37,11 +37,10 @@ begin
             and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
         get diagnostics dropped = row_count;
     end if;
-    -- What is wrong with the history is verify_quote_history()'s to tell, and must not stop the rest.
     begin
         sealed := @extschema@.seal_quote_history();
-    exception when object_not_in_prerequisite_state then
-        raise warning '%', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+    exception when others then
+        raise warning 'the history is not sealed: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
     end;
     -- What locks the log keeps it locked to the end of the transaction: once it has changed something, the rest waits for another time.
     if alone then
@@ -51,14 +50,22 @@ begin
             if made = 0 then
                 made := @extschema@.place_quote_strays(log, 1, 1073741824::bigint);
             end if;
-        exception when lock_not_available or check_violation then
-            -- In use, or somebody added to a month that was over: another time.
-            made := 0;
+        exception
+            when lock_not_available or check_violation then
+                -- In use, or somebody added to a month that was over: another time.
+                made := 0;
+            when others then
+                made := 0;
+                raise warning 'rows stay in the default partition of the audit log: %', sqlerrm;
         end;
         if made = 0 then
             select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
         end if;
-        perform @extschema@.summarize_quote_changes(log);
+        begin
+            perform @extschema@.summarize_quote_changes(log);
+        exception when others then
+            raise warning 'times of the audit log are not summarized: %', sqlerrm;
+        end;
     end if;
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);

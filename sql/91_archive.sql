@@ -14,9 +14,10 @@ begin
     select n.nspname, r.rolname into log_schema, log_owner
     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner where c.oid = log;
     archive := format('%I.quote_changes_archive', log_schema);
+    perform @extschema@.check_quote_archive(log_schema);
     if not @extschema@.quote_relation_stands(archive, 'p'::"char", log_owner) then
         execute format('create table %s (like %s including all) partition by range (changed_at)', archive, log);
-        execute format('comment on table %s is %L', archive, 'audit log of earlier months, moved here by archive_quote_changes(); append-only');
+        execute format('comment on table %s is %L', archive, @extschema@.quote_archive_comment());
         execute format('alter table %s owner to %I', archive, log_owner);
         perform @extschema@.close_quote_table(archive::regclass);
         perform @extschema@.protect_quote_table(archive::regclass, 'quote_changes_tenant_isolation'::name);

@@ -55,7 +55,9 @@ begin
     end if;
     options := jsonb_strip_nulls(jsonb_build_object(
         'columns', @extschema@.quote_chosen_columns(header, header), 'line_columns', @extschema@.quote_chosen_columns(line, header),
-        'ignored_columns', nullif(to_jsonb(header.ignored_columns), '[]'), 'system_user_id', header.system_user_id,
+        'ignored_columns', nullif(to_jsonb(array(select i.name from unnest(header.ignored_columns) i (name)
+            where exists (select from pg_attribute a where a.attrelid in (header_found, line_found) and a.attname = i.name and not a.attisdropped))), '[]'),
+        'system_user_id', header.system_user_id,
         'truncate', nullif(header.truncation, 'refuse'), 'replicated_history', nullif(header.replicated_history, false),
         'archive_after', header.archive_after, 'drop_after', header.drop_after)) || @extschema@.quote_chosen_relations(header, header_found);
     return format('select @extschema@.attach_quote_collaboration(%L, %L, %L);', header_found, line_found, options);
@@ -131,7 +133,8 @@ as $$
     left join lateral (
         select jsonb_set(header.relations -> k.name, '{schema}'::text[], to_jsonb(n.nspname::text))
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.relname = noted.table_name and (n.nspname = noted.schema_name
+        where c.relname = noted.table_name
+            and @extschema@.quote_relation_fits_still(k.name, jsonb_set(header.relations -> k.name, '{schema}'::text[], to_jsonb(n.nspname::text))) and (n.nspname = noted.schema_name
             or noted.schema_name = header.table_schema and n.oid = (select h.relnamespace from pg_class h where h.oid = found))
         order by n.nspname <> noted.schema_name limit 1) v (value) on true
     where v.value is not null or not header.relations ? k.name
@@ -155,6 +158,18 @@ as $$
 $$;
 comment on function quote_collab_triggers_found(quote_collab_settings) is 'doctor: triggers of an attached table beside what attach creates';
 
+-- Tables with triggers of ours that are not attached, also not under another name, and what takes the triggers from them.
+create function quote_tables_unknown() returns table (relation regclass, statements text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select t.relation, (select string_agg(format('drop trigger %I on %s;', g.tgname, t.relation), ' ' order by g.tgname) from pg_trigger g
+        where g.tgrelid = t.relation and g.tgparentid = 0 and g.tgfoid in (select f.function from @extschema@.quote_trigger_functions() f))
+    from @extschema@.stray_quote_tables() t (relation)
+    where not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_table_found(s) = t.relation)
+$$;
+comment on function quote_tables_unknown() is 'doctor: tables that write to the history and are not attached, and statements that end that';
+
 -- The attached tables: columns and triggers as attach left them.
 create function quote_collab_doctor_tables() returns setof quote_collab_check
 language plpgsql stable
@@ -167,6 +182,7 @@ declare
     name text;
     missing text;
     repair text;
+    others text;
 begin
     for s in select * from @extschema@.quote_collab_settings order by attached_at loop
         name := format('%I.%I', s.table_schema, s.table_name);
@@ -191,13 +207,21 @@ begin
             'only the functions of the extension keep tenants apart here; SQL users with rights on the table see all',
             format('alter table %s enable row level security, force row level security; and a policy on the tenant', name));
         continue when s.entity <> 'QUOTE';
+        select string_agg(format('%I.%I', x.key, x.value), ', ') into missing from (
+            select x.value ->> 'schema', x.value ->> 'table' from jsonb_each(s.relations) x where not @extschema@.quote_relation_fits_still(x.key, x.value)) x (key, value);
         select string_agg(format('%I.%I', x.value ->> 'schema', x.value ->> 'table'), ', '),
             string_agg(format('alter table %I.%I owner to %I;', x.value ->> 'schema', x.value ->> 'table', pg_get_userbyid(c.relowner)), ' ')
-        into missing, repair
-        from pg_class c cross join jsonb_each(s.relations) x where c.oid = target and not @extschema@.quote_relation_trusted(x.value, c.relowner);
-        return next @extschema@.quote_collab_verdict('names are read: ' || name, missing is null, 'warning',
-            format('names are not read from tables that belong to another than the owner of the quotes: %s', missing), repair);
+        into others, repair
+        from pg_class c cross join jsonb_each(s.relations) x
+        where c.oid = target and missing is null and not @extschema@.quote_relation_trusted(x.value, c.relowner);
+        return next @extschema@.quote_collab_verdict('names are read: ' || name, missing is null and others is null, 'warning',
+            coalesce(format('tables of names, or columns of theirs, are gone: %s', missing),
+                format('names are not read from tables that belong to another than the owner of the quotes: %s', others)),
+            case when missing is null then repair else @extschema@.quote_repair_statement(s) end);
     end loop;
+    select string_agg(t.relation::text, ', '), string_agg(t.statements, ' ') into missing, repair from @extschema@.quote_tables_unknown() t;
+    return next @extschema@.quote_collab_verdict('history of attached tables only', missing is null, 'error',
+        format('these tables are not attached, and their changes are told as changes of quotes that are: %s', missing), repair);
 end $$;
 comment on function quote_collab_doctor_tables() is 'doctor: the attached tables';
 

@@ -7,6 +7,72 @@ set search_path = pg_catalog, pg_temp
 as $$ select coalesce(has_table_privilege(target, 'select') and not row_security_active(target), false) $$;
 comment on function quote_rows_all_seen(regclass) is 'true when the caller may read a table and no row security hides a row from him';
 
+-- What gives a log a partition for a month: one that was made for it and detached, else a new one.
+create function quote_month_statement(log regclass, at timestamptz) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+declare
+    first timestamptz := @extschema@.quote_changes_month(at);
+    detached regclass := (
+        select m.oid from pg_class l join pg_class m on m.relnamespace = l.relnamespace and m.relname = @extschema@.quote_changes_month_name(log, first)
+        where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner);
+begin
+    if detached is null then
+        return 'select @extschema@.quote_collab_maintenance();';
+    end if;
+    return format('alter table %s attach partition %s for values from (%L) to (%L);', log, detached, first, @extschema@.quote_changes_month(first + interval '32 days'));
+end $$;
+comment on function quote_month_statement(regclass, timestamptz) is 'doctor: statement that gives an audit log a partition for a month';
+
+-- The sequence that numbers what the log tells.
+create function quote_collab_doctor_positions(log regclass, target_schema name) returns quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name text := format('%I.quote_changes_position_seq', target_schema);
+    s record;
+begin
+    select q.* into s from pg_sequence q join pg_class c on c.oid = q.seqrelid join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = target_schema and c.relname = 'quote_changes_position_seq';
+    if not found then
+        return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is gone: no change can be written',
+            @extschema@.quote_attach_statement());
+    elsif s.seqincrement <> 1 or s.seqcycle or s.seqcache <> 1 or s.seqmax < 9223372036854775807 or s.seqtypid <> 'bigint'::regtype then
+        return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is not as attach made it',
+            format('alter sequence %s as bigint increment 1 no maxvalue no cycle cache 1;', name));
+    end if;
+    return @extschema@.quote_collab_verdict('positions left', 
+        coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (target_schema, 'quote_changes_position_seq')), 0)
+        < 4000000000000000000, 'error',
+        'the sequence of positions nears its end', format('Look who set it: select last_value from %s;', name));
+end $$;
+comment on function quote_collab_doctor_positions(regclass, name) is 'doctor: the sequence of positions';
+
+-- Months as attach makes them: kept through a crash, by the owner of the log, whose row security nobody else switches off; and the indexes
+-- that every month gets.
+create function quote_log_repairs(log regclass, out problems text, out repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(f.problem, ', '), string_agg(f.repair, ' ') from (
+        select format('%s is unlogged', c.oid::regclass), format('alter table %s set logged;', c.oid::regclass)
+        from pg_partition_tree(log) p join pg_class c on c.oid = p.relid where c.relpersistence = 'u'
+        union all
+        select format('%s belongs to %I', c.oid::regclass, pg_get_userbyid(c.relowner)), format('alter table %s owner to %I;', c.oid::regclass, pg_get_userbyid(l.relowner))
+        from pg_class l, pg_partition_tree(log) p join pg_class c on c.oid = p.relid where l.oid = log and c.relowner <> l.relowner
+        union all
+        select 'no index serves the history of a quote', format('create index on %s (quote_id, position) with (deduplicate_items = off);', log)
+        where not exists (
+            select from pg_index i where i.indrelid = log and i.indisvalid and i.indnkeyatts >= 2 and i.indpred is null
+                and (select array_agg(a.attname order by k.place) from unnest(i.indkey::smallint[]) with ordinality k (attnum, place)
+                    join pg_attribute a on (a.attrelid, a.attnum) = (log, k.attnum) where k.place <= 2) = '{quote_id,position}'::name[])) f (problem, repair)
+$$;
+comment on function quote_log_repairs(regclass, out text, out text) is 'doctor: what is not as attach made it with the tables of an audit log';
+
 create function quote_collab_doctor_history(target_schema name) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -16,25 +82,36 @@ declare
         where n.nspname = target_schema and c.relname = 'quote_changes');
     partitions name[] := array(select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log);
     repair text := @extschema@.quote_attach_statement();
+    next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
+    keep record;
+    found record;
 begin
     return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', repair);
     if log is null then
         return;
     end if;
-    return next @extschema@.quote_collab_verdict('partition of this month',
-        format('quote_changes_%s', to_char(now() at time zone 'UTC', 'YYYY_MM')) = any (partitions), 'error',
-        'rows go to the default partition', 'select @extschema@.quote_collab_maintenance();');
-    return next @extschema@.quote_collab_verdict('partition of next month',
-        format('quote_changes_%s', to_char((now() + interval '1 month') at time zone 'UTC', 'YYYY_MM')) = any (partitions),
-        'warning', 'nobody creates partitions ahead', 'select @extschema@.quote_collab_maintenance(); and preload the library or run it from cron');
-    return next @extschema@.quote_collab_verdict('positions left',
-        (select coalesce(q.last_value, 0) < 4000000000000000000 from pg_sequences q
-            where q.schemaname = target_schema and q.sequencename = 'quote_changes_position_seq'),
-        'error', 'the sequence of positions nears its end', 'Start a new log: detach, rename quote_changes, attach.');
+    return next @extschema@.quote_collab_verdict('partition of this month', @extschema@.quote_month_stands(log, now()), 'error',
+        'rows go to the default partition', @extschema@.quote_month_statement(log, now()));
+    return next @extschema@.quote_collab_verdict('partition of next month', @extschema@.quote_month_stands(log, next_month), 'warning',
+        'nobody creates partitions ahead: the library is not preloaded, or no cron calls maintenance', @extschema@.quote_month_statement(log, next_month));
+    return next @extschema@.quote_collab_verdict('default partition present', @extschema@.quote_changes_spare(log) is not null, 'error',
+        'a change of a month without a partition is refused, and the save with it', repair);
+    select * into found from @extschema@.quote_log_repairs(log);
+    return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
+    return next @extschema@.quote_collab_doctor_positions(log, target_schema);
+    return next @extschema@.quote_collab_verdict('archive in its place', @extschema@.quote_archive_astray(target_schema) is null, 'error',
+        format('the archive was renamed or moved to %s, where views and seals do not find it', @extschema@.quote_archive_astray(target_schema)),
+        @extschema@.quote_archive_return(@extschema@.quote_archive_astray(target_schema), target_schema));
+    select * into keep from @extschema@.quote_history_policy();
     return next @extschema@.quote_collab_verdict('history let go as it was sealed',
         not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',
-        'archived history is not as it was sealed, and is kept although drop_after lets it go',
-        'See what select * from verify_quote_history() finds, keep its findings, and take the partitions away by hand.');
+        'archived history is kept although drop_after lets it go: it is not as it was sealed, or something depends on it',
+        format('See what select * from verify_quote_history(); finds and select @extschema@.drop_archived_quote_changes(%L); says. Keep its findings, and take the partitions away by hand.',
+            keep.drop_after));
+    return next @extschema@.quote_collab_verdict('history archived when due', keep.archive_after is null or not exists (
+            select from @extschema@.quote_changes_months_before(log, @extschema@.quote_archive_limit(keep.archive_after) - interval '2 days')), 'warning',
+        'months that archive_after lets go are still in the log: maintenance is not called, or something keeps it from it',
+        format('select @extschema@.archive_quote_changes(%L);', keep.archive_after));
     return next @extschema@.quote_collab_verdict('history bounded', cardinality(partitions) < 61, 'warning', 'the log holds more than 5 years',
         'select @extschema@.archive_quote_changes(''24 months'');');
     if not has_function_privilege('@extschema@.quote_seal_key_problem()', 'execute') then
@@ -55,20 +132,28 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     hidden text;
+    spare regclass := (select @extschema@.quote_changes_spare(c.oid) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = 'quote_changes');
     found_rows boolean := false;
     at timestamptz;
     lag interval;
 begin
     select string_agg(c.relname, ', ' order by c.relname) into hidden from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = target_schema and not @extschema@.quote_rows_all_seen(c.oid::regclass) and c.relname in
-        ('quote_changes', 'quote_changes_default', 'quote_changes_seals', 'quote_relay_batch', 'quote_relay_lease', 'active_quote_sessions');
+    where not @extschema@.quote_rows_all_seen(c.oid::regclass) and (c.oid = spare or n.nspname = target_schema and c.relname in
+        ('quote_changes', 'quote_changes_seals', 'quote_relay_batch', 'quote_relay_lease', 'active_quote_sessions', 'quote_changes_position_seq'));
     if hidden is not null then
         return query select (@extschema@.quote_collab_unchecked(c.name, format('rows of %s are hidden from %s', hidden, current_user),
-            'Run it as a superuser.')).* from unnest(array['default partition empty', 'relay keeps up', 'a gateway is connected',
+            'Run it as a superuser.')).* from unnest(array['positions ascend', 'default partition empty', 'relay keeps up', 'a gateway is connected',
             'stale sessions swept', 'history sealed']) c (name);
         return;
     end if;
-    execute format('select exists (select from %I.quote_changes_default)', target_schema) into found_rows;
+    execute format('select coalesce((select max(c.position) from %1$I.quote_changes c where c.changed_at > now() - interval ''1 day''), 0)
+        > coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (%1$L, ''quote_changes_position_seq'')), 0)', target_schema)
+    into found_rows;
+    return next @extschema@.quote_collab_verdict('positions ascend', not found_rows, 'error',
+        'the sequence of positions was set back: new changes stand before older ones', format('select setval(%L, (select max(c.position) from %I.quote_changes c));',
+            format('%I.quote_changes_position_seq', target_schema), target_schema));
+    execute format('select exists (select from %s)', coalesce(spare::text, 'unnest(''{}''::integer[])')) into found_rows;
     return next @extschema@.quote_collab_verdict('default partition empty', not found_rows, 'warning',
         'rows lie in the default partition: a month had no partition when they were written',
         format('select @extschema@.place_quote_strays(%L);', format('%I.quote_changes', target_schema)));

@@ -1,6 +1,41 @@
 -- From 0.6.0 to 0.7.0.
 drop function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint, pg_snapshot);
 drop function quote_block_form(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz);
+create function quote_relation_fits_still(kind text, relation jsonb) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (
+        select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        join pg_attribute key on key.attrelid = c.oid and key.attname = relation ->> 'id' and (kind <> 'users' or @extschema@.quote_base_type(key.atttypid) = 'uuid'::regtype)
+        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table' and not exists (
+            select from unnest(array[relation ->> 'id', relation ->> 'name', relation ->> 'email']) k (name)
+            where k.name is not null and not exists (
+                select from pg_attribute a where a.attrelid = c.oid and a.attname = k.name and a.attnum > 0 and not a.attisdropped)));
+end $$;
+comment on function quote_relation_fits_still(text, jsonb) is 'whether a table of names is as attach found it';
+create or replace function quote_relation_readable(relation jsonb) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce((select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = relation ->> 'schema' and c.relname = relation ->> 'table'), false);
+end $$;
+create or replace function quote_names(settings quote_collab_settings, kind text) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    relation jsonb := settings.relations -> kind;
+begin
+    return case when @extschema@.quote_relation_fits_still(kind, relation) and @extschema@.quote_relation_readable(relation) and @extschema@.quote_relation_trusted(relation, (
+            select c.relowner from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = settings.header_schema and c.relname = settings.header_table))
+        then relation end;
+end $$;
 create or replace function create_quote_changes(target_schema name, target_owner name) returns regclass
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -37,13 +72,10 @@ begin
             ) partition by range (changed_at)$ddl$, log);
         execute format('create index quote_changes_quote on %s (quote_id, position) with (deduplicate_items = off)', log);
         execute format('create index quote_changes_changed_at on %s using brin (changed_at)', log);
-        execute format('create table %I.quote_changes_default partition of %s default', target_schema, log);
-        execute format('create sequence %I.quote_changes_position_seq as bigint owned by %s.position', target_schema, log);
-        execute format('alter table %I.quote_changes_default owner to %I', target_schema, target_owner);
         execute format('alter table %s owner to %I', log, target_owner);
-        perform @extschema@.close_quote_table(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = target_schema and c.relname in ('quote_changes', 'quote_changes_default', 'quote_changes_position_seq');
+        perform @extschema@.close_quote_table(log::regclass);
     end if;
+    perform @extschema@.complete_quote_changes(log::regclass, target_schema, target_owner);
     perform @extschema@.comment_quote_changes(log::regclass);
     for item in select t.* from @extschema@.quote_tenant_tables(target_schema) t
         where t.policy = 'quote_changes_tenant_isolation' and not @extschema@.quote_table_is_protected(t.relation, t.policy) loop
@@ -52,6 +84,34 @@ begin
     perform @extschema@.create_quote_changes_partitions(log::regclass, 3);
     return log::regclass;
 end $$;
+create function complete_quote_changes(log regclass, target_schema name, target_owner name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    spare text := format('%I.quote_changes_default', target_schema);
+    positions text := format('%I.quote_changes_position_seq', target_schema);
+    newest bigint;
+begin
+    if @extschema@.quote_changes_spare(log) is null then
+        if @extschema@.quote_relation_stands(spare, 'r'::"char", target_owner) then
+            execute format('alter table %s attach partition %s default', log, spare);
+        else
+            execute format('create table %s partition of %s default', spare, log);
+        end if;
+        execute format('alter table %s owner to %I', spare, target_owner);
+        perform @extschema@.close_quote_table(spare::regclass);
+    end if;
+    if not @extschema@.quote_relation_stands(positions, 'S'::"char", target_owner) then
+        execute format('create sequence %s as bigint', positions);
+        execute format('alter sequence %s owner to %I', positions, target_owner);
+        execute format('alter sequence %s owned by %s.position', positions, log);
+        perform @extschema@.close_quote_table(positions::regclass);
+        execute format('select max(c.position) from %s c', log) into newest;
+        perform setval(positions::regclass, newest) where newest is not null;
+    end if;
+end $$;
+comment on function complete_quote_changes(regclass, name, name) is 'gives an audit log the default partition and the sequence that it lacks';
 create or replace function join_quote_changes_month(log regclass, spare regclass, month regclass, month_name name, month_start timestamptz,
     month_end timestamptz) returns void
 language plpgsql
@@ -94,6 +154,48 @@ begin
     execute format('comment on table %s is %L', month, 'one month of the quote audit log');
     perform @extschema@.close_quote_table(month), @extschema@.protect_quote_table(month, 'quote_changes_tenant_isolation'::name);
 end $$;
+create function quote_month_stands(log regclass, at timestamptz) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+    select exists (
+        select from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        cross join lateral (select regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(](''([^'']+)''|MINVALUE)[)] TO [(](''([^'']+)''|MAXVALUE)[)]')) b (bounds)
+        where i.inhparent = log and not i.inhdetachpending and b.bounds is not null
+            and coalesce(b.bounds[2]::timestamptz, '-infinity') <= at and coalesce(b.bounds[4]::timestamptz, 'infinity') > at)
+$$;
+comment on function quote_month_stands(regclass, timestamptz) is 'whether an audit log has a partition for a time';
+create or replace function create_quote_changes_partitions(log regclass, months_ahead integer default 3) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    first timestamptz;
+    month_name name;
+    made integer := 0;
+begin
+    if months_ahead is null or months_ahead not between 0 and 120 then
+        raise exception 'the months ahead must be between 0 and 120' using errcode = 'invalid_parameter_value';
+    end if;
+    for month in 0 .. months_ahead loop
+        first := @extschema@.quote_changes_month(now() + make_interval(months => month));
+        month_name := @extschema@.quote_changes_month_name(log, first);
+        continue when exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log and c.relname = month_name);
+        continue when @extschema@.quote_month_stands(log, first);
+        begin
+            perform @extschema@.create_quote_changes_month(log, month_name, first, @extschema@.quote_changes_month(first + interval '32 days'));
+            made := made + 1;
+        exception when others then
+            raise warning 'month % of the audit log has no partition: %', to_char(first at time zone 'UTC', 'YYYY-MM'), sqlerrm
+                using hint = 'The default partition takes its rows until the next attempt.';
+            -- Who keeps the log from one month keeps it from the others.
+            exit when sqlstate = '55P03';
+        end;
+    end loop;
+    return made;
+end $$;
 create function summarize_quote_changes(log regclass) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -121,6 +223,179 @@ begin
 end $$;
 comment on function summarize_quote_changes(regclass) is 'summarizes the times in newly filled pages of an audit log; returns how many ranges';
 revoke execute on function summarize_quote_changes(regclass) from public;
+create function quote_archive_comment() returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select 'audit log of earlier months, moved here by archive_quote_changes(); append-only' $$;
+comment on function quote_archive_comment() is 'the comment that an archive is given';
+create function quote_archive_astray(target_schema name) returns regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind = 'p' and (n.nspname, c.relname) <> (target_schema, 'quote_changes_archive')
+        and obj_description(c.oid, 'pg_class') = @extschema@.quote_archive_comment()
+        and exists (select from pg_policy p where p.polrelid = c.oid and p.polname = 'quote_changes_tenant_isolation')
+        and to_regclass(format('%I.quote_changes_archive', target_schema)) is null
+    limit 1
+$$;
+comment on function quote_archive_astray(name) is 'the archive, where it was renamed or moved';
+create function quote_archive_return(astray regclass, target_schema name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select concat_ws(' ',
+        case when c.relname <> 'quote_changes_archive' then format('alter table %s rename to quote_changes_archive;', astray) end,
+        case when n.nspname <> target_schema then format('alter table %I.quote_changes_archive set schema %I;', n.nspname, target_schema) end)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = astray
+$$;
+comment on function quote_archive_return(regclass, name) is 'statements that put an archive back in its place';
+create function check_quote_archive(target_schema name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    astray regclass := @extschema@.quote_archive_astray(target_schema);
+begin
+    if astray is not null then
+        raise exception 'the archive was moved away: %', astray using errcode = 'object_not_in_prerequisite_state',
+            hint = format('Put it back: %s', @extschema@.quote_archive_return(astray, target_schema));
+    end if;
+end $$;
+comment on function check_quote_archive(name) is 'refuses to go on without an archive that was renamed or moved';
+create or replace function follow_quote_home() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    homes name[] := array(
+        select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relname = 'quote_changes' and c.relkind = 'p' and exists (
+            select from pg_policy p join pg_depend d on d.classid = 'pg_policy'::regclass and d.objid = p.oid
+            where p.polrelid = c.oid and d.refclassid = 'pg_proc'::regclass and d.refobjid = '@extschema@.current_quote_tenant()'::regprocedure));
+    known name := (select s.log_schema from @extschema@.quote_collab_settings s limit 1);
+begin
+    if known is null or cardinality(homes) <> 1 or known = homes[1] or to_regclass(format('%I.quote_changes', known)) is not null then
+        return;
+    elsif exists (select from pg_namespace n where n.nspname = known) then
+        raise exception 'the audit log was moved away from schema %', quote_ident(known)
+            using errcode = 'object_not_in_prerequisite_state', detail = 'What belongs to it is still there: partitions, views, the tables of the relay.',
+                  hint = format('Move it back: alter table %I.quote_changes set schema %I.', homes[1], known);
+    end if;
+    update @extschema@.quote_collab_settings s set log_schema = homes[1];
+    update @extschema@.quote_seal_anchor a set log_schema = homes[1] where a.log_schema = known;
+end $$;
+create function warn_of_stray_quote_tables() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    stray regclass;
+begin
+    for stray in select * from @extschema@.stray_quote_tables() loop
+        raise warning 'table % is not attached and writes to the history', stray using hint = 'quote_collab_doctor() says how to end that.';
+    end loop;
+end $$;
+comment on function warn_of_stray_quote_tables() is 'warns of tables that write to the history and are not attached';
+create or replace function quote_columns_left(target regclass, entity text) returns table (name name, role text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.attname, k.role
+    from (values ('version', '{smallint,integer,bigint}'::regtype[]), ('updated_by', '{uuid}')) k (role, types)
+    join pg_attribute a on a.attrelid = target and a.atttypid = any (k.types) and a.attnum > 0 and not a.attisdropped
+    where col_description(target, a.attnum) = @extschema@.quote_added_column_comment(k.role) and (k.role = 'version' or entity = 'QUOTE_LINE')
+    order by a.attnum
+$$;
+create or replace function quote_version_shows_origin(target regclass, column_name name) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from (select target::oid union select t.relid from pg_partition_tree(target) t) part (oid)
+        join pg_attribute a on a.attrelid = part.oid and a.attname = column_name and not a.attisdropped
+        left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+        where pg_get_expr(d.adbin, d.adrelid) ~ '^''?1''?(::[a-z]+)?$' or a.atthasmissing and (a.attmissingval::text = '{1}'
+            or d.oid is null and a.attmissingval::text ~ '^[{][1-9]'))
+$$;
+create or replace function quote_added_columns(target regclass, noted name[]) returns name[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with added (attnum, name, role, described) as (
+        select a.attnum, a.attname, k.role, coalesce(col_description(target, a.attnum) = k.description, false)
+        from (values
+            ('version', '{smallint,integer,bigint}'::regtype[], @extschema@.quote_added_column_comment('version'), array_length(array_remove(noted, 'updated_by'::name), 1) > 0),
+            ('updated_by', '{uuid}', @extschema@.quote_added_column_comment('updated_by'), cardinality(noted) > 1 or 'updated_by' = any (noted))
+        ) k (role, types, description, is_noted)
+        join pg_attribute a on a.attrelid = target and a.atttypid = any (k.types) and a.attnum > 0 and not a.attisdropped
+        where k.is_noted and (col_description(target, a.attnum) = k.description
+            or a.attname = any (noted) and exists (select from @extschema@.quote_carriers() c where c.relation = target)
+                and (k.role = 'updated_by' or @extschema@.quote_version_shows_origin(target, a.attname))))
+    select array(
+        select a.name from added a where a.described or not exists (select from added o where o.role = a.role and o.described)
+        order by a.attnum)
+$$;
+create or replace function quote_columns_altered(target regclass, added name[]) returns table (name name, is_version boolean, is_nullable boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.attname, k.is_version, not a.attnotnull from pg_attribute a
+    cross join lateral (select a.atttypid <> 'uuid'::regtype) k (is_version)
+    left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+    where a.attrelid = target and a.attname = any (added) and not a.attisdropped and (
+        col_description(target, a.attnum) is distinct from @extschema@.quote_added_column_comment(case when k.is_version then 'version' else 'updated_by' end)
+        or k.is_version and a.attidentity = '' and (not a.attnotnull or pg_get_expr(d.adbin, d.adrelid) !~ '^''?1''?(::[a-z]+)?$' is distinct from false))
+$$;
+create or replace function attach_quote_collaboration(
+    quotes regclass default pg_catalog.to_regclass('quotes'), quote_lines regclass default pg_catalog.to_regclass('quote_lines'),
+    options jsonb default '{}')
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header regclass := quotes;
+    lines regclass := quote_lines;
+    home name;
+    home_owner name;
+    homes name[];
+    log regclass;
+    is_elsewhere boolean;
+    first_version integer;
+begin
+    if current_setting('lock_timeout') = '0' then
+        perform set_config('lock_timeout', '5s', true);
+    end if;
+    -- One attach or detach at a time.
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    homes := array(select s.log_schema from @extschema@.quote_collab_settings s union select a.log_schema from @extschema@.quote_seal_anchor a);
+    perform @extschema@.follow_quote_tables(array[header, lines]), @extschema@.follow_quote_home();
+    perform @extschema@.check_quote_tables(header, lines, options);
+    select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
+    perform @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner), @extschema@.check_quote_archive(home);
+    is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
+    -- While the tables are not locked yet: it may take its time.
+    first_version := @extschema@.first_quote_version(home, header, lines, options);
+    perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
+        select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s));
+    log := @extschema@.create_quote_changes(home, home_owner);
+    perform @extschema@.create_active_quote_sessions(home, home_owner);
+    perform @extschema@.create_quote_relay_tables(home, home_owner);
+    perform @extschema@.create_quote_changes_seals(home, home_owner);
+    perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options, first_version);
+    perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options, first_version);
+    execute format('select @extschema@.begin_quote_seal_anchor(s.no, s.hash) from %I.quote_changes_seals s order by s.no desc limit 1', home);
+    perform @extschema@.lead_quote_tables_to(log, home), @extschema@.grant_quote_capture();
+    perform @extschema@.create_quote_changes_all_view(home, home_owner);
+    perform @extschema@.create_quote_change_events_view(home, home_owner);
+    perform @extschema@.create_pair_views(home, home_owner);
+    perform @extschema@.describe_quote_objects(home);
+    perform @extschema@.copy_quote_privileges(@extschema@.quote_collab_table(p.header)) from @extschema@.quote_collab_pairs() p
+    where @extschema@.quote_collab_table(p.header) = attach_quote_collaboration.quotes or is_elsewhere and @extschema@.quote_collab_table(p.header) is not null;
+    perform @extschema@.start_quote_worker(), @extschema@.warn_of_stray_quote_tables();
+    return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
+end $$;
 create or replace function quote_block_query(form smallint, history text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -289,6 +564,75 @@ begin
     perform @extschema@.append_quote_seal(last.hash, last.no + 1, last.cur, last.cur, @extschema@.quote_block_floor(last.prev, last.cur, last.prev_at, last.floor_at),
         last.cur_at, last.cur_at, last.origin, 0, root, clock_timestamp(), 2::smallint, released);
 end $$;
+create or replace function keep_quote_history(out archived integer, out dropped integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+    log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
+    policy record;
+    until timestamptz;
+    ready boolean := false;
+    tried boolean := false;
+begin
+    select * into policy from @extschema@.quote_history_policy();
+    archived := 0;
+    dropped := 0;
+    begin
+        if policy.archive_after is not null then
+            until := @extschema@.quote_archive_limit(policy.archive_after);
+            ready := @extschema@.prove_quote_months(log, until, 1073741824::bigint);
+        end if;
+    exception
+        when lock_not_available then
+            null;
+        when others then
+            tried := true;
+            raise warning 'bounds of months of the audit log are not proved: %', sqlerrm;
+    end;
+    begin
+        if ready and exists (select from @extschema@.quote_months_due(log, until)) then
+            tried := true;
+            archived := @extschema@.archive_quote_changes(policy.archive_after);
+        end if;
+    exception
+        when lock_not_available then
+            null;
+        when object_not_in_prerequisite_state then
+            tried := false;
+        when others then
+            raise warning 'quote history is not archived: %', sqlerrm;
+    end;
+    begin
+        if archived = 0 and policy.drop_after is not null and not exists (
+            select from @extschema@.quote_collab_settings s where s.drop_refused_at > now() - interval '1 day')
+        then
+            dropped := @extschema@.drop_archived_quote_changes(policy.drop_after);
+            update @extschema@.quote_collab_settings s set drop_refused_at = null where s.drop_refused_at is not null;
+        end if;
+    exception
+        when lock_not_available then
+            dropped := 0;
+        when object_not_in_prerequisite_state then
+            update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
+            raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+        when others then
+            dropped := 0;
+            update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
+            raise warning 'quote history is not dropped: %', sqlerrm;
+    end;
+    begin
+        if not tried and dropped = 0 then
+            perform @extschema@.note_quote_months(log);
+        end if;
+    exception
+        when lock_not_available then
+            null;
+        when others then
+            raise warning 'bounds of months of the audit log are not noted: %', sqlerrm;
+    end;
+end $$;
 create or replace function quote_collab_maintenance() returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -308,11 +652,11 @@ begin
     if pg_is_in_recovery() then
         return '{}'::jsonb;
     end if;
-    -- Whoever may write presence may lock it, and must not keep the history from being sealed.
+    -- What keeps one thing from being done keeps nothing else. Whoever may write presence may lock it, to begin with.
     begin
         swept := @extschema@.cleanup_stale_quote_sessions();
-    exception when lock_not_available then
-        raise warning 'stale sessions are not swept' using detail = sqlerrm;
+    exception when others then
+        raise warning 'stale sessions are not swept: %', sqlerrm;
     end;
     -- A lock that nobody takes without rights on the batches; who cuts or reads them is not in its way.
     begin
@@ -326,11 +670,10 @@ begin
             and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
         get diagnostics dropped = row_count;
     end if;
-    -- What is wrong with the history is verify_quote_history()'s to tell, and must not stop the rest.
     begin
         sealed := @extschema@.seal_quote_history();
-    exception when object_not_in_prerequisite_state then
-        raise warning '%', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+    exception when others then
+        raise warning 'the history is not sealed: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
     end;
     -- What locks the log keeps it locked to the end of the transaction: once it has changed something, the rest waits for another time.
     if alone then
@@ -340,15 +683,324 @@ begin
             if made = 0 then
                 made := @extschema@.place_quote_strays(log, 1, 1073741824::bigint);
             end if;
-        exception when lock_not_available or check_violation then
-            -- In use, or somebody added to a month that was over: another time.
-            made := 0;
+        exception
+            when lock_not_available or check_violation then
+                -- In use, or somebody added to a month that was over: another time.
+                made := 0;
+            when others then
+                made := 0;
+                raise warning 'rows stay in the default partition of the audit log: %', sqlerrm;
         end;
         if made = 0 then
             select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
         end if;
-        perform @extschema@.summarize_quote_changes(log);
+        begin
+            perform @extschema@.summarize_quote_changes(log);
+        exception when others then
+            raise warning 'times of the audit log are not summarized: %', sqlerrm;
+        end;
     end if;
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
+end $$;
+create or replace function create_quote_changes_archive(log regclass) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log_schema name;
+    log_owner name;
+    archive text;
+    privilege record;
+begin
+    select n.nspname, r.rolname into log_schema, log_owner
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner where c.oid = log;
+    archive := format('%I.quote_changes_archive', log_schema);
+    perform @extschema@.check_quote_archive(log_schema);
+    if not @extschema@.quote_relation_stands(archive, 'p'::"char", log_owner) then
+        execute format('create table %s (like %s including all) partition by range (changed_at)', archive, log);
+        execute format('comment on table %s is %L', archive, @extschema@.quote_archive_comment());
+        execute format('alter table %s owner to %I', archive, log_owner);
+        perform @extschema@.close_quote_table(archive::regclass);
+        perform @extschema@.protect_quote_table(archive::regclass, 'quote_changes_tenant_isolation'::name);
+        for privilege in
+            select @extschema@.quote_grantee(acl.grantee) as role
+            from pg_class c cross join lateral aclexplode(c.relacl) acl
+            where c.oid = log and acl.privilege_type = 'SELECT' and acl.grantee <> c.relowner
+        loop
+            execute format('grant select on %s to %s', archive, privilege.role);
+        end loop;
+        perform @extschema@.create_quote_changes_all_view(log_schema, log_owner);
+        perform @extschema@.describe_quote_objects(log_schema);
+    end if;
+    return archive::regclass;
+end $$;
+create or replace function quote_attach_statement(settings quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings;
+    line @extschema@.quote_collab_settings;
+    header_found regclass;
+    line_found regclass;
+    options jsonb;
+begin
+    select (p.header).* into header from @extschema@.quote_collab_pairs() p
+    where ((p.header).header_schema, (p.header).header_table) = (settings.header_schema, settings.header_table);
+    line := @extschema@.quote_collab_partner(header);
+    header_found := @extschema@.quote_table_found(header);
+    line_found := @extschema@.quote_table_found(line);
+    if header_found is null or line_found is null then
+        return null;
+    end if;
+    options := jsonb_strip_nulls(jsonb_build_object(
+        'columns', @extschema@.quote_chosen_columns(header, header), 'line_columns', @extschema@.quote_chosen_columns(line, header),
+        'ignored_columns', nullif(to_jsonb(array(select i.name from unnest(header.ignored_columns) i (name)
+            where exists (select from pg_attribute a where a.attrelid in (header_found, line_found) and a.attname = i.name and not a.attisdropped))), '[]'),
+        'system_user_id', header.system_user_id,
+        'truncate', nullif(header.truncation, 'refuse'), 'replicated_history', nullif(header.replicated_history, false),
+        'archive_after', header.archive_after, 'drop_after', header.drop_after)) || @extschema@.quote_chosen_relations(header, header_found);
+    return format('select @extschema@.attach_quote_collaboration(%L, %L, %L);', header_found, line_found, options);
+end $$;
+create or replace function quote_chosen_relations(header quote_collab_settings, found regclass) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(jsonb_object_agg(k.name, coalesce(v.value, 'null')), '{}')
+    from unnest('{users,customers}'::text[]) k (name)
+    cross join lateral (select header.relations -> k.name ->> 'schema', header.relations -> k.name ->> 'table') noted (schema_name, table_name)
+    left join lateral (
+        select jsonb_set(header.relations -> k.name, '{schema}'::text[], to_jsonb(n.nspname::text))
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relname = noted.table_name
+            and @extschema@.quote_relation_fits_still(k.name, jsonb_set(header.relations -> k.name, '{schema}'::text[], to_jsonb(n.nspname::text))) and (n.nspname = noted.schema_name
+            or noted.schema_name = header.table_schema and n.oid = (select h.relnamespace from pg_class h where h.oid = found))
+        order by n.nspname <> noted.schema_name limit 1) v (value) on true
+    where v.value is not null or not header.relations ? k.name
+$$;
+create function quote_tables_unknown() returns table (relation regclass, statements text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select t.relation, (select string_agg(format('drop trigger %I on %s;', g.tgname, t.relation), ' ' order by g.tgname) from pg_trigger g
+        where g.tgrelid = t.relation and g.tgparentid = 0 and g.tgfoid in (select f.function from @extschema@.quote_trigger_functions() f))
+    from @extschema@.stray_quote_tables() t (relation)
+    where not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_table_found(s) = t.relation)
+$$;
+comment on function quote_tables_unknown() is 'doctor: tables that write to the history and are not attached, and statements that end that';
+create or replace function quote_collab_doctor_tables() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s @extschema@.quote_collab_settings;
+    target regclass;
+    now_there regclass;
+    name text;
+    missing text;
+    repair text;
+    others text;
+begin
+    for s in select * from @extschema@.quote_collab_settings order by attached_at loop
+        name := format('%I.%I', s.table_schema, s.table_name);
+        target := @extschema@.quote_collab_table(s);
+        now_there := @extschema@.quote_table_found(s);
+        repair := @extschema@.quote_repair_statement(s);
+        return next @extschema@.quote_collab_verdict('table exists: ' || name, now_there = target, 'error', case
+            when now_there is null then 'the attached table is gone'
+            else format('the attached table was renamed or moved to %s, where saves, lists and views do not find it', now_there) end, repair);
+        continue when (now_there = target) is not true;
+        select string_agg(c.value, ', ') into missing from jsonb_each_text(s.columns) c
+        where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
+        return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
+            format('columns are gone or were renamed: %s', missing), repair);
+        select string_agg(a.name, ', ') into missing from @extschema@.quote_columns_altered(target, s.added_columns) a;
+        return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
+            format('columns that attach added lost their default, NOT NULL or comment: %s', missing), repair);
+        return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
+        return query select * from @extschema@.quote_collab_doctor_bypasses(s);
+        return next @extschema@.quote_collab_verdict('row security on the table: ' || name,
+            (select c.relrowsecurity and c.relforcerowsecurity from pg_class c where c.oid = target), 'warning',
+            'only the functions of the extension keep tenants apart here; SQL users with rights on the table see all',
+            format('alter table %s enable row level security, force row level security; and a policy on the tenant', name));
+        continue when s.entity <> 'QUOTE';
+        select string_agg(format('%I.%I', x.key, x.value), ', ') into missing from (
+            select x.value ->> 'schema', x.value ->> 'table' from jsonb_each(s.relations) x where not @extschema@.quote_relation_fits_still(x.key, x.value)) x (key, value);
+        select string_agg(format('%I.%I', x.value ->> 'schema', x.value ->> 'table'), ', '),
+            string_agg(format('alter table %I.%I owner to %I;', x.value ->> 'schema', x.value ->> 'table', pg_get_userbyid(c.relowner)), ' ')
+        into others, repair
+        from pg_class c cross join jsonb_each(s.relations) x
+        where c.oid = target and missing is null and not @extschema@.quote_relation_trusted(x.value, c.relowner);
+        return next @extschema@.quote_collab_verdict('names are read: ' || name, missing is null and others is null, 'warning',
+            coalesce(format('tables of names, or columns of theirs, are gone: %s', missing),
+                format('names are not read from tables that belong to another than the owner of the quotes: %s', others)),
+            case when missing is null then repair else @extschema@.quote_repair_statement(s) end);
+    end loop;
+    select string_agg(t.relation::text, ', '), string_agg(t.statements, ' ') into missing, repair from @extschema@.quote_tables_unknown() t;
+    return next @extschema@.quote_collab_verdict('history of attached tables only', missing is null, 'error',
+        format('these tables are not attached, and their changes are told as changes of quotes that are: %s', missing), repair);
+end $$;
+create function quote_month_statement(log regclass, at timestamptz) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+declare
+    first timestamptz := @extschema@.quote_changes_month(at);
+    detached regclass := (
+        select m.oid from pg_class l join pg_class m on m.relnamespace = l.relnamespace and m.relname = @extschema@.quote_changes_month_name(log, first)
+        where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner);
+begin
+    if detached is null then
+        return 'select @extschema@.quote_collab_maintenance();';
+    end if;
+    return format('alter table %s attach partition %s for values from (%L) to (%L);', log, detached, first, @extschema@.quote_changes_month(first + interval '32 days'));
+end $$;
+comment on function quote_month_statement(regclass, timestamptz) is 'doctor: statement that gives an audit log a partition for a month';
+create function quote_collab_doctor_positions(log regclass, target_schema name) returns quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name text := format('%I.quote_changes_position_seq', target_schema);
+    s record;
+begin
+    select q.* into s from pg_sequence q join pg_class c on c.oid = q.seqrelid join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = target_schema and c.relname = 'quote_changes_position_seq';
+    if not found then
+        return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is gone: no change can be written',
+            @extschema@.quote_attach_statement());
+    elsif s.seqincrement <> 1 or s.seqcycle or s.seqcache <> 1 or s.seqmax < 9223372036854775807 or s.seqtypid <> 'bigint'::regtype then
+        return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is not as attach made it',
+            format('alter sequence %s as bigint increment 1 no maxvalue no cycle cache 1;', name));
+    end if;
+    return @extschema@.quote_collab_verdict('positions left', 
+        coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (target_schema, 'quote_changes_position_seq')), 0)
+        < 4000000000000000000, 'error',
+        'the sequence of positions nears its end', format('Look who set it: select last_value from %s;', name));
+end $$;
+comment on function quote_collab_doctor_positions(regclass, name) is 'doctor: the sequence of positions';
+create function quote_log_repairs(log regclass, out problems text, out repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(f.problem, ', '), string_agg(f.repair, ' ') from (
+        select format('%s is unlogged', c.oid::regclass), format('alter table %s set logged;', c.oid::regclass)
+        from pg_partition_tree(log) p join pg_class c on c.oid = p.relid where c.relpersistence = 'u'
+        union all
+        select format('%s belongs to %I', c.oid::regclass, pg_get_userbyid(c.relowner)), format('alter table %s owner to %I;', c.oid::regclass, pg_get_userbyid(l.relowner))
+        from pg_class l, pg_partition_tree(log) p join pg_class c on c.oid = p.relid where l.oid = log and c.relowner <> l.relowner
+        union all
+        select 'no index serves the history of a quote', format('create index on %s (quote_id, position) with (deduplicate_items = off);', log)
+        where not exists (
+            select from pg_index i where i.indrelid = log and i.indisvalid and i.indnkeyatts >= 2 and i.indpred is null
+                and (select array_agg(a.attname order by k.place) from unnest(i.indkey::smallint[]) with ordinality k (attnum, place)
+                    join pg_attribute a on (a.attrelid, a.attnum) = (log, k.attnum) where k.place <= 2) = '{quote_id,position}'::name[])) f (problem, repair)
+$$;
+comment on function quote_log_repairs(regclass, out text, out text) is 'doctor: what is not as attach made it with the tables of an audit log';
+create or replace function quote_collab_doctor_history(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log regclass := (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = 'quote_changes');
+    partitions name[] := array(select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log);
+    repair text := @extschema@.quote_attach_statement();
+    next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
+    keep record;
+    found record;
+begin
+    return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', repair);
+    if log is null then
+        return;
+    end if;
+    return next @extschema@.quote_collab_verdict('partition of this month', @extschema@.quote_month_stands(log, now()), 'error',
+        'rows go to the default partition', @extschema@.quote_month_statement(log, now()));
+    return next @extschema@.quote_collab_verdict('partition of next month', @extschema@.quote_month_stands(log, next_month), 'warning',
+        'nobody creates partitions ahead: the library is not preloaded, or no cron calls maintenance', @extschema@.quote_month_statement(log, next_month));
+    return next @extschema@.quote_collab_verdict('default partition present', @extschema@.quote_changes_spare(log) is not null, 'error',
+        'a change of a month without a partition is refused, and the save with it', repair);
+    select * into found from @extschema@.quote_log_repairs(log);
+    return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
+    return next @extschema@.quote_collab_doctor_positions(log, target_schema);
+    return next @extschema@.quote_collab_verdict('archive in its place', @extschema@.quote_archive_astray(target_schema) is null, 'error',
+        format('the archive was renamed or moved to %s, where views and seals do not find it', @extschema@.quote_archive_astray(target_schema)),
+        @extschema@.quote_archive_return(@extschema@.quote_archive_astray(target_schema), target_schema));
+    select * into keep from @extschema@.quote_history_policy();
+    return next @extschema@.quote_collab_verdict('history let go as it was sealed',
+        not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',
+        'archived history is kept although drop_after lets it go: it is not as it was sealed, or something depends on it',
+        format('See what select * from verify_quote_history(); finds and select @extschema@.drop_archived_quote_changes(%L); says. Keep its findings, and take the partitions away by hand.',
+            keep.drop_after));
+    return next @extschema@.quote_collab_verdict('history archived when due', keep.archive_after is null or not exists (
+            select from @extschema@.quote_changes_months_before(log, @extschema@.quote_archive_limit(keep.archive_after) - interval '2 days')), 'warning',
+        'months that archive_after lets go are still in the log: maintenance is not called, or something keeps it from it',
+        format('select @extschema@.archive_quote_changes(%L);', keep.archive_after));
+    return next @extschema@.quote_collab_verdict('history bounded', cardinality(partitions) < 61, 'warning', 'the log holds more than 5 years',
+        'select @extschema@.archive_quote_changes(''24 months'');');
+    if not has_function_privilege('@extschema@.quote_seal_key_problem()', 'execute') then
+        return next @extschema@.quote_collab_unchecked('seals signed as configured', 'the key is kept from this role',
+            format('grant execute on function @extschema@.quote_seal_key_problem() to %I;', current_user));
+    else
+        return next @extschema@.quote_collab_verdict('seals signed as configured', @extschema@.quote_seal_key_problem() is null, 'error',
+            format('seals are not signed with quote_collab.seal_key: %s', @extschema@.quote_seal_key_problem()),
+            'Set it to what openssl rand -base64 32 prints, preload the library and restart.');
+    end if;
+end $$;
+create or replace function quote_collab_doctor_rows(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    hidden text;
+    spare regclass := (select @extschema@.quote_changes_spare(c.oid) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = 'quote_changes');
+    found_rows boolean := false;
+    at timestamptz;
+    lag interval;
+begin
+    select string_agg(c.relname, ', ' order by c.relname) into hidden from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where not @extschema@.quote_rows_all_seen(c.oid::regclass) and (c.oid = spare or n.nspname = target_schema and c.relname in
+        ('quote_changes', 'quote_changes_seals', 'quote_relay_batch', 'quote_relay_lease', 'active_quote_sessions', 'quote_changes_position_seq'));
+    if hidden is not null then
+        return query select (@extschema@.quote_collab_unchecked(c.name, format('rows of %s are hidden from %s', hidden, current_user),
+            'Run it as a superuser.')).* from unnest(array['positions ascend', 'default partition empty', 'relay keeps up', 'a gateway is connected',
+            'stale sessions swept', 'history sealed']) c (name);
+        return;
+    end if;
+    execute format('select coalesce((select max(c.position) from %1$I.quote_changes c where c.changed_at > now() - interval ''1 day''), 0)
+        > coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (%1$L, ''quote_changes_position_seq'')), 0)', target_schema)
+    into found_rows;
+    return next @extschema@.quote_collab_verdict('positions ascend', not found_rows, 'error',
+        'the sequence of positions was set back: new changes stand before older ones', format('select setval(%L, (select max(c.position) from %I.quote_changes c));',
+            format('%I.quote_changes_position_seq', target_schema), target_schema));
+    execute format('select exists (select from %s)', coalesce(spare::text, 'unnest(''{}''::integer[])')) into found_rows;
+    return next @extschema@.quote_collab_verdict('default partition empty', not found_rows, 'warning',
+        'rows lie in the default partition: a month had no partition when they were written',
+        format('select @extschema@.place_quote_strays(%L);', format('%I.quote_changes', target_schema)));
+    execute format('select max(b.cur_at) from %I.quote_relay_batch b where b.no > 0', target_schema) into at;
+    execute format('select now() - max(c.changed_at) from %I.quote_changes c
+        where c.changed_at > now() - interval ''1 day'' and c.changed_at > $1 + interval ''30 seconds''
+        and c.conflict_resolution is distinct from ''REJECTED''', target_schema) into lag using coalesce(at, '-infinity');
+    return next @extschema@.quote_collab_verdict('relay keeps up', lag is null or lag < interval '30 seconds', 'warning',
+        format('the newest change is %s old and no gateway has cut a batch since', lag), 'Look at the /health of the gateway.');
+    execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
+    return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning',
+        'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
+    -- Sessions are unlogged: a standby has none.
+    found_rows := false;
+    if not pg_is_in_recovery() then
+        execute format('select exists (select from %I.active_quote_sessions x where x.last_heartbeat < now() - @extschema@.quote_session_ttl() * 3)',
+            target_schema) into found_rows;
+    end if;
+    return next @extschema@.quote_collab_verdict('stale sessions swept', not found_rows, 'warning', 'nobody calls quote_collab_maintenance()',
+        'Preload the library, run a gateway, or call select quote_collab_maintenance(); from cron.');
+    execute format('select exists (select from %1$I.quote_changes c, (select s.cur, s.origin from %1$I.quote_changes_seals s order by s.no desc limit 1) s
+        where c.changed_at between now() - interval ''1 day'' and now() - interval ''5 minutes'' and c.origin = @extschema@.quote_cluster_identifier()
+        and (s.origin <> c.origin or not pg_visible_in_snapshot(c.xid, s.cur)))', target_schema) into found_rows;
+    return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed',
+        'select @extschema@.seal_quote_history();');
 end $$;

@@ -198,13 +198,14 @@ async fn it_is_not_for_everybody() {
 }
 
 /// What is only seen with a right of its own, once the owner of the history may ask.
-const UNSEEN: [(&str, &str); 10] = [
+const UNSEEN: [(&str, &str); 11] = [
     ("tenant guarded as configured", "grant"),
     ("seals signed as configured", "grant"),
     ("library preloaded", "grant"),
     ("transactions can be prepared", "grant"),
     ("background worker alive", "grant"),
     ("no hour-long writer", "grant"),
+    ("positions ascend", "Run it as a superuser."),
     ("default partition empty", "Run it as a superuser."),
     ("relay keeps up", "Run it as a superuser."),
     ("stale sessions swept", "Run it as a superuser."),

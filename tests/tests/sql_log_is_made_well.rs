@@ -159,7 +159,11 @@ async fn times_of_what_is_written_are_summarized() {
     run(&admin, ATTACH).await;
     let month = text(&admin, &format!("select {MONTH}")).await;
     // More than one range of 128 pages.
-    run(&admin, "do $$ begin for i in 1..40 loop update quotes set notes = repeat('a note ', i); end loop; end $$").await;
+    run(
+        &admin,
+        "do $$ begin for i in 1..40 loop update quotes set notes = repeat('a note ', i); end loop; end $$",
+    )
+    .await;
     assert!(erp.count(&format!("select pg_relation_size('{month}') / 8192")).await > 200);
     let another = erp.client("postgres").await;
     run(&another, &format!("begin; lock table {month} in share update exclusive mode")).await;
@@ -180,4 +184,60 @@ async fn times_of_what_is_written_are_summarized() {
     let before = erp.count(asks).await;
     run(&admin, "select create_quote_changes_partitions('quote_changes', 6)").await;
     assert_eq!(erp.count(asks).await, before);
+}
+
+#[tokio::test]
+async fn a_month_may_have_any_name_and_length() {
+    let (erp, admin) = bare().await;
+    run(&admin, ATTACH).await;
+    let year = "extract(year from now() at time zone 'UTC')::integer + 1";
+    run(
+        &admin,
+        &format!(
+            "do $$ declare month regclass; begin
+                execute format('alter table quote_changes_%s rename to this_month', to_char(now() at time zone 'UTC', 'YYYY_MM'));
+                for month in select relid from pg_partition_tree('quote_changes') where isleaf and relid::regclass::text not in ('this_month', 'quote_changes_default') loop
+                    execute format('drop table %s', month);
+                end loop;
+                execute format('create table rest_of_year partition of quote_changes for values from (%L) to (%L)',
+                    date_trunc('month', now(), 'UTC') + interval '1 month', make_timestamptz({year}, 1, 1, 0, 0, 0, 'UTC') + interval '2 years');
+            end $$"
+        ),
+    )
+    .await;
+    let partitions = "select count(*) from pg_partition_tree('quote_changes')";
+    let before = erp.count(partitions).await;
+    assert_eq!(erp.count("select (quote_collab_maintenance() ->> 'partitions_created')::bigint").await, 0);
+    assert_eq!(erp.count(partitions).await, before);
+    run(&admin, "update quotes set notes = 'this month'").await;
+    assert!(erp.count("select count(*) from this_month").await > 0);
+    let unwell =
+        "select count(*) from quote_collab_doctor() where check_name ~ '^partition of' and severity <> 'ok'";
+    assert_eq!(erp.count(unwell).await, 0);
+}
+
+#[tokio::test]
+async fn an_erp_may_give_new_tables_to_a_role_of_its_own() {
+    let (erp, admin) = bare().await;
+    run(
+        &admin,
+        "create role keeper;
+         create function give() returns event_trigger language plpgsql as $$
+             declare made record;
+             begin
+                 for made in select * from pg_event_trigger_ddl_commands() where object_type = 'table' loop
+                     execute format('alter table %s owner to keeper', made.object_identity);
+                 end loop;
+             end $$;
+         create event trigger give on ddl_command_end when tag in ('CREATE TABLE') execute function give()",
+    )
+    .await;
+    run(&admin, ATTACH).await;
+    let strangers = "select count(*) from pg_class where relname ~ '^quote_changes' and relkind in ('r', 'p', 'S') and relowner = 'keeper'::regrole";
+    assert_eq!(erp.count(strangers).await, 0);
+    run(
+        &admin,
+        "drop event trigger give; select detach_quote_collaboration(drop_history => true); drop role keeper",
+    )
+    .await;
 }

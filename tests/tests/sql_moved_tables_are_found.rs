@@ -344,3 +344,17 @@ async fn a_gateway_is_taken_away_as_the_page_says() {
         run(&admin, &way).await;
     }
 }
+
+#[tokio::test]
+async fn tables_without_their_settings_are_attached_again() {
+    // As a dump of the ERP's schema alone brings them.
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "update quotes set notes = 'before'; delete from quote_collab_settings").await;
+    let history = "select count(*) from quote_changes";
+    let before = erp.count(history).await;
+    run(&admin, "select attach_quote_collaboration()").await;
+    run(&admin, "update quotes set notes = 'after'; select seal_quote_history()").await;
+    assert!(erp.count(history).await > before);
+    assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
+}

@@ -78,3 +78,20 @@ async fn the_archive_counts() {
     run(&admin, "select archive_quote_changes('3 months'); select detach_quote_collaboration(); select attach_quote_collaboration()").await;
     assert_eq!(text(&admin, "select string_agg(distinct version::text, ',') from quotes").await, "41");
 }
+
+#[tokio::test]
+async fn a_version_may_become_a_wider_number_and_is_taken_away_all_the_same() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    for number in ["bigint", "smallint", "integer"] {
+        run(&admin, &format!("alter table quotes alter version type {number}; update quotes set notes = 'counted as {number}'")).await;
+        let intact = "select severity from quote_collab_doctor() where check_name = 'added columns intact: public.quotes'";
+        assert_eq!(text(&admin, intact).await, "ok", "{number}");
+        run(&admin, "select attach_quote_collaboration()").await;
+        let added = "select added_columns::text from quote_collab_settings where entity = 'QUOTE'";
+        assert_eq!(text(&admin, added).await, "{version}", "{number}");
+    }
+    run(&admin, "alter table quotes alter version type bigint; select detach_quote_collaboration()").await;
+    let left = "select count(*) from pg_attribute where attrelid = 'quotes'::regclass and attname = 'version' and not attisdropped";
+    assert_eq!(erp.count(left).await, 0);
+}

@@ -1,0 +1,63 @@
+//! What an ERP puts in the way of one job of maintenance keeps no other from being done, and the doctor tells of it.
+
+use quote_collab_tests::Erp;
+use quote_collab_tests::doctor::consult;
+use quote_collab_tests::history::PAST;
+use quote_collab_tests::statement::{run, text};
+
+/// What keeps old months where they are, and what takes it away again.
+const OBSTACLES: [(&str, &str); 3] = [
+    ("create view of_a_month as select * from quote_changes_past_0", "drop view of_a_month"),
+    (
+        "create function keep() returns event_trigger language plpgsql as 'begin raise exception ''nothing is dropped in production''; end';
+         create event trigger keep on sql_drop execute function keep()",
+        "drop event trigger keep",
+    ),
+    (
+        "create function keep() returns event_trigger language plpgsql as 'begin raise exception ''no ddl today''; end';
+         create event trigger keep on ddl_command_start when tag in ('ALTER TABLE') execute function keep()",
+        "drop event trigger keep",
+    ),
+];
+
+#[tokio::test]
+async fn what_keeps_months_from_going_keeps_nothing_else() {
+    for (obstacle, end) in OBSTACLES {
+        let erp = Erp::attached().await;
+        let admin = erp.client("postgres").await;
+        run(&admin, PAST).await;
+        run(
+            &admin,
+            "select attach_quote_collaboration(options => '{\"archive_after\": \"6 months\", \"drop_after\": \"7 months\"}')",
+        )
+        .await;
+        run(&admin, obstacle).await;
+        for round in ["first", "second", "third"] {
+            let changes = erp.count("select count(*) from quote_changes").await;
+            run(&admin, &format!("update quotes set notes = '{round}'")).await;
+            let written = erp.count("select count(*) from quote_changes").await - changes;
+            let sealed = erp.count("select (quote_collab_maintenance() ->> 'rows_sealed')::bigint").await;
+            assert!(sealed >= written && written > 0, "{obstacle}: {sealed} of {written} rows are sealed");
+        }
+        let told = consult(&admin).await;
+        let is_told = ["history let go as it was sealed", "history archived when due"];
+        assert!(is_told.iter().any(|check| told[*check] != "ok"), "{obstacle}");
+        // Without it the months go: what could not be dropped is tried again a day later.
+        run(&admin, &format!("{end}; update quote_collab_settings set drop_refused_at = null")).await;
+        for _ in 0..4 {
+            run(&admin, "select quote_collab_maintenance()").await;
+        }
+        let left = "select count(*)::text from pg_class where relname ~ '^quote_changes_past_[01]$'";
+        assert_eq!(text(&admin, left).await, "0", "{obstacle}");
+        let told = consult(&admin).await;
+        assert!(is_told.iter().all(|check| told[*check] == "ok"), "{obstacle}");
+    }
+}
+
+#[tokio::test]
+async fn presence_that_is_gone_keeps_nobody_from_sealing() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "alter table active_quote_sessions rename to away; update quotes set notes = 'sealed'").await;
+    assert!(erp.count("select (quote_collab_maintenance() ->> 'rows_sealed')::bigint").await > 0);
+}
