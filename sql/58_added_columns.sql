@@ -122,7 +122,7 @@ as $$
         select from (select target::oid union select t.relid from pg_partition_tree(target) t) part (oid)
         join pg_attribute a on a.attrelid = part.oid and a.attname = column_name and not a.attisdropped
         left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
-        where pg_get_expr(d.adbin, d.adrelid) ~ '^''?1''?(::[a-z]+)?$' or a.atthasmissing and (a.attmissingval::text = '{1}'
+        where pg_get_expr(d.adbin, d.adrelid) = '1' or a.atthasmissing and (a.attmissingval::text = '{1}'
             or d.oid is null and a.attmissingval::text ~ '^[{][1-9]'))
 $$;
 comment on function quote_version_shows_origin(regclass, name) is 'whether a version column can be known as added without its comment';
@@ -142,7 +142,7 @@ as $$
         join pg_attribute a on a.attrelid = target and a.atttypid = any (k.types) and a.attnum > 0 and not a.attisdropped
         where k.is_noted and (col_description(target, a.attnum) = k.description
             or a.attname = any (noted) and exists (select from @extschema@.quote_carriers() c where c.relation = target)
-                and (k.role = 'updated_by' or @extschema@.quote_version_shows_origin(target, a.attname))))
+                and (k.role = 'updated_by' or a.atttypid = 'integer'::regtype and @extschema@.quote_version_shows_origin(target, a.attname))))
     select array(
         select a.name from added a where a.described or not exists (select from added o where o.role = a.role and o.described)
         order by a.attnum)

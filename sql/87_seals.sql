@@ -169,9 +169,9 @@ end $$;
 comment on function quote_history_end(bigint) is 'the lowest transaction of a cluster above all rows that are here';
 revoke execute on function quote_history_end(bigint) from public;
 
--- Up to where the rows of a cluster are sealed: by its own newest block, or all that had come along, where a block of forms 1 to 3 took
--- the rest.
-create function quote_sealed_until(cluster bigint) returns pg_snapshot
+-- Up to where the rows of a cluster are sealed by the blocks up to a number: by its own newest block, or all that had come along, where a
+-- block of forms 1 to 3 took the rest.
+create function quote_sealed_until(cluster bigint, up_to bigint) returns pg_snapshot
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -180,9 +180,9 @@ declare
     cur pg_snapshot;
     is_taken boolean;
 begin
-    execute format('select b.no, b.cur, n.form < 4 from %1$s b left join %1$s n on n.no = b.no + 1
-        where b.origin = $1 order by b.no desc limit 1', @extschema@.quote_relay_table('quote_changes_seals'))
-    into newest, cur, is_taken using cluster;
+    execute format('select b.no, b.cur, n.form < 4 from %1$s b left join %1$s n on n.no = b.no + 1 and n.no <= $2
+        where b.origin = $1 and b.no <= $2 order by b.no desc limit 1', @extschema@.quote_relay_table('quote_changes_seals'))
+    into newest, cur, is_taken using cluster, up_to;
     if newest is null then
         cur := '3:3:';
     elsif is_taken then
@@ -191,8 +191,8 @@ begin
     end if;
     return cur;
 end $$;
-comment on function quote_sealed_until(bigint) is 'up to where the rows of a cluster are sealed';
-revoke execute on function quote_sealed_until(bigint) from public;
+comment on function quote_sealed_until(bigint, bigint) is 'up to where the rows of a cluster are sealed';
+revoke execute on function quote_sealed_until(bigint, bigint) from public;
 
 -- Has this cluster sealed what came along of others? Not yet where a dump was restored or the server upgraded since the last seal. Known
 -- by a table that the owner of the log cannot make anew: else he had rows of clusters that never were sealed as if they had come along.
@@ -226,7 +226,7 @@ declare
     sealed bigint := 0;
 begin
     for cluster in execute format('select distinct c.origin from %s c where c.origin <> $1 order by c.origin', @extschema@.quote_history_query()) using here loop
-        prev := @extschema@.quote_sealed_until(cluster);
+        prev := @extschema@.quote_sealed_until(cluster, 9223372036854775807::bigint);
         cur := format('%1$s:%1$s:', greatest(@extschema@.quote_history_end(cluster), pg_snapshot_xmax(prev)::text::numeric))::pg_snapshot;
         select * into block from @extschema@.digest_quote_changes(4::smallint, prev, cur, cluster, '-infinity'::timestamptz, now_at, null::pg_snapshot, null::bigint,
             null::pg_snapshot);
@@ -285,7 +285,7 @@ begin
     prev := last.cur;
     settled := @extschema@.quote_seals_are_settled(last.origin);
     if not settled then
-        prev := @extschema@.quote_sealed_until(here);
+        prev := @extschema@.quote_sealed_until(here, 9223372036854775807::bigint);
         others := @extschema@.seal_other_quote_clusters(now_at);
         execute format('select * from %s order by no desc limit 1', seals) into strict last;
         update @extschema@.quote_seal_anchor a set settled_in = '@extschema@.quote_seal_anchor'::regclass where a.log_schema = @extschema@.quote_collab_home();

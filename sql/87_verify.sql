@@ -58,8 +58,9 @@ begin
 end $$;
 comment on function examine_sealed_rows(quote_seal, quote_seal, int8multirange, jsonb) is 'what is wrong with the rows of a block';
 
--- Rows that no block counts: moved in time, or from a cluster or a transaction that never was. What this cluster wrote since its
--- newest block waits for its seal, and where it has not sealed yet what came along, so does what others had not sealed.
+-- Rows that no block up to the newest counts: moved in time, or from a cluster or a transaction that never was. What this cluster wrote
+-- since waits for its seal, or has got it while the chain was read, and where it has not sealed yet what came along, so does what others
+-- had not sealed. Which transaction is the next is asked behind the snapshot that rows are read in.
 create function find_unsealed_rows(newest quote_seal, sealed bigint) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -73,11 +74,11 @@ begin
     execute format('select count(*) filter (where pg_visible_in_snapshot(c.xid, o.until)),
             count(*) filter (where num_nulls(c.origin, c.xid, c.position, c.changed_at) > 0
                 or c.origin <> $1 and $2 and pg_visible_in_snapshot(c.xid, o.until) is not true
-                or c.origin = $1 and c.xid >= pg_snapshot_xmax(pg_current_snapshot()))
+                or c.origin = $1 and c.xid >= (select @extschema@.next_quote_transaction()::text::xid8))
         from %1$s c left join (
-            select s.origin, @extschema@.quote_sealed_until(s.origin) as until from (select distinct s.origin from %2$s s) s) o on o.origin = c.origin',
+            select s.origin, @extschema@.quote_sealed_until(s.origin, $3) as until from (select distinct s.origin from %2$s s where s.no <= $3) s) o on o.origin = c.origin',
         log, seals)
-    into counted, strange using @extschema@.quote_cluster_identifier(), @extschema@.quote_seals_are_settled(newest.origin);
+    into counted, strange using @extschema@.quote_cluster_identifier(), @extschema@.quote_seals_are_settled(newest.origin), newest.no;
     if strange > 0 then
         return format('%s rows come from nowhere', strange);
     elsif counted is distinct from sealed then

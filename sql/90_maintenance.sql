@@ -18,6 +18,8 @@ declare
 begin
     if pg_is_in_recovery() then
         return '{}'::jsonb;
+    elsif current_setting('lock_timeout') = '0' then
+        perform set_config('lock_timeout', '5s', true);
     end if;
     -- What keeps one thing from being done keeps nothing else. Whoever may write presence may lock it, to begin with.
     begin

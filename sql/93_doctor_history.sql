@@ -132,7 +132,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     hidden text;
-    spare regclass := (select @extschema@.quote_changes_spare(c.oid) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    spare regclass := (select @extschema@.quote_changes_spare(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = target_schema and c.relname = 'quote_changes');
     found_rows boolean := false;
     at timestamptz;

@@ -74,6 +74,8 @@ pub struct RowChange {
     pub session: Option<Uuid>,
     pub version_before: Option<i32>,
     pub version_after: Option<i32>,
+    /// Which command of this transaction made the row version that a trigger changed, if one did.
+    pub stands_on: Option<pg_sys::CommandId>,
     pub fields: Vec<Field>,
     /// A jsonb object, or none.
     pub context: Option<pg_sys::Datum>,

@@ -152,6 +152,18 @@ pub fn trigger_depth() -> usize {
     unsafe { declared::pg_trigger_depth(std::ptr::null_mut()).value() }
 }
 
+/// The command of the statement whose triggers run: what it wrote has this number.
+pub fn statement_command() -> pg_sys::CommandId {
+    // SAFETY: reads the snapshot of the running statement, which lives as long as it runs.
+    unsafe {
+        if pg_sys::ActiveSnapshotSet() {
+            (*pg_sys::GetActiveSnapshot()).curcid
+        } else {
+            pg_sys::InvalidCommandId
+        }
+    }
+}
+
 /// The table that a partition belongs to.
 ///
 /// # Safety

@@ -1,6 +1,7 @@
 -- From 0.6.0 to 0.7.0.
 drop function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint, pg_snapshot);
 drop function quote_block_form(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz);
+drop function quote_sealed_until(bigint);
 create function quote_relation_fits_still(kind text, relation jsonb) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -307,17 +308,6 @@ as $$
     where col_description(target, a.attnum) = @extschema@.quote_added_column_comment(k.role) and (k.role = 'version' or entity = 'QUOTE_LINE')
     order by a.attnum
 $$;
-create or replace function quote_version_shows_origin(target regclass, column_name name) returns boolean
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select exists (
-        select from (select target::oid union select t.relid from pg_partition_tree(target) t) part (oid)
-        join pg_attribute a on a.attrelid = part.oid and a.attname = column_name and not a.attisdropped
-        left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
-        where pg_get_expr(d.adbin, d.adrelid) ~ '^''?1''?(::[a-z]+)?$' or a.atthasmissing and (a.attmissingval::text = '{1}'
-            or d.oid is null and a.attmissingval::text ~ '^[{][1-9]'))
-$$;
 create or replace function quote_added_columns(target regclass, noted name[]) returns name[]
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -331,7 +321,7 @@ as $$
         join pg_attribute a on a.attrelid = target and a.atttypid = any (k.types) and a.attnum > 0 and not a.attisdropped
         where k.is_noted and (col_description(target, a.attnum) = k.description
             or a.attname = any (noted) and exists (select from @extschema@.quote_carriers() c where c.relation = target)
-                and (k.role = 'updated_by' or @extschema@.quote_version_shows_origin(target, a.attname))))
+                and (k.role = 'updated_by' or a.atttypid = 'integer'::regtype and @extschema@.quote_version_shows_origin(target, a.attname))))
     select array(
         select a.name from added a where a.described or not exists (select from added o where o.role = a.role and o.described)
         order by a.attnum)
@@ -461,6 +451,55 @@ begin
 end $$;
 comment on function quote_block_sinks(pg_snapshot, pg_snapshot, bigint, timestamptz) is 'whether the next block of the chain of seals holds rows from before its floor';
 revoke execute on function quote_block_sinks(pg_snapshot, pg_snapshot, bigint, timestamptz) from public;
+create function quote_sealed_until(cluster bigint, up_to bigint) returns pg_snapshot
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    newest bigint;
+    cur pg_snapshot;
+    is_taken boolean;
+begin
+    execute format('select b.no, b.cur, n.form < 4 from %1$s b left join %1$s n on n.no = b.no + 1 and n.no <= $2
+        where b.origin = $1 and b.no <= $2 order by b.no desc limit 1', @extschema@.quote_relay_table('quote_changes_seals'))
+    into newest, cur, is_taken using cluster, up_to;
+    if newest is null then
+        cur := '3:3:';
+    elsif is_taken then
+        cur := coalesce(@extschema@.quote_taken_until(cluster, newest),
+            format('%1$s:%1$s:', greatest(@extschema@.quote_history_end(cluster), pg_snapshot_xmax(cur)::text::numeric))::pg_snapshot);
+    end if;
+    return cur;
+end $$;
+comment on function quote_sealed_until(bigint, bigint) is 'up to where the rows of a cluster are sealed';
+revoke execute on function quote_sealed_until(bigint, bigint) from public;
+create or replace function seal_other_quote_clusters(now_at timestamptz) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals text := @extschema@.quote_relay_table('quote_changes_seals');
+    here bigint := @extschema@.quote_cluster_identifier();
+    cluster bigint;
+    last_no bigint;
+    last_hash bytea;
+    prev pg_snapshot;
+    cur pg_snapshot;
+    block record;
+    sealed bigint := 0;
+begin
+    for cluster in execute format('select distinct c.origin from %s c where c.origin <> $1 order by c.origin', @extschema@.quote_history_query()) using here loop
+        prev := @extschema@.quote_sealed_until(cluster, 9223372036854775807::bigint);
+        cur := format('%1$s:%1$s:', greatest(@extschema@.quote_history_end(cluster), pg_snapshot_xmax(prev)::text::numeric))::pg_snapshot;
+        select * into block from @extschema@.digest_quote_changes(4::smallint, prev, cur, cluster, '-infinity'::timestamptz, now_at, null::pg_snapshot, null::bigint,
+            null::pg_snapshot);
+        execute format('select s.no, s.hash from %s s order by s.no desc limit 1', seals) into strict last_no, last_hash;
+        perform @extschema@.append_quote_seal(last_hash, last_no + 1, prev, cur, '-infinity'::timestamptz, '-infinity'::timestamptz, now_at, cluster, block.rows,
+            block.root, now_at, 4::smallint, null::jsonb);
+        sealed := sealed + block.rows;
+    end loop;
+    return sealed;
+end $$;
 create or replace function seal_quote_history() returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -502,7 +541,7 @@ begin
     prev := last.cur;
     settled := @extschema@.quote_seals_are_settled(last.origin);
     if not settled then
-        prev := @extschema@.quote_sealed_until(here);
+        prev := @extschema@.quote_sealed_until(here, 9223372036854775807::bigint);
         others := @extschema@.seal_other_quote_clusters(now_at);
         execute format('select * from %s order by no desc limit 1', seals) into strict last;
         update @extschema@.quote_seal_anchor a set settled_in = '@extschema@.quote_seal_anchor'::regclass where a.log_schema = @extschema@.quote_collab_home();
@@ -525,6 +564,31 @@ begin
             now_at, here, block.rows, block.root, now_at, form, null::jsonb);
     end if;
     return others + block.rows;
+end $$;
+create or replace function find_unsealed_rows(newest quote_seal, sealed bigint) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log text := @extschema@.quote_history_query();
+    seals regclass := @extschema@.quote_relay_table('quote_changes_seals');
+    counted bigint;
+    strange bigint;
+begin
+    execute format('select count(*) filter (where pg_visible_in_snapshot(c.xid, o.until)),
+            count(*) filter (where num_nulls(c.origin, c.xid, c.position, c.changed_at) > 0
+                or c.origin <> $1 and $2 and pg_visible_in_snapshot(c.xid, o.until) is not true
+                or c.origin = $1 and c.xid >= (select @extschema@.next_quote_transaction()::text::xid8))
+        from %1$s c left join (
+            select s.origin, @extschema@.quote_sealed_until(s.origin, $3) as until from (select distinct s.origin from %2$s s where s.no <= $3) s) o on o.origin = c.origin',
+        log, seals)
+    into counted, strange using @extschema@.quote_cluster_identifier(), @extschema@.quote_seals_are_settled(newest.origin), newest.no;
+    if strange > 0 then
+        return format('%s rows come from nowhere', strange);
+    elsif counted is distinct from sealed then
+        return format('%s rows were sealed in all, %s are there', sealed, counted);
+    end if;
+    return null;
 end $$;
 create or replace function examine_quote_seals(from_at timestamptz, until_at timestamptz)
 returns table (no bigint, expected_rows bigint, expected_root bytea, rows bigint, root bytea)
@@ -651,6 +715,8 @@ declare
 begin
     if pg_is_in_recovery() then
         return '{}'::jsonb;
+    elsif current_setting('lock_timeout') = '0' then
+        perform set_config('lock_timeout', '5s', true);
     end if;
     -- What keeps one thing from being done keeps nothing else. Whoever may write presence may lock it, to begin with.
     begin
@@ -956,7 +1022,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     hidden text;
-    spare regclass := (select @extschema@.quote_changes_spare(c.oid) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    spare regclass := (select @extschema@.quote_changes_spare(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = target_schema and c.relname = 'quote_changes');
     found_rows boolean := false;
     at timestamptz;

@@ -258,3 +258,32 @@ async fn floors_are_the_same_in_every_time_zone() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_written_and_sealed_meanwhile_is_no_tampering() {
+    let erp = Erp::attached_on(Arc::new(Postgres::start().await)).await;
+    let admin = erp.client("postgres").await;
+    let writer = erp.client("postgres").await;
+    let writing = tokio::spawn(async move {
+        run(
+            &writer,
+            "do $$ begin for i in 1 .. 400 loop
+                 update quotes set notes = 'meanwhile ' || i where id = (select id from quotes limit 1); commit; perform seal_quote_history(); commit;
+             end loop; end $$",
+        )
+        .await;
+    });
+    let findings =
+        "select coalesce(string_agg(v.finding || ' ' || v.detail, ', '), '') from verify_quote_history() v";
+    let mut verified = 0;
+    while !writing.is_finished() || verified < 3 {
+        assert_eq!(text(&admin, findings).await, "");
+        verified += 1;
+    }
+    writing.await.unwrap();
+    run(&admin, "begin; update quotes set notes = 'my own'").await;
+    assert_eq!(text(&admin, findings).await, "", "in the transaction that wrote");
+    run(&admin, "savepoint a; update quotes set notes = 'in a savepoint'").await;
+    assert_eq!(text(&admin, findings).await, "", "in its savepoint");
+    run(&admin, "rollback").await;
+}

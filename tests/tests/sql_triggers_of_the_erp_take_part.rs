@@ -8,7 +8,8 @@ use quote_collab_tests::{Erp, built};
 use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
 
-/// Rows whose changes, by position, are no chain of versions; and rows whose current version is not where it ends.
+/// Rows whose changes, by position, are no chain of versions; and rows whose current version is not where it ends, or that are gone while
+/// it goes on.
 const BROKEN: &str = "
     with steps as (
         select distinct c.position, coalesce(c.quote_line_id, c.quote_id) as id, c.entity_version_before as before, c.entity_version_after as after
@@ -18,6 +19,7 @@ const BROKEN: &str = "
     select (select count(*) from chain c where c.place > 1 and c.ended is distinct from c.before)
         + (select count(*) from ends e join (select id, version from quotes union all select id, version from quote_lines) q using (id)
             where q.version is distinct from e.after)
+        + (select count(*) from ends e where e.after is not null and e.id not in (select id from quotes union all select id from quote_lines))
         + (select count(*) from quote_changes where jsonb_typeof(coalesce(new_value, old_value)) is null and field_name = '*')";
 
 /// Versions of each row as the feed hands them out, where they do not ascend.
@@ -27,6 +29,11 @@ const OUT_OF_ORDER: &str = "
             partition by e.event ->> 'quote_id', e.event ->> 'line_id' order by e.place) as ended
         from quote_events_since(null, 10000) with ordinality e (cursor, event, place)) x
     where x.after <= x.ended";
+
+/// An ERP that keeps the total of a quote by a trigger on its lines.
+const TOTAL: &str = "create function erp() returns trigger language plpgsql as $$ begin
+         update quotes q set total_amount = (select sum(l.quantity) from quote_lines l where l.quote_id = q.id) where q.id = new.quote_id; return null; end $$;
+     create trigger a_total after insert or update on quote_lines for each row execute function erp();";
 
 const SIBLING: &str = "select id from quotes where quote_number = (select max(quote_number) from quotes)";
 
@@ -78,10 +85,57 @@ async fn what_triggers_change_in_turn_is_recorded_in_order() {
              create trigger a_first after update of notes on quotes for each row execute function erp();",
             "update quotes set notes = 'blocks'",
         ),
+        (
+            "a row that is deleted before its creation is noted",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 update quote_lines set description = 'merged' where id = new.id; delete from quote_lines where id = new.id; return null; end $$;
+             create trigger a_first after insert on quote_lines for each row execute function erp();",
+            "insert into quote_lines select (jsonb_populate_record(l, jsonb_build_object('id', gen_random_uuid(), 'line_number', 99, 'version', 1))).* from quote_lines l limit 1",
+        ),
+        (
+            "a row that comes back before its end is noted",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 insert into quote_lines select old.*; return null; end $$;
+             create trigger a_first after delete on quote_lines for each row execute function erp();",
+            "delete from quote_lines where line_number = 1",
+        ),
+        (
+            "a header that a statement for lines and header changes, too, lines first",
+            "TOTAL",
+            "with h as (update quotes set status = 'ISSUED', total_amount = 0) update quote_lines set quantity = quantity + 5",
+        ),
+        (
+            "a header that a statement for lines and header changes, too, header first",
+            "TOTAL",
+            "with l as (update quote_lines set quantity = quantity + 6 returning quote_id)
+             update quotes set status = 'ACCEPTED' where id in (select quote_id from l)",
+        ),
+        (
+            "a header that one statement creates together with its lines",
+            "TOTAL",
+            "with h as (insert into quotes select (jsonb_populate_record(q, jsonb_build_object('id', 'a0000000-0000-4000-8000-0000000000aa', 'quote_number', 'NEW-1', 'version', 1))).*
+                 from quotes q limit 1)
+             insert into quote_lines select (jsonb_populate_record(l, jsonb_build_object('id', gen_random_uuid(), 'quote_id', 'a0000000-0000-4000-8000-0000000000aa', 'line_number', n, 'version', 1))).*
+             from quote_lines l, generate_series(1, 3) n where l.id = (select id from quote_lines limit 1)",
+        ),
+        (
+            "lines that a statement for header and lines changes, too",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 update quote_lines set description = new.status where quote_id = new.id; return null; end $$;
+             create trigger zz_last after update on quotes for each row execute function erp();",
+            "with l as (update quote_lines set quantity = quantity + 1) update quotes set status = 'ISSUED';
+             with h as (update quotes set status = 'DRAFT') update quote_lines set quantity = quantity + 1",
+        ),
+        (
+            "a row whose own change is none, by a statement for two tables",
+            "TOTAL",
+            "with h as (update quotes set updated_at = now()) update quote_lines set quantity = quantity + 7; update quotes set notes = 'later'",
+        ),
     ] {
+        let trigger = trigger.replace("TOTAL", TOTAL);
         let erp = Erp::attached().await;
         let admin = erp.client("postgres").await;
-        run(&admin, trigger).await;
+        run(&admin, &trigger).await;
         run(&admin, changes).await;
         assert!(erp.count("select count(*) from quote_changes").await > 0, "{what}");
         assert_eq!(erp.count(BROKEN).await, 0, "{what}: the history");

@@ -6,13 +6,18 @@ use std::collections::BTreeMap;
 /// Versions before and after one change: none before a creation, none after a deletion.
 pub type Step = (Option<i32>, Option<i32>);
 
-/// The places of steps in the order in which they happened; `None` when they are in it, or cannot be brought into one.
+/// The places of steps in the order in which they happened; `None` when they are in it, or cannot be brought into one. `depths`: how deep
+/// in triggers each was done.
+///
+/// # Panics
+/// When there are fewer depths than steps.
 #[must_use]
-pub fn order(steps: &[Step]) -> Option<Vec<usize>> {
-    if is_chain(steps.iter()) {
+pub fn order(steps: &[Step], depths: &[usize]) -> Option<Vec<usize>> {
+    let first = first(steps, depths);
+    if is_chain(steps.iter()) && first.is_none_or(|first| steps[first].0 == steps[0].0) {
         return None;
     }
-    let found = trail(steps).or_else(|| ascending(steps))?;
+    let found = first.and_then(|first| trail(steps, first)).or_else(|| ascending(steps))?;
     (!found.is_sorted()).then_some(found)
 }
 
@@ -30,12 +35,12 @@ fn is_chain<'a>(steps: impl Iterator<Item = &'a Step>) -> bool {
 
 /// The chain that takes every step once, if there is one: an Eulerian trail over versions, after Hierholzer (1873). Of steps that begin
 /// alike the one that was noted first is taken first.
-fn trail(steps: &[Step]) -> Option<Vec<usize>> {
+fn trail(steps: &[Step], first: usize) -> Option<Vec<usize>> {
     let mut leaving: BTreeMap<Option<i32>, Vec<usize>> = BTreeMap::new();
     for (place, (before, _)) in steps.iter().enumerate().rev() {
         leaving.entry(*before).or_default().push(place);
     }
-    let mut walk = vec![(steps[first(steps)?].0, None)];
+    let mut walk = vec![(steps[first].0, None)];
     let mut backwards = Vec::with_capacity(steps.len());
     while let Some((version, arrived)) = walk.last().copied() {
         if let Some(place) = leaving.get_mut(&version).and_then(Vec::pop) {
@@ -51,8 +56,8 @@ fn trail(steps: &[Step]) -> Option<Vec<usize>> {
 }
 
 /// A step with which the chain may begin: at the version that one step more leaves than reaches, or, where steps lead back to where
-/// they began, the one that was noted first.
-fn first(steps: &[Step]) -> Option<usize> {
+/// they began, the first of those that fired the others.
+fn first(steps: &[Step], depths: &[usize]) -> Option<usize> {
     let mut surplus: BTreeMap<Option<i32>, i64> = BTreeMap::new();
     for (before, after) in steps {
         *surplus.entry(*before).or_default() += 1;
@@ -60,7 +65,7 @@ fn first(steps: &[Step]) -> Option<usize> {
     }
     let mut starts = surplus.into_iter().filter(|(_, more)| *more > 0);
     match (starts.next(), starts.next()) {
-        (None, _) => (!steps.is_empty()).then_some(0),
+        (None, _) => (0..steps.len()).min_by_key(|place| depths[*place]),
         (Some((version, 1)), None) => steps.iter().position(|(before, _)| *before == version),
         _ => None,
     }
@@ -90,14 +95,17 @@ fn by_version(steps: &[Step]) -> Option<Vec<Update>> {
     Some(updates)
 }
 
-/// Which steps of a row have all before them noted, in the middle of a statement. What a trigger did (`by_trigger`) stands above what
+/// How deep in triggers a statement is whose rows fire them.
+pub const OWN: usize = 1;
+
+/// Which steps of a row have all before them noted, in the middle of a statement. What a trigger did, deeper than [`OWN`], stands above what
 /// the statement that fired it did, which is noted later: it is complete as far as no version is missing above the statement's own.
 #[must_use]
-pub fn complete(steps: &[Step], by_trigger: &[bool]) -> Vec<bool> {
-    let mut complete: Vec<bool> = by_trigger.iter().map(|by_trigger| !by_trigger).collect();
+pub fn complete(steps: &[Step], depths: &[usize]) -> Vec<bool> {
+    let mut complete: Vec<bool> = depths.iter().map(|depth| *depth <= OWN).collect();
     let own = steps.iter().zip(&complete).filter(|(_, own)| **own).map(|((before, _), _)| *before).min();
     let Some(own) = own else { return complete };
-    if is_chain(steps.iter()) || trail(steps).is_some() {
+    if is_chain(steps.iter()) || first(steps, depths).is_some_and(|first| trail(steps, first).is_some()) {
         complete.fill(true);
         return complete;
     }
@@ -118,6 +126,11 @@ mod tests {
 
     const CREATE: Step = (None, Some(1));
 
+    /// As steps of one statement and its triggers, the statement's own last.
+    fn order_of(steps: &[Step]) -> Option<Vec<usize>> {
+        order(steps, &vec![1; steps.len()])
+    }
+
     fn update(before: i32) -> Step {
         (Some(before), Some(before + 1))
     }
@@ -128,23 +141,26 @@ mod tests {
 
     #[test]
     fn what_triggers_changed_first_comes_later() {
-        assert_eq!(order(&[update(1), CREATE]), Some(vec![1, 0]));
-        assert_eq!(order(&[update(3), update(2), update(1)]), Some(vec![2, 1, 0]));
-        assert_eq!(order(&[update(5), update(4), update(6)]), Some(vec![1, 0, 2]));
-        assert_eq!(order(&[delete(2), update(1)]), Some(vec![1, 0]));
+        assert_eq!(order_of(&[update(1), CREATE]), Some(vec![1, 0]));
+        assert_eq!(order_of(&[update(3), update(2), update(1)]), Some(vec![2, 1, 0]));
+        assert_eq!(order_of(&[update(5), update(4), update(6)]), Some(vec![1, 0, 2]));
+        assert_eq!(order_of(&[delete(2), update(1)]), Some(vec![1, 0]));
     }
 
     #[test]
     fn a_row_may_live_twice() {
-        assert_eq!(order(&[delete(2), (None, Some(2)), update(1)]), Some(vec![2, 0, 1]));
-        assert_eq!(order(&[update(1), delete(2), CREATE, update(5)]), None);
-        assert_eq!(order(&[update(1), CREATE, delete(2), update(1), delete(2)]), Some(vec![0, 2, 1, 3, 4]));
+        assert_eq!(order_of(&[delete(2), (None, Some(2)), update(1)]), Some(vec![2, 0, 1]));
+        assert_eq!(order_of(&[update(1), delete(2), CREATE, update(5)]), None);
+        assert_eq!(
+            order_of(&[update(1), CREATE, delete(2), update(1), delete(2)]),
+            Some(vec![0, 2, 1, 3, 4])
+        );
     }
 
     #[test]
     fn versions_between_may_be_unknown() {
-        assert_eq!(order(&[update(5), update(1)]), Some(vec![1, 0]));
-        assert_eq!(order(&[update(1), update(5)]), None);
+        assert_eq!(order_of(&[update(5), update(1)]), Some(vec![1, 0]));
+        assert_eq!(order_of(&[update(1), update(5)]), None);
     }
 
     #[test]
@@ -156,7 +172,7 @@ mod tests {
             &[delete(7), CREATE, update(1)],
             &[update(7), update(8)],
         ] {
-            assert_eq!(order(steps), None, "{steps:?}");
+            assert_eq!(order_of(steps), None, "{steps:?}");
         }
     }
 
@@ -164,7 +180,22 @@ mod tests {
     fn what_makes_no_chain_is_left_alone() {
         for steps in [&[update(1), update(1)] as &[Step], &[update(1), update(3)], &[(None, None), update(2)]]
         {
-            assert_eq!(order(steps), None, "{steps:?}");
+            assert_eq!(order_of(steps), None, "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_circle_begins_with_what_fired_the_rest() {
+        for (steps, depths, expected) in [
+            (&[delete(1), CREATE] as &[Step], [2, 1].as_slice(), Some(vec![1, 0])),
+            (&[update(1), delete(2), CREATE], [2, 2, 1].as_slice(), Some(vec![2, 0, 1])),
+            (&[CREATE, delete(1)], [2, 1].as_slice(), Some(vec![1, 0])),
+            (&[delete(1), CREATE], [3, 2].as_slice(), Some(vec![1, 0])),
+            (&[CREATE, delete(1)], [1, 2].as_slice(), None),
+            (&[delete(1), CREATE], [1, 2].as_slice(), None),
+            (&[delete(1), CREATE], [1, 1].as_slice(), None),
+        ] {
+            assert_eq!(order(steps, depths), expected, "{steps:?} at {depths:?}");
         }
     }
 
@@ -182,8 +213,10 @@ mod tests {
             (&[delete(2), update(1)], &[true, false], &[true, true]),
         ];
         for (steps, by_trigger, expected) in cases {
-            assert_eq!(complete(steps, by_trigger), expected, "{steps:?}");
+            let depths: Vec<usize> =
+                by_trigger.iter().map(|by_trigger| 1 + usize::from(*by_trigger)).collect();
+            assert_eq!(complete(steps, &depths), expected, "{steps:?}");
         }
-        assert_eq!(complete(&[delete(3), update(1)], &[true, false]), [false, true]);
+        assert_eq!(complete(&[delete(3), update(1)], &[2, 1]), [false, true]);
     }
 }

@@ -23,8 +23,9 @@ const HELD_BATCHES: usize = 16;
 
 struct Noted {
     change: RowChange,
-    /// By a statement of a trigger: what the statement that fired it did to the same row may be noted later.
-    by_trigger: bool,
+    /// How deep in triggers the statement is that did it. Deeper than [`chain::OWN`]: what the statement that fired the trigger did to the
+    /// same row may be noted later.
+    depth: usize,
     /// Nesting depth of the subtransaction that noted it: when that one is rolled back, the note goes with it.
     level: i32,
 }
@@ -43,10 +44,10 @@ thread_local! {
 pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Result<(), Error> {
     let level = transaction::depth();
     let memory = memory(level);
-    let by_trigger = server::trigger_depth() > 1;
+    let depth = server::trigger_depth();
     let change = describe(&memory)?;
     let noted = NOTED.with_borrow_mut(|noted| {
-        noted.push(Noted { change, by_trigger, level });
+        noted.push(Noted { change, depth, level });
         noted.len()
     });
     if noted.saturating_sub(HELD.get()) >= BATCH || memory.bytes() >= BATCH_BYTES {
@@ -64,10 +65,24 @@ fn memory(level: i32) -> Memory {
 }
 
 /// The end of a statement: writes what was noted, unless the statement is a trigger's. That one's notes wait for the end of the
-/// statement that fired the trigger, whose own are not complete yet, or for the commit.
+/// statement that fired the trigger, whose own are not complete yet, or for the commit. A statement that writes to several tables ends
+/// for each of them: what triggers of one did to a row of another waits for what the statement itself did to it.
 pub fn flush_statement() {
-    if server::trigger_depth() <= 1 {
-        flush();
+    if server::trigger_depth() > chain::OWN {
+        return;
+    }
+    let command = server::statement_command();
+    loop {
+        let ready = take_ready();
+        let is_on_time = on_time(&ready, command);
+        let (ripe, early) = part(ready, is_on_time);
+        HELD.set(early.len());
+        NOTED.with_borrow_mut(|noted| noted.extend(early));
+        if ripe.is_empty() {
+            return;
+        }
+        write(ripe);
+        pgrx::check_for_interrupts!();
     }
 }
 
@@ -110,26 +125,32 @@ fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
         return (ready, Vec::new());
     }
     let is_complete = complete(&ready);
-    let (ripe, held): (Vec<_>, Vec<_>) =
-        ready.into_iter().zip(is_complete).partition(|(_, is_complete)| *is_complete);
-    let notes = |part: Vec<(Noted, bool)>| part.into_iter().map(|(entry, _)| entry);
-    let mut memories: Vec<&Memory> = held.iter().map(|(entry, _)| &entry.change.memory).collect();
+    let (ripe, mut held) = part(ready, is_complete);
+    let mut memories: Vec<&Memory> = held.iter().map(|entry| &entry.change.memory).collect();
     memories.dedup_by(|a, b| a.is(b));
     let bytes: usize = memories.into_iter().map(Memory::bytes).sum();
     if held.len() < HELD_BATCHES * BATCH && bytes < HELD_BATCHES * BATCH_BYTES {
-        return (notes(ripe).collect(), notes(held).collect());
+        return (ripe, held);
     }
-    (notes(held).chain(notes(ripe)).collect(), Vec::new())
+    held.extend(ripe);
+    (held, Vec::new())
+}
+
+/// Those that are chosen, and the others.
+fn part(ready: Vec<Noted>, chosen: Vec<bool>) -> (Vec<Noted>, Vec<Noted>) {
+    let (chosen, others): (Vec<_>, Vec<_>) =
+        ready.into_iter().zip(chosen).partition(|(_, is_chosen)| *is_chosen);
+    let notes = |part: Vec<(Noted, bool)>| part.into_iter().map(|(entry, _)| entry).collect();
+    (notes(chosen), notes(others))
 }
 
 /// Which notes have all before them noted.
 fn complete(ready: &[Noted]) -> Vec<bool> {
     let mut is_complete = vec![true; ready.len()];
     for places in places_by_row(ready.iter().map(|entry| &entry.change)) {
-        let by_trigger: Vec<bool> = places.iter().map(|place| ready[*place].by_trigger).collect();
-        if by_trigger.contains(&true) {
-            let steps: Vec<chain::Step> = places.iter().map(|place| ready[*place].change.step()).collect();
-            for (place, complete) in places.iter().zip(chain::complete(&steps, &by_trigger)) {
+        let (steps, depths) = steps_and_depths(ready, &places);
+        if depths.iter().any(|depth| *depth > chain::OWN) {
+            for (place, complete) in places.iter().zip(chain::complete(&steps, &depths)) {
                 is_complete[*place] = complete;
             }
         }
@@ -137,8 +158,32 @@ fn complete(ready: &[Noted]) -> Vec<bool> {
     is_complete
 }
 
+/// Which notes do not stand on something that this command did to their row and that is not noted yet.
+fn on_time(ready: &[Noted], command: pg_sys::CommandId) -> Vec<bool> {
+    let mut is_on_time = vec![true; ready.len()];
+    if !any_by_trigger(ready) {
+        return is_on_time;
+    }
+    for places in places_by_row(ready.iter().map(|entry| &entry.change)) {
+        let changes = || places.iter().map(|place| &ready[*place].change);
+        let is_early = changes().filter(|change| change.stands_on == Some(command)).any(|change| {
+            let is_noted = changes().any(|other| other.version_after == change.version_before);
+            !is_noted
+        });
+        if is_early {
+            places.iter().for_each(|place| is_on_time[*place] = false);
+        }
+    }
+    is_on_time
+}
+
 fn any_by_trigger(ready: &[Noted]) -> bool {
-    ready.iter().any(|entry| entry.by_trigger)
+    ready.iter().any(|entry| entry.depth > chain::OWN)
+}
+
+/// What happened to one row, and how deep in triggers.
+fn steps_and_depths(ready: &[Noted], places: &[usize]) -> (Vec<chain::Step>, Vec<usize>) {
+    places.iter().map(|place| (ready[*place].change.step(), ready[*place].depth)).unzip()
 }
 
 /// The places of the changes of each row, in their order.
@@ -150,12 +195,11 @@ fn places_by_row<'a>(changes: impl Iterator<Item = &'a RowChange>) -> Vec<Vec<us
     rows.into_values().collect()
 }
 
-fn write(ready: Vec<Noted>) {
-    let may_be_out_of_order = any_by_trigger(&ready);
-    let mut changes: Vec<RowChange> = ready.into_iter().map(|entry| entry.change).collect();
-    if may_be_out_of_order {
-        put_in_order(&mut changes);
+fn write(mut ready: Vec<Noted>) {
+    if any_by_trigger(&ready) {
+        put_in_order(&mut ready);
     }
+    let changes: Vec<RowChange> = ready.into_iter().map(|entry| entry.change).collect();
     for group in changes.chunk_by(|a, b| a.log.relation == b.log.relation) {
         let log = &group[0].log;
         if is_forgotten(log.relation) {
@@ -181,17 +225,17 @@ fn is_forgotten(log: pg_sys::Oid) -> bool {
 }
 
 /// Gives the changes of each row their places in the log in the order of its versions.
-fn put_in_order(changes: &mut [RowChange]) {
-    let rows = places_by_row(changes.iter());
+fn put_in_order(ready: &mut [Noted]) {
+    let rows = places_by_row(ready.iter().map(|entry| &entry.change));
     for places in rows.iter().filter(|places| places.len() > 1) {
-        let steps: Vec<chain::Step> = places.iter().map(|place| changes[*place].step()).collect();
-        let Some(order) = chain::order(&steps) else { continue };
-        let mints: Vec<_> = places.iter().map(|place| changes[*place].mint).collect();
+        let (steps, depths) = steps_and_depths(ready, places);
+        let Some(order) = chain::order(&steps, &depths) else { continue };
+        let mints: Vec<_> = places.iter().map(|place| ready[*place].change.mint).collect();
         for (mint, step) in mints.into_iter().zip(order) {
-            changes[places[step]].mint = mint;
+            ready[places[step]].change.mint = mint;
         }
     }
-    changes.sort_by_key(|change| change.mint.position);
+    ready.sort_by_key(|entry| entry.change.mint.position);
 }
 
 /// Forgets everything: the transaction is over.

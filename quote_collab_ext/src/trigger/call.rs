@@ -9,6 +9,8 @@
 use pgrx::{is_a, pg_sys};
 
 use super::row::Row;
+use crate::server;
+use quote_collab_core::chain;
 
 /// What fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,23 @@ impl<'a> Call<'a> {
     /// The row after an update, as a tuple.
     pub fn new_tuple(self) -> pg_sys::HeapTuple {
         self.data.tg_newtuple
+    }
+
+    /// Which command of this transaction made the row version that a trigger's statement has changed. None for what other transactions made,
+    /// and for statements that no trigger runs: nobody asks there.
+    pub fn command_before(self) -> Option<pg_sys::CommandId> {
+        if server::trigger_depth() <= chain::OWN {
+            return None;
+        }
+        // SAFETY: the trigger manager keeps the old row version in its buffer during the call, null where there is none.
+        unsafe {
+            let row = self.data.tg_trigtuple.as_ref()?;
+            let header = row.t_data.as_ref()?;
+            let frozen = u16::try_from(pg_sys::HEAP_XMIN_FROZEN).unwrap_or_default();
+            let is_ours = header.t_infomask & frozen != frozen
+                && pg_sys::TransactionIdIsCurrentTransactionId(header.t_choice.t_heap.t_xmin);
+            is_ours.then(|| pg_sys::HeapTupleHeaderGetCmin(row.t_data))
+        }
     }
 
     /// Whether the statement itself assigned this column, whatever the value.

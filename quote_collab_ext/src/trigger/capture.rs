@@ -172,6 +172,7 @@ fn row_change(
         session: attribution::current_session()?,
         version_before: None,
         version_after: None,
+        stands_on: if kind == Kind::Create { None } else { call.command_before() },
         fields: Vec::new(),
         context: None,
     })
