@@ -91,6 +91,25 @@ begin
 end $$;
 comment on function refuse_quote_value(quote_collab_settings, jsonb) is 'refuses the field of a change set whose value is of another type';
 
+-- NaN and Infinity are numerics to PostgreSQL, and no amount: every total that they come into is one of them. coerced: values as the columns' own
+-- types print them.
+create function refuse_quote_amounts(target quote_collab_settings, coerced jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    field text := (
+        select c.value from jsonb_each_text(target.columns) c join pg_attribute a on a.attrelid = @extschema@.quote_collab_table(target) and a.attname = c.value
+        join pg_type t on t.oid = a.atttypid and t.typcategory = 'N'
+        where coerced ->> c.value in ('NaN', 'Infinity', '-Infinity') order by c.value limit 1);
+begin
+    if field is not null then
+        raise exception 'the value of field "%" is no amount', field using errcode = 'numeric_value_out_of_range',
+            hint = 'Give it as a number with an end, or null.';
+    end if;
+end $$;
+comment on function refuse_quote_amounts(quote_collab_settings, jsonb) is 'refuses amounts that are not finite numbers';
+
 -- A change set as the table's own types print it ("12.5" for a numeric(18,4) becomes 12.5000): comparable with a row, whatever the
 -- session is set to.
 create function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
@@ -112,6 +131,7 @@ begin
             perform @extschema@.refuse_quote_value(target, changes);
             raise;
         end;
+        perform @extschema@.refuse_quote_amounts(target, coerced);
     end if;
     return coerced;
 end $$;

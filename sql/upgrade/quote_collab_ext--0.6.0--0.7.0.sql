@@ -386,6 +386,45 @@ begin
     perform @extschema@.start_quote_worker(), @extschema@.warn_of_stray_quote_tables();
     return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
 end $$;
+create function refuse_quote_amounts(target quote_collab_settings, coerced jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    field text := (
+        select c.value from jsonb_each_text(target.columns) c join pg_attribute a on a.attrelid = @extschema@.quote_collab_table(target) and a.attname = c.value
+        join pg_type t on t.oid = a.atttypid and t.typcategory = 'N'
+        where coerced ->> c.value in ('NaN', 'Infinity', '-Infinity') order by c.value limit 1);
+begin
+    if field is not null then
+        raise exception 'the value of field "%" is no amount', field using errcode = 'numeric_value_out_of_range',
+            hint = 'Give it as a number with an end, or null.';
+    end if;
+end $$;
+comment on function refuse_quote_amounts(quote_collab_settings, jsonb) is 'refuses amounts that are not finite numbers';
+create or replace function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+as $$
+declare
+    record_definition text := @extschema@.quote_changes_record(target, changes);
+    coerced jsonb := '{}'::jsonb;
+begin
+    if record_definition is not null then
+        begin
+            execute format('select to_jsonb(r.*) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
+        exception when others then
+            perform @extschema@.refuse_quote_value(target, changes);
+            raise;
+        end;
+        perform @extschema@.refuse_quote_amounts(target, coerced);
+    end if;
+    return coerced;
+end $$;
 create or replace function quote_block_query(form smallint, history text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp

@@ -33,6 +33,8 @@ async fn each_bad_call_has_its_sqlstate_and_writes_nothing() {
         (save_line(&l, "1", r#"'{"description": "fits", "unitPrice": "xxxxxxxx"}'"#), "22P02"),
         (save_line(&l, "1", r#"'{"promisedDeliveryDate": "xxxxxxxx"}'"#), "22007"),
         (save_line(&l, "1", r#"'{"quantity": 1e30}'"#), "22003"),
+        (save_line(&l, "1", r#"'{"quantity": "NaN"}'"#), "22003"),
+        (save(&q, "1", r#"'{"notes": "fits", "taxAmount": "nan"}'"#), "22003"),
         (save_line(&l, "1", r#"'{"promisedDeliveryDate": "31.31.2026"}'"#), "22008"),
         (save(&q, "1", r#"'{"quoteCurrencyCode": "much too long"}'"#), "22001"),
         (save("null", "1", note), "22004"),
