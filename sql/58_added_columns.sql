@@ -79,8 +79,9 @@ begin
         where exists (select from @extschema@.quote_columns_left(target, entity) v where v.role = 'version'));
     if adopted <> '{}' then
         raise notice 'columns of % are taken for those of an earlier attach: %', target, array_to_string(adopted, ', ')
-            using detail = 'They have its comments. Detach drops them.',
-                  hint = 'Before attach, give a column that is the ERP''s another comment.';
+            using detail = 'They have its comments. Detach drops them. What was changed since that attach is in no history, and has raised no version.',
+                  hint = format('Before attach, give a column that is the ERP''s another comment. If rows were changed meanwhile, give them new versions after it: update %s set %I = %2$I + 1.',
+                      target, (select l.name from @extschema@.quote_columns_left(target, entity) l where l.role = 'version' limit 1));
     end if;
     return adopted;
 end $$;

@@ -308,6 +308,26 @@ as $$
     where col_description(target, a.attnum) = @extschema@.quote_added_column_comment(k.role) and (k.role = 'version' or entity = 'QUOTE_LINE')
     order by a.attnum
 $$;
+create or replace function adopt_quote_columns(target regclass, entity text) returns name[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    adopted name[];
+begin
+    if exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target and s.added_columns <> '{}') then
+        return '{}'::name[];
+    end if;
+    adopted := array(select l.name from @extschema@.quote_columns_left(target, entity) l
+        where exists (select from @extschema@.quote_columns_left(target, entity) v where v.role = 'version'));
+    if adopted <> '{}' then
+        raise notice 'columns of % are taken for those of an earlier attach: %', target, array_to_string(adopted, ', ')
+            using detail = 'They have its comments. Detach drops them. What was changed since that attach is in no history, and has raised no version.',
+                  hint = format('Before attach, give a column that is the ERP''s another comment. If rows were changed meanwhile, give them new versions after it: update %s set %I = %2$I + 1.',
+                      target, (select l.name from @extschema@.quote_columns_left(target, entity) l where l.role = 'version' limit 1));
+    end if;
+    return adopted;
+end $$;
 create or replace function quote_added_columns(target regclass, noted name[]) returns name[]
 language sql stable
 set search_path = pg_catalog, pg_temp

@@ -171,7 +171,9 @@ fn on_time(ready: &[Noted], command: pg_sys::CommandId) -> Vec<bool> {
             !is_noted
         });
         if is_early {
-            places.iter().for_each(|place| is_on_time[*place] = false);
+            for place in places {
+                is_on_time[place] = false;
+            }
         }
     }
     is_on_time
