@@ -68,6 +68,27 @@ begin
 end $$;
 comment on function quote_relay_events_query() is 'query for the first events of a batch, within a number of bytes';
 
+-- A query over the log as one over some of its months, where they are known: PostgreSQL locks whatever a query that is planned once names,
+-- and whoever rewrites a month of years ago must not hold up what is told now.
+create function quote_query_of_months(whole text, log oid, months oid[]) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    names text;
+    rows_of text := months[1]::regclass;
+begin
+    if rows_of is null then
+        return whole;
+    elsif cardinality(months) > 1 then
+        names := (select string_agg(quote_ident(h.column_name), ', ') from @extschema@.quote_history_columns('quote_changes'::text) h);
+        rows_of := (select '(' || string_agg(format('select %s from %s', names, m.month::regclass), ' union all ' order by m.place) || ')'
+            from unnest(months) with ordinality m (month, place));
+    end if;
+    return replace(whole, format(' from %s ', log::regclass), format(' from %s ', rows_of));
+end $$;
+comment on function quote_query_of_months(text, oid, oid[]) is 'a query over an audit log as one over some of its months';
+
 -- Locks the lease, which another relay may be taking.
 create function quote_relay_batch_insertion() returns text
 language plpgsql stable
@@ -139,8 +160,9 @@ begin
     end if;
     log := @extschema@.quote_kept_query('@extschema@.quote_log_identity()'::regprocedure::oid)::oid;
     return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
-        @extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),
-        row(prev, cur, 0::bigint, here, floor_at - interval '1 day', @extschema@.quote_log_end(log), max, max_bytes))
+        @extschema@.quote_query_of_months(@extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),
+            log, @extschema@.quote_log_months(log, floor_at - interval '1 day')),
+        row(prev, cur, 0::bigint, here, floor_at - interval '1 day', 'infinity'::timestamptz, max, max_bytes))
         r ("position" bigint, event text, size integer, has_next boolean);
     if found and not exists (
             select from @extschema@.quote_prepared_rows(

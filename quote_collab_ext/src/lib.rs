@@ -13,7 +13,7 @@ mod error;
 mod functions;
 mod guc;
 mod kept_query;
-mod log_end;
+mod log_months;
 mod memory;
 mod prepared;
 mod server;

@@ -2,6 +2,12 @@
 drop function digest_quote_changes(smallint, pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz, pg_snapshot, bigint, pg_snapshot);
 drop function quote_block_form(pg_snapshot, pg_snapshot, bigint, timestamptz, timestamptz);
 drop function quote_sealed_until(bigint);
+drop function quote_log_end(oid);
+create function quote_log_months(log oid, since timestamptz) returns oid[]
+strict stable parallel safe language c
+as 'MODULE_PATHNAME', 'quote_log_months_wrapper';
+comment on function quote_log_months(oid, timestamptz) is 'partitions of a log that hold rows of a time or later';
+revoke execute on function quote_log_months(oid, timestamptz) from public;
 create function quote_relation_fits_still(kind text, relation jsonb) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -444,6 +450,78 @@ begin
         perform @extschema@.refuse_quote_amounts(target, coerced);
     end if;
     return coerced;
+end $$;
+create function quote_query_of_months(whole text, log oid, months oid[]) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    names text;
+    rows_of text := months[1]::regclass;
+begin
+    if rows_of is null then
+        return whole;
+    elsif cardinality(months) > 1 then
+        names := (select string_agg(quote_ident(h.column_name), ', ') from @extschema@.quote_history_columns('quote_changes'::text) h);
+        rows_of := (select '(' || string_agg(format('select %s from %s', names, m.month::regclass), ' union all ' order by m.place) || ')'
+            from unnest(months) with ordinality m (month, place));
+    end if;
+    return replace(whole, format(' from %s ', log::regclass), format(' from %s ', rows_of));
+end $$;
+comment on function quote_query_of_months(text, oid, oid[]) is 'a query over an audit log as one over some of its months';
+create or replace function quote_relay_next_batch(epoch bigint, known bigint, system_identifier text, timeline integer, max integer, max_bytes bigint)
+returns table (batch bigint, "position" bigint, event text, size integer, has_next boolean)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+    here bigint := @extschema@.quote_cluster_identifier();
+    log oid;
+    last record;
+    prev pg_snapshot;
+    cur pg_snapshot;
+    prev_at timestamptz;
+    floor_at timestamptz;
+begin
+    perform set_config('synchronous_commit', 'on', true);
+    select r.* into last from @extschema@.quote_prepared_rows(
+        @extschema@.quote_kept_query('@extschema@.quote_relay_state_query()'::regprocedure::oid), row(epoch))
+        r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);
+    if here::text <> system_identifier or @extschema@.quote_feed_timeline() <> timeline or last.no < known then
+        raise exception 'the log has another history' using errcode = 'QC001',
+            hint = 'Take the lease again, and find out where to go on.';
+    end if;
+    if last.held is not true then
+        perform @extschema@.refuse_lost_quote_lease();
+    end if;
+    prev := last.cur;
+    prev_at := last.cur_at;
+    -- The clock may have been set back since: changes were then made before the floor.
+    floor_at := least(case when pg_snapshot_xmin(prev) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end, clock_timestamp());
+    if last.origin <> here then
+        prev := @extschema@.quote_snapshot_before(last.writer);
+        prev_at := '-infinity';
+        floor_at := '-infinity';
+    end if;
+    cur := @extschema@.quote_feed_snapshot();
+    if cur::text = prev::text then
+        return;
+    end if;
+    log := @extschema@.quote_kept_query('@extschema@.quote_log_identity()'::regprocedure::oid)::oid;
+    return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
+        @extschema@.quote_query_of_months(@extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),
+            log, @extschema@.quote_log_months(log, floor_at - interval '1 day')),
+        row(prev, cur, 0::bigint, here, floor_at - interval '1 day', 'infinity'::timestamptz, max, max_bytes))
+        r ("position" bigint, event text, size integer, has_next boolean);
+    if found and not exists (
+            select from @extschema@.quote_prepared_rows(
+                @extschema@.quote_kept_query('@extschema@.quote_relay_batch_insertion()'::regprocedure::oid),
+                row(epoch, last.no + 1, prev, cur, prev_at, floor_at, here)) r (no bigint)) then
+        perform @extschema@.refuse_lost_quote_lease();
+    end if;
 end $$;
 create or replace function quote_block_query(form smallint, history text) returns text
 language sql stable

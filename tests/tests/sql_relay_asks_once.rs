@@ -47,35 +47,82 @@ async fn what_was_recorded_by_a_clock_ahead_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn the_end_of_the_log_is_behind_everything() {
+async fn months_are_those_that_hold_anything_of_a_time_or_later() {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;
-    let end = |log: &str| format!("select quote_log_end('{log}'::regclass::oid)::text");
+    let since = |log: &str, since: &str| {
+        format!(
+            "select string_agg(m::regclass::text, ' ' order by m::regclass::text) from unnest(quote_log_months('{log}'::regclass::oid, '{since}')) m"
+        )
+    };
     run(&admin, "set timezone = 'UTC'; create table plain (a integer)").await;
     run(&admin, "create table months (at timestamptz) partition by range (at)").await;
-    assert_eq!(text(&admin, &end("plain")).await, "infinity");
-    assert_eq!(text(&admin, &end("months")).await, "-infinity", "no months at all");
+    let is_unknown = "select (quote_log_months('plain'::regclass::oid, '-infinity') is null)::text";
+    assert_eq!(text(&admin, is_unknown).await, "true");
+    assert_eq!(text(&admin, &since("months", "-infinity")).await, "", "no months at all");
     for (name, bounds) in
         [("one", "('2026-01-01') to ('2026-02-01')"), ("two", "('2026-03-01') to ('2026-04-01')")]
     {
         run(&admin, &format!("create table {name} partition of months for values from {bounds}")).await;
     }
-    assert_eq!(text(&admin, &end("months")).await, "-infinity", "only empty ones");
+    assert_eq!(text(&admin, &since("months", "-infinity")).await, "", "only empty ones");
     run(&admin, "insert into months values ('2026-01-31')").await;
-    assert_eq!(text(&admin, &end("months")).await, "2026-02-01 00:00:00+00");
+    assert_eq!(text(&admin, &since("months", "-infinity")).await, "one");
     run(&admin, "insert into months values ('2026-03-01')").await;
-    assert_eq!(text(&admin, &end("months")).await, "2026-04-01 00:00:00+00");
+    for (at, expected) in [
+        ("-infinity", "one two"),
+        ("2026-01-31 23:59:59.999999", "one two"),
+        ("2026-02-01", "two"),
+        ("2026-03-15", "two"),
+        ("2026-04-01", ""),
+        ("infinity", ""),
+    ] {
+        assert_eq!(text(&admin, &since("months", at)).await, expected, "{at}");
+    }
     for name in ["default", "for values from ('2030-01-01') to (maxvalue)"] {
         run(&admin, &format!("begin; create table last partition of months {name}")).await;
-        assert_eq!(text(&admin, &end("months")).await, "2026-04-01 00:00:00+00", "{name}");
+        assert_eq!(text(&admin, &since("months", "2029-01-01")).await, "", "{name}");
         run(&admin, "insert into months values ('2031-01-01')").await;
-        assert_eq!(text(&admin, &end("months")).await, "infinity", "{name}");
+        assert_eq!(text(&admin, &since("months", "2040-01-01")).await, "last", "{name}");
         run(&admin, "rollback").await;
     }
     // Of parts, or kept elsewhere: who knows.
     run(&admin, "create table parts partition of months for values from ('2027-01-01') to ('2027-02-01') partition by range (at)").await;
-    assert_eq!(text(&admin, &end("months")).await, "2027-02-01 00:00:00+00");
-    assert_eq!(sqlstate(&admin, "select quote_log_end(1::oid)").await, "XX000");
+    assert_eq!(text(&admin, &since("months", "2026-12-01")).await, "parts");
+    assert_eq!(sqlstate(&admin, "select quote_log_months(1::oid, now())").await, "XX000");
+}
+
+#[tokio::test]
+async fn a_month_of_long_ago_that_is_locked_holds_up_nothing() {
+    let erp = Erp::attached().await;
+    let admin = relay(&erp).await;
+    run(
+        &admin,
+        "create table long_ago partition of quote_changes for values from ('2020-01-01') to ('2020-02-01')",
+    )
+    .await;
+    // The first batch reads all.
+    run(&admin, WRITE).await;
+    assert_eq!(next(&admin, 10, 1_000_000).await, [(1, false)]);
+    run(&admin, WRITE).await;
+    assert_eq!(next(&admin, 10, 1_000_000).await, [(2, false)]);
+    let another = erp.client("postgres").await;
+    run(&another, "begin; lock table long_ago in access exclusive mode").await;
+    run(&admin, &format!("set lock_timeout = '2s'; {WRITE}")).await;
+    assert_eq!(next(&admin, 10, 1_000_000).await, [(3, false)]);
+    run(&another, "rollback").await;
+    // Columns of a month that was made by hand may stand in another order.
+    run(
+        &admin,
+        "create table far_ahead (like quote_changes including all);
+         alter table far_ahead drop column context, drop column origin;
+         alter table far_ahead add column origin bigint not null, add column context jsonb;
+         alter table quote_changes attach partition far_ahead for values from ('2090-01-01') to ('2091-01-01')",
+    )
+    .await;
+    run(&admin, &format!("begin; {WRITE}; {WRITE}; commit")).await;
+    run(&admin, "update quote_changes set changed_at = '2090-06-01' where position = (select max(position) from quote_changes)").await;
+    assert_eq!(next(&admin, 10, 1_000_000).await, [(4, true), (4, false)]);
 }
 
 #[tokio::test]

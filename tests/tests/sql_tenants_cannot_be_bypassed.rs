@@ -115,7 +115,11 @@ const FUNCTIONS: [Attempt; 30] = [
         "select quote_kept_query('quote_batch_query()'::regprocedure::oid)",
         Refused("42501"),
     ),
-    ("relay: end of the log", "select quote_log_end('quote_changes'::regclass::oid)", Refused("42501")),
+    (
+        "relay: months of the log",
+        "select quote_log_months('quote_changes'::regclass::oid, now())",
+        Refused("42501"),
+    ),
     ("relay: read", "select * from quote_relay_read(1, 0, 100)", Refused("42501")),
     ("relay: lease", "select quote_relay_lease('me', '1 hour')", Refused("42501")),
     ("presence of all", "select quote_presence_snapshot()", Refused("42501")),
