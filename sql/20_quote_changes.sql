@@ -180,7 +180,7 @@ begin
         execute format('alter sequence %s owner to %I', positions, target_owner);
         execute format('alter sequence %s owned by %s.position', positions, log);
         perform @extschema@.close_quote_table(positions::regclass);
-        execute format('select max(c.position) from %s c', log) into newest;
+        execute format('select max(c.position) from (%s) c', @extschema@.quote_changes_all_query(target_schema)) into newest;
         perform setval(positions::regclass, newest) where newest is not null;
     end if;
 end $$;

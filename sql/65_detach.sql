@@ -237,6 +237,9 @@ begin
     perform @extschema@.follow_quote_tables('{}'::regclass[]), @extschema@.follow_quote_home();
     headers := @extschema@.choose_quote_pairs(quotes);
     header := @extschema@.join_quote_headers(headers);
+    if drop_history then
+        perform @extschema@.check_quote_archive(header.log_schema);
+    end if;
     leaving := headers || array(select @extschema@.quote_collab_partner(h) from unnest(headers) h);
     perform @extschema@.lock_quote_pairs(leaving);
     delete from @extschema@.quote_collab_settings s where (s.table_schema, s.table_name) in (select l.table_schema, l.table_name from unnest(leaving) l);

@@ -38,7 +38,7 @@ begin
     perform @extschema@.require_quote_session_status(status);
     if @extschema@.current_quote_tenant() is null and row_security_active(@extschema@.quote_session_target()) then
         raise exception 'no tenant is set' using errcode = 'insufficient_privilege',
-            hint = 'Set app.current_tenant_id for the transaction.';
+            hint = 'Set app.current_tenant_id for the transaction, or where tenants are verified, call authenticate_quote_user(token).';
     elsif who is null then
         raise exception 'the user id must not be null' using errcode = 'null_value_not_allowed',
             hint = 'Pass user_id or set app.current_user_id.';

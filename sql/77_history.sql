@@ -116,7 +116,7 @@ declare
     query text;
 begin
     if tenant is null then
-        raise exception 'no tenant is set' using errcode = 'invalid_parameter_value', hint = 'Set app.current_tenant_id.';
+        raise exception 'no tenant is set' using errcode = 'invalid_parameter_value', hint = 'Set app.current_tenant_id, or where tenants are verified, call authenticate_quote_user(token).';
     elsif max_rows is null or max_rows not between 0 and 1000 then
         raise exception 'the limit must be between 0 and 1000' using errcode = 'invalid_parameter_value',
             hint = 'Ask for fewer at a time.';

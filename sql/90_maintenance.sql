@@ -15,10 +15,11 @@ declare
     archived integer := 0;
     released integer := 0;
     alone boolean;
+    patience text := current_setting('lock_timeout');
 begin
     if pg_is_in_recovery() then
         return '{}'::jsonb;
-    elsif current_setting('lock_timeout') = '0' then
+    elsif patience = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
     -- What keeps one thing from being done keeps nothing else. Whoever may write presence may lock it, to begin with.
@@ -31,14 +32,16 @@ begin
     begin
         execute format('lock table %s in share update exclusive mode nowait', batch);
         alone := true;
-    exception when lock_not_available then
-        alone := false;
-    end;
-    if alone then
         execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
             and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
         get diagnostics dropped = row_count;
-    end if;
+    exception
+        when lock_not_available then
+            alone := false;
+        when others then
+            alone := true;
+            raise warning 'old batches are not dropped: %', sqlerrm;
+    end;
     begin
         sealed := @extschema@.seal_quote_history();
     exception when others then
@@ -69,6 +72,7 @@ begin
             raise warning 'times of the audit log are not summarized: %', sqlerrm;
         end;
     end if;
+    perform set_config('lock_timeout', patience, true);
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
 end $$;

@@ -166,7 +166,9 @@ as $$
     select t.relation, (select string_agg(format('drop trigger %I on %s;', g.tgname, t.relation), ' ' order by g.tgname) from pg_trigger g
         where g.tgrelid = t.relation and g.tgparentid = 0 and g.tgfoid in (select f.function from @extschema@.quote_trigger_functions() f))
     from @extschema@.stray_quote_tables() t (relation)
-    where not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_table_found(s) = t.relation)
+    -- One of a pair whose settings are not whole: attach it again.
+    where (select count(*) filter (where s.entity = 'QUOTE') = count(*) filter (where s.entity = 'QUOTE_LINE') from @extschema@.quote_collab_settings s)
+        and not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_table_found(s) = t.relation)
 $$;
 comment on function quote_tables_unknown() is 'doctor: tables that write to the history and are not attached, and statements that end that';
 

@@ -11,14 +11,14 @@ mod text;
 mod values;
 
 use pgrx::pg_sys;
-use quote_collab_core::chain;
+use quote_collab_core::chain::Deed;
 use quote_collab_core::change::Entity;
 use std::rc::Rc;
 use uuid::Uuid;
 
 pub use log::Log;
 pub use memory::Memory;
-pub use pending::{discard, discard_aborted, flush, flush_statement, forget, hand_on, note};
+pub use pending::{discard, discard_aborted, flush, flush_table, forget, hand_on, is_noted, note};
 pub use text::text;
 
 /// What happened to a row.
@@ -36,6 +36,15 @@ impl Kind {
             Self::Create => const { &text::short::<7>("CREATE") },
             Self::Update => const { &text::short::<7>("UPDATE") },
             Self::Delete => const { &text::short::<7>("DELETE") },
+        }
+    }
+
+    /// What it does to the row.
+    fn deed(self) -> Deed {
+        match self {
+            Self::Create => Deed::Begin,
+            Self::Update => Deed::Change,
+            Self::Delete => Deed::End,
         }
     }
 }
@@ -74,7 +83,9 @@ pub struct RowChange {
     pub session: Option<Uuid>,
     pub version_before: Option<i32>,
     pub version_after: Option<i32>,
-    /// Which command of this transaction made the row version that a trigger changed, if one did.
+    /// The command of this transaction that did it.
+    pub command: pg_sys::CommandId,
+    /// The command of this transaction that made the row version which a trigger changed, if one did.
     pub stands_on: Option<pg_sys::CommandId>,
     pub fields: Vec<Field>,
     /// A jsonb object, or none.
@@ -85,10 +96,5 @@ impl RowChange {
     /// Which row.
     fn row(&self) -> (Uuid, Option<Uuid>) {
         (self.quote, self.line)
-    }
-
-    /// From which version to which.
-    fn step(&self) -> chain::Step {
-        (self.version_before, self.version_after)
     }
 }

@@ -19,6 +19,7 @@ mod prepared;
 mod server;
 mod signature;
 mod sql;
+mod statement;
 mod tenant;
 mod token;
 mod transaction;
@@ -34,6 +35,7 @@ mod worker;
 pub extern "C-unwind" fn _PG_init() {
     guc::define();
     transaction::watch();
+    statement::watch();
     trigger::plan::watch();
     kept_query::watch();
     worker::register();

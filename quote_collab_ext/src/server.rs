@@ -55,6 +55,8 @@ mod declared {
             target: pg_sys::TupleDesc,
             mismatch: *const std::ffi::c_char,
         );
+        /// `executor/executor.h`
+        pub fn standard_ExecutorFinish(query: *mut pg_sys::QueryDesc);
         /// `tcop/utility.h`
         pub fn standard_ProcessUtility(
             statement: *mut pg_sys::PlannedStmt,
@@ -150,18 +152,6 @@ pub fn timeline_end(timeline: pg_sys::TimeLineID, earlier: pg_sys::TimeLineID) -
 pub fn trigger_depth() -> usize {
     // SAFETY: reads a counter of this backend and cannot fail.
     unsafe { declared::pg_trigger_depth(std::ptr::null_mut()).value() }
-}
-
-/// The command of the statement whose triggers run: what it wrote has this number.
-pub fn statement_command() -> pg_sys::CommandId {
-    // SAFETY: reads the snapshot of the running statement, which lives as long as it runs.
-    unsafe {
-        if pg_sys::ActiveSnapshotSet() {
-            (*pg_sys::GetActiveSnapshot()).curcid
-        } else {
-            pg_sys::InvalidCommandId
-        }
-    }
 }
 
 /// The table that a partition belongs to.
@@ -276,6 +266,10 @@ unsafe fn summarize(
         }
     }
 }
+
+/// What ends a query when no hook does, as a hook calls it: its triggers run there.
+pub const STANDARD_FINISH: unsafe extern "C-unwind" fn(*mut pg_sys::QueryDesc) =
+    declared::standard_ExecutorFinish;
 
 /// What runs a utility statement when no hook does, as a hook calls it: without pgrx's guard, since some statements end
 /// the transaction that the guard was set up in.

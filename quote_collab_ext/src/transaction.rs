@@ -2,7 +2,7 @@
 
 use pgrx::{pg_guard, pg_sys};
 
-use crate::{attribution, audit, wakeup};
+use crate::{attribution, audit, statement, wakeup};
 
 /// Registers the callbacks, once per backend.
 #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
@@ -32,11 +32,13 @@ extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg: *mut s
         E::XACT_EVENT_COMMIT => {
             attribution::forget();
             audit::discard();
+            statement::forget();
             wakeup::committed();
         }
         E::XACT_EVENT_ABORT | E::XACT_EVENT_PREPARE => {
             attribution::forget();
             audit::discard();
+            statement::forget();
             wakeup::forget();
         }
         _ => {}
@@ -59,6 +61,7 @@ extern "C-unwind" fn on_subtransaction(
         E::SUBXACT_EVENT_ABORT_SUB => {
             audit::discard_aborted();
             attribution::forget_subtransaction();
+            statement::forget_subtransaction();
             wakeup::forget_subtransaction();
         }
         _ => {}

@@ -37,7 +37,7 @@ c_function!(
         #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
         let called = unsafe { call::Call::from_fcinfo(fcinfo) };
         called.ok_or(Error::TriggerProtocol("flush_quote_changes"))?;
-        audit::flush_statement();
+        audit::flush_table();
         Ok(pg_sys::Datum::null())
     }
 );

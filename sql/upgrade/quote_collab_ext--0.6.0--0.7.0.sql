@@ -114,7 +114,7 @@ begin
         execute format('alter sequence %s owner to %I', positions, target_owner);
         execute format('alter sequence %s owned by %s.position', positions, log);
         perform @extschema@.close_quote_table(positions::regclass);
-        execute format('select max(c.position) from %s c', log) into newest;
+        execute format('select max(c.position) from (%s) c', @extschema@.quote_changes_all_query(target_schema)) into newest;
         perform setval(positions::regclass, newest) where newest is not null;
     end if;
 end $$;
@@ -412,6 +412,50 @@ begin
     perform @extschema@.start_quote_worker(), @extschema@.warn_of_stray_quote_tables();
     return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
 end $$;
+create or replace function detach_quote_collaboration(drop_history boolean default false, quotes regclass default null) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    headers @extschema@.quote_collab_settings[];
+    leaving @extschema@.quote_collab_settings[];
+    header @extschema@.quote_collab_settings;
+    is_last boolean;
+begin
+    if current_setting('lock_timeout') = '0' then
+        perform set_config('lock_timeout', '5s', true);
+    end if;
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    perform @extschema@.follow_quote_tables('{}'::regclass[]), @extschema@.follow_quote_home();
+    headers := @extschema@.choose_quote_pairs(quotes);
+    header := @extschema@.join_quote_headers(headers);
+    if drop_history then
+        perform @extschema@.check_quote_archive(header.log_schema);
+    end if;
+    leaving := headers || array(select @extschema@.quote_collab_partner(h) from unnest(headers) h);
+    perform @extschema@.lock_quote_pairs(leaving);
+    delete from @extschema@.quote_collab_settings s where (s.table_schema, s.table_name) in (select l.table_schema, l.table_name from unnest(leaving) l);
+    is_last := not exists (select from @extschema@.quote_collab_settings);
+    if drop_history and not is_last then
+        raise exception 'the history belongs to other pairs of tables too' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Detach this pair without drop_history, and drop the history with the last one.';
+    elsif is_last then
+        perform @extschema@.drop_quote_pair_views(header.log_schema);
+    else
+        perform @extschema@.leave_quote_home(header);
+    end if;
+    perform @extschema@.detach_quote_table(l) from unnest(leaving) l;
+    perform @extschema@.drop_quote_truncate_triggers(), @extschema@.grant_quote_capture();
+    if is_last then
+        perform @extschema@.detach_stray_quote_tables(), @extschema@.detach_quote_home(header, drop_history);
+    end if;
+    return case when not is_last then format('quote collaboration is detached from %s',
+            (select string_agg(format('%I.%I', h.table_schema, h.table_name), ', ') from unnest(headers) h))
+        when drop_history then 'quote collaboration is detached, its history is dropped'
+        when to_regclass(format('%I.quote_changes', header.log_schema)) is null then 'quote collaboration is detached, its history is gone'
+        else format('quote collaboration is detached, its history stays in %I.quote_changes', header.log_schema) end;
+end $$;
 create function refuse_quote_amounts(target quote_collab_settings, coerced jsonb) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -450,6 +494,80 @@ begin
         perform @extschema@.refuse_quote_amounts(target, coerced);
     end if;
     return coerced;
+end $$;
+create or replace function join_quote_session(
+    quote_id uuid, session_id uuid default null, user_id uuid default null, user_name text default null,
+    user_email text default null, status text default 'VIEWING')
+returns setof quote_session
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
+    quote jsonb := @extschema@.require_quote_row(header, quote_id, '');
+    who uuid := @extschema@.current_quote_user(user_id);
+    known record;
+    session @extschema@.quote_session;
+begin
+    perform @extschema@.require_quote_session_status(status);
+    if @extschema@.current_quote_tenant() is null and row_security_active(@extschema@.quote_session_target()) then
+        raise exception 'no tenant is set' using errcode = 'insufficient_privilege',
+            hint = 'Set app.current_tenant_id for the transaction, or where tenants are verified, call authenticate_quote_user(token).';
+    elsif who is null then
+        raise exception 'the user id must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'Pass user_id or set app.current_user_id.';
+    end if;
+    select * into known from @extschema@.find_quote_user(who);
+    if known.known and current_setting('quote_collab.verified_user', true) = who::text then
+        user_name := known.user_name;
+        user_email := known.user_email;
+    end if;
+    execute format($query$
+        insert into %s as s (id, tenant_id, session_id, quote_id, user_id, user_name, user_email, joined_at, last_heartbeat, is_editing, status)
+        values (@extschema@.uuid_generate_v7(), $1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp(), false, $7)
+        on conflict on constraint active_quote_sessions_session do update set
+            quote_id = excluded.quote_id, user_name = excluded.user_name, user_email = excluded.user_email,
+            last_heartbeat = excluded.last_heartbeat, status = excluded.status, is_editing = false,
+            joined_at = case when s.quote_id = excluded.quote_id then s.joined_at else excluded.joined_at end,
+            current_line_id = null, current_field = null, cursor_position = null
+        where s.user_id = excluded.user_id and s.tenant_id = excluded.tenant_id
+        returning s.*$query$, @extschema@.quote_session_target())
+    into session
+    using (quote ->> (header.columns ->> 'tenant'))::uuid, coalesce(session_id, @extschema@.uuid_generate_v7()), quote_id, who,
+        coalesce(user_name, known.user_name), coalesce(user_email, known.user_email), coalesce(status, 'VIEWING');
+    if session.session_id is null then
+        raise exception 'the session belongs to another user' using errcode = 'insufficient_privilege',
+            hint = 'Join with a session id of your own, or with none to get one.';
+    end if;
+    perform pg_notify('quote_presence', '');
+    return next session;
+end $$;
+create or replace function list_quotes(max_rows integer default 50) returns setof jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    tenant uuid := @extschema@.current_quote_tenant();
+    alone boolean := (select count(*) < 2 from @extschema@.quote_collab_pairs());
+    query text;
+begin
+    if tenant is null then
+        raise exception 'no tenant is set' using errcode = 'invalid_parameter_value', hint = 'Set app.current_tenant_id, or where tenants are verified, call authenticate_quote_user(token).';
+    elsif max_rows is null or max_rows not between 0 and 1000 then
+        raise exception 'the limit must be between 0 and 1000' using errcode = 'invalid_parameter_value',
+            hint = 'Ask for fewer at a time.';
+    end if;
+    if alone then
+        query := @extschema@.quote_list_query(@extschema@.quote_collab_target('QUOTE'));
+    else
+        select string_agg(format('select q.item, q.place, %s from %s q (item, place)', p.pair, @extschema@.quote_list_query(p.header)), ' union all ')
+        into query from @extschema@.quote_collab_pairs() with ordinality p (header, line, pair)
+        where @extschema@.quote_columns_readable(p.header, '{id,tenant,quote_number,customer,status,total_amount,version}'::text[]);
+    end if;
+    return query execute format('select x.item from (%s) x (item, place%s) order by x.place%s limit $2',
+        coalesce(query, 'select null::jsonb, 0, 0 where false'), case when alone then '' else ', pair' end, case when alone then '' else ', x.pair' end)
+    using tenant, max_rows;
 end $$;
 create function quote_query_of_months(whole text, log oid, months oid[]) returns text
 language plpgsql stable
@@ -849,10 +967,11 @@ declare
     archived integer := 0;
     released integer := 0;
     alone boolean;
+    patience text := current_setting('lock_timeout');
 begin
     if pg_is_in_recovery() then
         return '{}'::jsonb;
-    elsif current_setting('lock_timeout') = '0' then
+    elsif patience = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
     -- What keeps one thing from being done keeps nothing else. Whoever may write presence may lock it, to begin with.
@@ -865,14 +984,16 @@ begin
     begin
         execute format('lock table %s in share update exclusive mode nowait', batch);
         alone := true;
-    exception when lock_not_available then
-        alone := false;
-    end;
-    if alone then
         execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
             and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
         get diagnostics dropped = row_count;
-    end if;
+    exception
+        when lock_not_available then
+            alone := false;
+        when others then
+            alone := true;
+            raise warning 'old batches are not dropped: %', sqlerrm;
+    end;
     begin
         sealed := @extschema@.seal_quote_history();
     exception when others then
@@ -903,6 +1024,7 @@ begin
             raise warning 'times of the audit log are not summarized: %', sqlerrm;
         end;
     end if;
+    perform set_config('lock_timeout', patience, true);
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
 end $$;
@@ -989,7 +1111,9 @@ as $$
     select t.relation, (select string_agg(format('drop trigger %I on %s;', g.tgname, t.relation), ' ' order by g.tgname) from pg_trigger g
         where g.tgrelid = t.relation and g.tgparentid = 0 and g.tgfoid in (select f.function from @extschema@.quote_trigger_functions() f))
     from @extschema@.stray_quote_tables() t (relation)
-    where not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_table_found(s) = t.relation)
+    -- One of a pair whose settings are not whole: attach it again.
+    where (select count(*) filter (where s.entity = 'QUOTE') = count(*) filter (where s.entity = 'QUOTE_LINE') from @extschema@.quote_collab_settings s)
+        and not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_table_found(s) = t.relation)
 $$;
 comment on function quote_tables_unknown() is 'doctor: tables that write to the history and are not attached, and statements that end that';
 create or replace function quote_collab_doctor_tables() returns setof quote_collab_check

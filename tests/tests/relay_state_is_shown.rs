@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, jetstream};
 use quote_collab_tests::graphql::{get, metric};
-use quote_collab_tests::{TENANT, World, eventually, postgres};
+use quote_collab_tests::{Gateway, TENANT, World, eventually, postgres};
 use tokio::time::sleep;
 
 /// Looks until the relay's state is this one. A failure is one only after 15 seconds.
@@ -83,4 +83,22 @@ async fn nothing_waits_any_more_once_a_stream_is_filled_again() {
         metric(&world.gateway, "gateway_relay_batches_waiting").await < 0.5
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_second_gateway_without_nats_is_seen_by_operators() {
+    let mut world = World::embedded().await;
+    relay_is(&world, 200, None).await;
+    // Its subscribers hear nothing: the events stay in the process of the first.
+    let second = Gateway::start(&world.postgres, None).await;
+    eventually("it stands by", async || {
+        let answer = get(&second, "/health/nats").await;
+        answer.status == 503 && answer.body["status"] == "standby"
+    })
+    .await;
+    let summary = get(&second, "/health").await;
+    assert_eq!((summary.status, &summary.body["status"]), (200, &"degraded".into()), "{summary:?}");
+    relay_is(&world, 200, None).await;
+    world.gateway.kill();
+    eventually("it takes over", async || get(&second, "/health/nats").await.status == 200).await;
 }

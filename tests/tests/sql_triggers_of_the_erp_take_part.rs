@@ -105,8 +105,61 @@ async fn what_triggers_change_in_turn_is_recorded_in_order() {
 }
 
 #[tokio::test]
+async fn a_row_that_lives_again_is_recorded_in_order() {
+    for (what, trigger, changes) in [
+        (
+            "room made before an insert",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 delete from quote_lines where id = new.id; return new; end $$;
+             create trigger a_first before insert on quote_lines for each row execute function erp();",
+            "insert into quote_lines select (jsonb_populate_record(l, '{\"description\": \"replaced\"}')).* from quote_lines l order by id limit 1",
+        ),
+        (
+            "a change and room made before an insert",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 update quote_lines set description = 'last words' where id = new.id;
+                 delete from quote_lines where id = new.id; return new; end $$;
+             create trigger a_first before insert on quote_lines for each row execute function erp();",
+            "insert into quote_lines select (jsonb_populate_record(l, '{\"description\": \"replaced\"}')).* from quote_lines l order by id limit 1",
+        ),
+        (
+            "a second life that ends with the first",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 if pg_trigger_depth() = 1 then
+                     old.description := 'second life';
+                     insert into quote_lines select old.*;
+                     delete from quote_lines where id = old.id;
+                 end if;
+                 return null; end $$;
+             create trigger a_twice after delete on quote_lines for each row execute function erp();",
+            "delete from quote_lines where line_number = 1",
+        ),
+        (
+            "a line that a trigger makes again while the statement deletes it",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 insert into quote_lines select (jsonb_populate_record(null::quote_lines, to_jsonb(l) || jsonb_build_object('id', 'a0000000-0000-4000-8000-0000000000ab', 'quote_id', new.id, 'line_number', 999, 'version', 1))).*
+                 from quote_lines l limit 1 on conflict do nothing; return null; end $$;
+             create trigger again after update on quotes for each row execute function erp();",
+            "update quotes set notes = 'makes the line' where id = (select id from quotes order by id limit 1);
+             with a as (delete from quote_lines where id = 'a0000000-0000-4000-8000-0000000000ab')
+             update quotes set notes = 'n' where id = (select id from quotes order by id limit 1)",
+        ),
+    ] {
+        in_order(what, trigger, changes).await;
+    }
+}
+
+#[tokio::test]
 async fn a_statement_for_several_tables_is_recorded_in_order() {
     for (what, trigger, changes) in [
+        (
+            "a header that is touched without a change in between",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 update quotes set updated_at = now() where id = new.quote_id;
+                 update quotes set subtotal = subtotal + 1 where id = new.quote_id; return null; end $$;
+             create trigger zz_touch after update on quote_lines for each row execute function erp();",
+            "with a as (update quotes set notes = 'of the statement') update quote_lines set description = 'd' where line_number = 1",
+        ),
         (
             "a header that a statement for lines and header changes, too, lines first",
             "TOTAL",
@@ -148,6 +201,11 @@ async fn in_order(what: &str, trigger: &str, changes: &str) {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;
     run(&admin, trigger).await;
+    // Also before the commit, as whoever goes on in the transaction reads it.
+    run(&admin, "begin").await;
+    run(&admin, changes).await;
+    assert_eq!(counted(&admin, BROKEN).await, 0, "{what}: the history in the transaction");
+    run(&admin, "rollback").await;
     run(&admin, changes).await;
     assert!(erp.count("select count(*) from quote_changes").await > 0, "{what}");
     assert_eq!(erp.count(BROKEN).await, 0, "{what}: the history");
@@ -472,4 +530,8 @@ async fn what_they_changed_goes_with_the_history() {
     run(&admin, "select attach_quote_collaboration()").await;
     run(&admin, &format!("begin; insert into batches values (3); savepoint s; {detach}; release s; select attach_quote_collaboration(); update quotes set notes = 'new'; commit")).await;
     assert_eq!(erp.count("select count(*) from quote_changes").await, 200);
+}
+
+async fn counted(client: &Client, query: &str) -> i64 {
+    client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::App;
-use crate::relay::Report;
+use crate::relay::{Report, Role};
 
 /// Alive, with a summary. Only a gateway that is shutting down says no: one that waits for the database or NATS must
 /// not be restarted for it.
@@ -58,11 +58,14 @@ async fn database_state(app: &App) -> (StatusCode, Value) {
     }
 }
 
-/// Also inside one process somebody has to copy events.
+/// Also inside one process somebody has to copy events: in its own, since what another copies stays there.
 fn nats_state(app: &App) -> (StatusCode, Value) {
     let report = app.relay.report();
     let mut body = match &app.nats {
-        None => json!({"status": "ok", "mode": "embedded"}),
+        None => {
+            let status = if report.role == Role::Standby { "standby" } else { "ok" };
+            json!({"status": status, "mode": "embedded"})
+        }
         Some(nats) => {
             let (connected, streaming) = (nats.is_connected(), nats.is_streaming());
             let status = if streaming { "ok" } else { "unavailable" };

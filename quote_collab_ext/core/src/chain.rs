@@ -1,222 +1,179 @@
-//! The order of changes to one row. A statement's changes are noted when it ends, and what its triggers change in turn is noted
-//! before that: then the order of noting is not the order of changing, which the versions tell.
+//! The order of changes to one row. A statement's own changes are noted when it ends, and what its triggers change in turn is noted
+//! before that: then the order of noting is not the order of changing. PostgreSQL numbers the commands of a transaction and keeps
+//! with each row version which of them made it, which tells what stood on what.
 
-use std::collections::BTreeMap;
-
-/// Versions before and after one change: none before a creation, none after a deletion.
-pub type Step = (Option<i32>, Option<i32>);
-
-/// The places of steps in the order in which they happened; `None` when they are in it, or cannot be brought into one. `depths`: how deep
-/// in triggers each was done.
-///
-/// # Panics
-/// When there are fewer depths than steps.
-#[must_use]
-pub fn order(steps: &[Step], depths: &[usize]) -> Option<Vec<usize>> {
-    let first = first(steps, depths);
-    if is_chain(steps.iter()) && first.is_none_or(|first| steps[first].0 == steps[0].0) {
-        return None;
-    }
-    let found = first.and_then(|first| trail(steps, first)).or_else(|| ascending(steps))?;
-    (!found.is_sorted()).then_some(found)
+/// What a change did to a row: it may end and begin again, as another row under the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// There was none before.
+    Begin,
+    /// There was, and is.
+    Change,
+    /// There is none any more.
+    End,
 }
 
-/// Whether each step begins where the one before it ended.
-fn is_chain<'a>(steps: impl Iterator<Item = &'a Step>) -> bool {
-    let mut ended: Option<Option<i32>> = None;
-    for (before, after) in steps {
-        if ended.is_some_and(|version| version != *before) {
-            return false;
-        }
-        ended = Some(*after);
-    }
-    true
-}
-
-/// The chain that takes every step once, if there is one: an Eulerian trail over versions, after Hierholzer (1873). Of steps that begin
-/// alike the one that was noted first is taken first.
-fn trail(steps: &[Step], first: usize) -> Option<Vec<usize>> {
-    let mut leaving: BTreeMap<Option<i32>, Vec<usize>> = BTreeMap::new();
-    for (place, (before, _)) in steps.iter().enumerate().rev() {
-        leaving.entry(*before).or_default().push(place);
-    }
-    let mut walk = vec![(steps[first].0, None)];
-    let mut backwards = Vec::with_capacity(steps.len());
-    while let Some((version, arrived)) = walk.last().copied() {
-        if let Some(place) = leaving.get_mut(&version).and_then(Vec::pop) {
-            walk.push((steps[place].1, Some(place)));
-        } else {
-            walk.pop();
-            backwards.extend(arrived);
-        }
-    }
-    backwards.reverse();
-    let takes_all = backwards.len() == steps.len() && is_chain(backwards.iter().map(|place| &steps[*place]));
-    takes_all.then_some(backwards)
-}
-
-/// A step with which the chain may begin: at the version that one step more leaves than reaches, or, where steps lead back to where
-/// they began, the first of those that fired the others.
-fn first(steps: &[Step], depths: &[usize]) -> Option<usize> {
-    let mut surplus: BTreeMap<Option<i32>, i64> = BTreeMap::new();
-    for (before, after) in steps {
-        *surplus.entry(*before).or_default() += 1;
-        *surplus.entry(*after).or_default() -= 1;
-    }
-    let mut starts = surplus.into_iter().filter(|(_, more)| *more > 0);
-    match (starts.next(), starts.next()) {
-        (None, _) => (0..steps.len()).min_by_key(|place| depths[*place]),
-        (Some((version, 1)), None) => steps.iter().position(|(before, _)| *before == version),
-        _ => None,
-    }
-}
-
-/// Updates by ascending versions, between which some are not known: a statement may count a version up and change nothing.
-fn ascending(steps: &[Step]) -> Option<Vec<usize>> {
-    let updates = by_version(steps)?;
-    let follows = updates.windows(2).all(|pair| pair[0].after <= pair[1].before);
-    follows.then(|| updates.into_iter().map(|update| update.place).collect())
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Update {
-    before: i32,
-    after: i32,
-    place: usize,
-}
-
-/// Updates by ascending versions; `None` when there are other steps.
-fn by_version(steps: &[Step]) -> Option<Vec<Update>> {
-    let update = |(place, (before, after)): (usize, &Step)| {
-        Some(Update { before: (*before)?, after: (*after)?, place })
-    };
-    let mut updates: Vec<Update> = steps.iter().enumerate().map(update).collect::<Option<_>>()?;
-    updates.sort();
-    Some(updates)
+/// One change of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it did.
+    pub deed: Deed,
+    /// Number of the command that did it. A command changes a row once.
+    pub command: u32,
+    /// Number of the command that made the row version that it changed; none where another transaction made it, and where nobody
+    /// asked, as of a statement that no trigger ran.
+    pub stands_on: Option<u32>,
+    /// How deep in triggers the statement was, [`OWN`] for one that no trigger ran.
+    pub depth: usize,
 }
 
 /// How deep in triggers a statement is whose rows fire them.
 pub const OWN: usize = 1;
 
-/// Which steps of a row have all before them noted, in the middle of a statement. What a trigger did, deeper than [`OWN`], stands above what
-/// the statement that fired it did, which is noted later: it is complete as far as no version is missing above the statement's own.
+/// One life of a row.
+struct Life {
+    /// The command that began it; none for a row that was there.
+    begun: Option<u32>,
+    ended: bool,
+    places: Vec<usize>,
+}
+
+/// The places of steps in the order in which they happened. Within a life commands follow each other: what a trigger does has a higher
+/// number than the statement that fired it, and PostgreSQL refuses to change a row that a trigger has changed before. The life of a row that
+/// was there is the first, and one that has no end the last.
+///
+/// # Examples
+/// ```
+/// use quote_collab_core::chain::{Deed::{Begin, End}, Step, order};
+/// // An insert, and a trigger that deletes what was inserted; the trigger's change is noted first.
+/// let inserted = Step { deed: Begin, command: 0, stands_on: None, depth: 1 };
+/// let deleted = Step { deed: End, command: 1, stands_on: Some(0), depth: 2 };
+/// assert_eq!(order(&[deleted, inserted]), [1, 0]);
+/// // An insert, and a trigger that makes room for it before.
+/// let made_room = Step { stands_on: None, ..deleted };
+/// assert_eq!(order(&[made_room, inserted]), [0, 1]);
+/// ```
 #[must_use]
-pub fn complete(steps: &[Step], depths: &[usize]) -> Vec<bool> {
-    let mut complete: Vec<bool> = depths.iter().map(|depth| *depth <= OWN).collect();
-    let own = steps.iter().zip(&complete).filter(|(_, own)| **own).map(|((before, _), _)| *before).min();
-    let Some(own) = own else { return complete };
-    if is_chain(steps.iter()) || first(steps, depths).is_some_and(|first| trail(steps, first).is_some()) {
-        complete.fill(true);
-        return complete;
+pub fn order(steps: &[Step]) -> Vec<usize> {
+    let mut lives = lives(steps);
+    lives.sort_by_key(|life| (life.begun.is_some(), !life.ended, life.begun));
+    lives.into_iter().flat_map(|life| life.places).collect()
+}
+
+/// The lives that steps belong to, each in its order.
+fn lives(steps: &[Step]) -> Vec<Life> {
+    let mut lives = vec![Life { begun: None, ended: false, places: Vec::new() }];
+    let mut by_command: Vec<usize> = (0..steps.len()).collect();
+    by_command.sort_by_key(|place| (steps[*place].deed != Deed::Begin, steps[*place].command));
+    let mut life_of = vec![0; steps.len()];
+    for place in by_command {
+        let step = &steps[place];
+        let life = match step.deed {
+            Deed::Begin => {
+                lives.push(Life { begun: Some(step.command), ended: false, places: Vec::new() });
+                lives.len() - 1
+            }
+            _ => below(steps, step).map_or_else(|| around(&lives, step), |below| life_of[below]),
+        };
+        life_of[place] = life;
+        lives[life].ended |= step.deed == Deed::End;
+        lives[life].places.push(place);
     }
-    let mut ended = None;
-    for Update { before, after, place } in by_version(steps).unwrap_or_default() {
-        if Some(before) > own && ended != Some(before) {
-            break;
-        }
-        complete[place] = true;
-        ended = Some(after);
-    }
-    complete
+    lives
+}
+
+/// The step that made the row version that this one changed, if it is among them.
+fn below(steps: &[Step], step: &Step) -> Option<usize> {
+    let command = step.stands_on?;
+    steps.iter().position(|other| other.command == command && other.deed != Deed::End)
+}
+
+/// The life that a step belongs to where what it stands on is not among the steps, since it counts as no change: the newest that had begun.
+fn around(lives: &[Life], step: &Step) -> usize {
+    let begun =
+        |life: &Life| life.begun.filter(|begun| step.stands_on.is_some_and(|command| *begun <= command));
+    let newest = lives.iter().enumerate().filter_map(|(place, life)| Some((begun(life)?, place))).max();
+    newest.map_or(0, |(_, place)| place)
+}
+
+/// Whether everything that happened to a row before any of these steps is among them, in the middle of a statement: its own change, on
+/// which all that its triggers do stands, and no gap above that.
+#[must_use]
+pub fn complete(steps: &[Step]) -> bool {
+    let own = steps.iter().any(|step| step.depth <= OWN);
+    let stands = |step: &Step| step.depth <= OWN || step.deed == Deed::Begin || below(steps, step).is_some();
+    steps.iter().all(|step| step.depth <= OWN) || own && steps.iter().all(stands)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Step, complete, order};
+    use super::{Deed, Step, complete, order};
 
-    const CREATE: Step = (None, Some(1));
-
-    /// As steps of one statement and its triggers, the statement's own last.
-    fn order_of(steps: &[Step]) -> Option<Vec<usize>> {
-        order(steps, &vec![1; steps.len()])
+    /// Of the statement itself, which is command 10.
+    fn own(deed: Deed) -> Step {
+        Step { deed, command: 10, stands_on: None, depth: 1 }
     }
 
-    fn update(before: i32) -> Step {
-        (Some(before), Some(before + 1))
-    }
-
-    fn delete(before: i32) -> Step {
-        (Some(before), None)
+    /// Of a trigger's statement: a command after that one, on the row version that a command made.
+    fn nested(deed: Deed, command: u32, stands_on: impl Into<Option<u32>>) -> Step {
+        Step { deed, command, stands_on: stands_on.into(), depth: 2 }
     }
 
     #[test]
     fn what_triggers_changed_first_comes_later() {
-        assert_eq!(order_of(&[update(1), CREATE]), Some(vec![1, 0]));
-        assert_eq!(order_of(&[update(3), update(2), update(1)]), Some(vec![2, 1, 0]));
-        assert_eq!(order_of(&[update(5), update(4), update(6)]), Some(vec![1, 0, 2]));
-        assert_eq!(order_of(&[delete(2), update(1)]), Some(vec![1, 0]));
-    }
-
-    #[test]
-    fn a_row_may_live_twice() {
-        assert_eq!(order_of(&[delete(2), (None, Some(2)), update(1)]), Some(vec![2, 0, 1]));
-        assert_eq!(order_of(&[update(1), delete(2), CREATE, update(5)]), None);
-        assert_eq!(
-            order_of(&[update(1), CREATE, delete(2), update(1), delete(2)]),
-            Some(vec![0, 2, 1, 3, 4])
-        );
-    }
-
-    #[test]
-    fn versions_between_may_be_unknown() {
-        assert_eq!(order_of(&[update(5), update(1)]), Some(vec![1, 0]));
-        assert_eq!(order_of(&[update(1), update(5)]), None);
-    }
-
-    #[test]
-    fn what_is_in_order_stays() {
-        for steps in [
-            &[] as &[Step],
-            &[CREATE],
-            &[CREATE, update(1), update(2), delete(3)],
-            &[delete(7), CREATE, update(1)],
-            &[update(7), update(8)],
+        use Deed::{Begin, Change, End};
+        for (steps, expected) in [
+            (vec![nested(Change, 11, 10), own(Begin)], vec![1, 0]),
+            (vec![nested(Change, 12, 11), nested(Change, 11, 10), own(Change)], vec![2, 1, 0]),
+            (vec![nested(End, 11, 10), own(Change)], vec![1, 0]),
+            (vec![own(Change), nested(Change, 11, 10)], vec![0, 1]),
+            // Something between was no change.
+            (vec![nested(Change, 14, 12), own(Change)], vec![1, 0]),
         ] {
-            assert_eq!(order_of(steps), None, "{steps:?}");
+            assert_eq!(order(&steps), expected, "{steps:?}");
         }
     }
 
     #[test]
-    fn what_makes_no_chain_is_left_alone() {
-        for steps in [&[update(1), update(1)] as &[Step], &[update(1), update(3)], &[(None, None), update(2)]]
-        {
-            assert_eq!(order_of(steps), None, "{steps:?}");
-        }
-    }
-
-    #[test]
-    fn a_circle_begins_with_what_fired_the_rest() {
-        for (steps, depths, expected) in [
-            (&[delete(1), CREATE] as &[Step], [2, 1].as_slice(), Some(vec![1, 0])),
-            (&[update(1), delete(2), CREATE], [2, 2, 1].as_slice(), Some(vec![2, 0, 1])),
-            (&[CREATE, delete(1)], [2, 1].as_slice(), Some(vec![1, 0])),
-            (&[delete(1), CREATE], [3, 2].as_slice(), Some(vec![1, 0])),
-            (&[CREATE, delete(1)], [1, 2].as_slice(), None),
-            (&[delete(1), CREATE], [1, 2].as_slice(), None),
-            (&[delete(1), CREATE], [1, 1].as_slice(), None),
+    fn a_row_may_live_again() {
+        use Deed::{Begin, Change, End};
+        for (steps, expected) in [
+            // Deleted by what its insertion fired, with a change between.
+            (vec![nested(Change, 11, 10), nested(End, 12, 11), own(Begin)], vec![2, 0, 1]),
+            // Inserted again by what its deletion fired, once, and twice.
+            (vec![nested(Begin, 11, None), own(End)], vec![1, 0]),
+            (vec![nested(Begin, 11, None), nested(End, 12, 11), own(End)], vec![2, 0, 1]),
+            (
+                vec![nested(Begin, 11, None), nested(End, 12, 11), nested(Begin, 13, None), own(End)],
+                vec![3, 0, 1, 2],
+            ),
+            // Deleted, or changed and deleted, to make room before the insertion.
+            (vec![nested(End, 11, None), own(Begin)], vec![0, 1]),
+            (vec![nested(End, 11, 7), own(Begin)], vec![0, 1]),
+            (vec![nested(Change, 11, 7), nested(End, 12, 11), own(Begin)], vec![0, 1, 2]),
+            (vec![nested(Begin, 11, None), nested(End, 12, 11), own(Begin)], vec![0, 1, 2]),
+            // Moved to where the same row was, by one command.
+            (vec![own(End), own(Begin)], vec![0, 1]),
+            (vec![own(Begin), own(End)], vec![1, 0]),
         ] {
-            assert_eq!(order(steps, depths), expected, "{steps:?} at {depths:?}");
+            assert_eq!(order(&steps), expected, "{steps:?}");
         }
     }
 
     #[test]
-    fn what_a_trigger_did_waits_for_what_fired_it() {
-        let cases: [(&[Step], &[bool], &[bool]); 7] = [
-            (&[update(2)], &[true], &[false]),
-            (&[update(2), update(1)], &[true, false], &[true, true]),
-            (&[update(1), update(2)], &[false, true], &[true, true]),
+    fn a_row_is_complete_when_nothing_before_is_missing() {
+        use Deed::{Begin, Change, End};
+        for (steps, expected) in [
+            (vec![own(Change)], true),
+            (vec![nested(Change, 11, 10)], false),
+            (vec![nested(Change, 11, None)], false),
+            (vec![nested(Change, 11, 10), own(Change)], true),
             // The trigger's trigger is noted, the trigger is not.
-            (&[update(1), update(3)], &[false, true], &[true, false]),
-            (&[update(4), update(1), update(2)], &[true, false, true], &[false, true, true]),
-            // Left over from before the statement.
-            (&[update(1), update(5)], &[true, false], &[true, true]),
-            (&[delete(2), update(1)], &[true, false], &[true, true]),
-        ];
-        for (steps, by_trigger, expected) in cases {
-            let depths: Vec<usize> =
-                by_trigger.iter().map(|by_trigger| 1 + usize::from(*by_trigger)).collect();
-            assert_eq!(complete(steps, &depths), expected, "{steps:?}");
+            (vec![own(Change), nested(Change, 13, 12)], false),
+            (vec![nested(Change, 13, 12), own(Change), nested(Change, 12, 10)], true),
+            (vec![own(End), nested(Begin, 11, None)], true),
+        ] {
+            assert_eq!(complete(&steps), expected, "{steps:?}");
         }
-        assert_eq!(complete(&[delete(3), update(1)], &[2, 1]), [false, true]);
     }
 }

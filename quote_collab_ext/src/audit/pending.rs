@@ -12,7 +12,7 @@ use quote_collab_core::chain;
 use super::memory::Memory;
 use super::{RowChange, direct, insert};
 use crate::error::Error;
-use crate::{server, transaction};
+use crate::{server, statement, transaction};
 
 /// So many row changes are written at once at most, to bound memory while a statement touches millions of rows.
 const BATCH: usize = 1000;
@@ -64,26 +64,25 @@ fn memory(level: i32) -> Memory {
     })
 }
 
-/// The end of a statement: writes what was noted, unless the statement is a trigger's. That one's notes wait for the end of the
-/// statement that fired the trigger, whose own are not complete yet, or for the commit. A statement that writes to several tables ends
-/// for each of them: what triggers of one did to a row of another waits for what the statement itself did to it.
-pub fn flush_statement() {
-    if server::trigger_depth() > chain::OWN {
-        return;
+/// A statement has ended for one of its tables: writes what was noted. A trigger's statement is part of the one that fired the trigger, whose
+/// own changes are not all noted yet; and one that its end is seen of writes then, when it has ended for all of its tables.
+pub fn flush_table() {
+    if server::trigger_depth() <= chain::OWN
+        && !statement::is_ending()
+        && !(statement::is_missed() && any_noted_by_trigger())
+    {
+        flush();
     }
-    let command = server::statement_command();
-    loop {
-        let ready = take_ready();
-        let is_on_time = on_time(&ready, command);
-        let (ripe, early) = part(ready, is_on_time);
-        HELD.set(early.len());
-        NOTED.with_borrow_mut(|noted| noted.extend(early));
-        if ripe.is_empty() {
-            return;
-        }
-        write(ripe);
-        pgrx::check_for_interrupts!();
-    }
+}
+
+/// Whether anything is noted.
+pub fn is_noted() -> bool {
+    NOTED.with_borrow(|noted| !noted.is_empty())
+}
+
+/// Whether anything is noted that a trigger did.
+fn any_noted_by_trigger() -> bool {
+    NOTED.with_borrow(|noted| any_by_trigger(noted))
 }
 
 /// Writes what this subtransaction noted, and what triggers on the log change in turn.
@@ -147,54 +146,38 @@ fn part(ready: Vec<Noted>, chosen: Vec<bool>) -> (Vec<Noted>, Vec<Noted>) {
 /// Which notes have all before them noted.
 fn complete(ready: &[Noted]) -> Vec<bool> {
     let mut is_complete = vec![true; ready.len()];
-    for places in places_by_row(ready.iter().map(|entry| &entry.change)) {
-        let (steps, depths) = steps_and_depths(ready, &places);
-        if depths.iter().any(|depth| *depth > chain::OWN) {
-            for (place, complete) in places.iter().zip(chain::complete(&steps, &depths)) {
-                is_complete[*place] = complete;
+    for places in places_by_row(ready) {
+        if !chain::complete(&steps(ready, &places)) {
+            for place in places {
+                is_complete[place] = false;
             }
         }
     }
     is_complete
 }
 
-/// Which notes do not stand on something that this command did to their row and that is not noted yet.
-fn on_time(ready: &[Noted], command: pg_sys::CommandId) -> Vec<bool> {
-    let mut is_on_time = vec![true; ready.len()];
-    if !any_by_trigger(ready) {
-        return is_on_time;
-    }
-    for places in places_by_row(ready.iter().map(|entry| &entry.change)) {
-        let changes = || places.iter().map(|place| &ready[*place].change);
-        let is_early = changes().filter(|change| change.stands_on == Some(command)).any(|change| {
-            let is_noted = changes().any(|other| other.version_after == change.version_before);
-            !is_noted
-        });
-        if is_early {
-            for place in places {
-                is_on_time[place] = false;
-            }
-        }
-    }
-    is_on_time
-}
-
 fn any_by_trigger(ready: &[Noted]) -> bool {
     ready.iter().any(|entry| entry.depth > chain::OWN)
 }
 
-/// What happened to one row, and how deep in triggers.
-fn steps_and_depths(ready: &[Noted], places: &[usize]) -> (Vec<chain::Step>, Vec<usize>) {
-    places.iter().map(|place| (ready[*place].change.step(), ready[*place].depth)).unzip()
-}
-
 /// The places of the changes of each row, in their order.
-fn places_by_row<'a>(changes: impl Iterator<Item = &'a RowChange>) -> Vec<Vec<usize>> {
+fn places_by_row(ready: &[Noted]) -> Vec<Vec<usize>> {
     let mut rows: HashMap<_, Vec<usize>> = HashMap::new();
-    for (place, change) in changes.enumerate() {
-        rows.entry(change.row()).or_default().push(place);
+    for (place, entry) in ready.iter().enumerate() {
+        rows.entry(entry.change.row()).or_default().push(place);
     }
     rows.into_values().collect()
+}
+
+/// What happened to one row.
+fn steps(ready: &[Noted], places: &[usize]) -> Vec<chain::Step> {
+    let step = |Noted { change, depth, .. }: &Noted| chain::Step {
+        deed: change.kind.deed(),
+        command: change.command,
+        stands_on: change.stands_on,
+        depth: *depth,
+    };
+    places.iter().map(|place| step(&ready[*place])).collect()
 }
 
 fn write(mut ready: Vec<Noted>) {
@@ -226,12 +209,10 @@ fn is_forgotten(log: pg_sys::Oid) -> bool {
         && unsafe { pg_sys::get_rel_name(log) }.is_null()
 }
 
-/// Gives the changes of each row their places in the log in the order of its versions.
+/// Gives the changes of each row their places in the log in the order in which they happened.
 fn put_in_order(ready: &mut [Noted]) {
-    let rows = places_by_row(ready.iter().map(|entry| &entry.change));
-    for places in rows.iter().filter(|places| places.len() > 1) {
-        let (steps, depths) = steps_and_depths(ready, places);
-        let Some(order) = chain::order(&steps, &depths) else { continue };
+    for places in places_by_row(ready).iter().filter(|places| places.len() > 1) {
+        let order = chain::order(&steps(ready, places));
         let mints: Vec<_> = places.iter().map(|place| ready[*place].change.mint).collect();
         for (mint, step) in mints.into_iter().zip(order) {
             ready[places[step]].change.mint = mint;

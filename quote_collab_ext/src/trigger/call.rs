@@ -90,13 +90,29 @@ impl<'a> Call<'a> {
         self.data.tg_newtuple
     }
 
+    /// The command of this transaction that did what fired: made the new row version, or ended the old one.
+    pub fn command(self) -> pg_sys::CommandId {
+        let is_update = self.row_operation() == Some(Operation::Update);
+        let row = if is_update { self.data.tg_newtuple } else { self.data.tg_trigtuple };
+        // SAFETY: the trigger manager keeps the row version in its buffer during the call, null where there is none.
+        let Some(header) = (unsafe { row.as_ref().and_then(|row| row.t_data.as_ref()) }) else { return 0 };
+        let (is_shared, number) = number(header);
+        match (is_shared, self.row_operation()) {
+            (false, _) => number,
+            // SAFETY: the row version was ended, or made, by this transaction.
+            (true, Some(Operation::Delete)) => unsafe { pg_sys::HeapTupleHeaderGetCmax((*row).t_data) },
+            // SAFETY: as above.
+            (true, _) => unsafe { pg_sys::HeapTupleHeaderGetCmin((*row).t_data) },
+        }
+    }
+
     /// Which command of this transaction made the row version that a trigger's statement has changed. None for what other transactions made,
     /// and for statements that no trigger runs: nobody asks there.
     pub fn command_before(self) -> Option<pg_sys::CommandId> {
         if server::trigger_depth() <= chain::OWN {
             return None;
         }
-        // SAFETY: the trigger manager keeps the old row version in its buffer during the call, null where there is none.
+        // SAFETY: as above.
         unsafe {
             let row = self.data.tg_trigtuple.as_ref()?;
             let header = row.t_data.as_ref()?;
@@ -113,4 +129,11 @@ impl<'a> Call<'a> {
         // SAFETY: tg_updatedcols is null (the empty set) or a Bitmapset that lives as long as the call.
         unsafe { pg_sys::bms_is_member(member, self.data.tg_updatedcols.cast_mut()) }
     }
+}
+
+/// The number in the header of a row version, and whether it stands for two commands: one that made it and one that ended it.
+fn number(header: &pg_sys::HeapTupleHeaderData) -> (bool, pg_sys::CommandId) {
+    let is_shared = u32::from(header.t_infomask) & pg_sys::HEAP_COMBOCID != 0;
+    // SAFETY: a row version of a table has this form; the number is of either kind.
+    (is_shared, unsafe { header.t_choice.t_heap.t_field3.t_cid })
 }

@@ -172,6 +172,7 @@ fn row_change(
         session: attribution::current_session()?,
         version_before: None,
         version_after: None,
+        command: call.command(),
         stands_on: if kind == Kind::Create { None } else { call.command_before() },
         fields: Vec::new(),
         context: None,
@@ -188,7 +189,11 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Optio
     let named = |role: Option<i16>| role.and_then(|attnum| row.uuid(attnum));
     let from_row = match kind {
         Kind::Create => named(roles.updated_by).or_else(|| named(roles.created_by)),
-        Kind::Update => named(roles.updated_by.filter(|attnum| call.assigns(*attnum))),
+        // The column that attach added is ours: whoever saves a row as he read it names nobody by it.
+        Kind::Update => named(roles.updated_by.filter(|attnum| {
+            call.assigns(*attnum)
+                && (!roles.stamps_user || call.first_row().uuid(*attnum) != call.new_row().uuid(*attnum))
+        })),
         Kind::Delete => None,
     };
     Ok(from_row.or(plan.system_user))

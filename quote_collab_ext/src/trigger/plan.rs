@@ -30,6 +30,8 @@ pub struct Column {
     pub base_type: pg_sys::Oid,
     pub by_value: bool,
     pub length: i16,
+    /// Digits of a time's fraction and the like, as the type counts them; negative for none in particular.
+    pub precision: i32,
     /// Its change is a change of the row.
     pub audited: bool,
     /// Computed after the before-triggers ran: not to be compared there.
@@ -143,6 +145,7 @@ fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments, memory: &memory
                 base_type: unsafe { pg_sys::getBaseType(attribute.atttypid) },
                 by_value: attribute.attbyval,
                 length: attribute.attlen,
+                precision: attribute.atttypmod,
                 audited: !arguments.all("ignore").any(|ignored| ignored == name),
                 generated: attribute.attgenerated != 0,
                 // SAFETY: the plan keeps the context beside the columns.

@@ -61,9 +61,9 @@ impl Stamps {
             if let Some(attnum) = roles.updated_at {
                 stamps.push_now(plan, attnum);
             }
+            // The column is ours, so that whoever saves a row as he read it names nobody by it.
             if let Some((attnum, user)) =
                 roles.updated_by.filter(|_| roles.stamps_user).zip(attribution::current_user()?)
-                && old.uuid(attnum) == new.uuid(attnum)
             {
                 stamps.push(
                     attnum,
@@ -82,21 +82,33 @@ impl Stamps {
     fn push_now(&mut self, plan: &Plan, attnum: i16) {
         // SAFETY: plain functions of a running transaction.
         let now = unsafe { pg_sys::GetCurrentTransactionStartTimestamp() };
-        match plan.column(attnum).map(|column| column.type_oid) {
-            Some(pg_sys::TIMESTAMPTZOID) => self.push(attnum, pg_sys::Datum::from(now)),
-            Some(pg_sys::TIMESTAMPOID) => {
+        let now = pg_sys::Datum::from(now);
+        let Some(column) = plan.column(attnum) else { return };
+        let (time, to_precision) = match column.type_oid {
+            pg_sys::TIMESTAMPTZOID => (now, pg_sys::F_TIMESTAMPTZ_TIMESTAMPTZ_INT4),
+            pg_sys::TIMESTAMPOID => {
+                let to_local = pg_sys::Oid::from(pg_sys::F_TIMESTAMP_TIMESTAMPTZ);
                 // SAFETY: timestamp(timestamptz) takes one timestamptz.
-                let local = unsafe {
-                    pg_sys::OidFunctionCall1Coll(
-                        pg_sys::Oid::from(pg_sys::F_TIMESTAMP_TIMESTAMPTZ),
-                        pg_sys::InvalidOid,
-                        pg_sys::Datum::from(now),
-                    )
-                };
-                self.push(attnum, local);
+                let local = unsafe { pg_sys::OidFunctionCall1Coll(to_local, pg_sys::InvalidOid, now) };
+                (local, pg_sys::F_TIMESTAMP_TIMESTAMP_INT4)
             }
-            _ => {}
-        }
+            _ => return,
+        };
+        let time = if column.precision < 0 {
+            time
+        } else {
+            let precision = pg_sys::Datum::from(column.precision);
+            // SAFETY: these functions take a time of that type and its precision.
+            unsafe {
+                pg_sys::OidFunctionCall2Coll(
+                    pg_sys::Oid::from(to_precision),
+                    pg_sys::InvalidOid,
+                    time,
+                    precision,
+                )
+            }
+        };
+        self.push(attnum, time);
     }
 }
 
