@@ -86,3 +86,30 @@ async fn updated_by_follows_where_it_may() {
         app.query_one("select updated_by from quote_lines where id = $1", &[&line]).await.unwrap().get(0);
     assert_eq!(ours, Some(ALICE.id), "the column that attach added is stamped");
 }
+
+#[tokio::test]
+async fn a_line_that_is_saved_as_it_was_read_names_nobody() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let line: uuid::Uuid =
+        admin.query_one("select id from quote_lines order by id limit 1", &[]).await.unwrap().get(0);
+    let newest = "select concat_ws(' ', c.new_value #>> '{}', c.changed_by, l.updated_by) from quote_changes c join quote_lines l on l.id = c.quote_line_id
+        order by c.position desc limit 1";
+    let save =
+        async |user: Option<uuid::Uuid>, description: &str, updated_by: Option<uuid::Uuid>| -> String {
+            let set = "select set_config('app.current_user_id', coalesce($1::uuid::text, ''), false)";
+            admin.execute(set, &[&user]).await.unwrap();
+            let update = "update quote_lines set description = $2, updated_by = $3 where id = $1";
+            admin.execute(update, &[&line, &description, &updated_by]).await.unwrap();
+            admin.query_one(newest, &[]).await.unwrap().get(0)
+        };
+    let (alice, bob) = (ALICE.id, BOB.id);
+    assert_eq!(save(Some(alice), "one", None).await, format!("one {alice} {alice}"));
+    assert_eq!(
+        save(None, "two", Some(alice)).await,
+        format!("two {alice}"),
+        "nobody's, and the column as it was"
+    );
+    assert_eq!(save(Some(bob), "three", Some(alice)).await, format!("three {bob} {bob}"));
+    assert_eq!(save(None, "four", Some(alice)).await, format!("four {alice} {alice}"), "claimed by a change");
+}

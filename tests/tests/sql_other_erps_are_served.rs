@@ -195,7 +195,7 @@ async fn a_conflict_looks_through_a_move_between_partitions() {
 }
 
 #[tokio::test]
-async fn an_author_that_a_statement_only_repeats_is_stamped_anew() {
+async fn the_author_of_a_line_is_who_acts_whatever_a_statement_says() {
     let (_erp, admin) = offers("", "", "{}").await;
     let by = |user: u8, set: &str| {
         format!(
@@ -206,7 +206,7 @@ async fn an_author_that_a_statement_only_repeats_is_stamped_anew() {
     for (statement, expected) in [
         (by(1, "remark = 'one'"), "1"),
         (by(2, "remark = 'two', updated_by = updated_by"), "2"),
-        (by(3, "remark = 'three', updated_by = '00000000-0000-4000-8000-000000000004'"), "4"),
+        (by(3, "remark = 'three', updated_by = '00000000-0000-4000-8000-000000000004'"), "3"),
     ] {
         run(&admin, &statement).await;
         assert_eq!(text(&admin, &author).await, expected, "{statement}");
@@ -354,5 +354,21 @@ async fn a_value_that_its_type_refuses_is_told_by_its_field_alone() {
         assert!(told.contains(field) && !told.contains("secret"), "{told}");
         let expected = if field == "state" { "23514" } else { "22P02" };
         assert_eq!((error.code().code(), error.hint().is_some()), (expected, true), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_time_is_as_precise_as_its_column() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    for kind in ["timestamp(3)", "timestamptz(0)", "timestamptz(3)", "timestamp", "timestamptz"] {
+        let change =
+            format!("alter table quotes alter updated_at type {kind}; update quotes set notes = 'by {kind}'");
+        run(&admin, &change).await;
+        // A cast to the type of the column itself would do nothing.
+        let differs = format!(
+            "select count(*) from quotes where updated_at is null or updated_at::text::{kind} <> updated_at::text::timestamptz"
+        );
+        assert_eq!(erp.count(&differs).await, 0, "{kind}");
     }
 }
