@@ -19,6 +19,9 @@ declare
 begin
     if pg_is_in_recovery() then
         return '{}'::jsonb;
+    elsif current_setting('transaction_read_only')::boolean then
+        raise exception 'maintenance cannot be done in a read-only transaction' using errcode = 'read_only_sql_transaction',
+            hint = 'Begin one that may write: begin read write.';
     elsif patience = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
