@@ -18,6 +18,20 @@ begin
     end loop;
 end $$";
 
+/// Rows whose changes, by position, are no chain of versions; and rows whose current version is not where it ends, or that are gone while
+/// it goes on.
+pub const OUT_OF_CHAIN: &str = "
+    with steps as (
+        select distinct c.position, coalesce(c.quote_line_id, c.quote_id) as id, c.entity_version_before as before, c.entity_version_after as after
+        from quote_changes c where c.conflict_resolution is null),
+    chain as (select s.*, lag(s.after) over w as ended, row_number() over w as place from steps s window w as (partition by s.id order by s.position)),
+    ends as (select distinct on (s.id) s.id, s.after from steps s order by s.id, s.position desc)
+    select (select count(*) from chain c where c.place > 1 and c.ended is distinct from c.before)
+        + (select count(*) from ends e join (select id, version from quotes union all select id, version from quote_lines) q using (id)
+            where q.version is distinct from e.after)
+        + (select count(*) from ends e where e.after is not null and e.id not in (select id from quotes union all select id from quote_lines))
+        + (select count(*) from quote_changes where jsonb_typeof(coalesce(new_value, old_value)) is null and field_name = '*')";
+
 /// Makes the functions of the proof in a database with attached tables.
 const PROOF: &str = r"
 create schema proof;
