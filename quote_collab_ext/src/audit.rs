@@ -85,7 +85,7 @@ pub struct RowChange {
     pub version_after: Option<i32>,
     /// The command of this transaction that did it.
     pub command: pg_sys::CommandId,
-    /// The command of this transaction that made the row version which a trigger changed, if one did.
+    /// The command of this transaction that made the row version which was changed, if one did.
     pub stands_on: Option<pg_sys::CommandId>,
     pub fields: Vec<Field>,
     /// A jsonb object, or none.

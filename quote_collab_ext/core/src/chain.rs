@@ -20,8 +20,7 @@ pub struct Step {
     pub deed: Deed,
     /// Number of the command that did it. A command changes a row once.
     pub command: u32,
-    /// Number of the command that made the row version that it changed; none where another transaction made it, and where nobody
-    /// asked, as of a statement that no trigger ran.
+    /// Number of the command that made the row version that it changed; none where another transaction made it.
     pub stands_on: Option<u32>,
     /// How deep in triggers the statement was, [`OWN`] for one that no trigger ran.
     pub depth: usize,

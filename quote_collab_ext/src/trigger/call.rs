@@ -9,8 +9,6 @@
 use pgrx::{is_a, pg_sys};
 
 use super::row::Row;
-use crate::server;
-use quote_collab_core::chain;
 
 /// What fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,19 +104,16 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Which command of this transaction made the row version that a trigger's statement has changed. None for what other transactions made,
-    /// and for statements that no trigger runs: nobody asks there.
+    /// Which command of this transaction made the row version that was changed; none for what other transactions made.
     pub fn command_before(self) -> Option<pg_sys::CommandId> {
-        if server::trigger_depth() <= chain::OWN {
-            return None;
-        }
         // SAFETY: as above.
         unsafe {
             let row = self.data.tg_trigtuple.as_ref()?;
             let header = row.t_data.as_ref()?;
-            let frozen = u16::try_from(pg_sys::HEAP_XMIN_FROZEN).unwrap_or_default();
-            let is_ours = header.t_infomask & frozen != frozen
-                && pg_sys::TransactionIdIsCurrentTransactionId(header.t_choice.t_heap.t_xmin);
+            // Known as committed, hence another's: not asked, which is the rule.
+            let is_over = u32::from(header.t_infomask) & pg_sys::HEAP_XMIN_COMMITTED != 0;
+            let is_ours =
+                !is_over && pg_sys::TransactionIdIsCurrentTransactionId(header.t_choice.t_heap.t_xmin);
             is_ours.then(|| pg_sys::HeapTupleHeaderGetCmin(row.t_data))
         }
     }
