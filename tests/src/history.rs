@@ -32,6 +32,14 @@ pub const OUT_OF_CHAIN: &str = "
         + (select count(*) from ends e where e.after is not null and e.id not in (select id from quotes union all select id from quote_lines))
         + (select count(*) from quote_changes where jsonb_typeof(coalesce(new_value, old_value)) is null and field_name = '*')";
 
+/// Versions of each row as the feed hands them out, where they do not ascend.
+pub const OUT_OF_ORDER: &str = "
+    select count(*) from (
+        select (e.event ->> 'version_after')::integer as after, lag((e.event ->> 'version_after')::integer) over (
+            partition by e.event ->> 'quote_id', e.event ->> 'line_id' order by e.place) as ended
+        from quote_events_since(null, 10000) with ordinality e (cursor, event, place)) x
+    where x.after <= x.ended";
+
 /// Makes the functions of the proof in a database with attached tables.
 const PROOF: &str = r"
 create schema proof;
