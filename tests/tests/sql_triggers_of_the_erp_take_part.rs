@@ -1,5 +1,5 @@
-//! The ERP has triggers of its own, which change rows while a change is being recorded: the history has each change once, in the
-//! order of versions, and no code of others that runs in between can hurt the server.
+//! The ERP has triggers of its own, which change rows while a change is being recorded: the history has each change once, and no code of
+//! others that runs in between can hurt the server.
 
 use std::process::Command;
 
