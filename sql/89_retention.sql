@@ -64,13 +64,10 @@ begin
     exception
         when lock_not_available then
             dropped := 0;
-        when object_not_in_prerequisite_state then
-            update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
-            raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
         when others then
             dropped := 0;
             update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
-            raise warning 'quote history is not dropped: %', sqlerrm;
+            raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what quote_collab_doctor() and verify_quote_history() say.';
     end;
     begin
         if not tried and dropped = 0 then

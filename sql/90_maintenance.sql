@@ -35,15 +35,22 @@ begin
     begin
         execute format('lock table %s in share update exclusive mode nowait', batch);
         alone := true;
-        execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
-            and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
-        get diagnostics dropped = row_count;
     exception
         when lock_not_available then
             alone := false;
         when others then
             alone := true;
-            raise warning 'old batches are not dropped: %', sqlerrm;
+            raise warning 'the batches of the event feed are not locked: %', sqlerrm;
+    end;
+    -- In a block of its own: a lock goes with what is rolled back.
+    begin
+        if alone then
+            execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
+                and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
+            get diagnostics dropped = row_count;
+        end if;
+    exception when others then
+        raise warning 'old batches are not dropped: %', sqlerrm;
     end;
     begin
         sealed := @extschema@.seal_quote_history();

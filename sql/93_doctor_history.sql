@@ -45,7 +45,7 @@ begin
         return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is not as attach made it',
             format('alter sequence %s as bigint increment 1 no maxvalue no cycle cache 1;', name));
     end if;
-    return @extschema@.quote_collab_verdict('positions left', 
+    return @extschema@.quote_collab_verdict('positions left',
         coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (target_schema, 'quote_changes_position_seq')), 0)
         < 4000000000000000000, 'error',
         'the sequence of positions nears its end', format('Look who set it: select last_value from %s;', name));
@@ -85,6 +85,7 @@ declare
     next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
     keep record;
     found record;
+    astray regclass := @extschema@.quote_archive_astray(target_schema);
 begin
     return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', repair);
     if log is null then
@@ -99,9 +100,8 @@ begin
     select * into found from @extschema@.quote_log_repairs(log);
     return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
     return next @extschema@.quote_collab_doctor_positions(log, target_schema);
-    return next @extschema@.quote_collab_verdict('archive in its place', @extschema@.quote_archive_astray(target_schema) is null, 'error',
-        format('the archive was renamed or moved to %s, where views and seals do not find it', @extschema@.quote_archive_astray(target_schema)),
-        @extschema@.quote_archive_return(@extschema@.quote_archive_astray(target_schema), target_schema));
+    return next @extschema@.quote_collab_verdict('archive in its place', astray is null, 'error',
+        format('the archive was renamed or moved to %s, where views and seals do not find it', astray), @extschema@.quote_archive_return(astray, target_schema));
     select * into keep from @extschema@.quote_history_policy();
     return next @extschema@.quote_collab_verdict('history let go as it was sealed',
         not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',

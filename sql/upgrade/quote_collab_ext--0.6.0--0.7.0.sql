@@ -933,13 +933,10 @@ begin
     exception
         when lock_not_available then
             dropped := 0;
-        when object_not_in_prerequisite_state then
-            update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
-            raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
         when others then
             dropped := 0;
             update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
-            raise warning 'quote history is not dropped: %', sqlerrm;
+            raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what quote_collab_doctor() and verify_quote_history() say.';
     end;
     begin
         if not tried and dropped = 0 then
@@ -987,15 +984,22 @@ begin
     begin
         execute format('lock table %s in share update exclusive mode nowait', batch);
         alone := true;
-        execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
-            and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
-        get diagnostics dropped = row_count;
     exception
         when lock_not_available then
             alone := false;
         when others then
             alone := true;
-            raise warning 'old batches are not dropped: %', sqlerrm;
+            raise warning 'the batches of the event feed are not locked: %', sqlerrm;
+    end;
+    -- In a block of its own: a lock goes with what is rolled back.
+    begin
+        if alone then
+            execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
+                and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
+            get diagnostics dropped = row_count;
+        end if;
+    exception when others then
+        raise warning 'old batches are not dropped: %', sqlerrm;
     end;
     begin
         sealed := @extschema@.seal_quote_history();
@@ -1206,7 +1210,7 @@ begin
         return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is not as attach made it',
             format('alter sequence %s as bigint increment 1 no maxvalue no cycle cache 1;', name));
     end if;
-    return @extschema@.quote_collab_verdict('positions left', 
+    return @extschema@.quote_collab_verdict('positions left',
         coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (target_schema, 'quote_changes_position_seq')), 0)
         < 4000000000000000000, 'error',
         'the sequence of positions nears its end', format('Look who set it: select last_value from %s;', name));
@@ -1242,6 +1246,7 @@ declare
     next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
     keep record;
     found record;
+    astray regclass := @extschema@.quote_archive_astray(target_schema);
 begin
     return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', repair);
     if log is null then
@@ -1256,9 +1261,8 @@ begin
     select * into found from @extschema@.quote_log_repairs(log);
     return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
     return next @extschema@.quote_collab_doctor_positions(log, target_schema);
-    return next @extschema@.quote_collab_verdict('archive in its place', @extschema@.quote_archive_astray(target_schema) is null, 'error',
-        format('the archive was renamed or moved to %s, where views and seals do not find it', @extschema@.quote_archive_astray(target_schema)),
-        @extschema@.quote_archive_return(@extschema@.quote_archive_astray(target_schema), target_schema));
+    return next @extschema@.quote_collab_verdict('archive in its place', astray is null, 'error',
+        format('the archive was renamed or moved to %s, where views and seals do not find it', astray), @extschema@.quote_archive_return(astray, target_schema));
     select * into keep from @extschema@.quote_history_policy();
     return next @extschema@.quote_collab_verdict('history let go as it was sealed',
         not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',

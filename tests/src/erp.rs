@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::built;
 use crate::patience::eventually;
 use crate::postgres::{ADMIN, Postgres};
+use crate::statement;
 
 /// The database.
 #[derive(Debug)]
@@ -73,12 +74,7 @@ impl Erp {
 
     /// One number, as the superuser sees it.
     pub async fn count(&self, query: &str) -> i64 {
-        self.client(ADMIN)
-            .await
-            .query_one(query, &[])
-            .await
-            .unwrap_or_else(|error| panic!("{query}: {error}"))
-            .get(0)
+        statement::count(&self.client(ADMIN).await, query).await
     }
 
     /// Waits until a query answers true.

@@ -1,4 +1,4 @@
-//! One statement of a session, and what a test wants to know of it: that it ran, its first value, or why it was refused.
+//! One statement of a session, and what a test wants to know of it: that it ran, its only value, or why it was refused.
 
 use tokio_postgres::Client;
 
@@ -11,6 +11,11 @@ pub async fn run(client: &Client, statements: &str) {
 pub async fn text(client: &Client, query: &str) -> String {
     let row = client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
     row.get::<_, Option<String>>(0).unwrap_or_default()
+}
+
+/// The only value of a query, a number.
+pub async fn count(client: &Client, query: &str) -> i64 {
+    client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
 }
 
 /// The SQLSTATE with which the server refuses statements.

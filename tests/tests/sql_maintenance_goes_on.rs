@@ -3,7 +3,7 @@
 use quote_collab_tests::Erp;
 use quote_collab_tests::doctor::consult;
 use quote_collab_tests::history::PAST;
-use quote_collab_tests::statement::{run, text};
+use quote_collab_tests::statement::{count, run, text};
 
 /// What keeps old months where they are, and what takes it away again.
 const OBSTACLES: [(&str, &str); 3] = [
@@ -60,4 +60,24 @@ async fn presence_that_is_gone_keeps_nobody_from_sealing() {
     let admin = erp.client("postgres").await;
     run(&admin, "alter table active_quote_sessions rename to away; update quotes set notes = 'sealed'").await;
     assert!(erp.count("select (quote_collab_maintenance() ->> 'rows_sealed')::bigint").await > 0);
+}
+
+#[tokio::test]
+async fn batches_that_stay_are_kept_from_others_all_the_same() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create function keep() returns trigger language plpgsql as 'begin raise exception ''nothing is deleted''; end';
+         create trigger keep before delete on quote_relay_batch for each row execute function keep();
+         insert into quote_relay_batch (no, prev, cur, prev_at, cur_at, floor_at, origin)
+         select b.no + n, b.prev, b.cur, b.prev_at, now() - interval '2 days', b.floor_at, b.origin from quote_relay_batch b, generate_series(1, 2) n where b.no = 0;
+         update quote_relay_lease set batch = 2; update quotes set notes = 'sealed'",
+    )
+    .await;
+    run(&admin, "begin").await;
+    assert!(count(&admin, "select (quote_collab_maintenance() ->> 'rows_sealed')::bigint").await > 0);
+    let held = "select count(*) from pg_locks where pid = pg_backend_pid() and relation = 'quote_relay_batch'::regclass and mode = 'ShareUpdateExclusiveLock'";
+    assert_eq!(count(&admin, held).await, 1, "nobody else maintains meanwhile");
+    run(&admin, "rollback").await;
 }

@@ -3,7 +3,7 @@
 
 use quote_collab_tests::Erp;
 use quote_collab_tests::history::OUT_OF_CHAIN;
-use quote_collab_tests::statement::run;
+use quote_collab_tests::statement::{count, run};
 
 /// The quotes that everything is about.
 const THREE: &str = "(select id from quotes order by quote_number limit 3)";
@@ -110,12 +110,7 @@ async fn the_history_of_each_row_is_a_chain() {
                     refused += 1;
                 } else {
                     for (name, check) in [("chain", OUT_OF_CHAIN), ("values", STALE)] {
-                        let found: i64 = admin
-                            .query_one(check, &[])
-                            .await
-                            .unwrap_or_else(|error| panic!("{what}: {error:?}"))
-                            .get(0);
-                        assert_eq!(found, 0, "{name}: {what}");
+                        assert_eq!(count(&admin, check).await, 0, "{name}: {what}");
                     }
                 }
                 run(&admin, "rollback").await;

@@ -2,8 +2,7 @@
 
 use quote_collab_tests::Erp;
 use quote_collab_tests::history::{OUT_OF_CHAIN, OUT_OF_ORDER};
-use quote_collab_tests::statement::run;
-use tokio_postgres::Client;
+use quote_collab_tests::statement::{count, run};
 
 /// An ERP that keeps the total of a quote by a trigger on its lines.
 const TOTAL: &str = "create function erp() returns trigger language plpgsql as $$ begin
@@ -177,7 +176,7 @@ async fn in_order(what: &str, trigger: &str, changes: &str) {
     // Also before the commit, as whoever goes on in the transaction reads it.
     run(&admin, "begin").await;
     run(&admin, changes).await;
-    assert_eq!(counted(&admin, OUT_OF_CHAIN).await, 0, "{what}: the history in the transaction");
+    assert_eq!(count(&admin, OUT_OF_CHAIN).await, 0, "{what}: the history in the transaction");
     run(&admin, "rollback").await;
     run(&admin, changes).await;
     assert!(erp.count("select count(*) from quote_changes").await > 0, "{what}");
@@ -274,8 +273,4 @@ async fn a_row_that_a_trigger_replaces_lives_twice() {
     )
     .await;
     assert_eq!(erp.count(OUT_OF_CHAIN).await, 0);
-}
-
-async fn counted(client: &Client, query: &str) -> i64 {
-    client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
 }
