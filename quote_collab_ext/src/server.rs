@@ -15,14 +15,6 @@ mod declared {
         pub fn pg_trigger_depth(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
         /// `catalog/partition.h`
         pub fn get_partition_parent(relid: pg_sys::Oid, even_if_detached: bool) -> pg_sys::Oid;
-        /// `catalog/index.h`
-        pub fn FormIndexDatum(
-            info: *mut pg_sys::IndexInfo,
-            slot: *mut pg_sys::TupleTableSlot,
-            state: *mut pg_sys::EState,
-            values: *mut pg_sys::Datum,
-            nulls: *mut bool,
-        );
         /// `access/genam.h`
         pub fn index_insert(
             index: pg_sys::Relation,
@@ -175,96 +167,43 @@ pub struct Index {
     pub summary_of: Option<usize>,
 }
 
-/// Makes the entries of rows that are in the table, behind one guard for all: setting one up for each of the calls would
-/// take as long as forming the entries.
+/// What an index is told of one row.
+pub struct Entry<'a> {
+    /// The index.
+    pub index: &'a Index,
+    /// A value for each column of the table.
+    pub row: &'a [Option<pg_sys::Datum>],
+    /// Where the row is in the table.
+    pub place: pg_sys::ItemPointerData,
+}
+
+/// Makes entries of rows that are in the table, behind one guard for all: setting one up for each of the calls would take as
+/// long as forming the entries.
 ///
 /// # Safety
-/// The indexes must be the open ones of `table`, and each slot hold a row of it and its place.
-pub unsafe fn insert_index_entries(
-    table: pg_sys::Relation,
-    indexes: &[Index],
-    slots: &[*mut pg_sys::TupleTableSlot],
-) {
+/// The indexes must be open ones of `table`, each row be there, and the iterator call nothing of PostgreSQL.
+pub unsafe fn insert_index_entries<'a>(table: pg_sys::Relation, entries: &mut impl Iterator<Item = Entry<'a>>) {
+    const KEYS: usize = pg_sys::INDEX_MAX_KEYS as usize;
     let insert = || {
-        let mut key = Key::default();
-        for index in indexes {
-            // SAFETY: per contract; an ERROR passes over nothing that has to be dropped.
+        let (mut values, mut nulls) = ([pg_sys::Datum::null(); KEYS], [true; KEYS]);
+        for Entry { index, row, mut place } in entries {
+            // SAFETY: per contract; an ERROR passes over nothing that has to be dropped, the iterator lives outside. An index
+            // without expressions takes the columns as they are, and has no system column.
             unsafe {
-                match index.summary_of {
-                    None => slots.iter().for_each(|slot| insert_entry(table, index, *slot, &mut key)),
-                    Some(column) => summarize(table, index, slots, column, &mut key),
+                let info = &*index.info;
+                let count = usize::try_from(info.ii_NumIndexAttrs).unwrap_or_default();
+                for (key, attribute) in info.ii_IndexAttrNumbers.iter().take(count).enumerate() {
+                    let value = usize::try_from(attribute - 1).ok().and_then(|column| row[column]);
+                    nulls[key] = value.is_none();
+                    values[key] = value.unwrap_or(pg_sys::Datum::null());
                 }
+                let (values, nulls, place) = (values.as_mut_ptr(), nulls.as_mut_ptr(), &raw mut place);
+                declared::index_insert(index.relation, values, nulls, place, table, index.check, false, index.info);
             }
         }
     };
     // SAFETY: per contract.
     unsafe { pg_guard_ffi_boundary(insert) }
-}
-
-const KEYS: usize = pg_sys::INDEX_MAX_KEYS as usize;
-
-/// Room for the columns of an entry; what is in it before does not matter.
-struct Key {
-    values: [pg_sys::Datum; KEYS],
-    nulls: [bool; KEYS],
-}
-
-impl Default for Key {
-    fn default() -> Self {
-        Self { values: [pg_sys::Datum::null(); KEYS], nulls: [false; KEYS] }
-    }
-}
-
-/// # Safety
-/// As [`insert_index_entries`], within its guard.
-unsafe fn insert_entry(
-    table: pg_sys::Relation,
-    index: &Index,
-    slot: *mut pg_sys::TupleTableSlot,
-    key: &mut Key,
-) {
-    let (values, nulls) = (key.values.as_mut_ptr(), key.nulls.as_mut_ptr());
-    // SAFETY: per contract. An index without expressions needs no executor state.
-    unsafe {
-        declared::FormIndexDatum(index.info, slot, std::ptr::null_mut(), values, nulls);
-        let place = &raw mut (*slot).tts_tid;
-        declared::index_insert(index.relation, values, nulls, place, table, index.check, false, index.info);
-    }
-}
-
-/// Tells the index the least and the greatest time of each page: what lies between them changes no summary.
-///
-/// # Safety
-/// As [`insert_entry`]; the column must be a time and not null.
-unsafe fn summarize(
-    table: pg_sys::Relation,
-    index: &Index,
-    slots: &[*mut pg_sys::TupleTableSlot],
-    column: usize,
-    key: &mut Key,
-) {
-    let page = |slot: &*mut pg_sys::TupleTableSlot| {
-        // SAFETY: per contract.
-        let page = unsafe { (**slot).tts_tid.ip_blkid };
-        (page.bi_hi, page.bi_lo)
-    };
-    let time = |slot: &&*mut pg_sys::TupleTableSlot| {
-        // SAFETY: per contract; a virtual slot holds all of its values.
-        unsafe { (*(***slot).tts_values.add(column)).value().cast_signed() }
-    };
-    for rows in slots.chunk_by(|a, b| page(a) == page(b)) {
-        let (Some(least), Some(greatest)) = (rows.iter().min_by_key(time), rows.iter().max_by_key(time))
-        else {
-            continue;
-        };
-        // SAFETY: per contract.
-        unsafe {
-            insert_entry(table, index, *least, key);
-            if time(&least) != time(&greatest) {
-                insert_entry(table, index, *greatest, key);
-            }
-        }
-    }
 }
 
 /// What ends a query when no hook does, as a hook calls it: its triggers run there.

@@ -13,7 +13,7 @@ const UPDATE: &str = "alter extension quote_collab_ext update";
 const ATTACH: &str = "select attach_quote_collaboration()";
 const GRANT: &str = "select grant_quote_gateway('quote_gateway')";
 /// Releases whose views and triggers are those of today: they need no new attach.
-const OF_TODAYS_FORM: [&str; 3] = ["0.4.0", "0.5.0", "0.6.0"];
+const OF_TODAYS_FORM: [&str; 4] = ["0.4.0", "0.5.0", "0.6.0", "0.7.0"];
 
 const SETTINGS: &str = "select string_agg((to_jsonb(s) - 'attached_at')::text, ' ' order by s.entity) from quote_collab_settings s";
 

@@ -51,14 +51,16 @@ unsafe fn write_rows(target: pg_sys::Relation, changes: &[RowChange]) -> bool {
         let rows = Rows::of(changes, &ids);
         let command = pg_sys::GetCurrentCommandId(true);
         let mut slots = slots(target, rows.len().min(AT_ONCE));
+        let mut places = Vec::with_capacity(rows.len());
         for part in rows.chunks(AT_ONCE) {
             for (row, slot) in part.iter().zip(&slots) {
                 fill(row, *slot);
             }
             let count = i32::try_from(part.len()).unwrap_or_default();
             pg_sys::table_multi_insert(target, slots.as_mut_ptr(), count, command, 0, std::ptr::null_mut());
-            indexes.insert(target, &slots[..part.len()]);
+            places.extend(slots[..part.len()].iter().map(|slot| (**slot).tts_tid));
         }
+        indexes.insert(target, &rows, &places);
         for slot in slots {
             pg_sys::ExecDropSingleTupleTableSlot(slot);
         }

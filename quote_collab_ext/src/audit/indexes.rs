@@ -4,7 +4,8 @@
 
 use pgrx::{PgList, pg_sys};
 
-use crate::server::{self, Index};
+use super::values::Rows;
+use crate::server::{self, Entry, Index};
 
 /// Open indexes; closed when dropped. Their locks stay until the transaction ends.
 pub struct Indexes(Vec<Index>);
@@ -46,11 +47,42 @@ impl Indexes {
     /// Makes the entries of rows that are in the table.
     ///
     /// # Safety
-    /// `table` must be the table that the indexes were opened for, and each slot hold a row of it and its place.
-    pub unsafe fn insert(&self, table: pg_sys::Relation, slots: &[*mut pg_sys::TupleTableSlot]) {
+    /// `table` must be the table that the indexes were opened for, and each row be in it at its place.
+    pub unsafe fn insert(&self, table: pg_sys::Relation, rows: &Rows<'_>, places: &[pg_sys::ItemPointerData]) {
+        let mut entries = self.0.iter().flat_map(|index| {
+            let told = told(index, rows, places);
+            told.into_iter().map(move |row| Entry { index, row: rows.row(row), place: places[row] })
+        });
         // SAFETY: per contract.
-        unsafe { server::insert_index_entries(table, &self.0, slots) }
+        unsafe { server::insert_index_entries(table, &mut entries) }
     }
+}
+
+/// The rows that an index is told of, in the best order for it: the unique one begins with what ascends anyway, others with the
+/// quote, so that pages are visited one after the other.
+fn told(index: &Index, rows: &Rows<'_>, places: &[pg_sys::ItemPointerData]) -> Vec<usize> {
+    match index.summary_of {
+        Some(column) => ends_of_pages(rows, column, places),
+        None if index.check == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO => rows.by_quote(),
+        None => (0..places.len()).collect(),
+    }
+}
+
+/// The rows with the least and the greatest time of each page: what lies between them changes no summary.
+fn ends_of_pages(rows: &Rows<'_>, column: usize, places: &[pg_sys::ItemPointerData]) -> Vec<usize> {
+    let time = |row: &usize| rows.row(*row)[column].map(|time| time.value().cast_signed());
+    let page = |place: &pg_sys::ItemPointerData| (place.ip_blkid.bi_hi, place.ip_blkid.bi_lo);
+    let mut ends = Vec::new();
+    let mut first = 0;
+    for on_page in places.chunk_by(|a, b| page(a) == page(b)) {
+        let rows = first..first + on_page.len();
+        first = rows.end;
+        let least = rows.clone().min_by_key(time);
+        let greatest = rows.max_by_key(time);
+        ends.extend(least);
+        ends.extend(greatest.filter(|row| Some(time(row)) != least.as_ref().map(time)));
+    }
+    ends
 }
 
 /// The only column of a BRIN index over times that keeps minimum and maximum; `None` for every other index.

@@ -14,12 +14,15 @@ use super::{RowChange, direct, insert};
 use crate::error::Error;
 use crate::{server, statement, transaction};
 
-/// So many row changes are written at once at most, to bound memory while a statement touches millions of rows.
-const BATCH: usize = 1000;
+/// So many rows of the log are written at once, to bound memory while a statement touches millions of rows. The more there are, the
+/// more of them find their neighbours on one page of an index.
+const BATCH_ROWS: usize = 20_000;
 /// Values of so many bytes are written at once, and at most one row change more.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// What triggers changed is held back until what fired them is noted, up to so many batches.
-const HELD_BATCHES: usize = 16;
+/// What triggers changed is held back until what fired them is noted, up to so many row changes.
+const HELD: usize = 32_000;
+/// And up to so many bytes of values.
+const HELD_BYTES: usize = 128 * 1024 * 1024;
 
 struct Noted {
     change: RowChange,
@@ -36,8 +39,8 @@ thread_local! {
     static MEMORY: RefCell<Option<(i32, Memory)>> = const { RefCell::new(None) };
     /// Logs that this transaction was asked to forget: it dropped them, unless it took that back.
     static FORGOTTEN: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
-    /// How many of the notes were held back when the last full batch was written.
-    static HELD: Cell<usize> = const { Cell::new(0) };
+    /// How many rows of the log were noted since something was written last.
+    static ROWS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Notes a row change. `describe` may run SQL through casts of user types.
@@ -46,11 +49,9 @@ pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Resul
     let memory = memory(level);
     let depth = server::trigger_depth();
     let change = describe(&memory)?;
-    let noted = NOTED.with_borrow_mut(|noted| {
-        noted.push(Noted { change, depth, level });
-        noted.len()
-    });
-    if noted.saturating_sub(HELD.get()) >= BATCH || memory.bytes() >= BATCH_BYTES {
+    ROWS.set(ROWS.get() + change.fields.len());
+    NOTED.with_borrow_mut(|noted| noted.push(Noted { change, depth, level }));
+    if ROWS.get() >= BATCH_ROWS || memory.bytes() >= BATCH_BYTES {
         drop(memory);
         write_batch();
     }
@@ -100,7 +101,6 @@ pub fn flush() {
 /// Writes a full batch in the middle of a statement, but for what is held back.
 fn write_batch() {
     let (ripe, held) = hold_back(take_ready());
-    HELD.set(held.len());
     NOTED.with_borrow_mut(|noted| noted.extend(held));
     write(ripe);
 }
@@ -110,7 +110,7 @@ fn write_batch() {
 fn take_ready() -> Vec<Noted> {
     let level = transaction::depth();
     MEMORY.take();
-    HELD.set(0);
+    ROWS.set(0);
     NOTED.with_borrow_mut(|noted| {
         let first = noted.iter().position(|entry| entry.level >= level).unwrap_or(noted.len());
         noted.split_off(first)
@@ -118,7 +118,7 @@ fn take_ready() -> Vec<Noted> {
 }
 
 /// Parts what may be written from what triggers did to rows while the statement that fired them is not noted yet, which may have changed
-/// them before. Nothing is held back once that is more than some batches.
+/// them before. Nothing is held back once that is too much.
 fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
     if !any_by_trigger(&ready) {
         return (ready, Vec::new());
@@ -128,7 +128,7 @@ fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
     let mut memories: Vec<&Memory> = held.iter().map(|entry| &entry.change.memory).collect();
     memories.dedup_by(|a, b| a.is(b));
     let bytes: usize = memories.into_iter().map(Memory::bytes).sum();
-    if held.len() < HELD_BATCHES * BATCH && bytes < HELD_BATCHES * BATCH_BYTES {
+    if held.len() < HELD && bytes < HELD_BYTES {
         return (ripe, held);
     }
     held.extend(ripe);
@@ -225,7 +225,7 @@ fn put_in_order(ready: &mut [Noted]) {
 pub fn discard() {
     NOTED.with_borrow_mut(Vec::clear);
     MEMORY.take();
-    HELD.set(0);
+    ROWS.set(0);
     FORGOTTEN.with_borrow_mut(HashSet::clear);
 }
 

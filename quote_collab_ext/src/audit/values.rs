@@ -18,7 +18,8 @@ pub type Value = Option<pg_sys::Datum>;
 /// Rows in the column order of the log. Their datums point into the changes and into the ids.
 pub struct Rows<'a> {
     rows: Vec<[Value; COLUMNS.len()]>,
-    _sources: PhantomData<(&'a [RowChange], &'a [Uuid])>,
+    changes: &'a [RowChange],
+    _ids: PhantomData<&'a [Uuid]>,
 }
 
 /// New ids for the rows of some changes, one per field.
@@ -38,12 +39,26 @@ impl<'a> Rows<'a> {
         for change in changes {
             push_rows(&mut rows, change, &mut ids, transaction, origin);
         }
-        Self { rows, _sources: PhantomData }
+        Self { rows, changes, _ids: PhantomData }
     }
 
     /// How many.
     pub fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// One of them.
+    pub fn row(&self, number: usize) -> &[Value] {
+        &self.rows[number]
+    }
+
+    /// Their numbers by quote, and of each quote in their order.
+    pub fn by_quote(&self) -> Vec<usize> {
+        let quote = |change: &'a RowChange| std::iter::repeat_n(&change.quote, change.fields.len());
+        let quotes: Vec<&Uuid> = self.changes.iter().flat_map(quote).collect();
+        let mut numbers: Vec<usize> = (0..quotes.len()).collect();
+        numbers.sort_by_key(|number| quotes[*number]);
+        numbers
     }
 
     /// The rows in groups of at most `size`.
