@@ -20,6 +20,9 @@ create table @extschema@.quote_collab_settings (
     writers_granted    name[]      not null default '{}',
     attached_at        timestamptz not null default pg_catalog.clock_timestamp(),
     drop_refused_at    timestamptz,
+    owners             name[]      not null default '{}',
+    anchors            oid[]       not null default '{}',
+    settled_in         oid,
     constraint quote_collab_settings_pkey primary key (table_schema, table_name),
     constraint quote_collab_settings_pair unique (header_schema, header_table, entity),
     constraint quote_collab_settings_entity check (entity operator(pg_catalog.=) any (array['QUOTE', 'QUOTE_LINE'])),
@@ -49,6 +52,9 @@ comment on column @extschema@.quote_collab_settings.readers_granted is 'roles th
 comment on column @extschema@.quote_collab_settings.writers_granted is 'roles that attach gave presence, because they may change this header';
 comment on column @extschema@.quote_collab_settings.attached_at is 'when the table was first attached';
 comment on column @extschema@.quote_collab_settings.drop_refused_at is 'when maintenance last found that what drop_after lets go is not as it was sealed; it tries again a day later';
+comment on column @extschema@.quote_collab_settings.owners is 'to whom the table and the log belonged when attach saw them';
+comment on column @extschema@.quote_collab_settings.anchors is 'the table and the log that attach saw, whatever became of their names and owners';
+comment on column @extschema@.quote_collab_settings.settled_in is 'this table, as far as anchors are of this database: in a restored dump it is another';
 comment on constraint quote_collab_settings_pkey on @extschema@.quote_collab_settings is 'a table is attached once';
 comment on constraint quote_collab_settings_pair on @extschema@.quote_collab_settings is 'a header has one table of lines';
 comment on constraint quote_collab_settings_entity on @extschema@.quote_collab_settings is 'what there is to attach: headers and lines';

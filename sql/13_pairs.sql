@@ -125,7 +125,11 @@ begin
     if cardinality(targets) = 1 and @extschema@.quote_collab_table(targets[1]) is null then
         raise exception 'there is no table %.%', targets[1].table_schema, targets[1].table_name using errcode = 'undefined_table',
             hint = 'It was renamed or dropped: attach the table anew, as a superuser.';
-    elsif cardinality(targets) < 2 or row_id is null then
+    end if;
+    foreach target in array targets loop
+        perform @extschema@.require_quote_table(target);
+    end loop;
+    if cardinality(targets) < 2 or row_id is null then
         return coalesce(targets[1], @extschema@.quote_collab_target(entity));
     end if;
     foreach target in array targets loop

@@ -59,6 +59,20 @@ begin
 end $$;
 comment on function quote_names(quote_collab_settings, text) is 'the table that names users or customers of a pair, if it may be read';
 
+-- The customers of a quote's own tenant, where their table has the column that says so, and those that it says of nobody.
+create function quote_customer_join(header quote_collab_settings, customers jsonb, customer text, tenant text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return format(' left join %I.%I c on c.%I = %s', customers ->> 'schema', customers ->> 'table', customers ->> 'id', customer) || coalesce((
+        select format(' and (c.%1$I = %2$s or c.%1$I is null)', a.attname, tenant)
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        where n.nspname = customers ->> 'schema' and c.relname = customers ->> 'table' and a.attname = header.columns ->> 'tenant'
+            and @extschema@.quote_base_type(a.atttypid) = 'uuid'::regtype), '');
+end $$;
+comment on function quote_customer_join(quote_collab_settings, jsonb, text, text) is 'how a query over quotes joins the customers of their tenant';
+
 -- Each once, in the order of attaching.
 create function quote_user_relations() returns setof jsonb
 language plpgsql stable

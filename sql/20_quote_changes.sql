@@ -65,9 +65,7 @@ begin
     select c.relkind, c.relowner into found_kind, found_owner from pg_class c where c.oid = to_regclass(relation);
     if not found then
         return false;
-    elsif found_kind = kind and exists (
-            select from pg_roles r where r.oid = found_owner and (r.rolsuper or r.rolname = owner or r.oid in (
-                select c.relowner from @extschema@.quote_collab_settings s join pg_class c on c.oid = @extschema@.quote_collab_table(s)))) then
+    elsif found_kind = kind and (pg_get_userbyid(found_owner) = owner or @extschema@.quote_owner_trusted(found_owner)) then
         return true;
     end if;
     raise exception 'relation % is in the way', relation

@@ -80,8 +80,8 @@ begin
             coalesce(@extschema@.quote_collab_column(pair.header, 'quote_number'), @extschema@.quote_collab_column(pair.header, 'id')),
             coalesce('q.' || customer_column, 'null'), coalesce('c.' || quote_ident(customers ->> 'name'), 'null'),
             (pair.header).table_schema, (pair.header).table_name,
-            case when customers is null then '' else format('left join %I.%I c on c.%I = q.%s', customers ->> 'schema',
-                customers ->> 'table', customers ->> 'id', customer_column) end, (pair.header).log_schema);
+            case when customers is null then '' else @extschema@.quote_customer_join(pair.header, customers, 'q.' || customer_column,
+                'q.' || @extschema@.quote_collab_column(pair.header, 'tenant')) end, (pair.header).log_schema);
     end loop;
 end $$;
 comment on function active_quote_names() is 'number and customer of each quote that is open, from the tables that the caller may read';

@@ -28,8 +28,7 @@ comment on function quote_carriers() is 'every table that stamps versions, attac
 
 -- Attached tables that are not where they were noted, and where they are: with the triggers that attach made for them. Of several
 -- that it could be, the one that kept its name, or its schema; none where that does not decide. Anybody may put such triggers on a table
--- of his own: only one that belongs to a superuser, or to whom the log or an attached table belongs, is followed. kept: tables that the
--- caller means by the names that they have now.
+-- of his own: only one of an owner that attach trusted is followed. kept: tables that the caller means by the names that they have now.
 create function moved_quote_tables(kept regclass[]) returns table (settings quote_collab_settings, new_schema name, new_name name)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -43,10 +42,7 @@ as $$
     stray as (
         select c.relation, c.entity, c.arguments, t.relname, ns.nspname
         from @extschema@.quote_carriers() c join pg_class t on t.oid = c.relation join pg_namespace ns on ns.oid = t.relnamespace
-        join pg_roles r on r.oid = t.relowner
-        where not exists (select from noted n where n.relation = c.relation) and (r.rolsuper or exists (
-            select from noted n join pg_class o on o.oid in (n.relation, to_regclass(format('%I.quote_changes', (n.s).log_schema)))
-            where o.relowner = t.relowner))),
+        where not exists (select from noted n where n.relation = c.relation) and @extschema@.quote_owner_trusted(t.relowner)),
     possible as (
         select l.s, y.relation, y.nspname, y.relname,
             case when y.relname = (l.s).table_name then 2 else 0 end + case when y.nspname = (l.s).table_schema then 1 else 0 end as likeness
@@ -85,7 +81,7 @@ as $$
 declare
     homes name[] := array(
         select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.relname = 'quote_changes' and c.relkind = 'p' and exists (
+        where c.relname = 'quote_changes' and c.relkind = 'p' and @extschema@.quote_owner_trusted(c.relowner) and exists (
             select from pg_policy p join pg_depend d on d.classid = 'pg_policy'::regclass and d.objid = p.oid
             where p.polrelid = c.oid and d.refclassid = 'pg_proc'::regclass and d.refobjid = '@extschema@.current_quote_tenant()'::regprocedure));
     known name := (select s.log_schema from @extschema@.quote_collab_settings s limit 1);

@@ -29,22 +29,26 @@ begin
 end $$;
 comment on function check_quote_options(jsonb) is 'refuses options that attach cannot follow';
 
--- {role: column}, of roles that there are.
+-- {role: column}, of roles that there are; null where none shall play the role, for roles that need not be played.
 create function check_quote_column_option(options jsonb, option text, entity text) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     roles text[] := array(select r.role from @extschema@.quote_column_roles('{}'::text[]) r where r.entity = check_quote_column_option.entity);
+    free text[] := array(select r.role from @extschema@.quote_column_roles('{}'::text[]) r
+        where r.entity = check_quote_column_option.entity and not r.required and r.role <> 'version');
     wrong record;
 begin
     if jsonb_typeof(options -> option) <> 'object' then
         raise exception 'option "%" must be a json object', option
             using errcode = 'invalid_parameter_value', hint = format('Name columns by role: {"%s": {"tenant": "..."}}.', option);
     end if;
-    select e.key, e.value into wrong from jsonb_each(options -> option) e where e.key <> all (roles) or jsonb_typeof(e.value) <> 'string' limit 1;
+    select e.key, e.value into wrong from jsonb_each(options -> option) e
+    where e.key <> all (roles) or jsonb_typeof(e.value) <> case when e.key = any (free) and e.value = 'null' then 'null' else 'string' end limit 1;
     if found and wrong.key = any (roles) then
-        raise exception 'option "%" must name a column for the role "%"', option, wrong.key using errcode = 'invalid_parameter_value';
+        raise exception 'option "%" must name a column for the role "%"', option, wrong.key using errcode = 'invalid_parameter_value',
+            hint = format('Give its name as text%s.', case when wrong.key = any (free) then ', or null where no column shall play the role' else '' end);
     elsif found then
         raise exception 'option "%" knows no role "%"', option, wrong.key
             using errcode = 'invalid_parameter_value', hint = format('Use one of: %s.', array_to_string(roles, ', '));

@@ -10,6 +10,9 @@ as $$
 declare
     found_column text;
 begin
+    if not required and chosen -> role = 'null' then
+        return null;
+    end if;
     select a.attname into found_column
     from unnest(case when chosen ? role then array[chosen ->> role] else candidates end) with ordinality c (name, place)
     join pg_attribute a on a.attrelid = target and a.attname = c.name and a.attnum > 0 and not a.attisdropped
@@ -100,6 +103,14 @@ begin
             using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or ')),
                 hint = case wrong.role when 'version' then another else
                     format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role) end;
+    end if;
+    select a.attname, r.role into wrong from unnest('{id,tenant,quote,updated_by,created_by}'::text[]) r (role)
+    join pg_attribute a on a.attrelid = target and a.attname = columns ->> r.role and a.attgenerated = 'v'
+    order by r.role limit 1;
+    if found then
+        raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
+            using errcode = 'generated_always', detail = 'It is virtual: no row holds its value, and no trigger sees it.',
+                  hint = 'Generate it stored, or name another column.';
     end if;
     select a.attname into wrong from pg_attribute a
     where a.attrelid = target and a.attname = columns ->> 'version' and (a.attgenerated <> '' or a.attidentity <> '');

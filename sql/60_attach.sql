@@ -27,18 +27,21 @@ begin
         @extschema@.tell_of_quote_null_keys(target, columns);
     insert into @extschema@.quote_collab_settings as s
         (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
-        system_user_id, truncation, replicated_history, archive_after, drop_after)
+        system_user_id, truncation, replicated_history, archive_after, drop_after, owners, anchors, settled_in)
     values (names.schema_name, names.table_name, entity, names.header_schema, names.header_table, names.log_schema, columns,
         array(select jsonb_array_elements_text(options -> 'ignored_columns'))::name[], added,
         @extschema@.find_quote_relations(header, entity, columns, options),
         (options ->> 'system_user_id')::uuid, coalesce(options ->> 'truncate', 'refuse'),
-        coalesce((options ->> 'replicated_history')::boolean, false), (options ->> 'archive_after')::interval, (options ->> 'drop_after')::interval)
+        coalesce((options ->> 'replicated_history')::boolean, false), (options ->> 'archive_after')::interval, (options ->> 'drop_after')::interval,
+        array(select distinct pg_get_userbyid(c.relowner) from pg_class c where c.oid in (target, log)), array[target, log]::oid[],
+        '@extschema@.quote_collab_settings'::regclass)
     on conflict (table_schema, table_name) do update set
         header_schema = excluded.header_schema, header_table = excluded.header_table,
         columns = excluded.columns, ignored_columns = excluded.ignored_columns, relations = excluded.relations,
         added_columns = excluded.added_columns, system_user_id = excluded.system_user_id,
         truncation = excluded.truncation, replicated_history = excluded.replicated_history,
-        archive_after = excluded.archive_after, drop_after = excluded.drop_after
+        archive_after = excluded.archive_after, drop_after = excluded.drop_after, owners = excluded.owners, anchors = excluded.anchors,
+        settled_in = excluded.settled_in
     returning s.* into settings;
     perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log),
         @extschema@.tell_of_quote_late_triggers(settings);
@@ -82,6 +85,7 @@ declare
     homes name[];
     log regclass;
     is_elsewhere boolean;
+    is_followed boolean;
     first_version integer;
 begin
     if current_setting('lock_timeout') = '0' then
@@ -95,6 +99,7 @@ begin
     select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
     perform @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner), @extschema@.check_quote_archive(home);
     is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
+    is_followed := exists (select from @extschema@.quote_collab_settings s where s.replicated_history);
     -- While the tables are not locked yet: it may take its time.
     first_version := @extschema@.first_quote_version(home, header, lines, options);
     perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
@@ -106,6 +111,10 @@ begin
     perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options, first_version);
     perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options, first_version);
     execute format('select @extschema@.begin_quote_seal_anchor(s.no, s.hash) from %I.quote_changes_seals s order by s.no desc limit 1', home);
+    if is_followed and not exists (select from @extschema@.quote_collab_settings s where s.replicated_history) then
+        -- What came along from now on is its own: the next seal takes it up.
+        update @extschema@.quote_seal_anchor a set settled_in = null where a.log_schema = home;
+    end if;
     perform @extschema@.lead_quote_tables_to(log, home), @extschema@.grant_quote_capture();
     perform @extschema@.create_quote_changes_all_view(home, home_owner);
     perform @extschema@.create_quote_change_events_view(home, home_owner);

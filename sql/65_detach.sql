@@ -163,6 +163,7 @@ begin
     execute format('drop table if exists %1$I.quote_changes, %1$I.quote_changes_archive, %1$I.quote_changes_seals, %1$I.quote_relay_batch,
         %1$I.quote_relay_lease', header.log_schema);
     delete from @extschema@.quote_seal_anchor a where a.log_schema = header.log_schema;
+    delete from @extschema@.quote_former_versions;
     for role in
         select r.rolname from pg_roles r join pg_namespace n on n.nspname = header.log_schema where r.rolname = any (header.usage_granted)
     loop

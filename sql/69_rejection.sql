@@ -1,22 +1,21 @@
--- Has this transaction locked the row of an attached table? Nobody gets that far who may not change it, or from whom row security
--- hides it, in whatever role he does it; a definer function cannot ask for its caller's rights otherwise. xmax is the transaction, or
--- several in one where others hold the row's key.
+-- Has this transaction locked the row of an attached table, in a mode that only who may change it gets? Whoever may not, or from whom row
+-- security hides it, does not get that far, in whatever role he does it; a definer function cannot ask for its caller's rights otherwise. The
+-- lock that a reference to the row takes is none.
+create function quote_place_is_locked(relation oid, place tid) returns boolean
+strict language c as 'MODULE_PATHNAME', 'quote_place_is_locked';
+comment on function quote_place_is_locked(oid, tid) is 'true when this transaction has locked a row version for a change';
+revoke execute on function quote_place_is_locked(oid, tid) from public;
+
 create function quote_row_is_locked(target quote_collab_settings, row_id uuid) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    holder xid;
-    mine xid[] := array(select l.transactionid from pg_locks l
-        where l.locktype = 'transactionid' and l.pid = pg_backend_pid() and l.mode = 'ExclusiveLock' and l.granted);
+    is_locked boolean;
 begin
-    execute format('select t.xmax from %I.%I t where t.%s = $1', target.table_schema, target.table_name,
-        @extschema@.quote_collab_column(target, 'id')) into holder using row_id;
-    return holder = any (mine) or exists (
-        select from pg_get_multixact_members(holder) m where m.xid = any (mine) and m.mode not in ('keysh', 'sh'));
-exception when invalid_parameter_value or internal_error then
-    -- No transaction of several.
-    return false;
+    execute format('select @extschema@.quote_place_is_locked(t.tableoid, t.ctid) from %I.%I t where t.%s = $1', target.table_schema, target.table_name,
+        @extschema@.quote_collab_column(target, 'id')) into is_locked using row_id;
+    return coalesce(is_locked, false);
 end $$;
 comment on function quote_row_is_locked(quote_collab_settings, uuid) is 'true when this transaction has locked a row of an attached table';
 
@@ -69,7 +68,7 @@ begin
         insert into %1$I.quote_changes (id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, entity_type,
             field_name, old_value, new_value, change_type, session_id, was_conflict, conflict_resolution,
             entity_version_before, entity_version_after, event_id, position, xid, origin)
-        select @extschema@.uuid_generate_v7(), $1, $2, $3, $4, clock_timestamp(), $5, f.key, $6 -> f.key, f.value, 'UPDATE',
+        select @extschema@.uuid_generate_v7(), $1, $2, $3, $4, clock_timestamp(), $5, f.key, nullif($6 -> f.key, 'null'), nullif(f.value, 'null'), 'UPDATE',
             $7, true, 'REJECTED', $8, $9, e.event_id, e.position, pg_current_xact_id(), @extschema@.quote_cluster_identifier()
         from jsonb_each($10) f,
             (select @extschema@.uuid_generate_v7(), nextval(%2$L)) e (event_id, position)$query$,

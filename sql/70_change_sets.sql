@@ -19,6 +19,7 @@ declare
     item record;
     column_name name;
     generated boolean;
+    is_text boolean;
 begin
     if changes is null then
         raise exception 'the changes must not be null' using errcode = 'null_value_not_allowed',
@@ -26,13 +27,18 @@ begin
     elsif jsonb_typeof(changes) <> 'object' then
         raise exception 'the changes must be a json object' using errcode = 'invalid_parameter_value',
             hint = 'Pass {"field": value, ...}.';
+    elsif jsonb_path_exists(changes, '$.** ? (@ > 1e300 || @ < -1e300)') or exists (
+            select from jsonb_path_query(changes, '$.** ? (@.type() == "number")') n (value) where scale(n.value::numeric) > 300) then
+        -- A few bytes name a number that takes a hundred thousand to write down.
+        raise exception 'a number is too long' using errcode = 'numeric_value_out_of_range', detail = 'It has more than 300 digits before or after the point.',
+            hint = 'Give a number that fits its column.';
     elsif octet_length(changes::text) > 1048576 then
         raise exception 'the changes are too large' using errcode = 'program_limit_exceeded',
             detail = 'At most 1 MiB of changes is accepted at once.', hint = 'Save fewer fields at a time.';
     end if;
     for item in select key, value from jsonb_each(changes) loop
-        select a.attname, a.attgenerated <> '' or a.attidentity = 'a' into column_name, generated
-        from pg_attribute a
+        select a.attname, a.attgenerated <> '' or a.attidentity = 'a', t.typcategory = 'S' into column_name, generated, is_text
+        from pg_attribute a join pg_type t on t.oid = a.atttypid
         where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
           and a.attname in (item.key, @extschema@.quote_field_name(item.key))
         order by a.attname = item.key desc limit 1;
@@ -43,6 +49,9 @@ begin
                 or column_name = 'created_at' then
             raise exception 'field "%" is read-only', column_name using errcode = 'insufficient_privilege',
                 hint = 'Leave it out of the changes: it is set by the database.';
+        elsif is_text and jsonb_typeof(item.value) in ('object', 'array') then
+            raise exception 'the value of field "%" does not fit its column', column_name using errcode = 'invalid_text_representation',
+                detail = 'The column is a text.', hint = 'Give it as text.';
         elsif normal ? column_name::text then
             raise exception 'field "%" is given twice', column_name using errcode = 'invalid_parameter_value',
                 detail = 'Once in camelCase and once in snake_case.', hint = 'Name it once.';
@@ -99,9 +108,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     field text := (
-        select c.value from jsonb_each_text(target.columns) c join pg_attribute a on a.attrelid = @extschema@.quote_collab_table(target) and a.attname = c.value
+        select c.key from jsonb_each_text(coerced) c join pg_attribute a on a.attrelid = @extschema@.quote_collab_table(target) and a.attname = c.key
         join pg_type t on t.oid = a.atttypid and t.typcategory = 'N'
-        where coerced ->> c.value in ('NaN', 'Infinity', '-Infinity') order by c.value limit 1);
+        where c.value in ('NaN', 'Infinity', '-Infinity') order by c.key limit 1);
 begin
     if field is not null then
         raise exception 'the value of field "%" is no amount', field using errcode = 'numeric_value_out_of_range',
@@ -140,8 +149,8 @@ comment on function coerce_quote_changes(quote_collab_settings, jsonb) is 'value
 -- Applies a normalised change set, plus derived columns as SQL expressions (t: the row before, r: the new values), save those that
 -- PostgreSQL generates itself. The ERP's triggers find what they name on the caller's search path, as in an UPDATE of his own, while
 -- the statement itself names everything whole: what others put on that path is not run in it. What triggers change in the row is in
--- the answer.
-create function apply_quote_changes(target quote_collab_settings, row_id uuid, changes jsonb, derived jsonb, path text) returns jsonb
+-- the answer. seen: the row as it was locked; to whom it belongs does not change.
+create function apply_quote_changes(target quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, derived jsonb, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -150,6 +159,7 @@ declare
     relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
     assignments text;
     updated jsonb;
+    changed bigint;
 begin
     select string_agg(a, ', ') into assignments from (
         select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
@@ -160,34 +170,53 @@ begin
         return @extschema@.require_quote_row(target, row_id, '');
     end if;
     perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
-    execute format('update %I.%I t set %s %s where t.%s operator(pg_catalog.=) $1 returning pg_catalog.to_jsonb(t.*)',
-        target.table_schema, target.table_name, assignments,
-        case when record_definition is null then '' else format('from pg_catalog.jsonb_to_record($2) as r(%s)', record_definition) end,
-        @extschema@.quote_collab_column(target, 'id'))
-    into updated using row_id, changes;
+    begin
+        execute format('update %I.%I t set %s %s where t.%s operator(pg_catalog.=) $1 returning pg_catalog.to_jsonb(t.*)',
+            target.table_schema, target.table_name, assignments,
+            case when record_definition is null then '' else format('from pg_catalog.jsonb_to_record($2) as r(%s)', record_definition) end,
+            @extschema@.quote_collab_column(target, 'id'))
+        into updated using row_id, changes;
+        get diagnostics changed = row_count;
+    exception when insufficient_privilege then
+        raise exception using errcode = 'insufficient_privilege', message = sqlerrm,
+            hint = format('Saving %s needs, for role %s, whatever its triggers, rules and policies need too.', relation, current_user);
+    end;
     perform set_config('search_path', 'pg_catalog, pg_temp', true);
+    if changed > 1 then
+        raise exception 'several rows have this id' using errcode = 'cardinality_violation',
+            detail = format('%s rows of %s have it, and a save is based on one.', changed, relation), hint = 'Let a unique index say that an id names one row.';
+    end if;
     if updated is null then
         raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
             hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
     end if;
-    return coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
+    updated := coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
+    if exists (select from unnest('{tenant,quote}'::text[]) key (role)
+            where updated ->> (target.columns ->> key.role) <> seen ->> (target.columns ->> key.role)) then
+        raise exception 'the % cannot be moved by a save', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+            detail = 'A column that says to whom it belongs follows from a changed one.', hint = 'Move it by an update of the table, as a role that may.';
+    end if;
+    return updated;
 end $$;
-comment on function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, text) is 'updates one row of an attached table from a change set';
+comment on function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, jsonb, text) is 'updates one row of an attached table from a change set';
 
--- Value of a column after a change set is applied: r.column when it is in the set, else t.column.
+-- Value of a column after a change set is applied: r.column when it is in the set, else t.column. A whole number as numeric, so that what is
+-- worked out of several may be larger than each of them.
 create function quote_new_value(target quote_collab_settings, role text, changes jsonb) returns text
-language sql immutable
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when target.columns ? role
-        then format('%s.%I', case when changes ? (target.columns ->> role) then 'r' else 't' end, target.columns ->> role)
+        then format('%s.%I', case when changes ? (target.columns ->> role) then 'r' else 't' end, target.columns ->> role) || case when exists (
+            select from pg_attribute a where a.attrelid = @extschema@.quote_collab_table(target) and a.attname = target.columns ->> role
+                and @extschema@.quote_base_type(a.atttypid) in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)) then '::pg_catalog.numeric' else '' end
         else '0' end
 $$;
 comment on function quote_new_value(quote_collab_settings, text, jsonb) is 'expression for a column after a change set';
 
 -- total = subtotal + tax + shipping - discount, over the values after a change set.
 create function quote_total_expression(header quote_collab_settings, subtotal text, changes jsonb) returns text
-language sql immutable
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select format('coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.-) coalesce(%s, 0)', subtotal,

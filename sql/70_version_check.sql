@@ -102,7 +102,8 @@ comment on function check_quote_line_version(uuid, integer) is 'true when the li
 
 -- What stands against a save based on an older version, a jsonb array with one object per attempted field: the value at
 -- the expected version, the value now, the attempted value, who changed it last and when. A row that moved between partitions was
--- deleted and created meanwhile; one that had the version twice, in two lives, is meant as it had it last.
+-- deleted and created meanwhile; one that had the version twice, in two lives, is meant as it had it last. A line that moved to another
+-- quote was deleted from one and created in the other by one transaction: stays are the quotes that it was of, and until when.
 create function quote_conflicts(target quote_collab_settings, current_row jsonb, expected_version integer, changes jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -110,12 +111,24 @@ as $$
 declare
     conflicts jsonb;
     author record;
+    history text := format(case when @extschema@.quote_archive_stands(target.log_schema)
+            and has_table_privilege(to_regclass(format('%I.quote_changes_archive', target.log_schema)), 'select')
+        then '(select * from %1$I.quote_changes union all select * from %1$I.quote_changes_archive)' else '%1$I.quote_changes' end, target.log_schema);
 begin
     select * into author from @extschema@.quote_user_join('last.changed_by');
     execute format($query$
-        with whole as materialized (
-            select c.* from %1$I.quote_changes c
-            where c.quote_id = $1 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'),
+        with recursive stays (quote_id, until) as (
+            select $1, 9223372036854775807
+            union all
+            select gone.quote_id, gone.position from stays s
+            cross join lateral (select c.xid, c.position from %1$s c where c.quote_id = s.quote_id and c.quote_line_id = $2 and c.position < s.until
+                and c.change_type = 'CREATE' order by c.position desc limit 1) came
+            cross join lateral (select c.quote_id, c.position from %1$s c where c.xid = came.xid and c.quote_line_id = $2 and c.position < came.position
+                and c.change_type = 'DELETE' order by c.position desc limit 1) gone
+            where gone.quote_id <> s.quote_id),
+        whole as materialized (
+            select c.* from stays s join %1$s c on c.quote_id = s.quote_id and c.position <= s.until
+            where c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'),
         log as materialized (
             select w.field_name, w.change_type, w.old_value, w.changed_by, w.changed_at, w.position from whole w
             where w.position > coalesce((select max(b.position) from whole b where b.entity_version_after = $3), 0)
@@ -130,7 +143,7 @@ begin
                            where l.change_type <> 'CREATE' and l.field_name in (f.key, '*') order by l.position limit 1) base on true
         left join lateral (select l.changed_by, l.changed_at from log l
                            order by l.field_name = f.key desc, l.position desc limit 1) last on true
-        %3$s$query$, target.log_schema, author.name_expression, author.join_clause)
+        %3$s$query$, history, author.name_expression, author.join_clause)
     into conflicts
     using coalesce(current_row ->> (target.columns ->> 'quote'), current_row ->> (target.columns ->> 'id'))::uuid,
           case target.entity when 'QUOTE_LINE' then (current_row ->> (target.columns ->> 'id'))::uuid end,

@@ -8,13 +8,12 @@ as $$
 declare
     header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
     fields jsonb;
+    former text := coalesce(current_setting('app.current_session_id', true), '');
     derived jsonb := @extschema@.quote_author_column(header);
 begin
     perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
     fields := @extschema@.coerce_quote_changes(header, @extschema@.normalise_quote_changes(header, changes));
-    if session_id is not null then
-        perform set_config('app.current_session_id', session_id::text, true);
-    end if;
+    perform set_config('app.current_session_id', coalesce(session_id::text, former), true);
     quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
     previous_version := @extschema@.quote_row_version(header, quote);
     new_version := previous_version;
@@ -22,6 +21,7 @@ begin
         success := false;
         conflicts := @extschema@.quote_conflicts(header, quote, expected_version, fields);
         perform @extschema@.record_rejected_quote_change('QUOTE', quote_id, expected_version, fields);
+        perform set_config('app.current_session_id', former, true);
         return;
     end if;
     if header.columns ? 'total_amount' and header.columns ? 'subtotal' and fields ?| array(
@@ -31,9 +31,10 @@ begin
             @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields));
     end if;
     if fields <> '{}' then
-        quote := @extschema@.apply_quote_changes(header, quote_id, fields, derived, path);
+        quote := @extschema@.apply_quote_changes(header, quote_id, quote, fields, derived, path);
     end if;
     new_version := @extschema@.quote_row_version(header, quote);
+    perform set_config('app.current_session_id', former, true);
     success := true;
     conflicts := '[]';
 end $$;

@@ -18,13 +18,13 @@ begin
     if header.columns ? 'total_amount' then
         derived := derived || jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sum_expression, '{}'::jsonb));
     end if;
-    return @extschema@.apply_quote_changes(header, quote_id, '{}'::jsonb, derived, path);
+    return @extschema@.apply_quote_changes(header, quote_id, '{}'::jsonb, '{}'::jsonb, derived, path);
 end $$;
 comment on function recalculate_quote_totals(quote_collab_settings, quote_collab_settings, uuid, text) is 'subtotal and total of a quote from its lines';
 
 -- line_amount = quantity × unit_price, as an expression over the new values, when either is being saved.
 create function derived_line_columns(line quote_collab_settings, fields jsonb) returns jsonb
-language sql immutable
+language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when line.columns ?& '{quantity,unit_price,line_amount}' and fields ?| array[line.columns ->> 'quantity', line.columns ->> 'unit_price']
@@ -46,12 +46,11 @@ declare
     header @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(line);
     parent uuid;
     fields jsonb;
+    former text := coalesce(current_setting('app.current_session_id', true), '');
 begin
     perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
     fields := @extschema@.coerce_quote_changes(line, @extschema@.normalise_quote_changes(line, changes));
-    if session_id is not null then
-        perform set_config('app.current_session_id', session_id::text, true);
-    end if;
+    perform set_config('app.current_session_id', coalesce(session_id::text, former), true);
     parent := (@extschema@.require_quote_row(line, line_id, '') ->> (line.columns ->> 'quote'))::uuid;
     quote := @extschema@.require_quote_row(header, parent, 'for no key update');
     quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
@@ -64,14 +63,16 @@ begin
         success := false;
         conflicts := @extschema@.quote_conflicts(line, quote_line, expected_version, fields);
         perform @extschema@.record_rejected_quote_change('QUOTE_LINE', line_id, expected_version, fields);
+        perform set_config('app.current_session_id', former, true);
         return;
     end if;
     if fields <> '{}' then
-        quote_line := @extschema@.apply_quote_changes(line, line_id, fields,
+        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields,
             @extschema@.quote_author_column(line) || @extschema@.derived_line_columns(line, fields), path);
     end if;
     new_version := @extschema@.quote_row_version(line, quote_line);
     quote := @extschema@.recalculate_quote_totals(header, line, parent, path);
+    perform set_config('app.current_session_id', former, true);
     success := true;
     conflicts := '[]';
 end $$;

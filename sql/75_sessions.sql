@@ -48,19 +48,27 @@ begin
         user_name := known.user_name;
         user_email := known.user_email;
     end if;
-    execute format($query$
+    begin
+        execute format($query$
         insert into %s as s (id, tenant_id, session_id, quote_id, user_id, user_name, user_email, joined_at, last_heartbeat, is_editing, status)
         values (@extschema@.uuid_generate_v7(), $1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp(), false, $7)
         on conflict on constraint active_quote_sessions_session do update set
-            quote_id = excluded.quote_id, user_name = excluded.user_name, user_email = excluded.user_email,
+            quote_id = excluded.quote_id, user_id = excluded.user_id, user_name = excluded.user_name, user_email = excluded.user_email,
             last_heartbeat = excluded.last_heartbeat, status = excluded.status, is_editing = false,
-            joined_at = case when s.quote_id = excluded.quote_id then s.joined_at else excluded.joined_at end,
+            joined_at = case when s.quote_id = excluded.quote_id and s.last_heartbeat > $8 then s.joined_at else excluded.joined_at end,
             current_line_id = null, current_field = null, cursor_position = null
-        where s.user_id = excluded.user_id and s.tenant_id = excluded.tenant_id
+        where (s.user_id = excluded.user_id or s.last_heartbeat <= $8) and s.tenant_id = excluded.tenant_id
         returning s.*$query$, @extschema@.quote_session_target())
-    into session
-    using (quote ->> (header.columns ->> 'tenant'))::uuid, coalesce(session_id, @extschema@.uuid_generate_v7()), quote_id, who,
-        coalesce(user_name, known.user_name), coalesce(user_email, known.user_email), coalesce(status, 'VIEWING');
+        into session
+        using (quote ->> (header.columns ->> 'tenant'))::uuid, coalesce(session_id, @extschema@.uuid_generate_v7()), quote_id, who,
+            coalesce(user_name, known.user_name), coalesce(user_email, known.user_email), coalesce(status, 'VIEWING'),
+            clock_timestamp() - @extschema@.quote_session_ttl();
+    exception when insufficient_privilege then
+        -- Row security says no to a session of another tenant, and names the table; a right that is missing it leaves alone.
+        if not has_table_privilege(@extschema@.quote_session_target(), 'insert') or not has_table_privilege(@extschema@.quote_session_target(), 'update') then
+            raise;
+        end if;
+    end;
     if session.session_id is null then
         raise exception 'the session belongs to another user' using errcode = 'insufficient_privilege',
             hint = 'Join with a session id of your own, or with none to get one.';
@@ -87,6 +95,12 @@ begin
             hint = 'Pass the session_id that join_quote_session gave.';
     end if;
     perform @extschema@.require_quote_session_status(status);
+    if cursor_position < 0 then
+        raise exception 'the cursor position must not be negative' using errcode = 'invalid_parameter_value',
+            hint = 'Count from 0, in UTF-16 code units.';
+    elsif char_length(current_field) > 63 then
+        raise exception 'the field name is too long' using errcode = 'string_data_right_truncation', hint = 'Pass the name of a column.';
+    end if;
     execute format($query$
         with before as (
             select s.* from %1$s s
@@ -135,6 +149,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform @extschema@.require_quote_row(@extschema@.find_quote_target('QUOTE', quote_id), quote_id, '');
+    if pg_is_in_recovery() then
+        raise exception 'sessions are not known on a standby' using errcode = 'feature_not_supported',
+            detail = 'Their table is unlogged.', hint = 'Ask the primary.';
+    end if;
     return query execute format('select s.* from %s s where s.quote_id = $1 and ($3 or s.tenant_id = $2)
         and s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl() order by s.joined_at, s.session_id',
         @extschema@.quote_session_target())
@@ -150,6 +168,7 @@ as $$
 declare
     swept integer;
 begin
+    perform @extschema@.require_quote_home('{active_quote_sessions}'::text[]);
     execute format('delete from %1$s s using (select x.id from %1$s x
             where x.last_heartbeat <= clock_timestamp() - @extschema@.quote_session_ttl() for update skip locked) stale
         where s.id = stale.id', @extschema@.quote_session_target());

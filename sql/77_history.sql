@@ -99,8 +99,7 @@ begin
         coalesce('q.' || @extschema@.quote_collab_column(header, 'status'), 'null'),
         coalesce('q.' || @extschema@.quote_collab_column(header, 'total_amount'), 'null'),
         @extschema@.quote_collab_column(header, 'version'), coalesce(number || ' desc', id), header.table_schema, header.table_name,
-        case when customers is null then '' else format('left join %I.%I c on c.%I = %s', customers ->> 'schema', customers ->> 'table',
-            customers ->> 'id', customer) end,
+        case when customers is null then '' else @extschema@.quote_customer_join(header, customers, customer, 'q.' || @extschema@.quote_collab_column(header, 'tenant')) end,
         @extschema@.quote_collab_column(header, 'tenant'));
 end $$;
 comment on function quote_list_query(quote_collab_settings) is 'query of the rows of one header for list_quotes()';
@@ -121,6 +120,7 @@ begin
         raise exception 'the limit must be between 0 and 1000' using errcode = 'invalid_parameter_value',
             hint = 'Ask for fewer at a time.';
     end if;
+    perform @extschema@.require_quote_table(p.header) from @extschema@.quote_collab_pairs() p;
     if alone then
         query := @extschema@.quote_list_query(@extschema@.quote_collab_target('QUOTE'));
     else

@@ -23,6 +23,7 @@ as $$
 declare
     granted bigint;
 begin
+    perform @extschema@.require_quote_home('{quote_relay_lease}'::text[]);
     execute format('update %s l set holder = $1, expires_at = clock_timestamp() + $2,
             epoch = case when l.holder = $1 then l.epoch else l.epoch + 1 end
         where l.holder = $1 or l.expires_at < clock_timestamp() returning l.epoch', @extschema@.quote_relay_table('quote_relay_lease'))
@@ -134,6 +135,7 @@ declare
     prev_at timestamptz;
     floor_at timestamptz;
 begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch,quote_relay_lease}'::text[]);
     perform set_config('synchronous_commit', 'on', true);
     select r.* into last from @extschema@.quote_prepared_rows(
         @extschema@.quote_kept_query('@extschema@.quote_relay_state_query()'::regprocedure::oid), row(epoch))
@@ -190,6 +192,7 @@ as $$
 declare
     no bigint;
 begin
+    perform @extschema@.require_quote_home('{quote_relay_batch}'::text[]);
     select r.no into no from @extschema@.quote_prepared_rows(
         format('select coalesce(max(b.no), 0) from %s b', @extschema@.quote_relay_table('quote_relay_batch')), row()) r (no bigint);
     return no;
@@ -203,6 +206,7 @@ as $$
 declare
     no bigint;
 begin
+    perform @extschema@.require_quote_home('{quote_relay_batch}'::text[]);
     execute format('select coalesce(min(b.no), 0) from %s b where b.no > 0', @extschema@.quote_relay_table('quote_relay_batch')) into no;
     return no;
 end $$;
@@ -218,6 +222,7 @@ as $$
 declare
     b record;
 begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
     select r.* into b from @extschema@.quote_prepared_rows(
         format('select b.prev, b.cur, b.origin, b.floor_at from %s b where b.no = $1', @extschema@.quote_relay_table('quote_relay_batch')), row(batch))
         r (prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz);
@@ -234,6 +239,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform @extschema@.require_quote_home('{quote_relay_lease}'::text[]);
     execute format('update %s l set batch = $2, position = $3, stream_seq = $4 where l.epoch = $1',
         @extschema@.quote_relay_table('quote_relay_lease')) using epoch, batch, "position", stream_seq;
 end $$;
@@ -244,6 +250,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform @extschema@.require_quote_home('{quote_relay_lease}'::text[]);
     execute format('select l.batch, l.position, l.stream_seq from %s l', @extschema@.quote_relay_table('quote_relay_lease'))
     into batch, "position", stream_seq;
 end $$;
@@ -255,6 +262,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform @extschema@.require_quote_home('{active_quote_sessions}'::text[]);
     return query execute format('select s.* from %s s where s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()
         order by s.joined_at, s.session_id', @extschema@.quote_session_target());
 end $$;

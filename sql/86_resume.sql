@@ -14,6 +14,7 @@ declare
     start record;
     author record;
 begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
     execute format('select b.*, exists (select from %1$s x where x.no between b.no and greatest(b.no, $3) and x.origin <> $2) as is_elsewhere
         from %1$s b where b.no >= $1 order by b.no limit 1', @extschema@.quote_relay_table('quote_relay_batch'))
     into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;

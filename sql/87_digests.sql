@@ -61,6 +61,9 @@ as $$
         left join pg_class c on c.relname = r.name and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home()))
     select format('there is no table %s', e.name) from expected e where e.relation is null and e.name <> 'quote_changes_archive'
     union all
+    select format('%s belongs to %s, whom attach did not know', c.oid::regclass, pg_get_userbyid(c.relowner)) from expected e
+    join pg_class c on c.oid = e.relation where not @extschema@.quote_owner_trusted(c.relowner)
+    union all
     select format('%s is not a table as attach made it', c.oid::regclass) from expected e
     cross join lateral (
         select e.relation, e.kind union
@@ -80,6 +83,17 @@ as $$
         or exists (select from pg_constraint k where k.conrelid = e.relation and k.contype in ('c', 'x'))
         or exists (select from pg_index i where i.indrelid = e.relation and (i.indexprs is not null or i.indpred is not null))
         or exists (select from pg_attribute a where a.attrelid = e.relation and a.atthasdef))
+    union all
+    select format('%s has a check, default or index that calls a function of %s', c.oid::regclass, pg_get_userbyid(p.proowner)) from expected e
+    cross join lateral (select e.relation union select t.relid from pg_partition_tree(e.relation) t) t (relid)
+    join pg_class c on c.oid = t.relid
+    join pg_depend d on (d.classid, d.objid) in (
+        select 'pg_constraint'::regclass::oid, k.oid from pg_constraint k where k.conrelid = t.relid
+        union all select 'pg_attrdef'::regclass, f.oid from pg_attrdef f where f.adrelid = t.relid
+        union all select 'pg_class'::regclass, i.indexrelid from pg_index i where i.indrelid = t.relid)
+    left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
+    join pg_proc p on p.oid = coalesce(o.oprcode::oid, case when d.refclassid = 'pg_proc'::regclass then d.refobjid end)
+    join pg_roles r on r.oid = p.proowner and not r.rolsuper
 $$;
 comment on function quote_history_faults() is 'what is not as attach made it with log, archive and seals';
 

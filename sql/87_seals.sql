@@ -319,6 +319,7 @@ as $$
 declare
     digest text;
 begin
+    perform @extschema@.require_quote_home('{quote_changes_seals}'::text[]);
     execute format('select s.no || '':'' || encode(s.hash, ''hex'') from %s s order by s.no desc limit 1',
         @extschema@.quote_relay_table('quote_changes_seals')) into digest;
     return digest;

@@ -103,6 +103,7 @@ declare
     before record;
     after record;
 begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals}'::text[]);
     if older_than is null or older_than <= interval '0' or older_than > interval '1000 years' then
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select drop_archived_quote_changes(''10 years'').';

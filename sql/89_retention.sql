@@ -59,6 +59,7 @@ begin
             select from @extschema@.quote_collab_settings s where s.drop_refused_at > now() - interval '1 day')
         then
             dropped := @extschema@.drop_archived_quote_changes(policy.drop_after);
+            delete from @extschema@.quote_former_versions f where f.ended_at < now() - policy.drop_after;
             update @extschema@.quote_collab_settings s set drop_refused_at = null where s.drop_refused_at is not null;
         end if;
     exception

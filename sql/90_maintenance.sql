@@ -33,6 +33,7 @@ begin
     end;
     -- A lock that nobody takes without rights on the batches; who cuts or reads them is not in its way.
     begin
+        perform @extschema@.require_quote_home('{quote_relay_batch,quote_relay_lease}'::text[]);
         execute format('lock table %s in share update exclusive mode nowait', batch);
         alone := true;
     exception
@@ -45,6 +46,7 @@ begin
     -- In a block of its own: a lock goes with what is rolled back.
     begin
         if alone then
+            perform @extschema@.require_quote_home('{quote_relay_batch,quote_relay_lease}'::text[]);
             execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
                 and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
             get diagnostics dropped = row_count;
@@ -59,6 +61,7 @@ begin
     end;
     -- What locks the log keeps it locked to the end of the transaction: once it has changed something, the rest waits for another time.
     if alone then
+        perform @extschema@.require_quote_home('{quote_changes}'::text[]);
         log := @extschema@.quote_relay_table('quote_changes')::regclass;
         made := @extschema@.create_quote_changes_partitions(log, 3);
         begin

@@ -169,6 +169,7 @@ declare
     months regclass[];
     others regclass[];
 begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals,quote_relay_batch}'::text[]);
     if older_than is null or older_than not between interval '0' and interval '1000 years' then
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select archive_quote_changes(''24 months'').';

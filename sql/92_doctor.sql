@@ -53,8 +53,10 @@ begin
     if header_found is null or line_found is null then
         return null;
     end if;
-    options := jsonb_strip_nulls(jsonb_build_object(
-        'columns', @extschema@.quote_chosen_columns(header, header), 'line_columns', @extschema@.quote_chosen_columns(line, header),
+    options := (
+        select coalesce(jsonb_object_agg(c.key, c.value), '{}') from (values
+            ('columns', @extschema@.quote_chosen_columns(header, header)), ('line_columns', @extschema@.quote_chosen_columns(line, header))) c (key, value)
+        where c.value is not null) || jsonb_strip_nulls(jsonb_build_object(
         'ignored_columns', nullif(to_jsonb(array(select i.name from unnest(header.ignored_columns) i (name)
             where exists (select from pg_attribute a where a.attrelid in (header_found, line_found) and a.attname = i.name and not a.attisdropped))), '[]'),
         'system_user_id', header.system_user_id,
@@ -101,7 +103,8 @@ as $$
 $$;
 comment on function quote_attach_statement() is 'statement that attaches the first pair of tables again that is whole, and with it what all pairs share';
 
--- The columns that attach would not find by itself. Those that are gone are left out: it may find others.
+-- The columns that attach would not find by itself, and null for amounts that it was told to leave alone: their totals would be written
+-- over. Columns that are gone are left out: it may find others.
 create function quote_chosen_columns(settings quote_collab_settings, header quote_collab_settings) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -114,7 +117,10 @@ declare
 begin
     found_alone := @extschema@.find_quote_columns(target, settings.entity, '{}'::jsonb,
         @extschema@.quote_reference_candidates(target, @extschema@.quote_table_found(header), (header.columns ->> 'id')::name));
-    select jsonb_object_agg(c.key, c.value) into chosen from jsonb_each_text(chosen) c where c.value is distinct from found_alone ->> c.key;
+    select jsonb_object_agg(c.key, c.value) into chosen from (
+        select c.key, to_jsonb(c.value) from jsonb_each_text(chosen) c where c.value is distinct from found_alone ->> c.key
+        union all select r.role, 'null' from @extschema@.quote_column_roles('{}'::text[]) r
+        where r.entity = settings.entity and 'numeric'::regtype = any (r.types) and found_alone ? r.role and not settings.columns ? r.role) c (key, value);
     return chosen;
 exception when undefined_column then
     return chosen;

@@ -37,6 +37,14 @@ declare
     names text;
     hints text;
 begin
+    select string_agg(distinct r.role, ', '), string_agg(distinct format('grant usage on schema @extschema@ to %s;', r.role), ' ') into names, hints
+    from @extschema@.quote_collab_pairs() p
+    cross join lateral unnest(@extschema@.quote_header_grantees(@extschema@.quote_collab_table(p.header), 'UPDATE')) g (name)
+    cross join lateral (select case g.name when 'public' then 'public' else quote_ident(g.name) end) r (role)
+    where not case g.name when 'public' then has_schema_privilege('public', '@extschema@'::regnamespace, 'usage')
+        else has_schema_privilege(g.name, '@extschema@'::regnamespace, 'usage') end;
+    return next @extschema@.quote_collab_verdict('functions within reach', names is null, 'warning',
+        format('these roles may change quotes and find no function of the extension, whose schema they may not use: %s', names), hints);
     select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
     from @extschema@.quote_own_relations(target_schema) r cross join lateral @extschema@.quote_grants_on(r.relation) g
     where not r.is_presence and g.privilege in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'USAGE');

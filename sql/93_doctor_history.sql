@@ -147,7 +147,8 @@ begin
             'stale sessions swept', 'history sealed']) c (name);
         return;
     end if;
-    execute format('select coalesce((select max(c.position) from %1$I.quote_changes c where c.changed_at > now() - interval ''1 day''), 0)
+    execute format('select coalesce((select max(c.position) from %1$I.quote_changes c
+            where c.changed_at > now() - interval ''1 day'' and c.origin = @extschema@.quote_cluster_identifier()), 0)
         > coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (%1$L, ''quote_changes_position_seq'')), 0)', target_schema)
     into found_rows;
     return next @extschema@.quote_collab_verdict('positions ascend', not found_rows, 'error',

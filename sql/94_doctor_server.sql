@@ -152,7 +152,7 @@ exception
 end $$;
 comment on function quote_collab_doctor_part(text, name) is 'doctor: one part of its checks';
 
--- Everything at once. Not for PUBLIC: it tells how this server is set up. Its parts are: they ask with the rights of the
+-- Everything at once, but no table of a stranger is read: that would run his code. Not for PUBLIC: it tells how this server is set up. Its parts are: they ask with the rights of the
 -- caller, so that granting this one is enough.
 create function quote_collab_doctor() returns setof quote_collab_check
 language plpgsql stable
@@ -161,11 +161,20 @@ as $$
 declare
     home name := (select s.log_schema from @extschema@.quote_collab_settings s limit 1);
     part text;
+    strange text;
+    hints text;
 begin
     return next @extschema@.quote_collab_verdict('attached', home is not null, 'error', 'quote collaboration is not attached',
         'select @extschema@.attach_quote_collaboration();');
+    if home is not null then
+        select string_agg(format('%s of %s', t.relation, pg_get_userbyid(c.relowner)), ', ' order by c.relname),
+            string_agg(format('alter table %s rename to %I;', t.relation, left('not_ours_' || c.relname, 63)), ' ' order by c.relname)
+        into strange, hints from @extschema@.strange_quote_tables() t (relation) join pg_class c on c.oid = t.relation;
+        return next @extschema@.quote_collab_verdict('tables are those of attach', strange is null, 'error',
+            format('these took the names of attached tables or of the history, and nothing more is checked: %s', strange), hints);
+    end if;
     foreach part in array '{server,tables,history,rows,objects,security,grants,tenants}'::text[] loop
-        if home is not null or part = 'server' then
+        if home is not null and strange is null or part = 'server' then
             return query select * from @extschema@.quote_collab_doctor_part(part, home);
         end if;
     end loop;

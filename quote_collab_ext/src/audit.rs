@@ -1,12 +1,14 @@
 //! The audit log: row changes are noted by the row trigger and written, many at once, when the statement ends.
 
 mod direct;
+mod former;
 mod indexes;
 mod insert;
 mod log;
 mod memory;
 mod partition;
 mod pending;
+pub mod spi;
 mod text;
 mod values;
 

@@ -16,6 +16,7 @@ mod kept_query;
 mod log_months;
 mod memory;
 mod prepared;
+mod row_lock;
 mod server;
 mod signature;
 mod sql;

@@ -182,7 +182,10 @@ pub struct Entry<'a> {
 ///
 /// # Safety
 /// The indexes must be open ones of `table`, each row be there, and the iterator call nothing of PostgreSQL.
-pub unsafe fn insert_index_entries<'a>(table: pg_sys::Relation, entries: &mut impl Iterator<Item = Entry<'a>>) {
+pub unsafe fn insert_index_entries<'a>(
+    table: pg_sys::Relation,
+    entries: &mut impl Iterator<Item = Entry<'a>>,
+) {
     const KEYS: usize = pg_sys::INDEX_MAX_KEYS as usize;
     let insert = || {
         let (mut values, mut nulls) = ([pg_sys::Datum::null(); KEYS], [true; KEYS]);
@@ -198,7 +201,16 @@ pub unsafe fn insert_index_entries<'a>(table: pg_sys::Relation, entries: &mut im
                     values[key] = value.unwrap_or(pg_sys::Datum::null());
                 }
                 let (values, nulls, place) = (values.as_mut_ptr(), nulls.as_mut_ptr(), &raw mut place);
-                declared::index_insert(index.relation, values, nulls, place, table, index.check, false, index.info);
+                declared::index_insert(
+                    index.relation,
+                    values,
+                    nulls,
+                    place,
+                    table,
+                    index.check,
+                    false,
+                    index.info,
+                );
             }
         }
     };

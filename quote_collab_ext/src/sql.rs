@@ -14,7 +14,8 @@ extension_sql_file!("../../sql/13_pairs.sql", name = "pairs", requires = ["sessi
 extension_sql_file!("../../sql/14_users.sql", name = "users", requires = ["pairs"]);
 extension_sql_file!("../../sql/15_seal_anchor.sql", name = "seal_anchor", requires = ["users"]);
 extension_sql_file!("../../sql/16_prepared_rows.sql", name = "prepared_rows", requires = ["seal_anchor"]);
-extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["prepared_rows"]);
+extension_sql_file!("../../sql/17_trust.sql", name = "trust", requires = ["prepared_rows"]);
+extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["trust"]);
 extension_sql_file!(
     "../../sql/21_quote_changes_months.sql",
     name = "quote_changes_months",
@@ -26,9 +27,14 @@ extension_sql_file!(
     requires = ["quote_changes_months"]
 );
 extension_sql_file!(
+    "../../sql/24_former_versions.sql",
+    name = "former_versions",
+    requires = ["quote_changes_summaries"]
+);
+extension_sql_file!(
     "../../sql/30_presence_tables.sql",
     name = "presence_tables",
-    requires = ["quote_changes_summaries"]
+    requires = ["former_versions"]
 );
 extension_sql_file!("../../sql/40_relay_tables.sql", name = "relay_tables", requires = ["presence_tables"]);
 extension_sql_file!("../../sql/42_seal_table.sql", name = "seal_table", requires = ["relay_tables"]);

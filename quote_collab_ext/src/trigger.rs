@@ -8,6 +8,7 @@ use crate::error::Error;
 
 pub mod call;
 mod capture;
+mod comeback;
 mod json;
 pub mod plan;
 mod roles;

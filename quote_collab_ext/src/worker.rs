@@ -59,9 +59,13 @@ fn worker(kind: &str, function: &str) -> BackgroundWorkerBuilder {
 /// path, names are those of PostgreSQL itself; and whatever it says about its transactions, housekeeping writes.
 fn connect(database: pg_sys::Oid) {
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
-    for (name, value) in
-        [(c"search_path", c"pg_catalog, pg_temp"), (c"default_transaction_read_only", c"off")]
-    {
+    for (name, value) in [
+        (c"search_path", c"pg_catalog, pg_temp"),
+        (c"default_transaction_read_only", c"off"),
+        // Sealing, placing strays and proving bounds may take longer than any client's transaction.
+        #[cfg(any(feature = "pg17", feature = "pg18"))]
+        (c"transaction_timeout", c"0"),
+    ] {
         // SAFETY: settings of every server, set as PostgreSQL's own workers set them.
         #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
         unsafe {

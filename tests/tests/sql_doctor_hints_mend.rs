@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 76] = [
+const MENDED: [(&str, &str); 77] = [
     (
         "do $$ begin execute format('alter table quote_changes detach partition quote_changes_%s', to_char(now() at time zone 'UTC', 'YYYY_MM')); end $$",
         "partition of this month",
@@ -176,6 +176,11 @@ const MENDED: [(&str, &str); 76] = [
     ),
     ("create rule hush as on update to quotes where new.notes is null do instead nothing", "no rules"),
     ("create rule hush as on insert to quote_changes do instead nothing", "no rules"),
+    (
+        "alter table active_quote_sessions rename to sessions_of_last_year; create role table_stranger_of_the_doctor; grant create on schema public to table_stranger_of_the_doctor;
+         set role table_stranger_of_the_doctor; create table active_quote_sessions (id uuid); reset role",
+        "tables are those of attach",
+    ),
     ("grant create on schema public to public", "schemas closed to others"),
     ("revoke all on quotes from erp_app", "history read by readers of quotes"),
     (
@@ -267,6 +272,7 @@ async fn an_attach_of_ones_own_is_done_again_as_it_was() {
             "triggers as attached: \"Sales dept\".offers",
         ),
         ("create rule hush as on delete to offers_north do instead nothing", "no rules"),
+        ("grant update on offers to erp_app", "functions within reach"),
         ("grant create on schema collab to public", "schemas closed to others"),
         ("grant create on schema \"Sales dept\" to erp_app with grant option", "schemas closed to others"),
         ("alter view v_quote_changes_all rename column old_value to was", "views as attached"),

@@ -103,6 +103,19 @@ async fn rows_that_arrive_leave_a_history_of_their_own_once() {
 }
 
 #[tokio::test]
+async fn a_change_that_arrives_is_not_put_down_to_the_last_author() {
+    let replica = Replica::start().await;
+    replica.subscribe("quotes, quote_lines").await;
+    let one = "where quote_number = 'Q-2026-00001'";
+    let author = text(&replica.source, &format!("select u.id::text from users u where u.id <> (select updated_by from quotes {one}) order by 1 limit 1")).await;
+    run(&replica.source, &format!("update quotes set notes = 'by somebody' {one}; update quotes set updated_by = '{author}', notes = 'by the author' {one}")).await;
+    replica.caught_up().await;
+    let told = "select string_agg(coalesce(changed_by::text, 'nobody'), ' ' order by position) from quote_changes where field_name = 'notes'";
+    assert_eq!(text(&replica.target, told).await, format!("nobody {author}"));
+    replica.end().await;
+}
+
+#[tokio::test]
 async fn history_that_arrives_with_its_rows_is_there_once() {
     let replica = Replica::start().await;
     let target = &replica.target;
@@ -124,6 +137,8 @@ async fn history_that_arrives_with_its_rows_is_there_once() {
     let rest: Option<i64> =
         target.query_one("select quote_relay_open_batch($1)", &[&epoch]).await.unwrap().get(0);
     assert_eq!(rest, None);
+    run(target, "select quote_collab_maintenance()").await;
+    assert_eq!(text(target, "select count(*)::text from quote_collab_doctor() where check_name = 'positions ascend' and severity <> 'ok'").await, "0");
     // Writes of the subscriber's own leave a history as ever; as the one that is written to it goes on behind what arrived.
     run(target, "select attach_quote_collaboration(); select setval('quote_changes_position_seq', (select max(position) from quote_changes))").await;
     run(target, "update quotes set terms_and_conditions = 'own' where quote_number = 'Q-2026-00100'").await;
@@ -134,5 +149,13 @@ async fn history_that_arrives_with_its_rows_is_there_once() {
     );
     let newest = "select new_value #>> '{}' from get_quote_change_history((select id from quotes where quote_number = 'Q-2026-00100'), 1)";
     assert_eq!(text(target, newest).await, "own");
+    // And seals what arrived, once it is its own.
+    run(target, "select quote_collab_maintenance()").await;
+    assert_eq!(text(target, "select count(*)::text from verify_quote_history()").await, "0");
+    run(target, "delete from quote_changes where id = (select id from quote_changes where origin <> quote_cluster_identifier() limit 1)").await;
+    assert_eq!(
+        text(target, "select string_agg(distinct finding, ' ') from verify_quote_history()").await,
+        "rows"
+    );
     replica.end().await;
 }

@@ -1,7 +1,7 @@
 //! A refused save is noted, whoever makes it and however; nobody else gets a word into the history, or out of it.
 
 use quote_collab_tests::Erp;
-use quote_collab_tests::statement::run;
+use quote_collab_tests::statement::{run, text};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -108,6 +108,11 @@ async fn by_who_may_change_the_row_a_rejection_is_noted() {
             ),
         ),
         (
+            "a savepoint that was released after it had locked the row",
+            "erp_app",
+            format!("savepoint a; select from quotes where id = '{quote}' for update; release a; {save}"),
+        ),
+        (
             "a row changed before",
             "erp_app",
             format!("update quotes set notes = 'mine' where id = '{quote}'; savepoint a; {save}"),
@@ -123,4 +128,65 @@ async fn by_who_may_change_the_row_a_rejection_is_noted() {
     run(&admin, &format!("begin; {tenant}; set local role erp_app; {save}; commit")).await;
     assert_eq!(noted(&erp).await, before + 1, "beside a holder of the key");
     run(&other, "rollback").await;
+}
+
+#[tokio::test]
+async fn each_of_several_refused_saves_of_a_transaction_is_noted() {
+    let (erp, admin, quote, tenant) = scene().await;
+    let save = |notes: &str| {
+        format!("select update_quote_with_version_check('{quote}', 1, '{{\"notes\": \"{notes}\"}}')")
+    };
+    let statements: Vec<String> =
+        ["first", "second"].map(|notes| format!("savepoint a; {}; release a", save(notes))).into();
+    let last = save("third");
+    run(
+        &admin,
+        &format!(
+            "begin; {tenant}; set local role erp_app; {}; savepoint b; {}; rollback to b; {last}; commit",
+            statements.join("; "),
+            save("lost")
+        ),
+    )
+    .await;
+    let told =
+        "select string_agg(new_value #>> '{}', ' ' order by position) from quote_changes where was_conflict";
+    assert_eq!(text(&admin, told).await, "first second third");
+    assert_eq!(noted(&erp).await, 3);
+}
+
+#[tokio::test]
+async fn a_reference_to_the_row_is_no_right_to_change_it() {
+    let (erp, admin, quote, tenant) = scene().await;
+    run(&admin, "grant insert on quote_lines to rejection_reader").await;
+    let insert = format!(
+        "insert into quote_lines (tenant_id, quote_id, line_number, quantity, unit_price, line_amount)
+         select tenant_id, id, 4711, 1, 1, 1 from quotes where id = '{quote}'"
+    );
+    let forged = FORGED.replace("ROW", &quote.to_string()).replace(", 1, ", ", 77, ");
+    run(&admin, &format!("begin; {tenant}; set local role rejection_reader; {insert}; {forged}; commit"))
+        .await;
+    run(
+        &admin,
+        &format!(
+            "begin; {tenant}; set local role erp_app; select from quotes where id = '{quote}' for share; set local role rejection_reader; {forged}; commit"
+        ),
+    )
+    .await;
+    assert_eq!(noted(&erp).await, 0);
+}
+
+#[tokio::test]
+async fn a_value_that_is_nothing_is_noted_as_nothing() {
+    let (_erp, admin, quote, tenant) = scene().await;
+    run(
+        &admin,
+        &format!(
+            "update quotes set contact_name = null where id = '{quote}';
+             begin; {tenant}; set local role erp_app; select update_quote_with_version_check('{quote}', 1, '{{\"contactName\": null}}'); commit"
+        ),
+    )
+    .await;
+    let told =
+        "select concat_ws(' ', old_value is null, new_value is null) from quote_changes where was_conflict";
+    assert_eq!(text(&admin, told).await, "t t");
 }

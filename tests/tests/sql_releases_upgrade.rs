@@ -15,7 +15,7 @@ const GRANT: &str = "select grant_quote_gateway('quote_gateway')";
 /// Releases whose views and triggers are those of today: they need no new attach.
 const OF_TODAYS_FORM: [&str; 4] = ["0.4.0", "0.5.0", "0.6.0", "0.7.0"];
 
-const SETTINGS: &str = "select string_agg((to_jsonb(s) - 'attached_at')::text, ' ' order by s.entity) from quote_collab_settings s";
+const SETTINGS: &str = "select string_agg((to_jsonb(s) - '{attached_at,anchors,settled_in}'::text[])::text, ' ' order by s.entity) from quote_collab_settings s";
 
 const HISTORY: &str =
     "select md5(string_agg(c::text, '|' order by position, id)) || '/' || count(*) from quote_changes c";

@@ -1,6 +1,7 @@
 //! A tenant reaches nothing of another through any of our functions, tables or views.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::statement::{run, text};
 
 #[tokio::test]
 async fn a_quote_of_another_tenant_does_not_exist() {
@@ -107,4 +108,31 @@ async fn every_table_and_partition_forces_row_security_and_every_object_has_a_co
     let unpinned: Vec<String> =
         admin.query(unpinned, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
     assert!(unpinned.is_empty(), "security definer without a pinned search_path: {unpinned:?}");
+}
+
+#[tokio::test]
+async fn nobody_is_told_the_name_of_another_tenants_customer() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let quote = erp.quote(0).await;
+    let foreign = format!(
+        "update quotes q set customer_id = (select c.id from customers c where c.tenant_id <> q.tenant_id limit 1) where q.id = '{quote}' returning q.tenant_id::text"
+    );
+    let tenant = text(&admin, &foreign).await;
+    let gateway = erp.client("quote_gateway").await;
+    run(
+        &gateway,
+        &format!("set app.current_tenant_id = '{tenant}'; select join_quote_session('{quote}', null, '00000000-0000-4000-8000-000000000001')"),
+    )
+    .await;
+    let listed = "select string_agg(coalesce(q ->> 'customer_name', 'nobody'), ',') from list_quotes(1000) q where q ->> 'id' = 'QUOTE'";
+    assert_eq!(text(&gateway, &listed.replace("QUOTE", &quote.to_string())).await, "nobody");
+    let named =
+        "select (count(*) > 1)::text from list_quotes(1000) q where q ->> 'customer_name' is not null";
+    assert_eq!(text(&gateway, named).await, "true");
+    assert_eq!(
+        text(&gateway, "select coalesce(string_agg(customer_name, ','), 'nobody') from active_quote_names()")
+            .await,
+        "nobody"
+    );
 }

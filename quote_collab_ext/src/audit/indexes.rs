@@ -48,7 +48,12 @@ impl Indexes {
     ///
     /// # Safety
     /// `table` must be the table that the indexes were opened for, and each row be in it at its place.
-    pub unsafe fn insert(&self, table: pg_sys::Relation, rows: &Rows<'_>, places: &[pg_sys::ItemPointerData]) {
+    pub unsafe fn insert(
+        &self,
+        table: pg_sys::Relation,
+        rows: &Rows<'_>,
+        places: &[pg_sys::ItemPointerData],
+    ) {
         let mut entries = self.0.iter().flat_map(|index| {
             let told = told(index, rows, places);
             told.into_iter().map(move |row| Entry { index, row: rows.row(row), place: places[row] })

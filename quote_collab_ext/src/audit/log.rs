@@ -8,7 +8,9 @@ use std::rc::Rc;
 
 use pgrx::pg_sys;
 
+use super::former::Former;
 use super::partition::Month;
+use super::spi::Prepared;
 use crate::error::Error;
 
 /// Columns of the log in their order, and their types; a log that looks otherwise is written by SQL, not directly.
@@ -44,7 +46,9 @@ pub struct Log {
     pub name: String,
     pub sequence: pg_sys::Oid,
     /// The prepared INSERT, kept for the life of the plan.
-    pub insert: OnceCell<pg_sys::SPIPlanPtr>,
+    pub insert: OnceCell<Prepared>,
+    /// Where the last versions of deleted rows are kept.
+    pub former: Option<Former>,
     /// Somebody put a trigger on the log itself: only SQL fires it.
     pub has_triggers: bool,
     /// The partition of the month that was written last.
@@ -52,8 +56,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Finds a log by its quoted, schema-qualified name.
-    pub fn find(name: &str) -> Result<Rc<Self>, Error> {
+    /// Finds a log by its quoted, schema-qualified name, for a trigger that calls this function of the extension.
+    pub fn find(name: &str, function: pg_sys::Oid) -> Result<Rc<Self>, Error> {
         let missing = || Error::MissingLog(name.to_owned());
         let relation = relation(name).ok_or_else(missing)?;
         // The sequence stands beside the table under a fixed name, in the same quoting.
@@ -67,19 +71,9 @@ impl Log {
             name: name.to_owned(),
             sequence,
             insert: OnceCell::new(),
+            former: Former::beside(function),
             month: Cell::new(None),
         }))
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        if let Some(plan) = self.insert.take() {
-            // SAFETY: the plan was kept by this log alone and is not running: a running insert holds the log.
-            unsafe {
-                pg_sys::SPI_freeplan(plan);
-            }
-        }
     }
 }
 
@@ -100,7 +94,8 @@ pub fn relation(name: &str) -> Option<pg_sys::Oid> {
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
-fn owner_and_triggers(relation: pg_sys::Oid) -> (pg_sys::Oid, bool) {
+/// Who owns a relation, and whether somebody put triggers on it.
+pub fn owner_and_triggers(relation: pg_sys::Oid) -> (pg_sys::Oid, bool) {
     // SAFETY: the relation exists; opening it without a lock of our own is safe because the caller's statement fires
     // its trigger, and what is wanted is read at once. PostgreSQL tells when it changes: then the log is found anew.
     unsafe {

@@ -10,7 +10,7 @@ use pgrx::pg_sys;
 use quote_collab_core::chain;
 
 use super::memory::Memory;
-use super::{RowChange, direct, insert};
+use super::{RowChange, direct, former, insert};
 use crate::error::Error;
 use crate::{server, statement, transaction};
 
@@ -49,6 +49,7 @@ pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Resul
     let memory = memory(level);
     let depth = server::trigger_depth();
     let change = describe(&memory)?;
+    former::note(&change);
     ROWS.set(ROWS.get() + change.fields.len());
     NOTED.with_borrow_mut(|noted| noted.push(Noted { change, depth, level }));
     if ROWS.get() >= BATCH_ROWS || memory.bytes() >= BATCH_BYTES {
@@ -190,9 +191,9 @@ fn write(mut ready: Vec<Noted>) {
         if is_forgotten(log.relation) {
             continue;
         }
-        if !direct::write(log, group)
-            && let Err(error) = insert::insert(log, group)
-        {
+        let written = if direct::write(log, group) { Ok(()) } else { insert::insert(log, group) };
+        let kept = written.and_then(|()| log.former.as_ref().map_or(Ok(()), |former| former.remember(group)));
+        if let Err(error) = kept {
             error.raise();
         }
     }
@@ -227,6 +228,7 @@ pub fn discard() {
     MEMORY.take();
     ROWS.set(0);
     FORGOTTEN.with_borrow_mut(HashSet::clear);
+    former::discard();
 }
 
 /// A subtransaction commits: what it noted is its parent's.

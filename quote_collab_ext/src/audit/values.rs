@@ -17,7 +17,7 @@ pub type Value = Option<pg_sys::Datum>;
 
 /// Rows in the column order of the log. Their datums point into the changes and into the ids.
 pub struct Rows<'a> {
-    rows: Vec<[Value; COLUMNS.len()]>,
+    values: Vec<[Value; COLUMNS.len()]>,
     changes: &'a [RowChange],
     _ids: PhantomData<&'a [Uuid]>,
 }
@@ -39,17 +39,17 @@ impl<'a> Rows<'a> {
         for change in changes {
             push_rows(&mut rows, change, &mut ids, transaction, origin);
         }
-        Self { rows, changes, _ids: PhantomData }
+        Self { values: rows, changes, _ids: PhantomData }
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.values.len()
     }
 
     /// One of them.
     pub fn row(&self, number: usize) -> &[Value] {
-        &self.rows[number]
+        &self.values[number]
     }
 
     /// Their numbers by quote, and of each quote in their order.
@@ -63,12 +63,12 @@ impl<'a> Rows<'a> {
 
     /// The rows in groups of at most `size`.
     pub fn chunks(&self, size: usize) -> impl Iterator<Item = &[[Value; COLUMNS.len()]]> {
-        self.rows.chunks(size)
+        self.values.chunks(size)
     }
 
     /// The rows.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Value; COLUMNS.len()]> {
-        self.rows.iter()
+        self.values.iter()
     }
 }
 

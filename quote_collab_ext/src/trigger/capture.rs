@@ -10,10 +10,11 @@ use quote_collab_core::jsonb::Value;
 use uuid::Uuid;
 
 use super::call::{Call, Operation};
+use super::comeback;
 use super::plan::{Column, Plan};
 use super::roles::Roles;
 use super::row::Row;
-use super::stamp::version;
+use super::stamp::{version, version_datum};
 use crate::audit::{self, Field, Kind, Memory, Mint, RowChange};
 use crate::error::Error;
 use crate::{attribution, wakeup};
@@ -32,8 +33,15 @@ pub unsafe fn capture(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum,
     }
     let plan = Plan::of(call)?;
     match operation {
-        Operation::Insert => note_whole(&plan, call, Kind::Create, &call.first_row())?,
-        Operation::Delete => note_whole(&plan, call, Kind::Delete, &call.first_row())?,
+        Operation::Insert => {
+            let row = call.first_row();
+            let at = comeback::raise(&plan, call, &row)?.unwrap_or_else(|| version(&plan, &row));
+            note_whole(&plan, call, Kind::Create, &row, at)?;
+        }
+        Operation::Delete => {
+            let row = call.first_row();
+            note_whole(&plan, call, Kind::Delete, &row, version(&plan, &row))?;
+        }
         Operation::Update => capture_update(&plan, call)?,
     }
     Ok(pg_sys::Datum::null())
@@ -51,8 +59,8 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
     let keys = [Some(roles.id), Some(roles.tenant), roles.quote];
     if changed.iter().any(|column| keys.contains(&Some(column.attnum))) {
         // The row went elsewhere: gone for those who saw it there, new for those who see it here.
-        note_whole(plan, call, Kind::Delete, &old)?;
-        return note_whole(plan, call, Kind::Create, &new);
+        note_whole(plan, call, Kind::Delete, &old, version(plan, &old))?;
+        return note_whole(plan, call, Kind::Create, &new, version(plan, &new));
     }
     let Some(keys) = Keys::of(roles, &new) else { return Ok(()) };
     let totals_changed =
@@ -112,15 +120,19 @@ impl Keys {
     }
 }
 
-fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<(), Error> {
+/// Notes all of a row, at this version.
+fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>, at: i64) -> Result<(), Error> {
     let Some(keys) = Keys::of(&plan.roles, row) else { return Ok(()) };
+    let version = (row.value(plan.roles.version).is_some()).then(|| version_datum(plan, at)).transpose()?;
     audit::note(|memory| {
         let members: Vec<_> = plan
             .by_name
             .iter()
             .map(|place| &plan.columns[*place])
             .map(|column| {
-                let value = column_value(column, row.value(column.attnum));
+                let value =
+                    if column.attnum == plan.roles.version { version } else { row.value(column.attnum) };
+                let value = column_value(column, value);
                 (column.name.as_str(), value.unwrap_or(Value::Null))
             })
             .collect();
@@ -131,7 +143,7 @@ fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<
         };
         let context = memory.keep_object(&context(plan, row, false))?;
         let mut change = row_change(plan, call, kind, row, keys, memory)?;
-        let at = i32::try_from(version(plan, row)).ok();
+        let at = i32::try_from(at).ok();
         let (old, new) = match kind {
             Kind::Delete => (whole, None),
             _ => (None, whole),
@@ -189,14 +201,22 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Optio
     let named = |role: Option<i16>| role.and_then(|attnum| row.uuid(attnum));
     let from_row = match kind {
         Kind::Create => named(roles.updated_by).or_else(|| named(roles.created_by)),
-        // The column that attach added is ours: whoever saves a row as he read it names nobody by it.
+        // The column that attach added is ours: whoever saves a row as he read it names nobody by it. Nor does whoever applies what
+        // another server did, which assigns all columns.
         Kind::Update => named(roles.updated_by.filter(|attnum| {
             call.assigns(*attnum)
-                && (!roles.stamps_user || call.first_row().uuid(*attnum) != call.new_row().uuid(*attnum))
+                && (!(roles.stamps_user || is_applied())
+                    || call.first_row().uuid(*attnum) != call.new_row().uuid(*attnum))
         })),
         Kind::Delete => None,
     };
     Ok(from_row.or(plan.system_user))
+}
+
+/// Whether rows come from a replication role, as logical replication applies them.
+fn is_applied() -> bool {
+    // SAFETY: a setting of this session.
+    unsafe { pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA.cast_signed() }
 }
 
 /// What a reader needs beside the changed fields: the line's number, or all totals when one of them changed.

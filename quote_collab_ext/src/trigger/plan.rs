@@ -109,7 +109,10 @@ impl Plan {
             columns,
             by_name,
             whole_row: audit::text(WHOLE_ROW),
-            log: Log::find(arguments.one("log").ok_or(Error::TriggerArgument("log"))?)?,
+            log: Log::find(
+                arguments.one("log").ok_or(Error::TriggerArgument("log"))?,
+                call.trigger().tgfoid,
+            )?,
             system_user: arguments.one("system_user").and_then(|user| user.parse().ok()),
             relation: relation.rd_id,
             _memory: memory,
@@ -135,7 +138,8 @@ fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments, memory: &memory
     let attributes = unsafe { pgrx::PgTupleDesc::from_pg_unchecked(descriptor) };
     attributes
         .iter()
-        .filter(|attribute| !attribute.attisdropped)
+        // What is worked out when it is read is nowhere in the row.
+        .filter(|attribute| !attribute.attisdropped && attribute.attgenerated != b'v'.cast_signed())
         .map(|attribute| {
             let name = attribute.name().to_owned();
             Column {

@@ -5,6 +5,7 @@
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 
 use super::call::{Call, Operation};
+use super::comeback;
 use super::plan::{Column, Plan};
 use super::row::Row;
 use crate::attribution;
@@ -47,6 +48,7 @@ impl Stamps {
         let replays = unsafe { pg_sys::SessionReplicationRole }
             == pg_sys::SESSION_REPLICATION_ROLE_REPLICA.cast_signed();
         let next = match changed {
+            _ if let Some(raised) = comeback::raised(plan, call, old) => raised,
             // Counted up by the statement itself: an ORM that locks by the version goes on from there.
             false if given == before + 1 && call.assigns(roles.version) => given,
             false => before,
@@ -126,7 +128,8 @@ pub fn version(plan: &Plan, row: &Row<'_>) -> i64 {
     .unwrap_or_default()
 }
 
-fn version_datum(plan: &Plan, version: i64) -> Result<pg_sys::Datum, Error> {
+/// A version in the type of its column.
+pub fn version_datum(plan: &Plan, version: i64) -> Result<pg_sys::Datum, Error> {
     let exhausted = |_| Error::VersionExhausted;
     Ok(match plan.column(plan.roles.version).map(|column| column.length) {
         Some(2) => pg_sys::Datum::from(i16::try_from(version).map_err(exhausted)?),

@@ -1,0 +1,94 @@
+-- Whom attach trusted. What runs as a superuser or as the gateway finds tables by name; where one is gone, whoever may create something in
+-- its schema could put another there, whose triggers, policies and columns run his code with those rights.
+
+-- Does a relation of this owner come from attach? It belongs to a superuser, to somebody to whom a table or the log belonged then, or to whom
+-- one of them belongs now. Settings of a release that noted nobody: to whom the table of that name belongs.
+create function quote_owner_trusted(owner oid) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (select from pg_roles r where r.oid = owner and r.rolsuper) or exists (
+        select from @extschema@.quote_collab_settings s
+        where (select r.rolname from pg_roles r where r.oid = owner) = any (s.owners)
+            or s.settled_in = '@extschema@.quote_collab_settings'::regclass and exists (
+                select from pg_class c where c.oid = any (s.anchors) and c.relowner = owner)
+            or s.owners = '{}' and exists (select from pg_class c where c.oid = @extschema@.quote_collab_table(s) and c.relowner = owner));
+end $$;
+comment on function quote_owner_trusted(oid) is 'whether attach trusted the owner of a relation';
+
+-- SQLSTATE 55000 for a table that took the name of an attached one; nothing where the name is free.
+create function require_quote_table(target quote_collab_settings) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_owner oid := (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(target));
+begin
+    if found_owner is not null and not @extschema@.quote_owner_trusted(found_owner) then
+        raise exception 'table %.% is not the one that was attached', target.table_schema, target.table_name
+            using errcode = 'object_not_in_prerequisite_state', detail = 'It belongs to somebody who owned neither that one nor the history.',
+                  hint = 'Attach it anew, as a superuser, if it took the place of the other.';
+    end if;
+end $$;
+comment on function require_quote_table(quote_collab_settings) is 'refuses a table that took the name of an attached one';
+
+-- SQLSTATE 55000 where one of these tables of the home is gone, or belongs to somebody who came after attach. Those that are here and belong to
+-- the right one cannot be taken away or replaced by others while what follows runs.
+create function require_quote_home(names text[]) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    home name := @extschema@.quote_collab_home();
+    missing text := (
+        select string_agg(format('%I.%I', home, k.name), ', ') from unnest(names) k (name)
+        left join pg_class c on c.relname = k.name and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = home)
+        where c.oid is null or not @extschema@.quote_owner_trusted(c.relowner));
+begin
+    if missing is not null then
+        raise exception 'the history is not as attach left it' using errcode = 'object_not_in_prerequisite_state',
+            detail = format('Gone, or of somebody to whom nothing of it belonged: %s.', missing),
+            hint = 'Rename or drop what is not of quote collaboration, and attach anew, as a superuser.';
+    end if;
+end $$;
+comment on function require_quote_home(text[]) is 'refuses to work on tables that are not those of attach';
+
+-- What stands under the name of an attached table or of one of the home, and came after attach by somebody else.
+create function strange_quote_tables() returns setof regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select distinct c.oid::regclass
+    from @extschema@.quote_collab_settings s
+    cross join lateral (
+        values (s.table_schema, s.table_name), (s.log_schema, 'quote_changes'), (s.log_schema, 'quote_changes_seals'), (s.log_schema, 'active_quote_sessions'),
+            (s.log_schema, 'quote_relay_batch'), (s.log_schema, 'quote_relay_lease')) k (schema, name)
+    join pg_namespace n on n.nspname = k.schema join pg_class c on c.relnamespace = n.oid and c.relname = k.name
+    where not @extschema@.quote_owner_trusted(c.relowner)
+$$;
+comment on function strange_quote_tables() is 'relations under names of ours that belong to somebody whom attach did not trust';
+
+-- The settings decide which tables that is: whoever may write every table (pg_write_all_data) may not write these.
+create function guard_quote_settings() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not pg_has_role(current_user, (select c.relowner from pg_class c where c.oid = tg_relid), 'member') then
+        raise exception 'table % is written by attach and detach alone', tg_relid::regclass using errcode = 'insufficient_privilege',
+            hint = 'Attach again with other options, as a superuser.';
+    end if;
+    return null;
+end $$;
+comment on function guard_quote_settings() is 'before-statement trigger: refuses all but the owner of the extension';
+revoke execute on function guard_quote_settings() from public;
+
+create trigger guard_quote_settings before insert or update or delete or truncate on @extschema@.quote_collab_settings
+for each statement execute function @extschema@.guard_quote_settings();
+alter table @extschema@.quote_collab_settings enable always trigger guard_quote_settings;
+comment on trigger guard_quote_settings on @extschema@.quote_collab_settings is 'written by attach and detach alone';
+create trigger guard_quote_settings before insert or update or delete or truncate on @extschema@.quote_seal_anchor
+for each statement execute function @extschema@.guard_quote_settings();
+alter table @extschema@.quote_seal_anchor enable always trigger guard_quote_settings;
+comment on trigger guard_quote_settings on @extschema@.quote_seal_anchor is 'written by the owner of the extension alone';

@@ -1,0 +1,57 @@
+//! A conflict tells the value that the saver saw: as it was, wherever its history is by now.
+
+use quote_collab_tests::Erp;
+use quote_collab_tests::statement::{run, text};
+
+/// Base, current and attempted value of the only conflict of a save.
+fn told(save: &str) -> String {
+    format!(
+        "select concat_ws(' ', c ->> 'baseValue', c ->> 'currentValue', c ->> 'attemptedValue', coalesce(c ->> 'lastChangedAt', 'never') <> 'never')
+         from {save} s, jsonb_array_elements(s.conflicts) c"
+    )
+}
+
+#[tokio::test]
+async fn of_a_line_that_moved_to_another_quote() {
+    for moves in [
+        "update quote_lines set unit_price = 20 where id = 'LINE'; update quote_lines set quote_id = 'OTHER', line_number = 99 where id = 'LINE'",
+        "update quote_lines set unit_price = 20, quote_id = 'OTHER', line_number = 99 where id = 'LINE'",
+        "update quote_lines set quote_id = 'OTHER', line_number = 99 where id = 'LINE'; update quote_lines set unit_price = 20 where id = 'LINE'",
+        "update quote_lines set unit_price = 20 where id = 'LINE'; update quote_lines set quote_id = 'OTHER', line_number = 99 where id = 'LINE';
+         update quote_lines set quote_id = 'QUOTE', line_number = 98 where id = 'LINE'",
+    ] {
+        let erp = Erp::attached().await;
+        let admin = erp.client("postgres").await;
+        let quote = erp.quote(0).await;
+        let other = "select id::text from quotes q where q.tenant_id = (select tenant_id from quotes where id = 'QUOTE') and q.id <> 'QUOTE' order by 1 limit 1";
+        let other = text(&admin, &other.replace("QUOTE", &quote.to_string())).await;
+        let line = text(&admin, &format!("select id::text from quote_lines where quote_id = '{quote}' order by line_number limit 1")).await;
+        run(&admin, &format!("update quote_lines set unit_price = 10, version = 1 where id = '{line}'")).await;
+        let version = text(&admin, &format!("select version::text from quote_lines where id = '{line}'")).await;
+        run(&admin, &moves.replace("LINE", &line).replace("OTHER", &other).replace("QUOTE", &quote.to_string())).await;
+        let save = format!("update_quote_line_with_version_check('{line}', {version}, '{{\"unit_price\": 5}}')");
+        assert_eq!(text(&admin, &told(&save)).await, "10.0000 20.0000 5.0000 t", "{moves}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_change_that_is_in_the_archive() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let quote = erp.quote(0).await;
+    run(
+        &admin,
+        &format!(
+            "update quotes set notes = 'base' where id = '{quote}'; update quotes set notes = 'theirs' where id = '{quote}';
+             alter table quote_changes disable trigger user;
+             update quote_changes set changed_at = changed_at - interval '3 months'; select place_quote_strays('quote_changes'), archive_quote_changes('1 day')"
+        ),
+    )
+    .await;
+    assert_eq!(erp.count("select count(*) from quote_changes").await, 0);
+    let save = format!("update_quote_with_version_check('{quote}', 2, '{{\"notes\": \"mine\"}}')");
+    assert_eq!(text(&admin, &told(&save)).await, "base theirs mine t");
+    run(&admin, &format!("begin; select set_config('app.current_tenant_id', tenant_id::text, true) from quotes where id = '{quote}'; set local role erp_app")).await;
+    assert_eq!(text(&admin, &told(&save)).await, "base theirs mine t");
+    run(&admin, "rollback").await;
+}
