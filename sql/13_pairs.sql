@@ -111,7 +111,7 @@ end $$;
 comment on function quote_table_holds(quote_collab_settings, uuid) is 'true when an attached table has this row for the caller';
 
 -- The attached table that holds a row, in the order of attaching, under the caller's rights: an id names its row. Where
--- none does, a table that the caller may read, so that what follows says that the row is unknown.
+-- none does, a table that the caller may read, so that what follows says that the row is unknown. Never one that took the name of another.
 create function find_quote_target(entity text, row_id uuid) returns quote_collab_settings
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -122,26 +122,24 @@ declare
         select s from @extschema@.quote_collab_settings s where s.entity = find_quote_target.entity
         order by s.attached_at, s.table_schema, s.table_name);
 begin
-    if cardinality(targets) = 1 and @extschema@.quote_collab_table(targets[1]) is null then
-        raise exception 'there is no table %.%', targets[1].table_schema, targets[1].table_name using errcode = 'undefined_table',
-            hint = 'It was renamed or dropped: attach the table anew, as a superuser.';
-    end if;
-    foreach target in array targets loop
+    if cardinality(targets) < 2 then
+        target := coalesce(targets[1], @extschema@.quote_collab_target(entity));
         perform @extschema@.require_quote_table(target);
-    end loop;
-    if cardinality(targets) < 2 or row_id is null then
-        return coalesce(targets[1], @extschema@.quote_collab_target(entity));
+        return target;
+    elsif row_id is null then
+        return targets[1];
     end if;
     foreach target in array targets loop
-        if @extschema@.quote_table_holds(target, row_id) then
+        if @extschema@.quote_table_trusted(target) and @extschema@.quote_table_holds(target, row_id) then
             return target;
         end if;
     end loop;
     foreach target in array targets loop
-        if @extschema@.quote_columns_readable(target, '{id,tenant}'::text[]) then
+        if @extschema@.quote_table_trusted(target) and @extschema@.quote_columns_readable(target, '{id,tenant}'::text[]) then
             return target;
         end if;
     end loop;
+    perform @extschema@.require_quote_table(targets[1]);
     return targets[1];
 end $$;
 comment on function find_quote_target(text, uuid) is 'settings of the attached table that holds a row';

@@ -2,7 +2,8 @@
 -- its schema could put another there, whose triggers, policies and columns run his code with those rights.
 
 -- Does a relation of this owner come from attach? It belongs to a superuser, to somebody to whom a table or the log belonged then, or to whom
--- one of them belongs now. Settings of a release that noted nobody: to whom the table of that name belongs.
+-- one of them belongs now. Settings of a release that noted nobody, in a dump: to whom the table of that name belongs, if it
+-- has our triggers.
 create function quote_owner_trusted(owner oid) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -13,25 +14,40 @@ begin
         where (select r.rolname from pg_roles r where r.oid = owner) = any (s.owners)
             or s.settled_in = '@extschema@.quote_collab_settings'::regclass and exists (
                 select from pg_class c where c.oid = any (s.anchors) and c.relowner = owner)
-            or s.owners = '{}' and exists (select from pg_class c where c.oid = @extschema@.quote_collab_table(s) and c.relowner = owner));
+            or s.owners = '{}' and exists (
+                select from pg_class c join pg_trigger g on g.tgrelid = c.oid
+                    and g.tgfoid in ('@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure)
+                where c.oid = @extschema@.quote_collab_table(s) and c.relowner = owner));
 end $$;
 comment on function quote_owner_trusted(oid) is 'whether attach trusted the owner of a relation';
 
--- SQLSTATE 55000 for a table that took the name of an attached one; nothing where the name is free.
+-- Is the attached table here, and that of attach? Where its name is free, anybody might take it in the next moment.
+create function quote_table_trusted(target quote_collab_settings) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(@extschema@.quote_owner_trusted((select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(target))), false);
+end $$;
+comment on function quote_table_trusted(quote_collab_settings) is 'whether the table that is attached under a name is the one that stands there';
+
+-- SQLSTATE 55000 for a table that took the name of an attached one, 42P01 where the name is free.
 create function require_quote_table(target quote_collab_settings) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    found_owner oid := (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(target));
 begin
-    if found_owner is not null and not @extschema@.quote_owner_trusted(found_owner) then
-        raise exception 'table %.% is not the one that was attached', target.table_schema, target.table_name
-            using errcode = 'object_not_in_prerequisite_state', detail = 'It belongs to somebody who owned neither that one nor the history.',
-                  hint = 'Attach it anew, as a superuser, if it took the place of the other.';
+    if @extschema@.quote_table_trusted(target) then
+        return;
+    elsif @extschema@.quote_collab_table(target) is null then
+        raise exception 'there is no table %.%', target.table_schema, target.table_name using errcode = 'undefined_table',
+            hint = 'It was renamed or dropped: attach the table anew, as a superuser.';
     end if;
+    raise exception 'table %.% is not the one that was attached', target.table_schema, target.table_name
+        using errcode = 'object_not_in_prerequisite_state', detail = 'It belongs to somebody who owned neither that one nor the history.',
+              hint = 'Attach it anew, as a superuser, if it took the place of the other.';
 end $$;
-comment on function require_quote_table(quote_collab_settings) is 'refuses a table that took the name of an attached one';
+comment on function require_quote_table(quote_collab_settings) is 'refuses what is not the attached table';
 
 -- SQLSTATE 55000 where one of these tables of the home is gone, or belongs to somebody who came after attach. Those that are here and belong to
 -- the right one cannot be taken away or replaced by others while what follows runs.
@@ -53,6 +69,21 @@ begin
     end if;
 end $$;
 comment on function require_quote_home(text[]) is 'refuses to work on tables that are not those of attach';
+
+-- Notes to whom the tables belong now, as long as they are known by more than that: a dump takes names along and nothing else.
+create function note_quote_owners() returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+    update @extschema@.quote_collab_settings s set owners = n.owners
+    from (
+        select o.table_schema, o.table_name, array_agg(distinct pg_get_userbyid(c.relowner)) as owners
+        from @extschema@.quote_collab_settings o join pg_class c on c.oid = any (o.anchors)
+        where o.settled_in = '@extschema@.quote_collab_settings'::regclass group by o.table_schema, o.table_name) n
+    where (s.table_schema, s.table_name) = (n.table_schema, n.table_name) and not (n.owners <@ s.owners and s.owners <@ n.owners)
+$$;
+comment on function note_quote_owners() is 'keeps the names of those to whom the attached tables belong';
+revoke execute on function note_quote_owners() from public;
 
 -- What stands under the name of an attached table or of one of the home, and came after attach by somebody else.
 create function strange_quote_tables() returns setof regclass

@@ -1,6 +1,6 @@
--- Which version a deleted row had: one that comes back under its id goes on behind it, or a save that is based on its earlier life would be
--- taken for one that is based on this. A member of the extension, which its triggers alone write and read. In no dump: what was deleted before
--- one is known to nobody who works on what is restored from it.
+-- Which version a deleted row had. One that comes back under its id begins anew, and where its version is one that it had before, a save does not
+-- say which life it is based on. A member of the extension, which its triggers alone write. In no dump: what was deleted before one is known
+-- to nobody who works on what is restored from it.
 create table @extschema@.quote_former_versions (
     row_id   uuid        not null,
     is_line  boolean     not null,
@@ -27,3 +27,32 @@ begin
 end $$;
 comment on function remember_quote_versions(quote_collab_settings, regclass) is 'keeps the last versions of all rows of a table';
 revoke execute on function remember_quote_versions(quote_collab_settings, regclass) from public;
+
+create function quote_former_version(row_id uuid, is_line boolean) returns bigint
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select f.version from @extschema@.quote_former_versions f where (f.row_id, f.is_line) = (quote_former_version.row_id, quote_former_version.is_line));
+end $$;
+comment on function quote_former_version(uuid, boolean) is 'the last version that a row had before it was deleted; null where it was not';
+
+-- Raises a row behind every version that it had in an earlier life, as the caller's own update: from then on a version says which life it is of.
+-- False where it never had one of its versions before. The trigger that stamps versions lets exactly this one through.
+create function leave_quote_former_life(target quote_collab_settings, row_id uuid, version integer, path text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    behind bigint := @extschema@.quote_former_version(row_id, target.entity = 'QUOTE_LINE') + 1;
+begin
+    if behind > version then
+        perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
+        execute format('update %I.%I t set %s = $1 where t.%s operator(pg_catalog.=) $2', target.table_schema, target.table_name,
+            @extschema@.quote_collab_column(target, 'version'), @extschema@.quote_collab_column(target, 'id')) using behind, row_id;
+        perform set_config('search_path', 'pg_catalog, pg_temp', true);
+        return true;
+    end if;
+    return false;
+end $$;
+comment on function leave_quote_former_life(quote_collab_settings, uuid, integer, text) is 'gives a row that came back a version that it never had';

@@ -40,15 +40,16 @@ declare
     author record;
     role text;
 begin
+    perform @extschema@.require_quote_home('{quote_changes}'::text[]);
     for pair in select * from @extschema@.quote_collab_pairs() loop
         place := place + 1;
-        if @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number}'::text[]) then
+        if @extschema@.quote_table_trusted(pair.header) and @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number}'::text[]) then
             quote_numbers := quote_numbers || format(', q%s.%s::text', place,
                 coalesce(@extschema@.quote_collab_column(pair.header, 'quote_number'), @extschema@.quote_collab_column(pair.header, 'id')));
             joins := joins || @extschema@.quote_change_join(pair.header, 'q' || place, 'quote_id');
         end if;
         role := case when (pair.line).columns ? 'line_number' then 'line_number' else 'version' end;
-        if @extschema@.quote_columns_readable(pair.line, array['id', 'tenant', role]) then
+        if @extschema@.quote_table_trusted(pair.line) and @extschema@.quote_columns_readable(pair.line, array['id', 'tenant', role]) then
             line_numbers := line_numbers || format(', l%s.%s::text', place, @extschema@.quote_collab_column(pair.line, role));
             joins := joins || @extschema@.quote_change_join(pair.line, 'l' || place, 'quote_line_id');
         end if;
@@ -69,8 +70,10 @@ declare
     customers jsonb;
     customer_column text;
 begin
+    perform @extschema@.require_quote_home('{active_quote_sessions}'::text[]);
     for pair in select * from @extschema@.quote_collab_pairs() loop
-        continue when not @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number,customer}'::text[]);
+        continue when not (@extschema@.quote_table_trusted(pair.header)
+            and @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number,customer}'::text[]));
         customer_column := @extschema@.quote_collab_column(pair.header, 'customer');
         customers := case when customer_column is not null then @extschema@.quote_names(pair.header, 'customers'::text) end;
         return query execute format('select q.%1$s, q.%2$s, q.%3$s::text, %4$s::text, %5$s::text from %6$I.%7$I q %8$s

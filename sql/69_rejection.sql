@@ -60,6 +60,7 @@ declare
     actual_version integer := @extschema@.quote_row_version(target, current_row);
     fields jsonb;
 begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_changes_position_seq}'::text[]);
     if current_row is null or actual_version = expected_version or expected_version is null or not @extschema@.quote_row_is_locked(target, row_id) then
         return;
     end if;

@@ -160,6 +160,8 @@ declare
     assignments text;
     updated jsonb;
     changed bigint;
+    told text;
+    advice text;
 begin
     select string_agg(a, ', ') into assignments from (
         select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
@@ -178,8 +180,9 @@ begin
         into updated using row_id, changes;
         get diagnostics changed = row_count;
     exception when insufficient_privilege then
-        raise exception using errcode = 'insufficient_privilege', message = sqlerrm,
-            hint = format('Saving %s needs, for role %s, whatever its triggers, rules and policies need too.', relation, current_user);
+        get stacked diagnostics told = pg_exception_detail, advice = pg_exception_hint;
+        raise exception using errcode = 'insufficient_privilege', message = sqlerrm, detail = told,
+            hint = coalesce(nullif(advice, ''), format('Saving %s needs, for role %s, whatever its triggers, rules and policies need too.', relation, current_user));
     end;
     perform set_config('search_path', 'pg_catalog, pg_temp', true);
     if changed > 1 then

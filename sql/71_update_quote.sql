@@ -17,7 +17,12 @@ begin
     quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
     previous_version := @extschema@.quote_row_version(header, quote);
     new_version := previous_version;
-    if previous_version <> expected_version then
+    if previous_version = expected_version and @extschema@.leave_quote_former_life(header, quote_id, previous_version, path) then
+        -- Based on this life or on an earlier one: nobody knows, so that it is read again.
+        quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
+        new_version := @extschema@.quote_row_version(header, quote);
+    end if;
+    if new_version <> expected_version then
         success := false;
         conflicts := @extschema@.quote_conflicts(header, quote, expected_version, fields);
         perform @extschema@.record_rejected_quote_change('QUOTE', quote_id, expected_version, fields);

@@ -59,7 +59,12 @@ begin
     end if;
     previous_version := @extschema@.quote_row_version(line, quote_line);
     new_version := previous_version;
-    if previous_version <> expected_version then
+    if previous_version = expected_version and @extschema@.leave_quote_former_life(line, line_id, previous_version, path) then
+        -- Based on this life or on an earlier one: nobody knows, so that it is read again.
+        quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
+        new_version := @extschema@.quote_row_version(line, quote_line);
+    end if;
+    if new_version <> expected_version then
         success := false;
         conflicts := @extschema@.quote_conflicts(line, quote_line, expected_version, fields);
         perform @extschema@.record_rejected_quote_change('QUOTE_LINE', line_id, expected_version, fields);

@@ -1,8 +1,12 @@
 -- Presence: join, leave, heartbeat, list. Under the caller's rights and row security.
 create function quote_session_target() returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-as $$ select format('%I.active_quote_sessions', @extschema@.quote_collab_home()) $$;
+as $$
+begin
+    perform @extschema@.require_quote_home('{active_quote_sessions}'::text[]);
+    return format('%I.active_quote_sessions', @extschema@.quote_collab_home());
+end $$;
 comment on function quote_session_target() is 'quoted name of the presence table';
 
 create function require_quote_session_status(status text) returns void
@@ -168,7 +172,6 @@ as $$
 declare
     swept integer;
 begin
-    perform @extschema@.require_quote_home('{active_quote_sessions}'::text[]);
     execute format('delete from %1$s s using (select x.id from %1$s x
             where x.last_heartbeat <= clock_timestamp() - @extschema@.quote_session_ttl() for update skip locked) stale
         where s.id = stale.id', @extschema@.quote_session_target());

@@ -20,6 +20,7 @@ begin
         raise exception 'the limit must be between 0 and 10000' using errcode = 'invalid_parameter_value',
             hint = 'Ask for fewer at a time.';
     end if;
+    perform @extschema@.require_quote_home('{quote_changes,v_quote_changes_all}'::text[]);
     select * into author from @extschema@.quote_user_join('c.changed_by');
     return query execute format($query$
         select c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by, %s, c.changed_at, c.entity_type::text,
@@ -120,13 +121,13 @@ begin
         raise exception 'the limit must be between 0 and 1000' using errcode = 'invalid_parameter_value',
             hint = 'Ask for fewer at a time.';
     end if;
-    perform @extschema@.require_quote_table(p.header) from @extschema@.quote_collab_pairs() p;
     if alone then
+        perform @extschema@.require_quote_table(@extschema@.quote_collab_target('QUOTE'::text));
         query := @extschema@.quote_list_query(@extschema@.quote_collab_target('QUOTE'));
     else
         select string_agg(format('select q.item, q.place, %s from %s q (item, place)', p.pair, @extschema@.quote_list_query(p.header)), ' union all ')
         into query from @extschema@.quote_collab_pairs() with ordinality p (header, line, pair)
-        where @extschema@.quote_columns_readable(p.header, '{id,tenant,quote_number,customer,status,total_amount,version}'::text[]);
+        where @extschema@.quote_table_trusted(p.header) and @extschema@.quote_columns_readable(p.header, '{id,tenant,quote_number,customer,status,total_amount,version}'::text[]);
     end if;
     return query execute format('select x.item from (%s) x (item, place%s) order by x.place%s limit $2',
         coalesce(query, 'select null::jsonb, 0, 0 where false'), case when alone then '' else ', pair' end, case when alone then '' else ', x.pair' end)

@@ -44,12 +44,14 @@ as $$
 $$;
 comment on function quote_snapshot_before(xid) is 'what was over before a transaction';
 
--- The queries of a look at the log, each planned once in a session, and its text kept: $1 is the epoch of the lease.
+-- The queries of a look at the log, each planned once in a session, and its text kept: $1 is the epoch of the lease. That the tables are those of
+-- attach is found out when the text is worked out, and again as soon as a catalog changes.
 create function quote_relay_state_query() returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch,quote_relay_lease}'::text[]);
     return format('select l.epoch = $1, b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin, b.xmin
         from %1$I.quote_relay_lease l cross join %1$I.quote_relay_batch b order by b.no desc limit 1', @extschema@.quote_collab_home());
 end $$;
@@ -135,7 +137,6 @@ declare
     prev_at timestamptz;
     floor_at timestamptz;
 begin
-    perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch,quote_relay_lease}'::text[]);
     perform set_config('synchronous_commit', 'on', true);
     select r.* into last from @extschema@.quote_prepared_rows(
         @extschema@.quote_kept_query('@extschema@.quote_relay_state_query()'::regprocedure::oid), row(epoch))
@@ -262,7 +263,6 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform @extschema@.require_quote_home('{active_quote_sessions}'::text[]);
     return query execute format('select s.* from %s s where s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()
         order by s.joined_at, s.session_id', @extschema@.quote_session_target());
 end $$;

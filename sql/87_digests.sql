@@ -87,10 +87,11 @@ as $$
     select format('%s has a check, default or index that calls a function of %s', c.oid::regclass, pg_get_userbyid(p.proowner)) from expected e
     cross join lateral (select e.relation union select t.relid from pg_partition_tree(e.relation) t) t (relid)
     join pg_class c on c.oid = t.relid
-    join pg_depend d on (d.classid, d.objid) in (
+    cross join lateral (
         select 'pg_constraint'::regclass::oid, k.oid from pg_constraint k where k.conrelid = t.relid
         union all select 'pg_attrdef'::regclass, f.oid from pg_attrdef f where f.adrelid = t.relid
-        union all select 'pg_class'::regclass, i.indexrelid from pg_index i where i.indrelid = t.relid)
+        union all select 'pg_class'::regclass, i.indexrelid from pg_index i where i.indrelid = t.relid) made (classid, objid)
+    join pg_depend d on d.classid = made.classid and d.objid = made.objid
     left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
     join pg_proc p on p.oid = coalesce(o.oprcode::oid, case when d.refclassid = 'pg_proc'::regclass then d.refobjid end)
     join pg_roles r on r.oid = p.proowner and not r.rolsuper

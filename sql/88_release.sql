@@ -106,7 +106,7 @@ begin
     perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals}'::text[]);
     if older_than is null or older_than <= interval '0' or older_than > interval '1000 years' then
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
-            hint = 'For example select drop_archived_quote_changes(''10 years'').';
+            hint = 'For example select drop_archived_quote_changes(interval ''10 years'').';
     elsif current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;

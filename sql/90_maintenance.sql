@@ -25,6 +25,7 @@ begin
     elsif patience = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
+    perform @extschema@.note_quote_owners();
     -- What keeps one thing from being done keeps nothing else. Whoever may write presence may lock it, to begin with.
     begin
         swept := @extschema@.cleanup_stale_quote_sessions();

@@ -172,7 +172,7 @@ begin
     perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals,quote_relay_batch}'::text[]);
     if older_than is null or older_than not between interval '0' and interval '1000 years' then
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
-            hint = 'For example select archive_quote_changes(''24 months'').';
+            hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
     until := @extschema@.quote_archive_limit(older_than);
     months := array(select m.month from @extschema@.quote_months_due(log, until) m);

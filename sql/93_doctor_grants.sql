@@ -39,10 +39,10 @@ declare
 begin
     select string_agg(distinct r.role, ', '), string_agg(distinct format('grant usage on schema @extschema@ to %s;', r.role), ' ') into names, hints
     from @extschema@.quote_collab_pairs() p
-    cross join lateral unnest(@extschema@.quote_header_grantees(@extschema@.quote_collab_table(p.header), 'UPDATE')) g (name)
-    cross join lateral (select case g.name when 'public' then 'public' else quote_ident(g.name) end) r (role)
-    where not case g.name when 'public' then has_schema_privilege('public', '@extschema@'::regnamespace, 'usage')
-        else has_schema_privilege(g.name, '@extschema@'::regnamespace, 'usage') end;
+    join pg_class c on c.oid = @extschema@.quote_collab_table(p.header)
+    cross join lateral aclexplode(c.relacl) acl
+    cross join lateral (select @extschema@.quote_grantee(acl.grantee)) r (role)
+    where acl.privilege_type = 'UPDATE' and not has_schema_privilege(acl.grantee, '@extschema@'::regnamespace, 'usage');
     return next @extschema@.quote_collab_verdict('functions within reach', names is null, 'warning',
         format('these roles may change quotes and find no function of the extension, whose schema they may not use: %s', names), hints);
     select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints

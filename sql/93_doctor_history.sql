@@ -111,9 +111,9 @@ begin
     return next @extschema@.quote_collab_verdict('history archived when due', keep.archive_after is null or not exists (
             select from @extschema@.quote_changes_months_before(log, @extschema@.quote_archive_limit(keep.archive_after) - interval '2 days')), 'warning',
         'months that archive_after lets go are still in the log: maintenance is not called, or something keeps it from it',
-        format('select @extschema@.archive_quote_changes(%L);', keep.archive_after));
+        format('select @extschema@.archive_quote_changes(interval %L);', keep.archive_after));
     return next @extschema@.quote_collab_verdict('history bounded', cardinality(partitions) < 61, 'warning', 'the log holds more than 5 years',
-        'select @extschema@.archive_quote_changes(''24 months'');');
+        'select @extschema@.archive_quote_changes(interval ''24 months'');');
     if not has_function_privilege('@extschema@.quote_seal_key_problem()', 'execute') then
         return next @extschema@.quote_collab_unchecked('seals signed as configured', 'the key is kept from this role',
             format('grant execute on function @extschema@.quote_seal_key_problem() to %I;', current_user));

@@ -170,8 +170,15 @@ begin
         select string_agg(format('%s of %s', t.relation, pg_get_userbyid(c.relowner)), ', ' order by c.relname),
             string_agg(format('alter table %s rename to %I;', t.relation, left('not_ours_' || c.relname, 63)), ' ' order by c.relname)
         into strange, hints from @extschema@.strange_quote_tables() t (relation) join pg_class c on c.oid = t.relation;
+        if strange is not null and not exists (
+                select from @extschema@.quote_collab_settings s where s.settled_in = '@extschema@.quote_collab_settings'::regclass) then
+            -- In a restored dump, whose tables may belong to others than where it was taken.
+            hints := @extschema@.quote_attach_statement();
+        end if;
         return next @extschema@.quote_collab_verdict('tables are those of attach', strange is null, 'error',
             format('these took the names of attached tables or of the history, and nothing more is checked: %s', strange), hints);
+        return next @extschema@.quote_collab_verdict('owners are noted', not exists (select from @extschema@.quote_collab_settings s where s.owners = '{}'), 'warning',
+            'the settings come from a release that did not note to whom the tables belong', @extschema@.quote_attach_statement());
     end if;
     foreach part in array '{server,tables,history,rows,objects,security,grants,tenants}'::text[] loop
         if home is not null and strange is null or part = 'server' then

@@ -8,7 +8,7 @@ mod log;
 mod memory;
 mod partition;
 mod pending;
-pub mod spi;
+mod spi;
 mod text;
 mod values;
 
@@ -85,6 +85,8 @@ pub struct RowChange {
     pub session: Option<Uuid>,
     pub version_before: Option<i32>,
     pub version_after: Option<i32>,
+    /// The version at which a row was deleted, or left its key.
+    pub last_version: Option<i64>,
     /// The command of this transaction that did it.
     pub command: pg_sys::CommandId,
     /// The command of this transaction that made the row version which was changed, if one did.

@@ -8,7 +8,6 @@ use crate::error::Error;
 
 pub mod call;
 mod capture;
-mod comeback;
 mod json;
 pub mod plan;
 mod roles;

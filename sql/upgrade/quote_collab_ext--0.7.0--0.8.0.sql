@@ -26,26 +26,24 @@ declare
         select s from @extschema@.quote_collab_settings s where s.entity = find_quote_target.entity
         order by s.attached_at, s.table_schema, s.table_name);
 begin
-    if cardinality(targets) = 1 and @extschema@.quote_collab_table(targets[1]) is null then
-        raise exception 'there is no table %.%', targets[1].table_schema, targets[1].table_name using errcode = 'undefined_table',
-            hint = 'It was renamed or dropped: attach the table anew, as a superuser.';
-    end if;
-    foreach target in array targets loop
+    if cardinality(targets) < 2 then
+        target := coalesce(targets[1], @extschema@.quote_collab_target(entity));
         perform @extschema@.require_quote_table(target);
-    end loop;
-    if cardinality(targets) < 2 or row_id is null then
-        return coalesce(targets[1], @extschema@.quote_collab_target(entity));
+        return target;
+    elsif row_id is null then
+        return targets[1];
     end if;
     foreach target in array targets loop
-        if @extschema@.quote_table_holds(target, row_id) then
+        if @extschema@.quote_table_trusted(target) and @extschema@.quote_table_holds(target, row_id) then
             return target;
         end if;
     end loop;
     foreach target in array targets loop
-        if @extschema@.quote_columns_readable(target, '{id,tenant}'::text[]) then
+        if @extschema@.quote_table_trusted(target) and @extschema@.quote_columns_readable(target, '{id,tenant}'::text[]) then
             return target;
         end if;
     end loop;
+    perform @extschema@.require_quote_table(targets[1]);
     return targets[1];
 end $$;
 create function quote_customer_join(header quote_collab_settings, customers jsonb, customer text, tenant text) returns text
@@ -69,20 +67,32 @@ begin
         where (select r.rolname from pg_roles r where r.oid = owner) = any (s.owners)
             or s.settled_in = '@extschema@.quote_collab_settings'::regclass and exists (
                 select from pg_class c where c.oid = any (s.anchors) and c.relowner = owner)
-            or s.owners = '{}' and exists (select from pg_class c where c.oid = @extschema@.quote_collab_table(s) and c.relowner = owner));
+            or s.owners = '{}' and exists (
+                select from pg_class c join pg_trigger g on g.tgrelid = c.oid
+                    and g.tgfoid in ('@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure)
+                where c.oid = @extschema@.quote_collab_table(s) and c.relowner = owner));
+end $$;
+create function quote_table_trusted(target quote_collab_settings) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(@extschema@.quote_owner_trusted((select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(target))), false);
 end $$;
 create function require_quote_table(target quote_collab_settings) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    found_owner oid := (select c.relowner from pg_class c where c.oid = @extschema@.quote_collab_table(target));
 begin
-    if found_owner is not null and not @extschema@.quote_owner_trusted(found_owner) then
-        raise exception 'table %.% is not the one that was attached', target.table_schema, target.table_name
-            using errcode = 'object_not_in_prerequisite_state', detail = 'It belongs to somebody who owned neither that one nor the history.',
-                  hint = 'Attach it anew, as a superuser, if it took the place of the other.';
+    if @extschema@.quote_table_trusted(target) then
+        return;
+    elsif @extschema@.quote_collab_table(target) is null then
+        raise exception 'there is no table %.%', target.table_schema, target.table_name using errcode = 'undefined_table',
+            hint = 'It was renamed or dropped: attach the table anew, as a superuser.';
     end if;
+    raise exception 'table %.% is not the one that was attached', target.table_schema, target.table_name
+        using errcode = 'object_not_in_prerequisite_state', detail = 'It belongs to somebody who owned neither that one nor the history.',
+              hint = 'Attach it anew, as a superuser, if it took the place of the other.';
 end $$;
 create function require_quote_home(names text[]) returns void
 language plpgsql stable
@@ -101,6 +111,17 @@ begin
             hint = 'Rename or drop what is not of quote collaboration, and attach anew, as a superuser.';
     end if;
 end $$;
+create function note_quote_owners() returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+    update @extschema@.quote_collab_settings s set owners = n.owners
+    from (
+        select o.table_schema, o.table_name, array_agg(distinct pg_get_userbyid(c.relowner)) as owners
+        from @extschema@.quote_collab_settings o join pg_class c on c.oid = any (o.anchors)
+        where o.settled_in = '@extschema@.quote_collab_settings'::regclass group by o.table_schema, o.table_name) n
+    where (s.table_schema, s.table_name) = (n.table_schema, n.table_name) and not (n.owners <@ s.owners and s.owners <@ n.owners)
+$$;
 create function strange_quote_tables() returns setof regclass
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -151,6 +172,61 @@ begin
         on conflict (row_id, is_line) do update set version = greatest(f.version, excluded.version), ended_at = excluded.ended_at',
         @extschema@.quote_collab_column(settings, 'id'), settings.entity = 'QUOTE_LINE', @extschema@.quote_collab_column(settings, 'version'), part);
 end $$;
+create function quote_former_version(row_id uuid, is_line boolean) returns bigint
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select f.version from @extschema@.quote_former_versions f where (f.row_id, f.is_line) = (quote_former_version.row_id, quote_former_version.is_line));
+end $$;
+create function leave_quote_former_life(target quote_collab_settings, row_id uuid, version integer, path text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    behind bigint := @extschema@.quote_former_version(row_id, target.entity = 'QUOTE_LINE') + 1;
+begin
+    if behind > version then
+        perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
+        execute format('update %I.%I t set %s = $1 where t.%s operator(pg_catalog.=) $2', target.table_schema, target.table_name,
+            @extschema@.quote_collab_column(target, 'version'), @extschema@.quote_collab_column(target, 'id')) using behind, row_id;
+        perform set_config('search_path', 'pg_catalog, pg_temp', true);
+        return true;
+    end if;
+    return false;
+end $$;
+create or replace function recent_quote_change_names() returns table (change_id uuid, quote_number text, line_number text, user_name text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    pair record;
+    quote_numbers text := 'null::text';
+    line_numbers text := 'null::text';
+    joins text := '';
+    place integer := 0;
+    author record;
+    role text;
+begin
+    perform @extschema@.require_quote_home('{quote_changes}'::text[]);
+    for pair in select * from @extschema@.quote_collab_pairs() loop
+        place := place + 1;
+        if @extschema@.quote_table_trusted(pair.header) and @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number}'::text[]) then
+            quote_numbers := quote_numbers || format(', q%s.%s::text', place,
+                coalesce(@extschema@.quote_collab_column(pair.header, 'quote_number'), @extschema@.quote_collab_column(pair.header, 'id')));
+            joins := joins || @extschema@.quote_change_join(pair.header, 'q' || place, 'quote_id');
+        end if;
+        role := case when (pair.line).columns ? 'line_number' then 'line_number' else 'version' end;
+        if @extschema@.quote_table_trusted(pair.line) and @extschema@.quote_columns_readable(pair.line, array['id', 'tenant', role]) then
+            line_numbers := line_numbers || format(', l%s.%s::text', place, @extschema@.quote_collab_column(pair.line, role));
+            joins := joins || @extschema@.quote_change_join(pair.line, 'l' || place, 'quote_line_id');
+        end if;
+    end loop;
+    select * into author from @extschema@.quote_user_join('c.changed_by');
+    return query execute format('select c.id, coalesce(%s), coalesce(%s), %s from %I.quote_changes c %s %s
+        where c.changed_at > now() - interval ''24 hours''', quote_numbers, line_numbers, author.name_expression,
+        @extschema@.quote_collab_home(), joins, author.join_clause);
+end $$;
 create or replace function active_quote_names() returns table (quote_id uuid, tenant_id uuid, quote_number text, customer_id text, customer_name text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -160,8 +236,10 @@ declare
     customers jsonb;
     customer_column text;
 begin
+    perform @extschema@.require_quote_home('{active_quote_sessions}'::text[]);
     for pair in select * from @extschema@.quote_collab_pairs() loop
-        continue when not @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number,customer}'::text[]);
+        continue when not (@extschema@.quote_table_trusted(pair.header)
+            and @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number,customer}'::text[]));
         customer_column := @extschema@.quote_collab_column(pair.header, 'customer');
         customers := case when customer_column is not null then @extschema@.quote_names(pair.header, 'customers'::text) end;
         return query execute format('select q.%1$s, q.%2$s, q.%3$s::text, %4$s::text, %5$s::text from %6$I.%7$I q %8$s
@@ -514,6 +592,7 @@ declare
     actual_version integer := @extschema@.quote_row_version(target, current_row);
     fields jsonb;
 begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_changes_position_seq}'::text[]);
     if current_row is null or actual_version = expected_version or expected_version is null or not @extschema@.quote_row_is_locked(target, row_id) then
         return;
     end if;
@@ -610,6 +689,8 @@ declare
     assignments text;
     updated jsonb;
     changed bigint;
+    told text;
+    advice text;
 begin
     select string_agg(a, ', ') into assignments from (
         select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
@@ -628,8 +709,9 @@ begin
         into updated using row_id, changes;
         get diagnostics changed = row_count;
     exception when insufficient_privilege then
-        raise exception using errcode = 'insufficient_privilege', message = sqlerrm,
-            hint = format('Saving %s needs, for role %s, whatever its triggers, rules and policies need too.', relation, current_user);
+        get stacked diagnostics told = pg_exception_detail, advice = pg_exception_hint;
+        raise exception using errcode = 'insufficient_privilege', message = sqlerrm, detail = told,
+            hint = coalesce(nullif(advice, ''), format('Saving %s needs, for role %s, whatever its triggers, rules and policies need too.', relation, current_user));
     end;
     perform set_config('search_path', 'pg_catalog, pg_temp', true);
     if changed > 1 then
@@ -731,7 +813,12 @@ begin
     quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
     previous_version := @extschema@.quote_row_version(header, quote);
     new_version := previous_version;
-    if previous_version <> expected_version then
+    if previous_version = expected_version and @extschema@.leave_quote_former_life(header, quote_id, previous_version, path) then
+        -- Based on this life or on an earlier one: nobody knows, so that it is read again.
+        quote := @extschema@.require_quote_row(header, quote_id, '');
+        new_version := @extschema@.quote_row_version(header, quote);
+    end if;
+    if new_version <> expected_version then
         success := false;
         conflicts := @extschema@.quote_conflicts(header, quote, expected_version, fields);
         perform @extschema@.record_rejected_quote_change('QUOTE', quote_id, expected_version, fields);
@@ -804,7 +891,12 @@ begin
     end if;
     previous_version := @extschema@.quote_row_version(line, quote_line);
     new_version := previous_version;
-    if previous_version <> expected_version then
+    if previous_version = expected_version and @extschema@.leave_quote_former_life(line, line_id, previous_version, path) then
+        -- Based on this life or on an earlier one: nobody knows, so that it is read again.
+        quote_line := @extschema@.require_quote_row(line, line_id, '');
+        new_version := @extschema@.quote_row_version(line, quote_line);
+    end if;
+    if new_version <> expected_version then
         success := false;
         conflicts := @extschema@.quote_conflicts(line, quote_line, expected_version, fields);
         perform @extschema@.record_rejected_quote_change('QUOTE_LINE', line_id, expected_version, fields);
@@ -820,6 +912,14 @@ begin
     perform set_config('app.current_session_id', former, true);
     success := true;
     conflicts := '[]';
+end $$;
+create or replace function quote_session_target() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform @extschema@.require_quote_home('{active_quote_sessions}'::text[]);
+    return format('%I.active_quote_sessions', @extschema@.quote_collab_home());
 end $$;
 create or replace function join_quote_session(
     quote_id uuid, session_id uuid default null, user_id uuid default null, user_name text default null,
@@ -932,22 +1032,30 @@ begin
         @extschema@.quote_session_target())
     using quote_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
 end $$;
-create or replace function cleanup_stale_quote_sessions() returns integer
-language plpgsql security definer
+create or replace function get_quote_change_history(quote_id uuid, max_rows integer default 50) returns setof quote_change
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    swept integer;
+    author record;
 begin
-    perform @extschema@.require_quote_home('{active_quote_sessions}'::text[]);
-    execute format('delete from %1$s s using (select x.id from %1$s x
-            where x.last_heartbeat <= clock_timestamp() - @extschema@.quote_session_ttl() for update skip locked) stale
-        where s.id = stale.id', @extschema@.quote_session_target());
-    get diagnostics swept = row_count;
-    if swept > 0 then
-        perform pg_notify('quote_presence', '');
+    if quote_id is null then
+        raise exception 'the quote id must not be null' using errcode = 'null_value_not_allowed', hint = 'Name the quote.';
+    elsif max_rows is null or max_rows not between 0 and 10000 then
+        raise exception 'the limit must be between 0 and 10000' using errcode = 'invalid_parameter_value',
+            hint = 'Ask for fewer at a time.';
     end if;
-    return swept;
+    perform @extschema@.require_quote_home('{quote_changes,v_quote_changes_all}'::text[]);
+    select * into author from @extschema@.quote_user_join('c.changed_by');
+    return query execute format($query$
+        select c.id, c.tenant_id, c.quote_id, c.quote_line_id, c.changed_by, %s, c.changed_at, c.entity_type::text,
+            c.field_name::text, c.old_value, c.new_value, c.change_type::text, c.session_id, c.was_conflict,
+            c.conflict_resolution::text, c.entity_version_before, c.entity_version_after, c.event_id, c.position
+        from %I.v_quote_changes_all c %s
+        where c.quote_id = $1 and ($4 or c.tenant_id = $2)
+        order by c.position desc, c.id desc limit $3$query$, author.name_expression,
+        @extschema@.quote_collab_home(), author.join_clause)
+    using quote_id, @extschema@.current_quote_tenant(), max_rows, @extschema@.sees_every_quote_tenant();
 end $$;
 create or replace function quote_list_query(header quote_collab_settings) returns text
 language plpgsql stable
@@ -987,17 +1095,47 @@ begin
         raise exception 'the limit must be between 0 and 1000' using errcode = 'invalid_parameter_value',
             hint = 'Ask for fewer at a time.';
     end if;
-    perform @extschema@.require_quote_table(p.header) from @extschema@.quote_collab_pairs() p;
     if alone then
+        perform @extschema@.require_quote_table(@extschema@.quote_collab_target('QUOTE'::text));
         query := @extschema@.quote_list_query(@extschema@.quote_collab_target('QUOTE'));
     else
         select string_agg(format('select q.item, q.place, %s from %s q (item, place)', p.pair, @extschema@.quote_list_query(p.header)), ' union all ')
         into query from @extschema@.quote_collab_pairs() with ordinality p (header, line, pair)
-        where @extschema@.quote_columns_readable(p.header, '{id,tenant,quote_number,customer,status,total_amount,version}'::text[]);
+        where @extschema@.quote_table_trusted(p.header) and @extschema@.quote_columns_readable(p.header, '{id,tenant,quote_number,customer,status,total_amount,version}'::text[]);
     end if;
     return query execute format('select x.item from (%s) x (item, place%s) order by x.place%s limit $2',
         coalesce(query, 'select null::jsonb, 0, 0 where false'), case when alone then '' else ', pair' end, case when alone then '' else ', x.pair' end)
     using tenant, max_rows;
+end $$;
+create or replace function quote_events_since(cursor text, max integer default 100) returns setof quote_event
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seen pg_snapshot := @extschema@.quote_feed_snapshot();
+    c @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
+    given integer := 0;
+    got integer;
+begin
+    if max is null or max not between 1 and 10000 then
+        raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value';
+    end if;
+    perform @extschema@.require_quote_home('{quote_changes}'::text[]), @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed();
+    loop
+        if c.cur is null then
+            exit when c.prev::text = seen::text;
+            -- The clock may have been set back since: changes were then made before the floor.
+            c := row(c.origin, c.prev, c.prev_at, least(c.floor_at, extract(epoch from clock_timestamp())), seen,
+                extract(epoch from clock_timestamp()), 0, @extschema@.quote_feed_timeline(),
+                pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_identity())::@extschema@.quote_cursor;
+        end if;
+        return query select * from @extschema@.read_quote_events(c, max - given);
+        get diagnostics got = row_count;
+        given := given + got;
+        -- A batch begun at its first event is the newest there is; one begun in the middle has newer ones behind it.
+        exit when given >= max or c.position = 0;
+        c := @extschema@.next_quote_cursor(c);
+    end loop;
 end $$;
 create or replace function quote_relay_lease(holder text, ttl interval) returns bigint
 language plpgsql security definer
@@ -1013,60 +1151,14 @@ begin
     into granted using holder, ttl;
     return granted;
 end $$;
-create or replace function quote_relay_next_batch(epoch bigint, known bigint, system_identifier text, timeline integer, max integer, max_bytes bigint)
-returns table (batch bigint, "position" bigint, event text, size integer, has_next boolean)
-language plpgsql security definer
+create or replace function quote_relay_state_query() returns text
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-set enable_bitmapscan = off
-set jit = off
 as $$
-declare
-    here bigint := @extschema@.quote_cluster_identifier();
-    log oid;
-    last record;
-    prev pg_snapshot;
-    cur pg_snapshot;
-    prev_at timestamptz;
-    floor_at timestamptz;
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch,quote_relay_lease}'::text[]);
-    perform set_config('synchronous_commit', 'on', true);
-    select r.* into last from @extschema@.quote_prepared_rows(
-        @extschema@.quote_kept_query('@extschema@.quote_relay_state_query()'::regprocedure::oid), row(epoch))
-        r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);
-    if here::text <> system_identifier or @extschema@.quote_feed_timeline() <> timeline or last.no < known then
-        raise exception 'the log has another history' using errcode = 'QC001',
-            hint = 'Take the lease again, and find out where to go on.';
-    end if;
-    if last.held is not true then
-        perform @extschema@.refuse_lost_quote_lease();
-    end if;
-    prev := last.cur;
-    prev_at := last.cur_at;
-    -- The clock may have been set back since: changes were then made before the floor.
-    floor_at := least(case when pg_snapshot_xmin(prev) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end, clock_timestamp());
-    if last.origin <> here then
-        prev := @extschema@.quote_snapshot_before(last.writer);
-        prev_at := '-infinity';
-        floor_at := '-infinity';
-    end if;
-    cur := @extschema@.quote_feed_snapshot();
-    if cur::text = prev::text then
-        return;
-    end if;
-    log := @extschema@.quote_kept_query('@extschema@.quote_log_identity()'::regprocedure::oid)::oid;
-    return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
-        @extschema@.quote_query_of_months(@extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),
-            log, @extschema@.quote_log_months(log, floor_at - interval '1 day')),
-        row(prev, cur, 0::bigint, here, floor_at - interval '1 day', 'infinity'::timestamptz, max, max_bytes))
-        r ("position" bigint, event text, size integer, has_next boolean);
-    if found and not exists (
-            select from @extschema@.quote_prepared_rows(
-                @extschema@.quote_kept_query('@extschema@.quote_relay_batch_insertion()'::regprocedure::oid),
-                row(epoch, last.no + 1, prev, cur, prev_at, floor_at, here)) r (no bigint)) then
-        perform @extschema@.refuse_lost_quote_lease();
-    end if;
+    return format('select l.epoch = $1, b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin, b.xmin
+        from %1$I.quote_relay_lease l cross join %1$I.quote_relay_batch b order by b.no desc limit 1', @extschema@.quote_collab_home());
 end $$;
 create or replace function quote_relay_last_batch() returns bigint
 language plpgsql security definer
@@ -1128,15 +1220,6 @@ begin
     perform @extschema@.require_quote_home('{quote_relay_lease}'::text[]);
     execute format('select l.batch, l.position, l.stream_seq from %s l', @extschema@.quote_relay_table('quote_relay_lease'))
     into batch, "position", stream_seq;
-end $$;
-create or replace function quote_presence_snapshot() returns setof quote_session
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    perform @extschema@.require_quote_home('{active_quote_sessions}'::text[]);
-    return query execute format('select s.* from %s s where s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()
-        order by s.joined_at, s.session_id', @extschema@.quote_session_target());
 end $$;
 create or replace function quote_events_between(
     quote_id uuid, after_batch bigint, after_position bigint, until_batch bigint, until_position bigint, max integer)
@@ -1221,10 +1304,11 @@ as $$
     select format('%s has a check, default or index that calls a function of %s', c.oid::regclass, pg_get_userbyid(p.proowner)) from expected e
     cross join lateral (select e.relation union select t.relid from pg_partition_tree(e.relation) t) t (relid)
     join pg_class c on c.oid = t.relid
-    join pg_depend d on (d.classid, d.objid) in (
+    cross join lateral (
         select 'pg_constraint'::regclass::oid, k.oid from pg_constraint k where k.conrelid = t.relid
         union all select 'pg_attrdef'::regclass, f.oid from pg_attrdef f where f.adrelid = t.relid
-        union all select 'pg_class'::regclass, i.indexrelid from pg_index i where i.indrelid = t.relid)
+        union all select 'pg_class'::regclass, i.indexrelid from pg_index i where i.indrelid = t.relid) made (classid, objid)
+    join pg_depend d on d.classid = made.classid and d.objid = made.objid
     left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
     join pg_proc p on p.oid = coalesce(o.oprcode::oid, case when d.refclassid = 'pg_proc'::regclass then d.refobjid end)
     join pg_roles r on r.oid = p.proowner and not r.rolsuper
@@ -1259,7 +1343,7 @@ begin
     perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals}'::text[]);
     if older_than is null or older_than <= interval '0' or older_than > interval '1000 years' then
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
-            hint = 'For example select drop_archived_quote_changes(''10 years'').';
+            hint = 'For example select drop_archived_quote_changes(interval ''10 years'').';
     elsif current_setting('lock_timeout') = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
@@ -1381,6 +1465,7 @@ begin
     elsif patience = '0' then
         perform set_config('lock_timeout', '5s', true);
     end if;
+    perform @extschema@.note_quote_owners();
     -- What keeps one thing from being done keeps nothing else. Whoever may write presence may lock it, to begin with.
     begin
         swept := @extschema@.cleanup_stale_quote_sessions();
@@ -1459,7 +1544,7 @@ begin
     perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals,quote_relay_batch}'::text[]);
     if older_than is null or older_than not between interval '0' and interval '1000 years' then
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
-            hint = 'For example select archive_quote_changes(''24 months'').';
+            hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
     until := @extschema@.quote_archive_limit(older_than);
     months := array(select m.month from @extschema@.quote_months_due(log, until) m);
@@ -1543,10 +1628,10 @@ declare
 begin
     select string_agg(distinct r.role, ', '), string_agg(distinct format('grant usage on schema @extschema@ to %s;', r.role), ' ') into names, hints
     from @extschema@.quote_collab_pairs() p
-    cross join lateral unnest(@extschema@.quote_header_grantees(@extschema@.quote_collab_table(p.header), 'UPDATE')) g (name)
-    cross join lateral (select case g.name when 'public' then 'public' else quote_ident(g.name) end) r (role)
-    where not case g.name when 'public' then has_schema_privilege('public', '@extschema@'::regnamespace, 'usage')
-        else has_schema_privilege(g.name, '@extschema@'::regnamespace, 'usage') end;
+    join pg_class c on c.oid = @extschema@.quote_collab_table(p.header)
+    cross join lateral aclexplode(c.relacl) acl
+    cross join lateral (select @extschema@.quote_grantee(acl.grantee)) r (role)
+    where acl.privilege_type = 'UPDATE' and not has_schema_privilege(acl.grantee, '@extschema@'::regnamespace, 'usage');
     return next @extschema@.quote_collab_verdict('functions within reach', names is null, 'warning',
         format('these roles may change quotes and find no function of the extension, whose schema they may not use: %s', names), hints);
     select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
@@ -1568,6 +1653,56 @@ begin
     return query select * from @extschema@.quote_collab_doctor_functions();
     return query select * from @extschema@.quote_collab_doctor_schemas(target_schema);
     return query select * from @extschema@.quote_collab_doctor_readers(target_schema);
+end $$;
+create or replace function quote_collab_doctor_history(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log regclass := (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = 'quote_changes');
+    partitions name[] := array(select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log);
+    repair text := @extschema@.quote_attach_statement();
+    next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
+    keep record;
+    found record;
+    astray regclass := @extschema@.quote_archive_astray(target_schema);
+begin
+    return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', repair);
+    if log is null then
+        return;
+    end if;
+    return next @extschema@.quote_collab_verdict('partition of this month', @extschema@.quote_month_stands(log, now()), 'error',
+        'rows go to the default partition', @extschema@.quote_month_statement(log, now()));
+    return next @extschema@.quote_collab_verdict('partition of next month', @extschema@.quote_month_stands(log, next_month), 'warning',
+        'nobody creates partitions ahead: the library is not preloaded, or no cron calls maintenance', @extschema@.quote_month_statement(log, next_month));
+    return next @extschema@.quote_collab_verdict('default partition present', @extschema@.quote_changes_spare(log) is not null, 'error',
+        'a change of a month without a partition is refused, and the save with it', repair);
+    select * into found from @extschema@.quote_log_repairs(log);
+    return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
+    return next @extschema@.quote_collab_doctor_positions(log, target_schema);
+    return next @extschema@.quote_collab_verdict('archive in its place', astray is null, 'error',
+        format('the archive was renamed or moved to %s, where views and seals do not find it', astray), @extschema@.quote_archive_return(astray, target_schema));
+    select * into keep from @extschema@.quote_history_policy();
+    return next @extschema@.quote_collab_verdict('history let go as it was sealed',
+        not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',
+        'archived history is kept although drop_after lets it go: it is not as it was sealed, or something depends on it',
+        format('See what select * from verify_quote_history(); finds and select @extschema@.drop_archived_quote_changes(%L); says. Keep its findings, and take the partitions away by hand.',
+            keep.drop_after));
+    return next @extschema@.quote_collab_verdict('history archived when due', keep.archive_after is null or not exists (
+            select from @extschema@.quote_changes_months_before(log, @extschema@.quote_archive_limit(keep.archive_after) - interval '2 days')), 'warning',
+        'months that archive_after lets go are still in the log: maintenance is not called, or something keeps it from it',
+        format('select @extschema@.archive_quote_changes(interval %L);', keep.archive_after));
+    return next @extschema@.quote_collab_verdict('history bounded', cardinality(partitions) < 61, 'warning', 'the log holds more than 5 years',
+        'select @extschema@.archive_quote_changes(interval ''24 months'');');
+    if not has_function_privilege('@extschema@.quote_seal_key_problem()', 'execute') then
+        return next @extschema@.quote_collab_unchecked('seals signed as configured', 'the key is kept from this role',
+            format('grant execute on function @extschema@.quote_seal_key_problem() to %I;', current_user));
+    else
+        return next @extschema@.quote_collab_verdict('seals signed as configured', @extschema@.quote_seal_key_problem() is null, 'error',
+            format('seals are not signed with quote_collab.seal_key: %s', @extschema@.quote_seal_key_problem()),
+            'Set it to what openssl rand -base64 32 prints, preload the library and restart.');
+    end if;
 end $$;
 create or replace function quote_collab_doctor_rows(target_schema name) returns setof quote_collab_check
 language plpgsql stable
@@ -1691,8 +1826,15 @@ begin
         select string_agg(format('%s of %s', t.relation, pg_get_userbyid(c.relowner)), ', ' order by c.relname),
             string_agg(format('alter table %s rename to %I;', t.relation, left('not_ours_' || c.relname, 63)), ' ' order by c.relname)
         into strange, hints from @extschema@.strange_quote_tables() t (relation) join pg_class c on c.oid = t.relation;
+        if strange is not null and not exists (
+                select from @extschema@.quote_collab_settings s where s.settled_in = '@extschema@.quote_collab_settings'::regclass) then
+            -- In a restored dump, whose tables may belong to others than where it was taken.
+            hints := @extschema@.quote_attach_statement();
+        end if;
         return next @extschema@.quote_collab_verdict('tables are those of attach', strange is null, 'error',
             format('these took the names of attached tables or of the history, and nothing more is checked: %s', strange), hints);
+        return next @extschema@.quote_collab_verdict('owners are noted', not exists (select from @extschema@.quote_collab_settings s where s.owners = '{}'), 'warning',
+            'the settings come from a release that did not note to whom the tables belong', @extschema@.quote_attach_statement());
     end if;
     foreach part in array '{server,tables,history,rows,objects,security,grants,tenants}'::text[] loop
         if home is not null and strange is null or part = 'server' then
@@ -1702,8 +1844,11 @@ begin
 end $$;
 comment on function quote_customer_join(quote_collab_settings, jsonb, text, text) is 'how a query over quotes joins the customers of their tenant';
 comment on function quote_owner_trusted(oid) is 'whether attach trusted the owner of a relation';
-comment on function require_quote_table(quote_collab_settings) is 'refuses a table that took the name of an attached one';
+comment on function quote_table_trusted(quote_collab_settings) is 'whether the table that is attached under a name is the one that stands there';
+comment on function require_quote_table(quote_collab_settings) is 'refuses what is not the attached table';
 comment on function require_quote_home(text[]) is 'refuses to work on tables that are not those of attach';
+comment on function note_quote_owners() is 'keeps the names of those to whom the attached tables belong';
+revoke execute on function note_quote_owners() from public;
 comment on function strange_quote_tables() is 'relations under names of ours that belong to somebody whom attach did not trust';
 comment on function guard_quote_settings() is 'before-statement trigger: refuses all but the owner of the extension';
 revoke execute on function guard_quote_settings() from public;
@@ -1722,6 +1867,8 @@ comment on column @extschema@.quote_former_versions.ended_at is 'when it was del
 comment on constraint quote_former_versions_pkey on @extschema@.quote_former_versions is 'a row has one last version';
 comment on function remember_quote_versions(quote_collab_settings, regclass) is 'keeps the last versions of all rows of a table';
 revoke execute on function remember_quote_versions(quote_collab_settings, regclass) from public;
+comment on function quote_former_version(uuid, boolean) is 'the last version that a row had before it was deleted; null where it was not';
+comment on function leave_quote_former_life(quote_collab_settings, uuid, integer, text) is 'gives a row that came back a version that it never had';
 comment on function quote_place_is_locked(oid, tid) is 'true when this transaction has locked a row version for a change';
 revoke execute on function quote_place_is_locked(oid, tid) from public;
 comment on function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, jsonb, text) is 'updates one row of an attached table from a change set';

@@ -213,7 +213,7 @@ async fn a_row_without_its_keys_has_no_history_until_it_has_them() {
         coalesce(entity_version_after::text, ''), ', ' order by position) from quote_changes";
     assert_eq!(
         text(&admin, all).await,
-        "DELETE QUOTE 1-, DELETE QUOTE_LINE 1-, CREATE QUOTE -2, CREATE QUOTE_LINE -5, UPDATE QUOTE_LINE 5-6, DELETE QUOTE_LINE 6-"
+        "DELETE QUOTE 1-, DELETE QUOTE_LINE 1-, CREATE QUOTE -1, CREATE QUOTE_LINE -5, UPDATE QUOTE_LINE 5-6, DELETE QUOTE_LINE 6-"
     );
 }
 

@@ -174,3 +174,56 @@ async fn tables_that_change_hands_are_served_on() {
     );
     run(&admin, "reassign owned by next_owner, last_owner to erp_owner").await;
 }
+
+#[tokio::test]
+async fn a_log_that_took_the_place_of_the_history_is_not_written() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let stranger = stranger(&erp, &admin).await;
+    let quote = erp.quote(0).await;
+    run(&admin, "grant select, update on quotes to table_stranger; alter table quote_changes rename to changes_of_last_year; grant select on changes_of_last_year to table_stranger").await;
+    run(
+        &stranger,
+        "create table public.quote_changes (like public.changes_of_last_year); create trigger evil before insert on public.quote_changes
+             for each row execute function public.evil_trigger()",
+    )
+    .await;
+    let forged = format!(
+        "begin; select set_config('app.current_tenant_id', tenant_id::text, true) from quotes where id = '{quote}'; select from quotes where id = '{quote}' for update;
+         select record_rejected_quote_change('QUOTE', '{quote}', 99, '{{\"notes\": \"q\"}}')"
+    );
+    assert_eq!(sqlstate(&stranger, &forged).await, "55000");
+    for reader in [
+        format!("select get_quote_change_history('{quote}')"),
+        "select * from quote_events_since(null)".to_owned(),
+        "select recent_quote_change_names()".to_owned(),
+    ] {
+        assert_eq!(sqlstate(&admin, &reader).await, "55000", "{reader}");
+    }
+    assert_eq!(evidence(&admin).await, "none");
+}
+
+#[tokio::test]
+async fn one_of_several_pairs_may_be_a_strangers() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let stranger = stranger(&erp, &admin).await;
+    run(
+        &admin,
+        "create table orders (like quotes including all); create table order_lines (like quote_lines including all); alter table order_lines rename quote_id to order_id;
+         select attach_quote_collaboration('orders', 'order_lines'); alter table orders rename to orders_of_last_year",
+    )
+    .await;
+    run(
+        &stranger,
+        "create view public.orders as select gen_random_uuid() as id, gen_random_uuid() as tenant_id, 1 as version where public.evil(); grant select on public.orders to public",
+    )
+    .await;
+    run(
+        &admin,
+        "select get_quote(id) from quotes limit 1; select record_rejected_quote_change('QUOTE', gen_random_uuid(), 1, '{}'); select active_quote_names(), recent_quote_change_names();
+         set app.current_tenant_id = 'a0000000-0000-4000-8000-000000000001'; select list_quotes(); select * from v_active_quote_collaborators, v_recent_quote_changes limit 1",
+    )
+    .await;
+    assert_eq!(evidence(&admin).await, "none");
+}

@@ -1,26 +1,18 @@
-//! Versions of rows that were deleted: one that comes back under its id goes on behind the last it had. Else a save that is based on its
-//! earlier life would pass for one that is based on this.
+//! The last versions of rows that were deleted. One that comes back under its id begins anew: a save that is based on a version which it had
+//! before does not say which life it is based on.
 
 #![expect(unsafe_code, reason = "PostgreSQL's relations and scans")]
 
-use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use pgrx::{IntoDatum, pg_sys};
 use uuid::Uuid;
 
 use super::log::owner_and_triggers;
 use super::spi::{self, Prepared};
-use super::{Kind, RowChange};
+use super::{Log, RowChange};
 use crate::error::Error;
-
-/// A row: its id, and whether it is a line.
-type Key = (Uuid, bool);
-
-thread_local! {
-    /// What this transaction deleted and has not written yet. Of what was rolled back since too: a version that is passed over hurts nobody.
-    static DELETED: RefCell<HashMap<Key, i64>> = RefCell::default();
-}
 
 /// The table of former versions beside the extension.
 pub struct Former {
@@ -45,52 +37,17 @@ impl Former {
 
     /// The last version that a row had in an earlier life, if it had one.
     pub fn version(&self, row: Uuid, is_line: bool) -> Option<i64> {
-        let noted = DELETED.with_borrow(|deleted| deleted.get(&(row, is_line)).copied());
-        // SAFETY: inside a transaction.
-        noted.max(unsafe { self.written(row, is_line) })
-    }
-
-    /// # Safety
-    /// Needs a transaction.
-    unsafe fn written(&self, row: Uuid, is_line: bool) -> Option<i64> {
-        // SAFETY: the table is locked while it is read; its columns are as it was created, all of them not null. Whoever deleted the row has
-        // committed, or its key could not be taken again: what is committed is looked at, whatever this transaction's snapshot is.
+        // SAFETY: inside a transaction. The table is locked while it is read; its columns are as it was created, all of them not null. What
+        // is committed is looked at, whatever this transaction's snapshot is.
         unsafe {
             let table = pg_sys::try_table_open(self.relation, pg_sys::AccessShareLock.cast_signed());
             if table.is_null() {
                 return None;
             }
-            let version = (pg_sys::RelationGetNumberOfBlocksInFork(table, pg_sys::ForkNumber::MAIN_FORKNUM)
-                > 0)
-            .then(|| read(table, row, is_line))
-            .flatten();
+            let version = read(table, row, is_line);
             pg_sys::table_close(table, pg_sys::AccessShareLock.cast_signed());
             version
         }
-    }
-
-    /// Keeps the last versions of the rows that these changes deleted.
-    pub fn remember(&self, changes: &[RowChange]) -> Result<(), Error> {
-        let mut ended: HashMap<Key, i64> = HashMap::new();
-        for change in changes.iter().filter(|change| change.kind == Kind::Delete) {
-            let last = ended.entry(key(change)).or_default();
-            *last = (*last).max(change.version_before.map_or(0, i64::from));
-        }
-        DELETED.with_borrow_mut(|deleted| deleted.retain(|row, _| !ended.contains_key(row)));
-        if ended.is_empty() {
-            return Ok(());
-        }
-        let (keys, versions): (Vec<Key>, Vec<i64>) = ended.into_iter().unzip();
-        let (rows, are_lines): (Vec<pgrx::Uuid>, Vec<bool>) = keys
-            .into_iter()
-            .map(|(row, is_line)| (pgrx::Uuid::from_bytes(row.into_bytes()), is_line))
-            .unzip();
-        let mut values = [rows.into_datum(), are_lines.into_datum(), versions.into_datum()]
-            .map(|array| array.unwrap_or(pg_sys::Datum::null()));
-        spi::as_owner(self.owner, || {
-            let plan = self.plan()?;
-            plan.insert(&mut values, &[b' '.cast_signed(); 3])
-        })
     }
 
     fn plan(&self) -> Result<&Prepared, Error> {
@@ -108,24 +65,22 @@ impl Former {
     }
 }
 
-/// A row was deleted, or left its key, at this version.
-pub fn note(change: &RowChange) {
-    if change.kind == Kind::Delete {
-        let at = change.version_before.map_or(0, i64::from);
-        DELETED.with_borrow_mut(|deleted| {
-            let last = deleted.entry(key(change)).or_default();
-            *last = (*last).max(at);
-        });
+/// Keeps the last versions of the rows that these changes deleted, in the order of their ids, so that nobody who does the same waits for
+/// another who waits for him.
+pub fn remember(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
+    let mut ended: BTreeMap<(Uuid, bool), i64> = BTreeMap::new();
+    for change in changes {
+        let Some(version) = change.last_version else { continue };
+        let last = ended.entry((change.line.unwrap_or(change.quote), change.line.is_some())).or_default();
+        *last = (*last).max(version);
     }
-}
-
-/// Forgets what was not written: the transaction is over.
-pub fn discard() {
-    DELETED.with_borrow_mut(HashMap::clear);
-}
-
-fn key(change: &RowChange) -> Key {
-    (change.line.unwrap_or(change.quote), change.line.is_some())
+    let Some(former) = log.former().filter(|_| !ended.is_empty()) else { return Ok(()) };
+    let (keys, versions): (Vec<_>, Vec<i64>) = ended.into_iter().unzip();
+    let (rows, are_lines): (Vec<pgrx::Uuid>, Vec<bool>) =
+        keys.into_iter().map(|(row, is_line)| (pgrx::Uuid::from_bytes(row.into_bytes()), is_line)).unzip();
+    let mut values = [rows.into_datum(), are_lines.into_datum(), versions.into_datum()]
+        .map(|array| array.unwrap_or(pg_sys::Datum::null()));
+    spi::as_owner(former.owner, || former.plan()?.insert(&mut values, &[b' '.cast_signed(); 3]))
 }
 
 /// # Safety
@@ -137,23 +92,19 @@ unsafe fn read(table: pg_sys::Relation, row: Uuid, is_line: bool) -> Option<i64>
         let equal = pg_sys::StrategyNumber::try_from(pg_sys::BTEqualStrategyNumber).unwrap_or_default();
         let mut keys: [pg_sys::ScanKeyData; 2] = std::array::from_fn(|_| pg_sys::ScanKeyData::default());
         let id = pg_sys::Datum::from(row.as_bytes().as_ptr());
-        pg_sys::ScanKeyInit(&raw mut keys[0], 1, equal, pg_sys::Oid::from(pg_sys::F_UUID_EQ), id);
-        pg_sys::ScanKeyInit(&raw mut keys[1], 2, equal, pg_sys::Oid::from(pg_sys::F_BOOLEQ), is_line.into());
+        let (same_id, same_kind) =
+            (pg_sys::Oid::from(pg_sys::F_UUID_EQ), pg_sys::Oid::from(pg_sys::F_BOOLEQ));
+        pg_sys::ScanKeyInit(&raw mut keys[0], 1, equal, same_id, id);
+        pg_sys::ScanKeyInit(&raw mut keys[1], 2, equal, same_kind, is_line.into());
         let _list = pg_sys::RelationGetIndexList(table);
-        let index = (*table).rd_pkindex;
-        let scan = pg_sys::systable_beginscan(
-            table,
-            index,
-            index != pg_sys::InvalidOid,
-            &raw mut pg_sys::SnapshotSelfData,
-            2,
-            keys.as_mut_ptr(),
-        );
+        let (index, snapshot) = ((*table).rd_pkindex, &raw mut pg_sys::SnapshotSelfData);
+        let is_indexed = index != pg_sys::InvalidOid;
+        let scan = pg_sys::systable_beginscan(table, index, is_indexed, snapshot, 2, keys.as_mut_ptr());
         let found = pg_sys::systable_getnext(scan);
         let version = (!found.is_null()).then(|| {
             let (mut values, mut nulls) = ([pg_sys::Datum::null(); COLUMNS], [true; COLUMNS]);
             pg_sys::heap_deform_tuple(found, (*table).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
-            values[2].value().cast_signed() as i64
+            i64::try_from(values[2].value().cast_signed()).unwrap_or_default()
         });
         pg_sys::systable_endscan(scan);
         version

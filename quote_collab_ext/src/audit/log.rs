@@ -47,8 +47,9 @@ pub struct Log {
     pub sequence: pg_sys::Oid,
     /// The prepared INSERT, kept for the life of the plan.
     pub insert: OnceCell<Prepared>,
-    /// Where the last versions of deleted rows are kept.
-    pub former: Option<Former>,
+    /// Function of the extension whose trigger writes here.
+    function: pg_sys::Oid,
+    former: OnceCell<Former>,
     /// Somebody put a trigger on the log itself: only SQL fires it.
     pub has_triggers: bool,
     /// The partition of the month that was written last.
@@ -71,9 +72,18 @@ impl Log {
             name: name.to_owned(),
             sequence,
             insert: OnceCell::new(),
-            former: Former::beside(function),
+            function,
+            former: OnceCell::new(),
             month: Cell::new(None),
         }))
+    }
+
+    /// Where the last versions of deleted rows are kept; `None` as long as the extension's SQL is of a release before.
+    pub fn former(&self) -> Option<&Former> {
+        match self.former.get() {
+            None => Former::beside(self.function).map(|former| self.former.get_or_init(|| former)),
+            found => found,
+        }
     }
 }
 

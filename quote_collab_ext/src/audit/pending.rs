@@ -49,7 +49,6 @@ pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Resul
     let memory = memory(level);
     let depth = server::trigger_depth();
     let change = describe(&memory)?;
-    former::note(&change);
     ROWS.set(ROWS.get() + change.fields.len());
     NOTED.with_borrow_mut(|noted| noted.push(Noted { change, depth, level }));
     if ROWS.get() >= BATCH_ROWS || memory.bytes() >= BATCH_BYTES {
@@ -192,7 +191,7 @@ fn write(mut ready: Vec<Noted>) {
             continue;
         }
         let written = if direct::write(log, group) { Ok(()) } else { insert::insert(log, group) };
-        let kept = written.and_then(|()| log.former.as_ref().map_or(Ok(()), |former| former.remember(group)));
+        let kept = written.and_then(|()| former::remember(log, group));
         if let Err(error) = kept {
             error.raise();
         }
@@ -228,7 +227,6 @@ pub fn discard() {
     MEMORY.take();
     ROWS.set(0);
     FORGOTTEN.with_borrow_mut(HashSet::clear);
-    former::discard();
 }
 
 /// A subtransaction commits: what it noted is its parent's.

@@ -72,33 +72,6 @@ pub fn as_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> Result<T, Error>) 
     }
 }
 
-/// Plans an UPDATE and runs it once. SPI must be connected.
-pub fn update<const COUNT: usize>(
-    text: &str,
-    mut types: [pg_sys::Oid; COUNT],
-    mut values: [pg_sys::Datum; COUNT],
-) -> Result<(), Error> {
-    let text = CString::new(text).map_err(|_| Error::Spi("reading a statement for a version", 0))?;
-    // SAFETY: SPI is connected; the values are of these types, and none is null.
-    let done = unsafe {
-        let count = i32::try_from(COUNT).unwrap_or_default();
-        let (types, values) = (types.as_mut_ptr(), values.as_mut_ptr());
-        pg_sys::SPI_execute_with_args(text.as_ptr(), count, types, values, std::ptr::null(), false, 0)
-    };
-    if done == pg_sys::SPI_OK_UPDATE.cast_signed() {
-        Ok(())
-    } else {
-        Err(Error::Spi("raising a version", done))
-    }
-}
-
-/// A name as SQL quotes it.
-pub fn quoted(name: &str) -> String {
-    let Ok(name) = CString::new(name) else { return String::new() };
-    // SAFETY: a live C string; what it gives lives in the current memory context, or is the name itself.
-    unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())) }.to_string_lossy().into_owned()
-}
-
 /// The quoted name of a relation, with its schema.
 pub fn qualified_name(relation: pg_sys::Oid) -> String {
     // SAFETY: look-ups in the catalogs inside a transaction; what they give lives in the current memory context.

@@ -10,11 +10,10 @@ use quote_collab_core::jsonb::Value;
 use uuid::Uuid;
 
 use super::call::{Call, Operation};
-use super::comeback;
 use super::plan::{Column, Plan};
 use super::roles::Roles;
 use super::row::Row;
-use super::stamp::{version, version_datum};
+use super::stamp::version;
 use crate::audit::{self, Field, Kind, Memory, Mint, RowChange};
 use crate::error::Error;
 use crate::{attribution, wakeup};
@@ -33,15 +32,8 @@ pub unsafe fn capture(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum,
     }
     let plan = Plan::of(call)?;
     match operation {
-        Operation::Insert => {
-            let row = call.first_row();
-            let at = comeback::raise(&plan, call, &row)?.unwrap_or_else(|| version(&plan, &row));
-            note_whole(&plan, call, Kind::Create, &row, at)?;
-        }
-        Operation::Delete => {
-            let row = call.first_row();
-            note_whole(&plan, call, Kind::Delete, &row, version(&plan, &row))?;
-        }
+        Operation::Insert => note_whole(&plan, call, Kind::Create, &call.first_row())?,
+        Operation::Delete => note_whole(&plan, call, Kind::Delete, &call.first_row())?,
         Operation::Update => capture_update(&plan, call)?,
     }
     Ok(pg_sys::Datum::null())
@@ -59,8 +51,8 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
     let keys = [Some(roles.id), Some(roles.tenant), roles.quote];
     if changed.iter().any(|column| keys.contains(&Some(column.attnum))) {
         // The row went elsewhere: gone for those who saw it there, new for those who see it here.
-        note_whole(plan, call, Kind::Delete, &old, version(plan, &old))?;
-        return note_whole(plan, call, Kind::Create, &new, version(plan, &new));
+        note_whole(plan, call, Kind::Delete, &old)?;
+        return note_whole(plan, call, Kind::Create, &new);
     }
     let Some(keys) = Keys::of(roles, &new) else { return Ok(()) };
     let totals_changed =
@@ -120,19 +112,15 @@ impl Keys {
     }
 }
 
-/// Notes all of a row, at this version.
-fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>, at: i64) -> Result<(), Error> {
+fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<(), Error> {
     let Some(keys) = Keys::of(&plan.roles, row) else { return Ok(()) };
-    let version = (row.value(plan.roles.version).is_some()).then(|| version_datum(plan, at)).transpose()?;
     audit::note(|memory| {
         let members: Vec<_> = plan
             .by_name
             .iter()
             .map(|place| &plan.columns[*place])
             .map(|column| {
-                let value =
-                    if column.attnum == plan.roles.version { version } else { row.value(column.attnum) };
-                let value = column_value(column, value);
+                let value = column_value(column, row.value(column.attnum));
                 (column.name.as_str(), value.unwrap_or(Value::Null))
             })
             .collect();
@@ -143,14 +131,15 @@ fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>, at: i64) -
         };
         let context = memory.keep_object(&context(plan, row, false))?;
         let mut change = row_change(plan, call, kind, row, keys, memory)?;
-        let at = i32::try_from(at).ok();
+        let last = version(plan, row);
+        let at = i32::try_from(last).ok();
         let (old, new) = match kind {
             Kind::Delete => (whole, None),
             _ => (None, whole),
         };
-        (change.version_before, change.version_after) = match kind {
-            Kind::Delete => (at, None),
-            _ => (None, at),
+        (change.version_before, change.version_after, change.last_version) = match kind {
+            Kind::Delete => (at, None, Some(last)),
+            _ => (None, at, None),
         };
         Ok(RowChange {
             fields: vec![Field { name: Rc::clone(&plan.whole_row), old, new }],
@@ -184,6 +173,7 @@ fn row_change(
         session: attribution::current_session()?,
         version_before: None,
         version_after: None,
+        last_version: None,
         command: call.command(),
         stands_on: if kind == Kind::Create { None } else { call.command_before() },
         fields: Vec::new(),

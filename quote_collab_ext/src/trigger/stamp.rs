@@ -3,9 +3,9 @@
 #![expect(unsafe_code, reason = "builds PostgreSQL's tuples")]
 
 use pgrx::{FromDatum, IntoDatum, pg_sys};
+use quote_collab_core::change::Entity;
 
 use super::call::{Call, Operation};
-use super::comeback;
 use super::plan::{Column, Plan};
 use super::row::Row;
 use crate::attribution;
@@ -48,9 +48,16 @@ impl Stamps {
         let replays = unsafe { pg_sys::SessionReplicationRole }
             == pg_sys::SESSION_REPLICATION_ROLE_REPLICA.cast_signed();
         let next = match changed {
-            _ if let Some(raised) = comeback::raised(plan, call, old) => raised,
             // Counted up by the statement itself: an ORM that locks by the version goes on from there.
             false if given == before + 1 && call.assigns(roles.version) => given,
+            // Replayed, or raised behind the versions of an earlier life.
+            false
+                if given > before
+                    && call.assigns(roles.version)
+                    && (replays || leaves_former_life(plan, old, given)) =>
+            {
+                given
+            }
             false => before,
             // A replayed change brings its version along; one that does not is counted here.
             true if replays && given > before => given,
@@ -114,6 +121,12 @@ impl Stamps {
     }
 }
 
+/// Whether a version is the first that a row has not had in an earlier life.
+fn leaves_former_life(plan: &Plan, row: &Row<'_>, version: i64) -> bool {
+    let former = plan.log.former().zip(row.uuid(plan.roles.id));
+    former.and_then(|(former, id)| former.version(id, plan.entity == Entity::QuoteLine)) == Some(version - 1)
+}
+
 /// The version of a row; 0 when null.
 pub fn version(plan: &Plan, row: &Row<'_>) -> i64 {
     let Some(datum) = row.value(plan.roles.version) else { return 0 };
@@ -128,8 +141,7 @@ pub fn version(plan: &Plan, row: &Row<'_>) -> i64 {
     .unwrap_or_default()
 }
 
-/// A version in the type of its column.
-pub fn version_datum(plan: &Plan, version: i64) -> Result<pg_sys::Datum, Error> {
+fn version_datum(plan: &Plan, version: i64) -> Result<pg_sys::Datum, Error> {
     let exhausted = |_| Error::VersionExhausted;
     Ok(match plan.column(plan.roles.version).map(|column| column.length) {
         Some(2) => pg_sys::Datum::from(i16::try_from(version).map_err(exhausted)?),
