@@ -49,6 +49,12 @@ pub struct CursorError;
 const FORM: &str = "1";
 
 impl Cursor {
+    /// Right before the event at this place.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        Self { position: self.position.saturating_sub(1), ..self }
+    }
+
     /// Behind everything in this batch.
     #[must_use]
     pub const fn end_of(batch: i64) -> Self {

@@ -161,6 +161,22 @@ impl Hub {
         rooms.end_all(End::Resync);
     }
 
+    /// Whatever lies between the head and this arrival is gone, if anything does: then everybody reads again, and the feed
+    /// goes on with it. Returns whether they do. An arrival that the hub has had misses nothing; neither does the
+    /// announcement of a fork, which tells everybody by itself.
+    pub fn misses_before(&self, arrival: &Arrival) -> bool {
+        let mut rooms = self.rooms();
+        let is_had = arrival.cursor <= rooms.head && arrival.lineage.fork <= rooms.lineage.fork;
+        if is_had || arrival.subject == Subject::Resync {
+            return false;
+        }
+        // The announcement of a fork may be among what is gone: then the head has to go down.
+        rooms.head = arrival.cursor.before();
+        rooms.lineage = arrival.lineage.clone();
+        rooms.end_all(End::Resync);
+        true
+    }
+
     /// Events may have been missed for good: everybody reads again.
     pub fn resync_all(&self) {
         self.rooms().end_all(End::Resync);

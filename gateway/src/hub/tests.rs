@@ -152,6 +152,30 @@ async fn a_fork_ends_everybody_and_the_new_history_begins_lower() {
 }
 
 #[tokio::test]
+async fn what_was_missed_is_told_and_the_feed_goes_on_behind_it() {
+    let hub = hub();
+    let of_fork = |fork, batch, position| Arrival {
+        lineage: Lineage { fork, ..lineage(1) },
+        ..arrival(1, Entity::Quote, batch, position)
+    };
+    let (mut before, _) = hub.subscribe(address(1), Entity::Quote);
+    assert!(!hub.misses_before(&of_fork(0, 3, 8)), "it has had this one");
+    assert!(!hub.misses_before(&Arrival { subject: Subject::Resync, ..of_fork(7, 5, 1) }));
+    assert!(hub.misses_before(&of_fork(0, 5, 4)));
+    assert_eq!(before.next().await, Some(Delivery::Resync));
+    let (mut after, head) = hub.subscribe(address(1), Entity::Quote);
+    assert_eq!(head, Cursor { batch: 5, position: 3 });
+    hub.receive(&of_fork(0, 5, 4));
+    assert_eq!(place(&mut after).await, Some((5, 4)));
+    // The announcement of a fork was among what is gone.
+    assert!(hub.misses_before(&of_fork(9, 4, 2)));
+    assert_eq!(after.next().await, Some(Delivery::Resync));
+    let (mut after, _) = hub.subscribe(address(1), Entity::Quote);
+    hub.receive(&of_fork(9, 4, 2));
+    assert_eq!(place(&mut after).await, Some((4, 2)));
+}
+
+#[tokio::test]
 async fn a_message_of_another_quote_or_without_sense_reaches_nobody() {
     let hub = hub();
     let (mut subscription, _) = hub.subscribe(address(1), Entity::Quote);

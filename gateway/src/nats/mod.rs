@@ -4,6 +4,7 @@
 //! the client reconnects for ever, the relay re-reads its position, the hub's reader re-creates its consumer.
 
 mod address;
+mod beginning;
 mod bus;
 mod connection;
 mod headers;

@@ -1,41 +1,42 @@
-//! The hub's reader: one ordered consumer on the whole stream.
+//! The hub's reader: a consumer of its own on the whole stream.
 //!
-//! The hub drops what it has had, so the only mistake possible here is to begin too late. Whenever a consumer is made,
-//! the place to begin is proved against what the stream holds now: the server may have been restarted, may have lost
-//! its tail, or may be another one whose relay has filled it from the beginning.
+//! The hub drops what it has had, so the only mistake possible here is to pass over a message. Whenever a consumer is
+//! made, the place to begin is proved against what the stream holds now: the server may have been restarted, may have
+//! lost its tail, or may be another one whose relay has filled it from the beginning. A consumer therefore never
+//! outlives the stream it was made on, and no message is handed on whose number is not the next one: what cannot be
+//! proved to follow makes everybody read again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{DeliverPolicy, pull::OrderedConfig};
-use async_nats::jetstream::stream::Stream;
-use futures_util::StreamExt;
-use quote_collab_core::subject::QUOTE_EVENTS;
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::stream::{Info, Stream};
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::beginning::{Beginning, Held, Progress, Proof, Seen, beginning};
 use super::bus::NatsBus;
 use super::connection::{NatsConnection, REQUEST_TIMEOUT};
 use super::headers;
 use super::stream::unreachable;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, jittered};
 use crate::cursor::Cursor;
 use crate::hub::Hub;
 use crate::ports::{Arrival, BusError, ChangeBus, Tail, TailMessage};
 
-/// The last message handed to the hub.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
-    sequence: u64,
-    cursor: Cursor,
-}
+/// A stream that has been silent for so long is looked at: it may have been emptied, or be another one.
+const SILENCE: Duration = Duration::from_secs(4);
 
 /// Reads the stream for the hub.
 pub struct StreamReader {
     connection: NatsConnection,
     bus: NatsBus,
     hub: Arc<Hub>,
-    seen: Option<Seen>,
+    progress: Progress,
+    /// The number that comes next.
+    next: u64,
+    proof: Proof,
 }
 
 impl StreamReader {
@@ -44,7 +45,8 @@ impl StreamReader {
     pub fn new(connection: NatsConnection, bus: NatsBus, hub: Arc<Hub>, tail: Option<&Tail>) -> Self {
         let seen =
             tail.and_then(|tail| Some(Seen { sequence: tail.sequence, cursor: tail.last.as_ref()?.cursor }));
-        Self { connection, bus, hub, seen }
+        let progress = Progress { seen, read: tail.map(|tail| tail.sequence), made: None };
+        Self { connection, bus, hub, progress, next: 0, proof: Proof::Nothing }
     }
 
     /// Reads until `stop`.
@@ -71,41 +73,58 @@ impl StreamReader {
         }
     }
 
-    /// Reads until the connection changes: a consumer does not outlive a restart of the server, and waiting for it to be
-    /// missed would take as long as its heartbeat.
+    /// Reads until the connection, the consumer or the stream is another: a consumer does not outlive a restart of the
+    /// server, and waiting for it to be missed would take as long as its heartbeat.
     async fn read(&mut self, backoff: &mut Backoff) -> Result<(), BusError> {
         let mut state = self.connection.state();
         state.mark_unchanged();
         let stream = self.bus.stream().await?;
-        let start_sequence = self.start(&stream).await?;
-        let config = OrderedConfig {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
-            filter_subject: QUOTE_EVENTS.to_owned(),
-            ..OrderedConfig::default()
-        };
-        let consumer = timeout(REQUEST_TIMEOUT, stream.create_consumer(config));
-        let consumer =
-            consumer.await.map_err(|error| unreachable(&error))?.map_err(|error| unreachable(&error))?;
-        let mut messages = consumer.messages().await.map_err(|error| unreachable(&error))?;
+        let Beginning { sequence, proof, .. } = self.begin(&stream).await?;
+        let mut messages = consume(&stream, sequence).await?;
+        // The consumer is of the stream that was looked at, or of one that has taken its place since.
+        let made = made_at(stream.cached_info());
+        if made_at(&info(&stream).await?) != made {
+            return Ok(());
+        }
+        self.progress.begins(made, sequence, proof);
+        (self.next, self.proof) = (sequence, proof);
         self.connection.set_streaming(true);
-        tracing::info!("reading the stream from message {start_sequence}");
+        tracing::info!("reading the stream from message {sequence}");
         loop {
-            tokio::select! {
+            let message = tokio::select! {
+                biased;
                 _ = state.changed() => return Ok(()),
-                message = messages.next() => match message {
-                    Some(Ok(message)) => {
-                        backoff.reset();
-                        self.take(&message)?;
+                message = messages.next() => message,
+                () = sleep(jittered(SILENCE)) => {
+                    let info = info(&stream).await?;
+                    // What was sent before the answer is here before it.
+                    match messages.next().now_or_never() {
+                        Some(message) => message,
+                        None if self.is_level_with(&info) => continue,
+                        None => return Ok(()),
                     }
-                    Some(Err(error)) => return Err(unreachable(&error)),
-                    None => return Ok(()),
-                },
+                }
+            };
+            match message {
+                Some(Ok(message)) => {
+                    backoff.reset();
+                    self.take(&message)?;
+                }
+                Some(Err(error)) => return Err(unreachable(&error)),
+                None => return Ok(()),
             }
         }
     }
 
+    /// Hands a message to the hub. When others may have stood before it that the hub has not had, everybody reads again
+    /// from here on.
     fn take(&mut self, message: &async_nats::jetstream::Message) -> Result<(), BusError> {
         let sequence = message.info().map_err(|error| unreachable(&error))?.stream_sequence;
+        if sequence != self.next {
+            self.proof = Proof::Nothing;
+        }
+        self.next = sequence + 1;
+        self.progress.passes(sequence, self.proof);
         let read = message.headers.as_ref().map(headers::read);
         let (Some(Ok((_, cursor, lineage))), Ok(subject)) = (read, message.subject.parse()) else {
             metrics::counter!("gateway_hub_refused_total").increment(1);
@@ -115,123 +134,87 @@ impl StreamReader {
             return Ok(());
         };
         self.bus.has_seen(&lineage);
-        self.hub.receive(&Arrival { subject, cursor, lineage, payload: message.payload.clone() });
-        self.seen = Some(Seen { sequence, cursor });
+        let arrival = Arrival { subject, cursor, lineage, payload: message.payload.clone() };
+        if !self.proof.holds(self.hub.head(), cursor) && self.hub.misses_before(&arrival) {
+            tell_missed();
+        }
+        self.hub.receive(&arrival);
+        self.proof = Proof::Follows;
+        self.progress.passes(sequence, self.proof);
+        self.progress.seen = Some(Seen { sequence, cursor });
         Ok(())
     }
 
-    /// The number of the first message that may be new.
-    async fn start(&self, stream: &Stream) -> Result<u64, BusError> {
-        let state = &stream.cached_info().state;
+    /// Where the first message is that may be new.
+    async fn begin(&self, stream: &Stream) -> Result<Beginning, BusError> {
+        let Info { state, .. } = stream.cached_info();
+        let is_empty = state.messages == 0;
         let mut held = Held {
-            first: state.first_sequence,
+            first: if is_empty { state.last_sequence + 1 } else { state.first_sequence },
             last: state.last_sequence,
-            is_empty: state.messages == 0,
+            is_same: self.progress.made.is_none_or(|made| made == made_at(stream.cached_info())),
             seen_is_there: false,
             tail_is_seen: false,
         };
-        if let Some(Seen { sequence, cursor }) = self.seen {
+        if let Some(Seen { sequence, cursor }) = self.progress.seen {
             held.seen_is_there = sequence <= held.last && place_at(stream, sequence).await == Some(cursor);
         }
         if !held.seen_is_there {
             let tail = self.bus.tail().await?;
-            if self.seen.is_none() {
+            if self.progress.seen.is_none() {
                 self.hub.learn_fork(tail.fork);
             }
             let seen =
                 |last: &TailMessage| last.cursor <= self.hub.head() && last.lineage == self.hub.lineage();
-            held.tail_is_seen = !held.is_empty && tail.last.as_ref().is_none_or(seen);
+            held.tail_is_seen = !is_empty && tail.last.as_ref().is_none_or(seen);
         }
-        let beginning = beginning(self.seen, held);
+        let beginning = beginning(self.progress, held);
         if beginning.missed {
-            tracing::error!("messages of the stream expired before they were read: subscribers read again");
+            tell_missed();
             self.hub.resync_all();
         }
-        Ok(beginning.sequence)
+        Ok(beginning)
+    }
+
+    /// Whether nothing has happened to the stream that its consumer would not tell.
+    fn is_level_with(&self, info: &Info) -> bool {
+        let state = &info.state;
+        let is_lost = state.first_sequence > self.next || state.last_sequence + 1 < self.next;
+        self.progress.made == Some(made_at(info)) && !is_lost
     }
 }
 
-/// What the stream holds now.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    first: u64,
-    last: u64,
-    is_empty: bool,
-    /// The message seen last is still there, under its number.
-    seen_is_there: bool,
-    /// The hub has had the last message already.
-    tail_is_seen: bool,
+fn tell_missed() {
+    metrics::counter!("gateway_hub_missed_total").increment(1);
+    tracing::error!("messages of the stream were gone before they were read: subscribers read again");
 }
 
-/// Where to begin, and whether something was missed for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Beginning {
-    sequence: u64,
-    missed: bool,
+/// A consumer without acknowledgements, which the server forgets when nobody asks it any more. Everything is asked for:
+/// a number that is left out tells that something is missing.
+async fn consume(stream: &Stream, start_sequence: u64) -> Result<pull::Stream, BusError> {
+    let config = pull::OrderedConfig {
+        deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
+        ..pull::OrderedConfig::default()
+    };
+    let consuming = async {
+        let consumer = stream.create_consumer(pull::Config::from(config)).await;
+        consumer.map_err(|error| unreachable(&error))?.messages().await.map_err(|error| unreachable(&error))
+    };
+    timeout(REQUEST_TIMEOUT, consuming).await.map_err(|error| unreachable(&error))?
 }
 
-/// The decision, without I/O. In doubt everything is read again: the hub drops what it has had.
-fn beginning(seen: Option<Seen>, held: Held) -> Beginning {
-    let at = |sequence| Beginning { sequence, missed: false };
-    match seen {
-        Some(seen) if held.seen_is_there => at(seen.sequence + 1),
-        // Expired messages leave a gap behind the one seen last; a stream that is filled again begins at 1.
-        Some(seen) if seen.sequence < held.first => {
-            Beginning { sequence: held.first, missed: held.first > seen.sequence + 1 && !held.tail_is_seen }
-        }
-        _ if held.is_empty || held.tail_is_seen => at(held.last + 1),
-        _ => at(held.first),
-    }
+async fn info(stream: &Stream) -> Result<Info, BusError> {
+    let info = timeout(REQUEST_TIMEOUT, stream.get_info()).await.map_err(|error| unreachable(&error))?;
+    info.map_err(|error| unreachable(&error))
+}
+
+/// When the stream was made, which tells it from another one of its name.
+fn made_at(info: &Info) -> i128 {
+    info.created.unix_timestamp_nanos()
 }
 
 /// The place a stored message says it has.
 async fn place_at(stream: &Stream, sequence: u64) -> Option<Cursor> {
     let message = timeout(REQUEST_TIMEOUT, stream.get_raw_message(sequence)).await.ok()?.ok()?;
     headers::read(&message.headers).ok().map(|(_, cursor, _)| cursor)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HELD: Held =
-        Held { first: 1, last: 100, is_empty: false, seen_is_there: false, tail_is_seen: false };
-
-    fn check(seen: impl Into<Option<u64>>, held: Held, sequence: u64, missed: bool) {
-        let seen = seen.into().map(|sequence| Seen { sequence, cursor: Cursor::default() });
-        assert_eq!(beginning(seen, held), Beginning { sequence, missed }, "{seen:?} {held:?}");
-    }
-
-    #[test]
-    fn an_undisturbed_stream_is_read_on() {
-        check(80, Held { seen_is_there: true, ..HELD }, 81, false);
-        check(100, Held { seen_is_there: true, tail_is_seen: true, ..HELD }, 101, false);
-    }
-
-    #[test]
-    fn a_stream_that_lost_its_tail_is_read_from_its_end() {
-        check(120, Held { tail_is_seen: true, ..HELD }, 101, false);
-        check(120, Held { last: 0, first: 0, is_empty: true, ..HELD }, 1, false);
-    }
-
-    #[test]
-    fn a_stream_that_was_filled_again_is_read_from_its_beginning() {
-        check(80, HELD, 1, false);
-        check(120, HELD, 1, false);
-    }
-
-    #[test]
-    fn expired_messages_that_were_not_read_are_told() {
-        check(80, Held { first: 81, ..HELD }, 81, false);
-        check(80, Held { first: 90, ..HELD }, 90, true);
-        check(80, Held { first: 101, is_empty: true, tail_is_seen: true, ..HELD }, 101, false);
-        check(80, Held { first: 101, is_empty: true, ..HELD }, 101, true);
-    }
-
-    #[test]
-    fn a_reader_that_has_seen_nothing_trusts_the_hub() {
-        check(None, Held { tail_is_seen: true, ..HELD }, 101, false);
-        check(None, HELD, 1, false);
-        check(None, Held { last: 0, first: 0, is_empty: true, ..HELD }, 1, false);
-    }
 }
