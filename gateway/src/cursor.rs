@@ -69,6 +69,12 @@ impl Lineage {
         (&self.cluster, self.timeline) == (&other.cluster, other.timeline)
     }
 
+    /// Whether the database may have begun this history after the other one. Timelines of one cluster tell; clusters do not.
+    #[must_use]
+    pub fn may_follow(&self, other: &Self) -> bool {
+        self.cluster != other.cluster || self.timeline > other.timeline
+    }
+
     /// A short name of this history (FNV-1a): collisions are harmless, it only guards against honest mistakes.
     #[must_use]
     pub fn fingerprint(&self) -> u32 {
@@ -165,5 +171,8 @@ mod tests {
         assert_eq!(lineage(1).fingerprint(), lineage(1).fingerprint());
         assert_ne!(lineage(1).fingerprint(), Lineage { fork: 7, ..lineage(1) }.fingerprint());
         assert!(lineage(1).is_of_database(&Lineage { fork: 7, ..lineage(1) }));
+        assert!(lineage(2).may_follow(&lineage(1)) && !lineage(1).may_follow(&lineage(2)));
+        assert!(!Lineage { fork: 7, ..lineage(1) }.may_follow(&lineage(1)));
+        assert!(Lineage { cluster: "2".to_owned(), ..lineage(1) }.may_follow(&lineage(2)));
     }
 }

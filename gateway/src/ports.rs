@@ -13,6 +13,7 @@ use quote_collab_core::subject::Subject;
 use uuid::Uuid;
 
 use crate::cursor::{Cursor, Lineage};
+use crate::portion::Portion;
 use crate::postgres::DatabaseError;
 
 /// Proof of the lease: it grows each time the lease changes hands.
@@ -101,6 +102,21 @@ pub trait ChangeLog: Send + Sync + 'static {
         after: Cursor,
         limit: ReadLimit,
     ) -> impl Future<Output = Result<Page, DatabaseError>> + Send;
+    /// Whether the log has this event at its place: none when it has nothing there any more. An announcement has the place
+    /// of the event before it and an identity of its own: it says nothing about the log.
+    fn knows(
+        &self,
+        message: &TailMessage,
+    ) -> impl Future<Output = Result<Option<bool>, DatabaseError>> + Send {
+        async move {
+            if message.is_resync {
+                return Ok(None);
+            }
+            let limit = Portion::first(1, 0).at_any_rate(1);
+            let there = self.read(message.cursor.before(), limit).await?;
+            Ok(there.events.first().map(|event| event.change.event_id.to_string() == message.id))
+        }
+    }
     /// The lazy copy.
     fn checkpoint(&self) -> impl Future<Output = Result<Checkpoint, DatabaseError>> + Send;
     /// Renews the lazy copy.
@@ -154,6 +170,8 @@ pub struct Tail {
     pub last: Option<TailMessage>,
     /// The last fork, as far as the bus knows.
     pub fork: u64,
+    /// Where nothing is there any more: the last message that this process knows was.
+    pub remembered: Option<TailMessage>,
 }
 
 /// The last message of the bus.

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::jittered;
-use crate::cursor::Lineage;
+use crate::cursor::{Cursor, Lineage};
 use crate::hub::Hub;
 use crate::postgres::{Database, WakeUp, WakeUps};
 use crate::presence::Board;
@@ -71,12 +71,17 @@ pub async fn follow_lineage(
             let reason = connected.next(LINEAGE_PERIOD).await;
             match database.lineage().await {
                 Ok(lineage) if !lineage.is_of_database(&hub.lineage()) => {
-                    tracing::warn!(
-                        timeline = lineage.timeline,
-                        "the database has begun timeline {}",
-                        lineage.timeline
-                    );
-                    hub.adopt(Lineage { fork: hub.lineage().fork, ..lineage });
+                    let timeline = lineage.timeline;
+                    tracing::warn!(timeline, "the database has begun timeline {timeline}");
+                    // Without an answer the next look finds the same.
+                    if let Ok(last_batch) = database.last_batch().await {
+                        let lineage = Lineage { fork: hub.lineage().fork, ..lineage };
+                        if hub.adopt(lineage, Cursor::end_of(last_batch)) {
+                            tracing::error!(
+                                "the database does not have all that was told: subscribers read again"
+                            );
+                        }
+                    }
                 }
                 Err(error) if reason == WakeUp::Reconnect => tracing::warn!(%error, "lineage not read"),
                 Ok(_) | Err(_) => {}

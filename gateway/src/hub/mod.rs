@@ -45,6 +45,9 @@ pub struct Hub {
 #[derive(Debug)]
 struct Rooms {
     head: Cursor,
+    /// The history that the head lies in.
+    head_of: Lineage,
+    /// The history that cursors given out now belong to.
     lineage: Lineage,
     subscribers: HashMap<QuoteAddress, Vec<Subscriber>>,
     next_id: u64,
@@ -54,7 +57,8 @@ impl Hub {
     /// A hub that has let everything through up to this place.
     #[must_use]
     pub fn new(head: Cursor, lineage: Lineage) -> Arc<Self> {
-        Arc::new(Self { rooms: Mutex::new(Rooms { head, lineage, subscribers: HashMap::new(), next_id: 0 }) })
+        let (head_of, subscribers) = (lineage.clone(), HashMap::new());
+        Arc::new(Self { rooms: Mutex::new(Rooms { head, head_of, lineage, subscribers, next_id: 0 }) })
     }
 
     /// The place of the last event let through.
@@ -69,16 +73,40 @@ impl Hub {
         self.rooms().lineage.clone()
     }
 
-    /// The database says which history it has: cursors of another one are no longer good.
-    pub fn adopt(&self, lineage: Lineage) {
-        self.rooms().lineage = lineage;
+    /// The database says which history it has, and how far it goes: cursors of another one are no longer good. When the
+    /// hub is ahead of it everybody reads again. Returns whether they do.
+    pub fn adopt(&self, lineage: Lineage, end: Cursor) -> bool {
+        let mut rooms = self.rooms();
+        let is_ahead = rooms.head > end;
+        if is_ahead {
+            rooms.begin_at(end, &lineage);
+        } else {
+            rooms.lineage = lineage;
+        }
+        is_ahead
+    }
+
+    /// Whether this arrival is of a database whose history need not have the head in it: then places cannot be compared
+    /// before [`Hub::confirm`] or [`Hub::begin_at`]. An announcement says by itself where the histories part.
+    pub fn doubts(&self, arrival: &Arrival) -> bool {
+        arrival.subject != Subject::Resync && arrival.lineage.may_follow(&self.rooms().head_of)
+    }
+
+    /// The head lies in this history, too.
+    pub fn confirm(&self, lineage: &Lineage) {
+        self.rooms().head_of = lineage.clone();
+    }
+
+    /// The head does not lie in this history: everybody reads again, and what lies up to here is no news.
+    pub fn begin_at(&self, head: Cursor, lineage: &Lineage) {
+        self.rooms().begin_at(head, lineage);
     }
 
     /// The bus, which could not be reached before, says in which fork it is: cursors of another one are no longer good.
     pub fn learn_fork(&self, fork: u64) {
         let mut rooms = self.rooms();
         if rooms.lineage.fork != fork {
-            rooms.lineage.fork = fork;
+            (rooms.lineage.fork, rooms.head_of.fork) = (fork, fork);
             rooms.end_all(End::Resync);
         }
     }
@@ -155,10 +183,7 @@ impl Hub {
 
     /// The history forked: places before and after cannot be compared, so the head is set and everybody reads again.
     fn restart(&self, arrival: &Arrival) {
-        let mut rooms = self.rooms();
-        rooms.head = arrival.cursor;
-        rooms.lineage = arrival.lineage.clone();
-        rooms.end_all(End::Resync);
+        self.rooms().begin_at(arrival.cursor, &arrival.lineage);
     }
 
     /// Whatever lies between the head and this arrival is gone, if anything does: then everybody reads again, and the feed
@@ -166,14 +191,12 @@ impl Hub {
     /// announcement of a fork, which tells everybody by itself.
     pub fn misses_before(&self, arrival: &Arrival) -> bool {
         let mut rooms = self.rooms();
-        let is_had = arrival.cursor <= rooms.head && arrival.lineage.fork <= rooms.lineage.fork;
+        let is_had = arrival.cursor <= rooms.head && arrival.lineage.fork <= rooms.head_of.fork;
         if is_had || arrival.subject == Subject::Resync {
             return false;
         }
         // The announcement of a fork may be among what is gone: then the head has to go down.
-        rooms.head = arrival.cursor.before();
-        rooms.lineage = arrival.lineage.clone();
-        rooms.end_all(End::Resync);
+        rooms.begin_at(arrival.cursor.before(), &arrival.lineage);
         true
     }
 
@@ -191,9 +214,17 @@ impl Hub {
 impl Rooms {
     fn pass(&mut self, arrival: &Arrival) {
         self.head = arrival.cursor;
-        if self.lineage != arrival.lineage {
-            self.lineage = arrival.lineage.clone();
+        for lineage in [&mut self.lineage, &mut self.head_of] {
+            if *lineage != arrival.lineage {
+                lineage.clone_from(&arrival.lineage);
+            }
         }
+    }
+
+    fn begin_at(&mut self, head: Cursor, lineage: &Lineage) {
+        self.head = head;
+        (self.lineage, self.head_of) = (lineage.clone(), lineage.clone());
+        self.end_all(End::Resync);
     }
 
     fn hand_out(&mut self, address: QuoteAddress, event: &Arc<Event>, bytes: usize) {

@@ -176,6 +176,28 @@ async fn what_was_missed_is_told_and_the_feed_goes_on_behind_it() {
 }
 
 #[tokio::test]
+async fn a_database_that_has_less_than_was_told_ends_everybody() {
+    let hub = hub();
+    let (mut before, _) = hub.subscribe(address(1), Entity::Quote);
+    assert!(!hub.adopt(lineage(2), Cursor::end_of(3)), "it has the head's batch");
+    // Whether it is the same batch is to be found out once it tells something.
+    let next = Arrival { lineage: lineage(2), ..arrival(1, Entity::Quote, 4, 1) };
+    assert!(hub.doubts(&next) && !hub.doubts(&Arrival { subject: Subject::Resync, ..next.clone() }));
+    hub.confirm(&lineage(2));
+    assert!(!hub.doubts(&next) && !hub.doubts(&arrival(1, Entity::Quote, 4, 1)));
+    hub.receive(&next);
+    assert_eq!(place(&mut before).await, Some((4, 1)));
+    assert!(hub.adopt(lineage(3), Cursor::end_of(2)));
+    assert_eq!(before.next().await, Some(Delivery::Resync));
+    let (mut after, head) = hub.subscribe(address(1), Entity::Quote);
+    assert_eq!(head, Cursor::end_of(2));
+    let next = Arrival { lineage: lineage(3), ..arrival(1, Entity::Quote, 3, 1) };
+    assert!(!hub.doubts(&next));
+    hub.receive(&next);
+    assert_eq!(place(&mut after).await, Some((3, 1)));
+}
+
+#[tokio::test]
 async fn a_message_of_another_quote_or_without_sense_reaches_nobody() {
     let hub = hub();
     let (mut subscription, _) = hub.subscribe(address(1), Entity::Quote);

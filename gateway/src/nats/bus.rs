@@ -2,8 +2,8 @@
 
 use std::error::Error as _;
 use std::future::IntoFuture;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
@@ -38,20 +38,16 @@ pub struct NatsBus {
     checked: Arc<OnceCell<()>>,
     /// Largest message of the stream, when it is smaller than the server's.
     stream_limit: Arc<AtomicUsize>,
-    /// The fork that was seen last, for a stream that has been emptied.
-    fork: Arc<AtomicU64>,
+    /// The last message that is known to have been in the stream, for when it has been emptied.
+    remembered: Arc<Mutex<Option<TailMessage>>>,
 }
-
-/// No message was seen yet.
-const UNSEEN: u64 = u64::MAX;
 
 impl NatsBus {
     /// A bus over this connection.
     #[must_use]
     pub fn new(connection: NatsConnection, config: NatsConfig) -> Self {
         let stream_limit = Arc::new(AtomicUsize::new(usize::MAX));
-        let fork = Arc::new(AtomicU64::new(UNSEEN));
-        Self { connection, config, checked: Arc::default(), stream_limit, fork }
+        Self { connection, config, checked: Arc::default(), stream_limit, remembered: Arc::default() }
     }
 
     /// The connection, if there is one: without it the client would keep what it is told for later.
@@ -85,16 +81,27 @@ impl NatsBus {
 }
 
 impl NatsBus {
-    /// A message of this history was seen in the stream.
-    pub(super) fn has_seen(&self, lineage: &Lineage) {
-        self.fork.store(lineage.fork, Ordering::Relaxed);
+    /// This message is in the stream. Of one history the one that lies furthest on is remembered.
+    pub(super) fn remember(&self, message: &TailMessage) {
+        let mut remembered = self.remembered();
+        let is_older =
+            |known: &TailMessage| known.lineage == message.lineage && known.cursor > message.cursor;
+        if !remembered.as_ref().is_some_and(is_older) {
+            *remembered = Some(message.clone());
+        }
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Option<TailMessage>> {
+        // What is put there is whole.
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The end of a stream without messages. A process that never saw any cannot know about forks: then every cursor
     /// is of before.
     fn emptied(&self, sequence: u64) -> Tail {
-        let seen = self.fork.load(Ordering::Relaxed);
-        Tail { sequence, last: None, fork: if seen == UNSEEN { sequence } else { seen } }
+        let remembered = self.remembered().clone();
+        let fork = remembered.as_ref().map_or(sequence, |message| message.lineage.fork);
+        Tail { sequence, last: None, fork, remembered }
     }
 }
 
@@ -112,8 +119,9 @@ impl ChangeBus for NatsBus {
                 // Deleting the last message leaves its number used: the next publication must name that number.
                 let sequence = state.last_sequence.max(message.sequence);
                 let fork = lineage.fork;
-                self.has_seen(&lineage);
-                Ok(Tail { sequence, last: Some(TailMessage { id, is_resync, cursor, lineage }), fork })
+                let last = TailMessage { id, is_resync, cursor, lineage };
+                self.remember(&last);
+                Ok(Tail { sequence, last: Some(last), fork, remembered: None })
             }
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
                 Ok(self.emptied(state.last_sequence))
@@ -152,7 +160,16 @@ impl ChangeBus for NatsBus {
             answers = timeout(ACK_TIMEOUT, publishing) => answers.map_err(|error| unreachable(&error))?,
             () = connection.lost() => return Err(BusError::Unreachable("connection lost".to_owned())),
         };
-        accepted(&answers.map_err(|error| refused(&error))?, sequence)
+        let accepted = accepted(&answers.map_err(|error| refused(&error))?, sequence)?;
+        if let Some(last) = accepted.count.checked_sub(1).and_then(|last| messages.get(last)) {
+            self.remember(&TailMessage {
+                id: last.id.clone(),
+                is_resync: last.subject == Subject::Resync,
+                cursor: last.cursor,
+                lineage: lineage.clone(),
+            });
+        }
+        Ok(accepted)
     }
 
     async fn announce(&self, subject: Subject, payload: Bytes) -> Result<(), BusError> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::stream::{Info, Stream};
 use futures_util::{FutureExt, StreamExt};
+use quote_collab_core::subject::Subject;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -21,32 +22,48 @@ use super::connection::{NatsConnection, REQUEST_TIMEOUT};
 use super::headers;
 use super::stream::unreachable;
 use crate::backoff::{Backoff, jittered};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Lineage};
 use crate::hub::Hub;
-use crate::ports::{Arrival, BusError, ChangeBus, Tail, TailMessage};
+use crate::ports::{Arrival, BusError, ChangeBus, ChangeLog, Tail, TailMessage};
+use crate::postgres::DatabaseError;
 
 /// A stream that has been silent for so long is looked at: it may have been emptied, or be another one.
 const SILENCE: Duration = Duration::from_secs(4);
 
 /// Reads the stream for the hub.
-pub struct StreamReader {
+pub struct StreamReader<L> {
     connection: NatsConnection,
     bus: NatsBus,
+    log: L,
     hub: Arc<Hub>,
+    /// The message that the hub's head is the place of, as far as one is known.
+    head: Option<TailMessage>,
     progress: Progress,
     /// The number that comes next.
     next: u64,
     proof: Proof,
 }
 
-impl StreamReader {
+/// Why reading ended.
+#[derive(Debug, thiserror::Error)]
+enum ReaderError {
+    /// The stream.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+    /// The database, which had to say which history it has.
+    #[error(transparent)]
+    Log(#[from] DatabaseError),
+}
+
+impl<L: ChangeLog> StreamReader<L> {
     /// A reader for a hub whose head was taken from this end of the stream, if it could be reached then.
     #[must_use]
-    pub fn new(connection: NatsConnection, bus: NatsBus, hub: Arc<Hub>, tail: Option<&Tail>) -> Self {
+    pub fn new(connection: NatsConnection, bus: NatsBus, log: L, hub: Arc<Hub>, tail: Option<&Tail>) -> Self {
         let seen =
             tail.and_then(|tail| Some(Seen { sequence: tail.sequence, cursor: tail.last.as_ref()?.cursor }));
         let progress = Progress { seen, read: tail.map(|tail| tail.sequence), made: None };
-        Self { connection, bus, hub, progress, next: 0, proof: Proof::Nothing }
+        let head = tail.and_then(|tail| tail.last.clone());
+        Self { connection, bus, log, hub, head, progress, next: 0, proof: Proof::Nothing }
     }
 
     /// Reads until `stop`.
@@ -75,7 +92,7 @@ impl StreamReader {
 
     /// Reads until the connection, the consumer or the stream is another: a consumer does not outlive a restart of the
     /// server, and waiting for it to be missed would take as long as its heartbeat.
-    async fn read(&mut self, backoff: &mut Backoff) -> Result<(), BusError> {
+    async fn read(&mut self, backoff: &mut Backoff) -> Result<(), ReaderError> {
         let mut state = self.connection.state();
         state.mark_unchanged();
         let stream = self.bus.stream().await?;
@@ -108,9 +125,9 @@ impl StreamReader {
             match message {
                 Some(Ok(message)) => {
                     backoff.reset();
-                    self.take(&message)?;
+                    self.take(&message).await?;
                 }
-                Some(Err(error)) => return Err(unreachable(&error)),
+                Some(Err(error)) => return Err(unreachable(&error).into()),
                 None => return Ok(()),
             }
         }
@@ -118,30 +135,55 @@ impl StreamReader {
 
     /// Hands a message to the hub. When others may have stood before it that the hub has not had, everybody reads again
     /// from here on.
-    fn take(&mut self, message: &async_nats::jetstream::Message) -> Result<(), BusError> {
+    async fn take(&mut self, message: &async_nats::jetstream::Message) -> Result<(), ReaderError> {
         let sequence = message.info().map_err(|error| unreachable(&error))?.stream_sequence;
         if sequence != self.next {
             self.proof = Proof::Nothing;
         }
-        self.next = sequence + 1;
-        self.progress.passes(sequence, self.proof);
         let read = message.headers.as_ref().map(headers::read);
-        let (Some(Ok((_, cursor, lineage))), Ok(subject)) = (read, message.subject.parse()) else {
+        let (Some(Ok((id, cursor, lineage))), Ok(subject)) = (read, message.subject.parse()) else {
             metrics::counter!("gateway_hub_refused_total").increment(1);
             tracing::error!(
                 "message {sequence} of the stream was not published by a relay and is not delivered"
             );
+            self.next = sequence + 1;
+            self.progress.passes(sequence, self.proof);
             return Ok(());
         };
-        self.bus.has_seen(&lineage);
         let arrival = Arrival { subject, cursor, lineage, payload: message.payload.clone() };
+        if self.hub.doubts(&arrival) {
+            self.compare(&arrival.lineage).await?;
+        }
         if !self.proof.holds(self.hub.head(), cursor) && self.hub.misses_before(&arrival) {
             tell_missed();
         }
         self.hub.receive(&arrival);
-        self.proof = Proof::Follows;
+        if self.hub.head() == cursor {
+            let is_resync = subject == Subject::Resync;
+            let head = TailMessage { id, is_resync, cursor, lineage: arrival.lineage };
+            self.bus.remember(&head);
+            self.head = Some(head);
+        }
+        (self.next, self.proof) = (sequence + 1, Proof::Follows);
         self.progress.passes(sequence, self.proof);
         self.progress.seen = Some(Seen { sequence, cursor });
+        Ok(())
+    }
+
+    /// The database has begun another history, which nobody announced: perhaps whoever relays has never seen the one
+    /// before. Only if it has the hub's head does the stream go on behind it.
+    async fn compare(&self, lineage: &Lineage) -> Result<(), ReaderError> {
+        let (end, head) = (Cursor::end_of(self.log.last_batch().await?), self.hub.head());
+        let known = match self.head.as_ref().filter(|message| message.cursor.batch == head.batch) {
+            Some(message) => self.log.knows(message).await?,
+            None => None,
+        };
+        if head <= end && known == Some(true) {
+            self.hub.confirm(lineage);
+        } else {
+            tracing::error!("the database does not have all that was told: subscribers read again");
+            self.hub.begin_at(end, lineage);
+        }
         Ok(())
     }
 

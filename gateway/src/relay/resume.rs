@@ -1,8 +1,7 @@
 //! Where a relay goes on: what the bus ends with, seen against what the log has.
 
 use crate::cursor::{Cursor, Lineage};
-use crate::portion::Portion;
-use crate::ports::{BusError, ChangeBus, ChangeLog, Checkpoint, Tail, TailMessage};
+use crate::ports::{ChangeBus, ChangeLog, Checkpoint, Tail, TailMessage};
 use crate::relay::RelayError;
 
 /// Where to go on.
@@ -36,7 +35,8 @@ pub struct Facts {
     pub last_batch: i64,
     /// The lazy copy.
     pub checkpoint: Checkpoint,
-    /// Whether the log has the bus's last event at its place: none when it has nothing there any more.
+    /// Whether the log has the bus's last event, be it only remembered, at its place: none when it has nothing there any
+    /// more.
     pub tail_is_known: Option<bool>,
 }
 
@@ -53,35 +53,26 @@ pub async fn resume<L: ChangeLog, B: ChangeBus>(
         checkpoint: log.checkpoint().await?,
         tail_is_known: None,
     };
-    if let Some(last) = &tail.last {
-        facts.tail_is_known = is_known(log, last).await?;
+    if let Some(last) = tail.last.as_ref().or(tail.remembered.as_ref()) {
+        facts.tail_is_known = log.knows(last).await?;
     }
     Ok(decide(&tail, lineage, &facts))
-}
-
-/// An announcement has the place of the event before it and an identity of its own: it says nothing about the log.
-async fn is_known<L: ChangeLog>(log: &L, last: &TailMessage) -> Result<Option<bool>, RelayError> {
-    if last.is_resync {
-        return Ok(None);
-    }
-    let Cursor { batch, position } = last.cursor;
-    let before = position.checked_sub(1).ok_or(BusError::Foreign("its position is not one"))?;
-    let limit = Portion::first(1, 0).at_any_rate(1);
-    let there = log.read(Cursor { batch, position: before }, limit).await?;
-    Ok(there.events.first().map(|event| event.change.event_id.to_string() == last.id))
 }
 
 /// The decision, without I/O.
 pub fn decide(tail: &Tail, lineage: &Lineage, facts: &Facts) -> Start {
     let sequence = tail.sequence;
     let refill = Cursor::end_of(facts.first_batch.saturating_sub(1).max(0));
+    let last = tail.last.as_ref().or(tail.remembered.as_ref());
+    let end = Cursor::end_of(facts.last_batch);
     let (cursor, resync) = match &tail.last {
-        Some(last) if forked(last, lineage, facts) => {
+        _ if last.is_some_and(|last| forked(last, lineage, facts)) => {
             // What the log has up to now it had before it began this history, so it is in the bus already, save
             // what the bus had not reached.
-            (last.cursor.min(Cursor::end_of(facts.last_batch)), Some(Resync::Fork))
+            (last.map_or(end, |last| last.cursor.min(end)), Some(Resync::Fork))
         }
         Some(last) => (last.cursor, None),
+        None if facts.checkpoint.cursor.batch > facts.last_batch => (end, Some(Resync::Fork)),
         None if sequence == 0 => (refill, None),
         None => {
             let Checkpoint { cursor, sequence: noted } = facts.checkpoint;
@@ -93,7 +84,7 @@ pub fn decide(tail: &Tail, lineage: &Lineage, facts: &Facts) -> Start {
                 );
             }
             let noted_at = if noted == 0 { refill } else { cursor };
-            (noted_at.min(Cursor::end_of(facts.last_batch)), None)
+            (noted_at, None)
         }
     };
     // Cursors of before mean nothing behind a fork, so each has a number of its own.
@@ -127,6 +118,7 @@ mod tests {
         Tail {
             sequence: 70,
             fork: 12,
+            remembered: None,
             last: Some(TailMessage {
                 id: "x".to_owned(),
                 is_resync: false,
@@ -170,6 +162,25 @@ mod tests {
     }
 
     #[test]
+    fn a_fork_is_told_though_the_stream_has_been_emptied() {
+        for sequence in [0, 70] {
+            let emptied = |batch, position| {
+                let remembered = tail(batch, position, 1).last;
+                Tail { sequence, last: None, fork: 12, remembered }
+            };
+            let fork = |batch, position| {
+                let fork = sequence.max(12) + 1;
+                Start { sequence, fork, ..at(batch, position, Some(Resync::Fork)) }
+            };
+            assert_eq!(decide(&emptied(9, 3), &lineage(2), &facts(1, 7, None)), fork(7, i64::MAX));
+            assert_eq!(decide(&emptied(9, 3), &lineage(1), &facts(1, 7, None)), fork(7, i64::MAX));
+            assert_eq!(decide(&emptied(7, 3), &lineage(2), &facts(1, 9, Some(false))), fork(7, 3));
+            let kept = decide(&emptied(5, 9), &lineage(2), &facts(1, 7, Some(true)));
+            assert_eq!((kept.cursor, kept.resync, kept.fork), (Cursor::end_of(0), None, 12));
+        }
+    }
+
+    #[test]
     fn an_announced_fork_is_not_announced_again() {
         assert_eq!(decide(&tail(7, i64::MAX, 2), &lineage(2), &facts(1, 7, None)), at(7, i64::MAX, None));
     }
@@ -184,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_new_stream_is_filled_with_what_is_kept() {
-        let empty = Tail { sequence: 0, last: None, fork: 12 };
+        let empty = Tail { sequence: 0, last: None, fork: 12, remembered: None };
         let start = |batch| Start { cursor: Cursor::end_of(batch), sequence: 0, resync: None, fork: 12 };
         assert_eq!(decide(&empty, &lineage(1), &facts(4, 9, None)), start(3));
         assert_eq!(decide(&empty, &lineage(1), &facts(1, 9, None)), start(0));
@@ -193,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_stream_emptied_by_age_is_continued_from_the_checkpoint() {
-        let emptied = Tail { sequence: 70, last: None, fork: 12 };
+        let emptied = Tail { sequence: 70, last: None, fork: 12, remembered: None };
         let with = |sequence, first, last| Facts {
             checkpoint: Checkpoint { cursor: Cursor { batch: 6, position: 2 }, sequence },
             ..facts(first, last, None)
@@ -201,7 +212,7 @@ mod tests {
         assert_eq!(decide(&emptied, &lineage(1), &with(70, 1, 9)), at(6, 2, None));
         assert_eq!(decide(&emptied, &lineage(1), &with(60, 1, 9)), at(6, 2, None));
         assert_eq!(decide(&emptied, &lineage(1), &with(70, 9, 9)), at(8, i64::MAX, Some(Resync::Gap)));
-        assert_eq!(decide(&emptied, &lineage(1), &with(70, 1, 4)), at(4, i64::MAX, None));
+        assert_eq!(decide(&emptied, &lineage(1), &with(70, 1, 4)), at(4, i64::MAX, Some(Resync::Fork)));
         assert_eq!(decide(&emptied, &lineage(1), &facts(3, 9, None)), at(2, i64::MAX, None));
     }
 }

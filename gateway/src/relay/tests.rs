@@ -42,6 +42,8 @@ struct LogState {
 struct World {
     log: Mutex<LogState>,
     stream: Mutex<Vec<(Message, Lineage)>>,
+    /// The last message that the bus remembers.
+    remembered: Mutex<Option<TailMessage>>,
     dice: Mutex<Dice>,
     trouble: bool,
     /// Whether the log does not answer at all.
@@ -60,9 +62,9 @@ impl World {
     fn of_events(seed: u64, trouble: bool, size: usize) -> Arc<Self> {
         let log = LogState { timeline: 1, ..LogState::default() };
         let dice = Mutex::new(Dice(seed));
-        let (log, stream) = (Mutex::new(log), Mutex::default());
+        let (log, stream, remembered) = (Mutex::new(log), Mutex::default(), Mutex::default());
         let (hangs, most_read) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { log, stream, dice, trouble, hangs, size, most_read })
+        Arc::new(Self { log, stream, remembered, dice, trouble, hangs, size, most_read })
     }
 
     fn log(&self) -> MutexGuard<'_, LogState> {
@@ -226,8 +228,13 @@ impl ChangeBus for Bus {
             cursor: message.cursor,
             lineage: lineage.clone(),
         });
-        let fork = last.as_ref().map_or(0, |last| last.lineage.fork);
-        Ok(Tail { sequence: stream.len() as u64, last, fork })
+        let mut remembered = self.0.remembered.lock().unwrap();
+        if last.is_some() {
+            remembered.clone_from(&last);
+        }
+        let fork = remembered.as_ref().map_or(0, |last| last.lineage.fork);
+        let remembered = remembered.clone().filter(|_| last.is_none());
+        Ok(Tail { sequence: stream.len() as u64, last, fork, remembered })
     }
 
     /// Stores some, then loses the connection, perhaps before the acknowledgement is heard.
@@ -383,6 +390,30 @@ async fn a_promoted_standby_that_was_behind_is_announced_and_loses_nothing_new()
     // The announcement is the 51st message; it and whatever follows it belong to the fork of that number.
     let forks: Vec<_> = world.stream.lock().unwrap().iter().map(|(_, lineage)| lineage.fork).collect();
     assert_eq!(forks, [vec![0; 50], vec![51; 11]].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_promoted_standby_that_was_behind_is_announced_in_a_stream_that_lost_everything() {
+    let world = World::new(1, false);
+    for batch in 0..5 {
+        world.commit(batch * 10 + 1..=batch * 10 + 10);
+        settle(&world, 1, usize::try_from(batch + 1).unwrap() * 10).await;
+    }
+    // Whoever relays next has seen the end of the stream.
+    settle(&world, 1, 50).await;
+    Bus(Arc::clone(&world)).tail().await.unwrap();
+    {
+        let mut log = world.log();
+        log.batches.retain(|batch, _| *batch <= 3);
+        log.timeline = 2;
+        log.waiting.extend(101..=105);
+    }
+    world.stream.lock().unwrap().clear();
+    settle(&world, 1, 5).await;
+    assert_eq!((world.published(), world.resyncs()), ((101..=105).collect(), 1));
+    world.commit(106..=110);
+    settle(&world, 1, 10).await;
+    assert_eq!(world.resyncs(), 1);
 }
 
 #[tokio::test(start_paused = true)]

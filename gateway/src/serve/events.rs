@@ -73,7 +73,8 @@ async fn start_with_nats(
     // Asked after the tail, so that nothing behind the head lies before the place where reading begins.
     let head = head(tail.as_ref(), &lineage, database.last_batch().await?);
     let hub = Hub::new(head, lineage);
-    let reader = StreamReader::new(connection.clone(), bus.clone(), Arc::clone(&hub), tail.as_ref());
+    let log = PostgresChangeLog(database.clone());
+    let reader = StreamReader::new(connection.clone(), bus.clone(), log, Arc::clone(&hub), tail.as_ref());
     groups.hub.start(reader.run(groups.hub.stop()));
     let relay = start_copying(&Arc::new(bus), database, channels, (&hub, board), groups);
     Ok(Events { hub, nats: Some(connection), relay })
