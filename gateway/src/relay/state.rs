@@ -132,7 +132,9 @@ impl RelayState {
     pub fn report(&self) -> Report {
         let (now, notes) = (Instant::now(), self.notes());
         let unseen = now - notes.seen;
-        let failing = notes.failing.map(|(reason, since)| (reason, now - since));
+        // What is calm now has failed until it became so; whether it stays calm is to be seen.
+        let failed_until = notes.standby_since.unwrap_or(now);
+        let failing = notes.failing.map(|(reason, since)| (reason, failed_until - since));
         let failing = failing.filter(|(_, time)| *time >= FAILING_AFTER);
         let stalled = (unseen >= STALLED_AFTER).then_some((Reason::Stalled, unseen));
         let (lag, success_age) = (now - notes.level, now - notes.worked);
@@ -231,6 +233,20 @@ mod tests {
         }
         let report = state.report();
         assert_eq!((report.role, report.failing, report.lag), (Role::Standby, None, SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_that_stands_by_after_a_short_outage_never_failed() {
+        let state = RelayState::default();
+        for _ in 0..6 {
+            state.fails(Reason::DatabaseUnavailable);
+            advance(SECOND).await;
+        }
+        for _ in 0..30 {
+            state.stands_by();
+            assert_eq!(state.report().failing, None);
+            advance(SECOND).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]
