@@ -1,6 +1,8 @@
 //! A socket ends with a close on both sides, whoever begins.
 
-use quote_collab_tests::{ALICE, TENANT, World, node};
+use quote_collab_tests::{
+    ALICE, BOB, CAROL, Gateway, Node, Person, Postgres, Settings, TENANT, World, node, within,
+};
 use serde_json::json;
 
 #[tokio::test]
@@ -23,4 +25,55 @@ async fn a_socket_that_its_client_closes_is_closed_and_not_cut() {
             assert_eq!((line["code"].to_string().as_str(), &line["reason"]), (code, &json!("bye")));
         }
     }
+}
+
+/// Asks to be let in, and stays.
+fn asking(gateway: &Gateway, person: &Person) -> Node {
+    let authentication = json!({ "authToken": format!("Bearer {}", gateway.token(person)) });
+    let init = json!({ "type": "connection_init", "payload": authentication }).to_string();
+    let url = gateway.web_socket_url();
+    node("socket.mjs", &["--url", &url, "--protocol", "graphql-transport-ws", "--send", &init], &[])
+}
+
+async fn admitted(gateway: &Gateway, person: &Person) -> Node {
+    let mut socket = asking(gateway, person);
+    let line = socket.next_where(|line| line["type"] != "open").await;
+    assert_eq!(line["message"]["type"], "connection_ack", "{line}");
+    socket
+}
+
+async fn refused(gateway: &Gateway, person: &Person) {
+    let line = asking(gateway, person).next_where(|line| line["type"] != "open").await;
+    assert_eq!(line["code"], 4429, "{line}");
+}
+
+#[tokio::test]
+async fn nobody_takes_the_sockets_of_everybody() {
+    let postgres = Postgres::start_with(Settings::preloaded(&[])).await;
+    let gateway = Gateway::start_with(&postgres, "erp", None, &[("MAX_SOCKETS", "12")]).await;
+    let mut alice = Vec::new();
+    for _ in 0..3 {
+        alice.push(admitted(&gateway, &ALICE).await);
+    }
+    refused(&gateway, &ALICE).await;
+    let mut bob = Vec::new();
+    for _ in 0..3 {
+        bob.push(admitted(&gateway, &BOB).await);
+    }
+    let eve = Person { id: CAROL.id, ..ALICE };
+    refused(&gateway, &eve).await;
+    let carol = admitted(&gateway, &CAROL).await;
+    // What ends makes room.
+    bob.clear();
+    let room = async {
+        loop {
+            let mut socket = asking(&gateway, &eve);
+            let line = socket.next_where(|line| line["type"] != "open").await;
+            if line["message"]["type"] == "connection_ack" {
+                return socket;
+            }
+        }
+    };
+    within("there is room", room).await;
+    drop((alice, carol));
 }

@@ -26,7 +26,7 @@ use crate::shutdown::Group;
 use crate::token::TokenVerifier;
 use crate::turns::Turns;
 use crate::upkeep::Upkeep;
-use crate::websocket::{AllowedOrigins, Sockets};
+use crate::websocket::{AllowedOrigins, Shares, Sockets};
 
 use answer::{answer, answer_meanwhile};
 use check::{advise, check, listen_url};
@@ -179,6 +179,7 @@ fn assemble(
         budget: Arc::clone(&budget),
         origins: origins.clone(),
         most: config.http.max_sockets,
+        shares: Shares::new(config.http.max_sockets),
         open: AtomicUsize::new(0),
         drain: drain.clone(),
     });

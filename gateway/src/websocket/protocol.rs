@@ -37,8 +37,8 @@ pub enum CloseCode {
     InitTimeout,
     /// An id that is in use.
     DuplicateId,
-    /// A second `connection_init`.
-    TooManyInits,
+    /// A second `connection_init`, or more sockets than the user or the tenant may have.
+    TooMany,
 }
 
 /// A close frame.
@@ -93,7 +93,7 @@ impl CloseCode {
             Self::Subprotocol => 4406,
             Self::InitTimeout => 4408,
             Self::DuplicateId => 4409,
-            Self::TooManyInits => 4429,
+            Self::TooMany => 4429,
         }
     }
 }
@@ -142,10 +142,7 @@ impl Conversation {
         match message {
             ClientMessage::Init(token) => {
                 if std::mem::replace(&mut self.initialised, true) {
-                    return Step::Close(Close::new(
-                        CloseCode::TooManyInits,
-                        "Too many initialisation requests",
-                    ));
+                    return Step::Close(Close::new(CloseCode::TooMany, "Too many initialisation requests"));
                 }
                 Step::Authenticate(token)
             }

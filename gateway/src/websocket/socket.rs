@@ -15,6 +15,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::protocol::{self, Close, CloseCode, Conversation, Step};
+use super::shares::Share;
 use super::upgrade::Sockets;
 use crate::failure::{Code, Failure};
 use crate::graphql::{Operation, Prepared, is_request_error, with_codes, write};
@@ -51,6 +52,7 @@ pub struct Socket {
     sockets: Arc<Sockets>,
     conversation: Conversation,
     identity: Option<Identity>,
+    share: Option<Share>,
     results: SelectAll<Abortable<BoxStream<'static, Outcome>>>,
     running: HashMap<Arc<str>, AbortHandle>,
     opened: Instant,
@@ -68,6 +70,7 @@ impl Socket {
             sockets,
             conversation: Conversation::default(),
             identity,
+            share: None,
             results: SelectAll::new(),
             running: HashMap::new(),
             opened: now,
@@ -173,10 +176,12 @@ impl Socket {
             (None, Some(identity)) => Ok(identity),
             (None, None) => Err(TokenError::Absent),
         };
-        match identity {
-            Ok(identity) => self.admit(identity),
-            Err(error) => return Err(closing(CloseCode::Forbidden, error.to_string())),
+        let identity = identity.map_err(|error| closing(CloseCode::Forbidden, error.to_string()))?;
+        self.share = self.sockets.shares.take(&identity);
+        if self.share.is_none() {
+            return Err(closing(CloseCode::TooMany, "Too many connections of this user or tenant"));
         }
+        self.admit(identity);
         let acknowledgement = self.conversation.acknowledge();
         self.send(acknowledgement).await
     }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::origin::AllowedOrigins;
 use super::protocol::{Close, CloseCode, SUBPROTOCOL};
+use super::shares::Shares;
 use super::socket::Socket;
 use crate::graphql::Schema;
 use crate::rate_limit::OperationBudget;
@@ -34,6 +35,8 @@ pub struct Sockets {
     pub origins: AllowedOrigins,
     /// How many there may be.
     pub most: usize,
+    /// How many of them somebody may have.
+    pub shares: Shares,
     /// How many there are.
     pub open: AtomicUsize,
     /// Tells them to end.
