@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation};
 use quote_collab_core::token::{LONGEST, NumericDate};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -87,9 +87,12 @@ impl TokenVerifier {
         if token.len() > LONGEST {
             return Err(TokenError::Invalid);
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
-            .map_err(|_| TokenError::Invalid)?
-            .claims;
+        let TokenData { header, claims } = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation)
+            .map_err(|_| TokenError::Invalid)?;
+        // Extensions that must be understood, and we understand none.
+        if header.crit.is_some() || header.extras.inner().contains_key("b64") {
+            return Err(TokenError::Invalid);
+        }
         let now = now().as_secs();
         if claims.exp.is_over(now) {
             return Err(TokenError::Expired);

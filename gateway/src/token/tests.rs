@@ -149,6 +149,25 @@ fn only_our_algorithm_and_our_key_count() {
 }
 
 #[test]
+fn a_token_with_extensions_that_must_be_understood_is_refused() {
+    let key = EncodingKey::from_secret(secret().expose().as_bytes());
+    let verified = |header: Header| verify(&jsonwebtoken::encode(&header, &claims(), &key).unwrap());
+    for crit in [vec![], vec!["exp".to_owned()], vec!["https://example.org/x".to_owned()]] {
+        let header = Header { crit: Some(crit), ..Header::new(Algorithm::HS256) };
+        assert_eq!(verified(header), Err(TokenError::Invalid));
+    }
+    for b64 in [false, true] {
+        let mut header = Header::new(Algorithm::HS256);
+        header.extras.insert("b64", b64);
+        assert_eq!(verified(header), Err(TokenError::Invalid), "{b64}");
+    }
+    // What need not be understood is passed over.
+    let mut header = Header { kid: Some("1".to_owned()), ..Header::new(Algorithm::HS256) };
+    header.extras.insert("x", 1);
+    assert!(verified(header).is_ok());
+}
+
+#[test]
 fn a_changed_token_is_refused() {
     let good = signed(Algorithm::HS256, &claims(), secret().expose());
     let parts: Vec<&str> = good.split('.').collect();
