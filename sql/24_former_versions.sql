@@ -28,14 +28,19 @@ end $$;
 comment on function remember_quote_versions(quote_collab_settings, regclass) is 'keeps the last versions of all rows of a table';
 revoke execute on function remember_quote_versions(quote_collab_settings, regclass) from public;
 
-create function quote_former_version(row_id uuid, is_line boolean) returns bigint
-language plpgsql stable security definer
+-- Told to who has locked the row, as a save does, and to nobody else: what versions an id had, and that it was deleted, is its tenant's.
+create function quote_former_version(entity text, row_id uuid) returns bigint
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    former bigint := (
+        select f.version from @extschema@.quote_former_versions f
+        where (f.row_id, f.is_line) = (quote_former_version.row_id, quote_former_version.entity = 'QUOTE_LINE'));
 begin
-    return (select f.version from @extschema@.quote_former_versions f where (f.row_id, f.is_line) = (quote_former_version.row_id, quote_former_version.is_line));
+    return case when former is not null and @extschema@.quote_row_is_locked(@extschema@.find_quote_target(entity, row_id), row_id) then former end;
 end $$;
-comment on function quote_former_version(uuid, boolean) is 'the last version that a row had before it was deleted; null where it was not';
+comment on function quote_former_version(text, uuid) is 'the last version that a locked row had before it was deleted; null where it was not';
 
 -- Raises a row behind every version that it had in an earlier life, as the caller's own update: from then on a version says which life it is of.
 -- False where it never had one of its versions before. The trigger that stamps versions lets exactly this one through.
@@ -44,7 +49,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    behind bigint := @extschema@.quote_former_version(row_id, target.entity = 'QUOTE_LINE') + 1;
+    behind bigint := @extschema@.quote_former_version(target.entity, row_id) + 1;
 begin
     if behind > version then
         perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);

@@ -45,6 +45,13 @@ begin
     where acl.privilege_type = 'UPDATE' and not has_schema_privilege(acl.grantee, '@extschema@'::regnamespace, 'usage');
     return next @extschema@.quote_collab_verdict('functions within reach', names is null, 'warning',
         format('these roles may change quotes and find no function of the extension, whose schema they may not use: %s', names), hints);
+    -- The owner of a schema can rename it, and put another with functions of his own in its place.
+    select r.rolname into names from pg_namespace n join pg_database d on d.datname = current_database()
+    join pg_roles r on r.oid = case n.nspowner when to_regrole('pg_database_owner') then d.datdba else n.nspowner end
+    where n.oid = '@extschema@'::regnamespace and not r.rolsuper;
+    return next @extschema@.quote_collab_verdict('schema of a superuser', names is null, 'warning',
+        format('%s owns the schema of the extension, and may put functions of his own in its place, which superusers would run', names),
+        format('alter schema @extschema@ owner to %I;', (select r.rolname from pg_roles r where r.rolsuper order by r.oid limit 1)));
     select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
     from @extschema@.quote_own_relations(target_schema) r cross join lateral @extschema@.quote_grants_on(r.relation) g
     where not r.is_presence and g.privilege in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'USAGE');

@@ -100,7 +100,7 @@ pub fn verify(token: &str, keys: &Keys, now: u64) -> Result<Identity, Refusal> {
 fn signed_claims(token: &str, keys: &Keys) -> Result<Claims, Refusal> {
     let header = decode_header(token).map_err(|_| Refusal::Form)?;
     // Extensions that must be understood, and we understand none.
-    if header.crit.is_some() {
+    if header.crit.is_some() || header.extras.inner().contains_key("b64") {
         return Err(Refusal::Form);
     }
     let key = keys.find(header.alg, header.kid.as_deref()).ok_or(Refusal::Key)?;

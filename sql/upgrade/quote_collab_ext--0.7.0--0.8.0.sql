@@ -172,19 +172,23 @@ begin
         on conflict (row_id, is_line) do update set version = greatest(f.version, excluded.version), ended_at = excluded.ended_at',
         @extschema@.quote_collab_column(settings, 'id'), settings.entity = 'QUOTE_LINE', @extschema@.quote_collab_column(settings, 'version'), part);
 end $$;
-create function quote_former_version(row_id uuid, is_line boolean) returns bigint
-language plpgsql stable security definer
+create function quote_former_version(entity text, row_id uuid) returns bigint
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    former bigint := (
+        select f.version from @extschema@.quote_former_versions f
+        where (f.row_id, f.is_line) = (quote_former_version.row_id, quote_former_version.entity = 'QUOTE_LINE'));
 begin
-    return (select f.version from @extschema@.quote_former_versions f where (f.row_id, f.is_line) = (quote_former_version.row_id, quote_former_version.is_line));
+    return case when former is not null and @extschema@.quote_row_is_locked(@extschema@.find_quote_target(entity, row_id), row_id) then former end;
 end $$;
 create function leave_quote_former_life(target quote_collab_settings, row_id uuid, version integer, path text) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    behind bigint := @extschema@.quote_former_version(row_id, target.entity = 'QUOTE_LINE') + 1;
+    behind bigint := @extschema@.quote_former_version(target.entity, row_id) + 1;
 begin
     if behind > version then
         perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
@@ -815,7 +819,7 @@ begin
     new_version := previous_version;
     if previous_version = expected_version and @extschema@.leave_quote_former_life(header, quote_id, previous_version, path) then
         -- Based on this life or on an earlier one: nobody knows, so that it is read again.
-        quote := @extschema@.require_quote_row(header, quote_id, '');
+        quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
         new_version := @extschema@.quote_row_version(header, quote);
     end if;
     if new_version <> expected_version then
@@ -893,7 +897,7 @@ begin
     new_version := previous_version;
     if previous_version = expected_version and @extschema@.leave_quote_former_life(line, line_id, previous_version, path) then
         -- Based on this life or on an earlier one: nobody knows, so that it is read again.
-        quote_line := @extschema@.require_quote_row(line, line_id, '');
+        quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
         new_version := @extschema@.quote_row_version(line, quote_line);
     end if;
     if new_version <> expected_version then
@@ -1634,6 +1638,13 @@ begin
     where acl.privilege_type = 'UPDATE' and not has_schema_privilege(acl.grantee, '@extschema@'::regnamespace, 'usage');
     return next @extschema@.quote_collab_verdict('functions within reach', names is null, 'warning',
         format('these roles may change quotes and find no function of the extension, whose schema they may not use: %s', names), hints);
+    -- The owner of a schema can rename it, and put another with functions of his own in its place.
+    select r.rolname into names from pg_namespace n join pg_database d on d.datname = current_database()
+    join pg_roles r on r.oid = case n.nspowner when to_regrole('pg_database_owner') then d.datdba else n.nspowner end
+    where n.oid = '@extschema@'::regnamespace and not r.rolsuper;
+    return next @extschema@.quote_collab_verdict('schema of a superuser', names is null, 'warning',
+        format('%s owns the schema of the extension, and may put functions of his own in its place, which superusers would run', names),
+        format('alter schema @extschema@ owner to %I;', (select r.rolname from pg_roles r where r.rolsuper order by r.oid limit 1)));
     select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
     from @extschema@.quote_own_relations(target_schema) r cross join lateral @extschema@.quote_grants_on(r.relation) g
     where not r.is_presence and g.privilege in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'USAGE');
@@ -1867,7 +1878,7 @@ comment on column @extschema@.quote_former_versions.ended_at is 'when it was del
 comment on constraint quote_former_versions_pkey on @extschema@.quote_former_versions is 'a row has one last version';
 comment on function remember_quote_versions(quote_collab_settings, regclass) is 'keeps the last versions of all rows of a table';
 revoke execute on function remember_quote_versions(quote_collab_settings, regclass) from public;
-comment on function quote_former_version(uuid, boolean) is 'the last version that a row had before it was deleted; null where it was not';
+comment on function quote_former_version(text, uuid) is 'the last version that a locked row had before it was deleted; null where it was not';
 comment on function leave_quote_former_life(quote_collab_settings, uuid, integer, text) is 'gives a row that came back a version that it never had';
 comment on function quote_place_is_locked(oid, tid) is 'true when this transaction has locked a row version for a change';
 revoke execute on function quote_place_is_locked(oid, tid) from public;

@@ -273,6 +273,7 @@ async fn an_attach_of_ones_own_is_done_again_as_it_was() {
         ),
         ("create rule hush as on delete to offers_north do instead nothing", "no rules"),
         ("grant update on offers to erp_app", "functions within reach"),
+        ("alter schema collab owner to erp_owner", "schema of a superuser"),
         ("grant create on schema collab to public", "schemas closed to others"),
         ("grant create on schema \"Sales dept\" to erp_app with grant option", "schemas closed to others"),
         ("alter view v_quote_changes_all rename column old_value to was", "views as attached"),

@@ -166,3 +166,27 @@ async fn only_what_was_deleted_has_a_former_life() {
     run(&admin, &format!("delete from quote_lines where id = '{line}'; select detach_quote_collaboration(drop_history => true)")).await;
     assert_eq!(text(&admin, "select count(*)::text from quote_former_versions").await, "0");
 }
+
+#[tokio::test]
+async fn nobody_learns_of_a_former_life_but_who_may_change_the_row() {
+    let (erp, admin, _, line) = scene().await;
+    run(&admin, &format!("delete from quote_lines where id = '{line}'; {AGAIN}")).await;
+    let app = erp.client("erp_app").await;
+    let asks = format!("select coalesce(quote_former_version('QUOTE_LINE', '{line}')::text, 'nothing')");
+    let foreign =
+        text(&admin, "select id::text from tenants where id <> (select tenant_id from kept) limit 1").await;
+    run(&app, &format!("begin; set local app.current_tenant_id = '{foreign}'")).await;
+    assert_eq!(text(&app, &asks).await, "nothing");
+    run(
+        &app,
+        &format!(
+            "rollback; begin; set local app.current_tenant_id = '{}'",
+            text(&admin, "select tenant_id::text from kept").await
+        ),
+    )
+    .await;
+    assert_eq!(text(&app, &asks).await, "nothing");
+    run(&app, &format!("select from quote_lines where id = '{line}' for no key update")).await;
+    assert_eq!(text(&app, &asks).await, "1");
+    run(&app, "rollback").await;
+}

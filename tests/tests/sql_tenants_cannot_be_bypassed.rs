@@ -273,6 +273,6 @@ async fn no_function_of_ours_promises_too_much() {
         .iter()
         .map(|row| row.get(0))
         .collect();
-    // Believes nothing: it finds the row itself, for the current tenant.
-    assert_eq!(open, ["record_rejected_quote_change"]);
+    // They believe nothing: they find the row themselves, for the current tenant, and say nothing unless the caller has locked it.
+    assert_eq!(open, ["quote_former_version", "record_rejected_quote_change"]);
 }

@@ -142,6 +142,7 @@ async fn what_is_not_a_token_is_refused() {
         ("a header without algorithm", text(r#"{"typ":"JWT"}"#, &honest), FORM),
         ("two algorithms", text(r#"{"alg":"HS256","alg":"HS256"}"#, &honest), FORM),
         ("a critical extension", text(r#"{"alg":"HS256","crit":["b64"],"b64":false}"#, &honest), FORM),
+        ("an extension that is not called critical", text(r#"{"alg":"HS256","b64":true}"#, &honest), FORM),
         ("algorithm none", text(r#"{"alg":"none"}"#, &honest), FORM),
         ("algorithm None", text(r#"{"alg":"None"}"#, &honest), FORM),
         (
