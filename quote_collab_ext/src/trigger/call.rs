@@ -126,6 +126,12 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Whether rows come as another server made them, from a replication role: logical replication applies them so.
+pub fn replays() -> bool {
+    // SAFETY: reads a variable of this backend.
+    unsafe { pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA.cast_signed() }
+}
+
 /// The number in the header of a row version, and whether it stands for two commands: one that made it and one that ended it.
 fn number(header: &pg_sys::HeapTupleHeaderData) -> (bool, pg_sys::CommandId) {
     let is_shared = u32::from(header.t_infomask) & pg_sys::HEAP_COMBOCID != 0;

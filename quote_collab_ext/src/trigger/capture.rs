@@ -9,7 +9,7 @@ use quote_collab_core::change::Entity;
 use quote_collab_core::jsonb::Value;
 use uuid::Uuid;
 
-use super::call::{Call, Operation};
+use super::call::{Call, Operation, replays};
 use super::plan::{Column, Plan};
 use super::roles::Roles;
 use super::row::Row;
@@ -195,18 +195,12 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Optio
         // another server did, which assigns all columns.
         Kind::Update => named(roles.updated_by.filter(|attnum| {
             call.assigns(*attnum)
-                && (!(roles.stamps_user || is_applied())
+                && (!(roles.stamps_user || replays())
                     || call.first_row().uuid(*attnum) != call.new_row().uuid(*attnum))
         })),
         Kind::Delete => None,
     };
     Ok(from_row.or(plan.system_user))
-}
-
-/// Whether rows come from a replication role, as logical replication applies them.
-fn is_applied() -> bool {
-    // SAFETY: a setting of this session.
-    unsafe { pg_sys::SessionReplicationRole == pg_sys::SESSION_REPLICATION_ROLE_REPLICA.cast_signed() }
 }
 
 /// What a reader needs beside the changed fields: the line's number, or all totals when one of them changed.

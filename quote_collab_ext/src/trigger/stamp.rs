@@ -5,7 +5,7 @@
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use quote_collab_core::change::Entity;
 
-use super::call::{Call, Operation};
+use super::call::{Call, Operation, replays};
 use super::plan::{Column, Plan};
 use super::row::Row;
 use crate::attribution;
@@ -44,9 +44,7 @@ impl Stamps {
         let roles = &plan.roles;
         let before = version(plan, old);
         let given = version(plan, new);
-        // SAFETY: reads a variable of this backend.
-        let replays = unsafe { pg_sys::SessionReplicationRole }
-            == pg_sys::SESSION_REPLICATION_ROLE_REPLICA.cast_signed();
+        let replays = replays();
         let next = match changed {
             // Counted up by the statement itself: an ORM that locks by the version goes on from there.
             false if given == before + 1 && call.assigns(roles.version) => given,
