@@ -96,7 +96,7 @@ async fn nobody_waits_for_it_but_a_moment() {
     admin.batch_execute(PAST).await.unwrap();
     let quote = erp.quote(0).await;
     let bystander = erp.client("postgres").await;
-    bystander.batch_execute("set statement_timeout = '2s'; set deadlock_timeout = '100ms'").await.unwrap();
+    bystander.batch_execute("set statement_timeout = '2s'; set deadlock_timeout = '500ms'").await.unwrap();
     let reader = erp.client("postgres").await;
     reader.batch_execute("begin; select count(*) from quote_changes").await.unwrap();
     let archiver = erp.client("postgres").await;
