@@ -36,14 +36,12 @@ unsafe fn is_locked(relation: pg_sys::Oid, place: pg_sys::ItemPointerData) -> bo
         }
         let mut row = pg_sys::HeapTupleData { t_self: place, ..Default::default() };
         let mut buffer = pg_sys::Buffer::default();
-        let found = (*(*table).rd_rel).relam == pg_sys::HEAP_TABLE_AM_OID
-            && pg_sys::heap_fetch(
-                table,
-                &raw mut pg_sys::SnapshotAnyData,
-                &raw mut row,
-                &raw mut buffer,
-                false,
-            );
+        let any = &raw mut pg_sys::SnapshotAnyData;
+        let is_heap = (*(*table).rd_rel).relam == pg_sys::HEAP_TABLE_AM_OID;
+        #[cfg(feature = "pg14")]
+        let found = is_heap && pg_sys::heap_fetch(table, any, &raw mut row, &raw mut buffer);
+        #[cfg(not(feature = "pg14"))]
+        let found = is_heap && pg_sys::heap_fetch(table, any, &raw mut row, &raw mut buffer, false);
         let mut is_locked = false;
         if found {
             pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE.cast_signed());
