@@ -106,7 +106,8 @@ async fn told_after_failover(relay_is_new: bool) {
         assert_eq!(subscriber.next_error().await["extensions"]["code"], "RESYNC_REQUIRED");
     }
     if !relay_is_new {
-        // Not shown: that those who subscribe now are told. One run in a dozen they wait, and why is not known yet.
+        // Not shown: that those who subscribe now are told at once. The announcement in the stream may come by only then, and ends
+        // them again, as documented; these subscribers do not begin anew by themselves.
         return;
     }
     for gateway in [&world.gateway, &second] {
