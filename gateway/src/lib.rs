@@ -24,6 +24,7 @@ pub mod rate_limit;
 pub mod relay;
 pub mod secret;
 pub mod serve;
+pub mod shares;
 pub mod shutdown;
 pub mod telemetry;
 pub mod token;

@@ -1,15 +1,11 @@
-//! Turns at the database. The pool is shared by all tenants: a user, and a tenant, may have only so many statements
-//! running at once, so that whoever keeps it busy keeps it from himself first.
+//! Turns at the database: shares of the pool's connections, for which a statement waits.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use crate::failure::Failure;
+use crate::shares::{Share, Shares};
 use crate::token::Identity;
 
 /// Longest wait for a turn: as long as anybody waits for a connection.
@@ -19,23 +15,13 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The turns of everybody.
 #[derive(Clone)]
-pub struct Turns {
-    users: Arc<Queues>,
-    tenants: Arc<Queues>,
-}
-
-/// A turn, given back when dropped.
-pub struct Turn {
-    _user: Place,
-    _tenant: Place,
-}
+pub struct Turns(Shares);
 
 impl Turns {
-    /// Turns at a pool of so many connections: half of it for a tenant, half of that for a user.
+    /// Turns at a pool of so many connections.
     #[must_use]
     pub fn new(connections: u16) -> Self {
-        let connections = usize::from(connections);
-        Self { users: Queues::new(connections / 4), tenants: Queues::new(connections / 2) }
+        Self(Shares::new(usize::from(connections)))
     }
 
     /// Waits for a turn.
@@ -43,67 +29,18 @@ impl Turns {
     /// # Errors
     ///
     /// When the user's or the tenant's statements keep running for too long.
-    pub async fn take(&self, who: &Identity) -> Result<Turn, Failure> {
-        let places = async {
-            let user = self.users.wait(who.user).await;
-            let tenant = self.tenants.wait(who.tenant).await;
-            Turn { _user: user, _tenant: tenant }
-        };
-        timeout(WAIT, places).await.map_err(|_| {
+    pub async fn take(&self, who: &Identity) -> Result<Share, Failure> {
+        timeout(WAIT, self.0.wait(who)).await.map_err(|_| {
             metrics::counter!("gateway_turns_refused_total").increment(1);
             Failure::rate_limited(ASK_AGAIN)
         })
     }
 }
 
-/// One queue for everybody who is there.
-struct Queues {
-    each: usize,
-    open: Mutex<HashMap<Uuid, Arc<Semaphore>>>,
-}
-
-/// A place in a queue, and from some moment on at its head.
-struct Place {
-    queues: Arc<Queues>,
-    key: Uuid,
-    queue: Option<Arc<Semaphore>>,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Queues {
-    fn new(each: usize) -> Arc<Self> {
-        Arc::new(Self { each: each.max(1), open: Mutex::default() })
-    }
-
-    async fn wait(self: &Arc<Self>, key: Uuid) -> Place {
-        let mut place = self.enter(key);
-        if let Some(queue) = place.queue.clone() {
-            // Nobody closes a queue.
-            place.permit = queue.acquire_owned().await.ok();
-        }
-        place
-    }
-
-    fn enter(self: &Arc<Self>, key: Uuid) -> Place {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = open.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.each)));
-        Place { queues: Arc::clone(self), key, queue: Some(Arc::clone(queue)), permit: None }
-    }
-}
-
-impl Drop for Place {
-    /// The last to leave takes the queue away; without this the table would keep everyone ever seen.
-    fn drop(&mut self) {
-        let mut open = self.queues.open.lock().unwrap_or_else(PoisonError::into_inner);
-        drop((self.permit.take(), self.queue.take()));
-        if open.get(&self.key).is_some_and(|queue| Arc::strong_count(queue) == 1) {
-            open.remove(&self.key);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::failure::Code;
 
@@ -129,9 +66,7 @@ mod tests {
         let other = turns.take(&carol).await.unwrap();
         let (next, ()) = tokio::join!(turns.take(&eve), async { drop(held) });
         drop((next.unwrap(), other));
-        for queues in [&turns.users, &turns.tenants] {
-            assert!(queues.open.lock().unwrap().is_empty());
-        }
+        assert!(turns.0.is_unused());
     }
 
     #[tokio::test(start_paused = true)]

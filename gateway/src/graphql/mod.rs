@@ -18,8 +18,9 @@ use crate::failure::{Code, Failure};
 use crate::hub::Hub;
 use crate::postgres::{Database, RequestContext};
 use crate::presence::Board;
+use crate::shares::Share;
 use crate::token::Identity;
-use crate::turns::{Turn, Turns};
+use crate::turns::Turns;
 
 pub use error::{code, is_request_error, with_codes, write};
 pub use operation::{Operation, OperationError, Prepared};
@@ -76,7 +77,7 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
 }
 
 /// The database, in whose name to use it, and the turn to do so, which is to be held for as long.
-async fn caller<'a>(context: &Context<'a>) -> Result<(&'a Database, RequestContext, Turn), Failure> {
+async fn caller<'a>(context: &Context<'a>) -> Result<(&'a Database, RequestContext, Share), Failure> {
     let (services, identity) = (services(context)?, identity(context)?);
     let turn = services.turns.take(identity).await?;
     Ok((&services.database, RequestContext::of(identity), turn))

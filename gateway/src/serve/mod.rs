@@ -22,11 +22,12 @@ use crate::nats::NatsError;
 use crate::postgres::{Database, DatabaseError, listen};
 use crate::presence::Board;
 use crate::rate_limit::OperationBudget;
+use crate::shares::Shares;
 use crate::shutdown::Group;
 use crate::token::TokenVerifier;
 use crate::turns::Turns;
 use crate::upkeep::Upkeep;
-use crate::websocket::{AllowedOrigins, Shares, Sockets};
+use crate::websocket::{AllowedOrigins, Sockets};
 
 use answer::{answer, answer_meanwhile};
 use check::{advise, check, listen_url};

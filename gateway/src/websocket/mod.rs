@@ -5,10 +5,8 @@
 
 mod origin;
 mod protocol;
-mod shares;
 mod socket;
 mod upgrade;
 
 pub use origin::AllowedOrigins;
-pub use shares::Shares;
 pub use upgrade::{Sockets, upgrade};

@@ -15,10 +15,10 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::protocol::{self, Close, CloseCode, Conversation, Step};
-use super::shares::Share;
 use super::upgrade::Sockets;
 use crate::failure::{Code, Failure};
 use crate::graphql::{Operation, Prepared, is_request_error, with_codes, write};
+use crate::shares::Share;
 use crate::token::{Identity, TokenError};
 
 /// Longest wait for `connection_init`.

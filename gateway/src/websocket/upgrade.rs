@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::origin::AllowedOrigins;
 use super::protocol::{Close, CloseCode, SUBPROTOCOL};
-use super::shares::Shares;
 use super::socket::Socket;
 use crate::graphql::Schema;
 use crate::rate_limit::OperationBudget;
+use crate::shares::Shares;
 use crate::token::{Identity, TokenVerifier};
 
 /// A mutation of a megabyte, and its envelope.

@@ -1,0 +1,144 @@
+//! Shares of what all tenants have in common: a user, and a tenant, may have only so much of it at once, so that whoever takes much keeps it
+//! from himself first.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+use crate::token::Identity;
+
+/// The shares of everybody.
+#[derive(Clone)]
+pub struct Shares {
+    users: Arc<Queues>,
+    tenants: Arc<Queues>,
+}
+
+/// One piece of somebody's share, given back when dropped.
+pub struct Share {
+    _user: Place,
+    _tenant: Place,
+}
+
+impl Shares {
+    /// Shares of so many: half of them for a tenant, half of that for a user.
+    #[must_use]
+    pub fn new(all: usize) -> Self {
+        Self { users: Queues::new(all / 4), tenants: Queues::new(all / 2) }
+    }
+
+    /// Waits for a piece, for the user's own first.
+    pub async fn wait(&self, who: &Identity) -> Share {
+        let user = self.users.wait(who.user).await;
+        let tenant = self.tenants.wait(who.tenant).await;
+        Share { _user: user, _tenant: tenant }
+    }
+
+    /// A piece; none when the user or the tenant has as many as there may be.
+    #[must_use]
+    pub fn take(&self, who: &Identity) -> Option<Share> {
+        let user = self.users.take(who.user)?;
+        let tenant = self.tenants.take(who.tenant)?;
+        Some(Share { _user: user, _tenant: tenant })
+    }
+
+    /// Whether nobody has anything, and nothing is kept of anybody.
+    #[cfg(test)]
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        [&self.users, &self.tenants].into_iter().all(|queues| queues.open().is_empty())
+    }
+}
+
+/// One queue for everybody who is there.
+struct Queues {
+    each: usize,
+    open: Mutex<HashMap<Uuid, Arc<Semaphore>>>,
+}
+
+/// A place in a queue, and from some moment on at its head.
+struct Place {
+    queues: Arc<Queues>,
+    key: Uuid,
+    queue: Option<Arc<Semaphore>>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Queues {
+    fn new(each: usize) -> Arc<Self> {
+        Arc::new(Self { each: each.max(1), open: Mutex::default() })
+    }
+
+    async fn wait(self: &Arc<Self>, key: Uuid) -> Place {
+        let mut place = self.enter(key);
+        if let Some(queue) = place.queue.clone() {
+            // Nobody closes a queue.
+            place.permit = queue.acquire_owned().await.ok();
+        }
+        place
+    }
+
+    fn take(self: &Arc<Self>, key: Uuid) -> Option<Place> {
+        let mut place = self.enter(key);
+        place.permit = place.queue.clone()?.try_acquire_owned().ok();
+        place.permit.is_some().then_some(place)
+    }
+
+    fn enter(self: &Arc<Self>, key: Uuid) -> Place {
+        let mut open = self.open();
+        let queue = open.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.each)));
+        Place { queues: Arc::clone(self), key, queue: Some(Arc::clone(queue)), permit: None }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Semaphore>>> {
+        // Nothing panics while it is held.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    /// The last to leave takes the queue away; without this the table would keep everyone ever seen.
+    fn drop(&mut self) {
+        let mut open = self.queues.open();
+        drop((self.permit.take(), self.queue.take()));
+        if open.get(&self.key).is_some_and(|queue| Arc::strong_count(queue) == 1) {
+            open.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(user: u128, tenant: u128) -> Identity {
+        let (user, tenant) = (Uuid::from_u128(user), Uuid::from_u128(tenant));
+        Identity { user, username: None, tenant, email: None, expires_at: u64::MAX }
+    }
+
+    #[test]
+    fn whoever_has_his_share_gets_no_more_and_leaves_the_rest_to_others() {
+        let shares = Shares::new(8);
+        let (ann, bob, eve, carol) = (identity(1, 1), identity(2, 1), identity(3, 1), identity(4, 2));
+        let mut held = vec![shares.take(&ann).unwrap(), shares.take(&ann).unwrap()];
+        assert!(shares.take(&ann).is_none(), "a quarter for a user");
+        held.extend([shares.take(&bob).unwrap(), shares.take(&bob).unwrap()]);
+        assert!(shares.take(&eve).is_none(), "half for a tenant");
+        let other = shares.take(&carol).unwrap();
+        drop(held.pop());
+        held.push(shares.take(&eve).unwrap());
+        assert!(shares.take(&bob).is_none());
+        drop((held, other));
+        assert!(shares.is_unused());
+    }
+
+    #[test]
+    fn the_fewest_have_a_share_for_everybody() {
+        let shares = Shares::new(1);
+        let share = shares.take(&identity(1, 1));
+        assert!(share.is_some() && shares.take(&identity(2, 2)).is_some());
+        assert!(shares.take(&identity(1, 1)).is_none());
+    }
+}
