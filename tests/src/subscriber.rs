@@ -84,7 +84,7 @@ impl Subscriber {
             let line = self.node.next().await;
             match line["type"].as_str() {
                 Some("event") => return line,
-                Some("error") if line["errors"][0]["extensions"]["code"] != "LAGGED" => panic!("{line}"),
+                Some("error") if !is_survived(&line) => panic!("{line}"),
                 Some("complete") => panic!("{line}"),
                 _ => {}
             }
@@ -114,6 +114,17 @@ impl Subscriber {
     /// Changes every subscribed quote until each subscription has heard a change: a subscription is not acknowledged,
     /// so being heard is the only sign that it is there. Returns with no change on its way.
     pub async fn settle(&mut self, app: &Client) {
+        if let Err(error) = self.try_to_settle(app).await {
+            panic!("ended before it was heard of: {error}");
+        }
+    }
+
+    /// As [`Self::settle`], but gives the error that ended a subscription.
+    ///
+    /// # Errors
+    ///
+    /// The first error of any subscription, save a `LAGGED` that the client survives.
+    pub async fn try_to_settle(&mut self, app: &Client) -> Result<(), Value> {
         let mut silent: BTreeSet<_> =
             self.subscriptions.iter().copied().filter(|(kind, _)| *kind != Kind::Presence).collect();
         let mut round = 0;
@@ -124,14 +135,17 @@ impl Subscriber {
                 knock(app, *kind, *quote, &format!("knock {round}")).await;
             }
             while let Ok(line) = tokio::time::timeout(TRY_AGAIN, self.next_line()).await {
-                if line["type"] == "event" {
-                    silent.remove(&heard(&line));
+                match line["type"].as_str() {
+                    Some("event") => _ = silent.remove(&heard(&line)),
+                    Some("error") if !is_survived(&line) => return Err(line["errors"][0].clone()),
+                    _ => {}
                 }
                 if silent.is_empty() {
                     break;
                 }
             }
         }
+        Ok(())
     }
 
     /// Changes what is subscribed once more, and collects every event up to these changes.
@@ -153,6 +167,11 @@ impl Subscriber {
         }
         events
     }
+}
+
+/// Whether the client begins anew by itself after this error.
+fn is_survived(error: &Value) -> bool {
+    error["errors"][0]["extensions"]["code"] == "LAGGED"
 }
 
 async fn knock(app: &Client, kind: Kind, quote: Uuid, text: &str) {
