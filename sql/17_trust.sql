@@ -11,12 +11,11 @@ as $$
 begin
     return exists (select from pg_roles r where r.oid = owner and r.rolsuper) or exists (
         select from @extschema@.quote_collab_settings s
-        where (select r.rolname from pg_roles r where r.oid = owner) = any (s.owners)
+        where pg_get_userbyid(owner) = any (s.owners)
             or s.settled_in = '@extschema@.quote_collab_settings'::regclass and exists (
                 select from pg_class c where c.oid = any (s.anchors) and c.relowner = owner)
             or s.owners = '{}' and exists (
-                select from pg_class c join pg_trigger g on g.tgrelid = c.oid
-                    and g.tgfoid in ('@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure)
+                select from pg_class c join @extschema@.quote_carriers() k on k.relation = c.oid
                 where c.oid = @extschema@.quote_collab_table(s) and c.relowner = owner));
 end $$;
 comment on function quote_owner_trusted(oid) is 'whether attach trusted the owner of a relation';

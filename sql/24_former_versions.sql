@@ -52,10 +52,7 @@ declare
     behind bigint := @extschema@.quote_former_version(target.entity, row_id) + 1;
 begin
     if behind > version then
-        perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
-        execute format('update %I.%I t set %s = $1 where t.%s operator(pg_catalog.=) $2', target.table_schema, target.table_name,
-            @extschema@.quote_collab_column(target, 'version'), @extschema@.quote_collab_column(target, 'id')) using behind, row_id;
-        perform set_config('search_path', 'pg_catalog, pg_temp', true);
+        perform @extschema@.apply_quote_changes(target, row_id, '{}'::jsonb, '{}'::jsonb, jsonb_build_object(target.columns ->> 'version', behind), path);
         return true;
     end if;
     return false;

@@ -109,7 +109,8 @@ end $$;
 comment on function record_quote_truncate() is 'before-truncate trigger: notes every row of the table as deleted';
 revoke execute on function record_quote_truncate() from public;
 
--- One DELETE per row, as the row trigger would write it, without what no row holds: none for a row that belongs to nobody. $1: who, $2: editing session.
+-- One DELETE per row, as the row trigger would write it, without what no row holds: none for a row that belongs to nobody. $1: who,
+-- $2: editing session.
 create function quote_truncate_statement(settings quote_collab_settings, part regclass) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp

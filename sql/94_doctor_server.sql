@@ -152,8 +152,8 @@ exception
 end $$;
 comment on function quote_collab_doctor_part(text, name) is 'doctor: one part of its checks';
 
--- Everything at once, but no table of a stranger is read: that would run his code. Not for PUBLIC: it tells how this server is set up. Its parts are: they ask with the rights of the
--- caller, so that granting this one is enough.
+-- Everything at once, but no table of a stranger is read: that would run his code. Not for PUBLIC: it tells how this server is set up. Its
+-- parts are: they ask with the rights of the caller, so that granting this one is enough.
 create function quote_collab_doctor() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

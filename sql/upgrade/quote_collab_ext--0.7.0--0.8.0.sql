@@ -64,12 +64,11 @@ as $$
 begin
     return exists (select from pg_roles r where r.oid = owner and r.rolsuper) or exists (
         select from @extschema@.quote_collab_settings s
-        where (select r.rolname from pg_roles r where r.oid = owner) = any (s.owners)
+        where pg_get_userbyid(owner) = any (s.owners)
             or s.settled_in = '@extschema@.quote_collab_settings'::regclass and exists (
                 select from pg_class c where c.oid = any (s.anchors) and c.relowner = owner)
             or s.owners = '{}' and exists (
-                select from pg_class c join pg_trigger g on g.tgrelid = c.oid
-                    and g.tgfoid in ('@extschema@.increment_quote_version()'::regprocedure, '@extschema@.increment_quote_line_version()'::regprocedure)
+                select from pg_class c join @extschema@.quote_carriers() k on k.relation = c.oid
                 where c.oid = @extschema@.quote_collab_table(s) and c.relowner = owner));
 end $$;
 create function quote_table_trusted(target quote_collab_settings) returns boolean
@@ -191,10 +190,7 @@ declare
     behind bigint := @extschema@.quote_former_version(target.entity, row_id) + 1;
 begin
     if behind > version then
-        perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
-        execute format('update %I.%I t set %s = $1 where t.%s operator(pg_catalog.=) $2', target.table_schema, target.table_name,
-            @extschema@.quote_collab_column(target, 'version'), @extschema@.quote_collab_column(target, 'id')) using behind, row_id;
-        perform set_config('search_path', 'pg_catalog, pg_temp', true);
+        perform @extschema@.apply_quote_changes(target, row_id, '{}'::jsonb, '{}'::jsonb, jsonb_build_object(target.columns ->> 'version', behind), path);
         return true;
     end if;
     return false;

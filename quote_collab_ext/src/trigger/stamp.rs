@@ -46,15 +46,11 @@ impl Stamps {
         let given = version(plan, new);
         let replays = replays();
         let next = match changed {
-            // Counted up by the statement itself: an ORM that locks by the version goes on from there.
-            false if given == before + 1 && call.assigns(roles.version) => given,
-            // Replayed, or raised behind the versions of an earlier life.
-            false
-                if given > before
-                    && call.assigns(roles.version)
-                    && (replays || leaves_former_life(plan, old, given)) =>
-            {
-                given
+            // By the statement itself: an ORM that locks by the version goes on from there, and so does what is replayed, or raised behind the
+            // versions of an earlier life.
+            false if given > before && call.assigns(roles.version) => {
+                let is_due = given == before + 1 || replays || leaves_former_life(plan, old, given);
+                if is_due { given } else { before }
             }
             false => before,
             // A replayed change brings its version along; one that does not is counted here.
