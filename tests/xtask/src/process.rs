@@ -25,16 +25,27 @@ pub struct Identity {
     started: u64,
 }
 
+/// What the kernel says of a process.
+struct Read {
+    identity: Identity,
+    /// It has ended, and its parent has not taken note yet.
+    ended: bool,
+}
+
 impl Identity {
     /// The living process with a number.
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
+        Self::read(pid).filter(|read| !read.ended).map(|read| read.identity)
+    }
+
+    fn read(pid: i32) -> Option<Read> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The second field is the name in parentheses and may itself contain spaces and parentheses.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ');
         let state = fields.next()?;
         let started = fields.nth(18)?.parse().ok()?;
-        (!matches!(state, "Z" | "X")).then_some(Self { pid, started })
+        Some(Read { identity: Self { pid, started }, ended: matches!(state, "Z" | "X") })
     }
 
     /// The process named in a pid file, when it still lives.
@@ -126,13 +137,10 @@ impl Server {
         let (out, err) = outputs.map_err(Failure::io(format!("open {}", log.display())))?;
         let child = command.process_group(0).stdin(Stdio::null()).stdout(out).stderr(err).spawn();
         let mut child = child.map_err(Failure::io(format!("start {name}")))?;
-        let Some(identity) = i32::try_from(child.id()).ok().and_then(Identity::of) else {
-            let _ = child.wait();
-            return Err(Failure::Refused(format!(
-                "{name} ended at once; its log {} says:\n{}",
-                log.display(),
-                last(log)
-            )));
+        // One that has ended already keeps its number until we take note of its end.
+        let Some(Read { identity, .. }) = i32::try_from(child.id()).ok().and_then(Identity::read) else {
+            let _ = child.kill().and_then(|()| child.wait());
+            return Err(Failure::Refused(format!("{name} is not among the processes of this machine")));
         };
         Ok(Self { child, identity, log: log.to_owned() })
     }
@@ -257,6 +265,19 @@ mod tests {
         Identity { started: me.started + 1, ..me }.write(&file).unwrap();
         assert_eq!(Identity::from_file(&file), None);
         fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn server_that_has_ended_before_we_look_is_one_that_ended() {
+        let log = std::env::temp_dir().join(format!("quote-collab-ended-{}", std::process::id()));
+        let said = |server: &Server| server.wait_ready("false", KILLED, &|| false).unwrap_err().to_string();
+        for _ in 0..100 {
+            let mut server = Server::spawn(&mut Command::new("false"), &log).unwrap();
+            assert!(said(&server).contains("false ended while starting"), "{}", said(&server));
+            assert!(!server.is_alive());
+            server.kill();
+        }
+        fs::remove_file(&log).unwrap();
     }
 
     #[test]
