@@ -12,8 +12,8 @@ use crate::{audit, memory, server};
 static mut EARLIER: pg_sys::ExecutorFinish_hook_type = None;
 
 thread_local! {
-    /// A statement that no trigger runs is firing its triggers.
-    static ENDING: Cell<bool> = const { Cell::new(false) };
+    /// The number of the statement that no trigger runs while it fires its triggers.
+    static ENDING: Cell<Option<pg_sys::CommandId>> = const { Cell::new(None) };
     /// The library came while a statement was at that already: its end is not seen.
     static MISSED: Cell<bool> = const { Cell::new(false) };
 }
@@ -30,6 +30,11 @@ pub fn watch() {
 
 /// Whether a statement fires its triggers whose end will be seen.
 pub fn is_ending() -> bool {
+    ENDING.get().is_some()
+}
+
+/// The number that this statement has among the commands of its transaction.
+pub fn ending() -> Option<pg_sys::CommandId> {
     ENDING.get()
 }
 
@@ -40,21 +45,21 @@ pub fn is_missed() -> bool {
 
 /// A transaction is over.
 pub fn forget() {
-    ENDING.set(false);
+    ENDING.set(None);
     MISSED.set(false);
 }
 
 /// A subtransaction was rolled back: an ERROR may have passed over the end of a statement, unless that statement's triggers caught it.
 pub fn forget_subtransaction() {
     if server::trigger_depth() == 0 {
-        ENDING.set(false);
+        ENDING.set(None);
     }
 }
 
 /// Not guarded: an ERROR of a trigger passes through as through any C function. The frame has nothing to drop, and what it has set
 /// ends with the (sub)transaction.
 unsafe extern "C-unwind" fn on_finish(query: *mut pg_sys::QueryDesc) {
-    // SAFETY: the argument is PostgreSQL's own and goes on unchanged.
+    // SAFETY: the argument is PostgreSQL's own, with the state of its execution, and goes on unchanged.
     unsafe {
         let next = match EARLIER {
             Some(earlier) => earlier,
@@ -64,7 +69,7 @@ unsafe extern "C-unwind" fn on_finish(query: *mut pg_sys::QueryDesc) {
             return next(query);
         }
         MISSED.set(false);
-        let before = ENDING.replace(true);
+        let before = ENDING.replace(Some((*(*query).estate).es_output_cid));
         next(query);
         ENDING.set(before);
         after();

@@ -1,8 +1,10 @@
 //! What triggers of the ERP change in turn is told in the order in which it happened to each row, whenever it is noted.
 
-use quote_collab_tests::Erp;
+use std::sync::Arc;
+
 use quote_collab_tests::history::{OUT_OF_CHAIN, OUT_OF_ORDER};
 use quote_collab_tests::statement::{count, run};
+use quote_collab_tests::{Erp, Postgres};
 
 /// An ERP that keeps the total of a quote by a trigger on its lines.
 const TOTAL: &str = "create function erp() returns trigger language plpgsql as $$ begin
@@ -235,6 +237,67 @@ async fn a_batch_that_is_full_in_the_middle_of_a_statement_is_in_order_too() {
         run(&admin, change).await;
         assert_eq!(erp.count(OUT_OF_CHAIN).await, 0, "{what}: the history");
         assert_eq!(erp.count(OUT_OF_ORDER).await, 0, "{what}: the feed");
+    }
+}
+
+/// One quote with so many lines.
+const LINES: &str = "insert into quote_lines select (jsonb_populate_record(null::quote_lines, to_jsonb(l.*) ||
+        jsonb_build_object('id', gen_random_uuid(), 'quote_id', (select id from quotes order by id limit 1), 'line_number', 1000 + n, 'version', 1))).*
+    from generate_series(1, COUNT) n, (select * from quote_lines order by id limit 1) l";
+
+#[tokio::test]
+async fn many_rows_that_triggers_change_in_turn_are_in_order_too() {
+    for (what, trigger, change) in [
+        (
+            "lines that only the trigger changes, and their header",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 update quotes set subtotal = subtotal + 1 where id = new.id; update quote_lines set quantity = quantity * 2 where quote_id = new.id;
+                 return null; end $$;
+             create trigger a_spread after update of notes on quotes for each row execute function erp();",
+            "update quotes set notes = 'spread' where id = (select id from quotes order by id limit 1)",
+        ),
+        (
+            "lines that the statement changes, too",
+            "create function erp() returns trigger language plpgsql as $$ begin
+                 update quote_lines set quantity = quantity * 2 where quote_id = new.quote_id; return null; end $$;
+             create trigger a_again after update on quote_lines for each row when (new.line_number = 1001 and pg_trigger_depth() < 1)
+                 execute function erp();",
+            "update quote_lines set quantity = quantity + 1",
+        ),
+    ] {
+        let erp = Erp::attached().await;
+        let admin = erp.client("postgres").await;
+        run(&admin, &LINES.replace("COUNT", "42000")).await;
+        run(&admin, trigger).await;
+        run(&admin, change).await;
+        assert_eq!(erp.count("select count(*) from quote_lines where version > 1").await / 42_000, 1, "{what}");
+        assert_eq!(erp.count(OUT_OF_CHAIN).await, 0, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_changes_more_than_can_be_put_in_order_is_told() {
+    let server = Arc::new(Postgres::start().await);
+    let erp = Erp::attached_on(Arc::clone(&server)).await;
+    let admin = erp.client("postgres").await;
+    run(&admin, &LINES.replace("COUNT", "30")).await;
+    let warnings = || server.log().matches("the history is not in the order of the changes").count();
+    for (bytes, told) in [(1_000, 0), (9_000_000, 1)] {
+        run(
+            &admin,
+            &format!(
+                "create or replace function erp() returns trigger language plpgsql as $$ begin
+                     update quote_lines set description = repeat('x', {bytes}) where quote_id = new.quote_id; return null; end $$;
+                 create or replace trigger a_again after update on quote_lines for each row when (new.line_number = 1001 and pg_trigger_depth() < 1)
+                     execute function erp();
+                 delete from quote_changes; update quote_lines set quantity = quantity + 1"
+            ),
+        )
+        .await;
+        assert_eq!(warnings(), told, "{bytes}");
+        let changed = "select count(*) from quote_changes where change_type = 'UPDATE' and field_name in ('quantity', 'description')
+             and quote_line_id in (select id from quote_lines where line_number > 1000)";
+        assert_eq!(erp.count(changed).await, 60, "{bytes}: nothing is missing");
     }
 }
 

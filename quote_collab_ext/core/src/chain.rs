@@ -2,6 +2,8 @@
 //! before that: then the order of noting is not the order of changing. PostgreSQL numbers the commands of a transaction and keeps
 //! with each row version which of them made it, which tells what stood on what.
 
+use std::collections::HashMap;
+
 /// What a change did to a row: it may end and begin again, as another row under the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
@@ -62,6 +64,7 @@ pub fn order(steps: &[Step]) -> Vec<usize> {
 /// The lives that steps belong to, each in its order.
 fn lives(steps: &[Step]) -> Vec<Life> {
     let mut lives = vec![Life { begun: None, ended: false, places: Vec::new() }];
+    let makers = makers(steps);
     let mut by_command: Vec<usize> = (0..steps.len()).collect();
     by_command.sort_by_key(|place| (steps[*place].deed != Deed::Begin, steps[*place].command));
     let mut life_of = vec![0; steps.len()];
@@ -72,7 +75,7 @@ fn lives(steps: &[Step]) -> Vec<Life> {
                 lives.push(Life { begun: Some(step.command), ended: false, places: Vec::new() });
                 lives.len() - 1
             }
-            _ => below(steps, step).map_or_else(|| around(&lives, step), |below| life_of[below]),
+            _ => below(&makers, step).map_or_else(|| around(&lives, step), |below| life_of[below]),
         };
         life_of[place] = life;
         lives[life].ended |= step.deed == Deed::End;
@@ -81,10 +84,16 @@ fn lives(steps: &[Step]) -> Vec<Life> {
     lives
 }
 
+/// The place of the step that made each row version, by its command.
+fn makers(steps: &[Step]) -> HashMap<u32, usize> {
+    let made = |(_, step): &(usize, &Step)| step.deed != Deed::End;
+    // Backwards: of two that one command made the first counts.
+    steps.iter().enumerate().rev().filter(made).map(|(place, step)| (step.command, place)).collect()
+}
+
 /// The step that made the row version that this one changed, if it is among them.
-fn below(steps: &[Step], step: &Step) -> Option<usize> {
-    let command = step.stands_on?;
-    steps.iter().position(|other| other.command == command && other.deed != Deed::End)
+fn below(makers: &HashMap<u32, usize>, step: &Step) -> Option<usize> {
+    makers.get(&step.stands_on?).copied()
 }
 
 /// The life that a step belongs to where what it stands on is not among the steps, since it counts as no change: the newest that had begun.
@@ -95,13 +104,21 @@ fn around(lives: &[Life], step: &Step) -> usize {
     newest.map_or(0, |(_, place)| place)
 }
 
-/// Whether everything that happened to a row before any of these steps is among them, in the middle of a statement: its own change, on
-/// which all that its triggers do stands, and no gap above that.
+/// Whether everything that happened to a row before any of these steps is among them, or was told before, in the middle of a statement:
+/// `statement` is the number of the one that no trigger ran, as far as it is known. What a trigger did may stand on a change of that
+/// statement, or of another trigger's, which is noted later; one that begins a row, on an end of it.
 #[must_use]
-pub fn complete(steps: &[Step]) -> bool {
+pub fn complete(steps: &[Step], statement: Option<u32>) -> bool {
+    let makers = makers(steps);
     let own = steps.iter().any(|step| step.depth <= OWN);
-    let stands = |step: &Step| step.depth <= OWN || step.deed == Deed::Begin || below(steps, step).is_some();
-    steps.iter().all(|step| step.depth <= OWN) || own && steps.iter().all(stands)
+    let stands = |step: &Step| match step.stands_on {
+        _ if step.depth <= OWN => true,
+        None => own || step.deed != Deed::Begin,
+        Some(command) => {
+            statement.is_some_and(|statement| command < statement) || makers.contains_key(&command)
+        }
+    };
+    steps.iter().all(stands)
 }
 
 #[cfg(test)]
@@ -165,14 +182,31 @@ mod tests {
         for (steps, expected) in [
             (vec![own(Change)], true),
             (vec![nested(Change, 11, 10)], false),
-            (vec![nested(Change, 11, None)], false),
             (vec![nested(Change, 11, 10), own(Change)], true),
+            // On what was there before the statement: of another transaction, or of this one.
+            (vec![nested(Change, 11, None)], true),
+            (vec![nested(End, 11, None)], true),
+            (vec![nested(Change, 11, 9)], true),
+            (vec![nested(Change, 12, 11), nested(Change, 11, 9)], true),
+            // Its end may be noted later.
+            (vec![nested(Begin, 11, None)], false),
+            (vec![nested(Change, 12, 11), nested(Begin, 11, None)], false),
             // The trigger's trigger is noted, the trigger is not.
             (vec![own(Change), nested(Change, 13, 12)], false),
             (vec![nested(Change, 13, 12), own(Change), nested(Change, 12, 10)], true),
             (vec![own(End), nested(Begin, 11, None)], true),
         ] {
-            assert_eq!(complete(&steps), expected, "{steps:?}");
+            assert_eq!(complete(&steps, Some(10)), expected, "{steps:?}");
         }
+        assert!(!complete(&[nested(Change, 11, 9)], None), "it may be of the statement");
+    }
+
+    #[test]
+    fn a_row_that_triggers_change_again_and_again_is_put_in_order_in_time() {
+        let number = 200_000;
+        let changes = (11..number).map(|command| nested(Deed::Change, command, command - 1));
+        let steps: Vec<Step> = changes.chain([own(Deed::Change)]).collect();
+        assert!(complete(&steps, Some(10)));
+        assert_eq!(order(&steps).first(), Some(&(steps.len() - 1)));
     }
 }

@@ -6,7 +6,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
-use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use quote_collab_core::chain;
 
 use super::memory::Memory;
@@ -20,7 +21,7 @@ const BATCH_ROWS: usize = 20_000;
 /// Values of so many bytes are written at once, and at most one row change more.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// What triggers changed is held back until what fired them is noted, up to so many row changes.
-const HELD: usize = 32_000;
+const HELD: usize = 400_000;
 /// And up to so many bytes of values.
 const HELD_BYTES: usize = 128 * 1024 * 1024;
 
@@ -39,6 +40,8 @@ thread_local! {
     static MEMORY: RefCell<Option<(i32, Memory)>> = const { RefCell::new(None) };
     /// Logs that this transaction was asked to forget: it dropped them, unless it took that back.
     static FORGOTTEN: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
+    /// Whoever runs this transaction was told that its history is not in order.
+    static WARNED: Cell<bool> = const { Cell::new(false) };
     /// How many rows of the log were noted since something was written last.
     static ROWS: Cell<usize> = const { Cell::new(0) };
 }
@@ -117,6 +120,20 @@ fn take_ready() -> Vec<Noted> {
     })
 }
 
+/// Nothing is missing from such a history, and the versions say what came first. Told once a transaction.
+fn warn_of_order() {
+    if !WARNED.replace(true) {
+        ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            "the history is not in the order of the changes",
+            "quote_collab",
+        )
+        .set_detail("Triggers of one statement change again what it has changed itself, in more rows than are kept until its own changes are noted.")
+        .set_hint("Change fewer rows at once.")
+        .report(PgLogLevel::WARNING);
+    }
+}
+
 /// Parts what may be written from what triggers did to rows while the statement that fired them is not noted yet, which may have changed
 /// them before. Nothing is held back once that is too much.
 fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
@@ -131,6 +148,7 @@ fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
     if held.len() < HELD && bytes < HELD_BYTES {
         return (ripe, held);
     }
+    warn_of_order();
     held.extend(ripe);
     (held, Vec::new())
 }
@@ -145,9 +163,10 @@ fn part(ready: Vec<Noted>, chosen: Vec<bool>) -> (Vec<Noted>, Vec<Noted>) {
 
 /// Which notes have all before them noted.
 fn complete(ready: &[Noted]) -> Vec<bool> {
+    let statement = statement::ending();
     let mut is_complete = vec![true; ready.len()];
     for places in places_by_row(ready) {
-        if !chain::complete(&steps(ready, &places)) {
+        if !chain::complete(&steps(ready, &places), statement) {
             for place in places {
                 is_complete[place] = false;
             }
@@ -226,6 +245,7 @@ pub fn discard() {
     NOTED.with_borrow_mut(Vec::clear);
     MEMORY.take();
     ROWS.set(0);
+    WARNED.set(false);
     FORGOTTEN.with_borrow_mut(HashSet::clear);
 }
 
