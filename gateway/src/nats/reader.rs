@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::stream::{Info, Stream};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use quote_collab_core::subject::Subject;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,8 @@ use crate::postgres::DatabaseError;
 
 /// A stream that has been silent for so long is looked at: it may have been emptied, or be another one.
 const SILENCE: Duration = Duration::from_secs(4);
+/// What the stream has is here so much later at most: in a cluster other servers than the one that answers send it.
+const ON_THE_WAY: Duration = Duration::from_millis(500);
 
 /// Reads the stream for the hub.
 pub struct StreamReader<L> {
@@ -114,11 +116,10 @@ impl<L: ChangeLog> StreamReader<L> {
                 message = messages.next() => message,
                 () = sleep(jittered(SILENCE)) => {
                     let info = info(&stream).await?;
-                    // What was sent before the answer is here before it.
-                    match messages.next().now_or_never() {
-                        Some(message) => message,
-                        None if self.is_level_with(&info) => continue,
-                        None => return Ok(()),
+                    match timeout(ON_THE_WAY, messages.next()).await {
+                        Ok(message) => message,
+                        Err(_) if self.is_level_with(&info) => continue,
+                        Err(_) => return Ok(()),
                     }
                 }
             };
@@ -218,11 +219,12 @@ impl<L: ChangeLog> StreamReader<L> {
         Ok(beginning)
     }
 
-    /// Whether nothing has happened to the stream that its consumer would not tell.
+    /// Whether the stream is the one that is read, and its end is here. Its consumer tells neither that the stream lost
+    /// something, nor that the server of a cluster that kept the consumer is gone.
     fn is_level_with(&self, info: &Info) -> bool {
         let state = &info.state;
-        let is_lost = state.first_sequence > self.next || state.last_sequence + 1 < self.next;
-        self.progress.made == Some(made_at(info)) && !is_lost
+        let is_level = state.first_sequence <= self.next && state.last_sequence + 1 == self.next;
+        self.progress.made == Some(made_at(info)) && is_level
     }
 }
 

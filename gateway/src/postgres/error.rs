@@ -17,7 +17,7 @@ pub enum DatabaseError {
     #[error("postgresql did not answer in time")]
     TimedOut,
     /// PostgreSQL said no.
-    #[error("postgresql refused with {}: {message}", sqlstate.code())]
+    #[error("postgresql refused with {}: {message}{}", sqlstate.code(), hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
     Refused {
         /// Which kind.
         sqlstate: SqlState,

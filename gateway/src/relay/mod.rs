@@ -126,6 +126,7 @@ impl<L: ChangeLog, B: ChangeBus> Relay<L, B> {
             let ended = self.lead(holder, &stop, &mut backoff).await;
             self.leading.send_replace(false);
             metrics::gauge!("gateway_relay_leading").set(0.0);
+            metrics::gauge!("gateway_relay_batches_waiting").set(0.0);
             let pause = match ended {
                 Ok(()) => jittered(LEASE_PERIOD),
                 Err(error) => {
