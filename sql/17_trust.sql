@@ -30,6 +30,23 @@ begin
 end $$;
 comment on function quote_table_trusted(quote_collab_settings) is 'whether the table that is attached under a name is the one that stands there';
 
+-- Whether the settings came here in a dump, and attach has not run since: the tables may belong to others than where it was taken.
+create function quote_settings_restored() returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select not exists (select from @extschema@.quote_collab_settings s where s.settled_in = '@extschema@.quote_collab_settings'::regclass) $$;
+comment on function quote_settings_restored() is 'whether the settings came in a dump, and attach has not run since';
+
+-- What helps where tables belong to others than attach saw.
+create function quote_strangers_hint(otherwise text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when @extschema@.quote_settings_restored()
+        then 'In a restored dump whose tables belong to others now, run attach_quote_collaboration() once, as a superuser.' else otherwise end
+$$;
+comment on function quote_strangers_hint(text) is 'hint about tables of others than attach saw';
+
 -- SQLSTATE 55000 for a table that took the name of an attached one, 42P01 where the name is free.
 create function require_quote_table(target quote_collab_settings) returns void
 language plpgsql stable
@@ -44,7 +61,7 @@ begin
     end if;
     raise exception 'table %.% is not the one that was attached', target.table_schema, target.table_name
         using errcode = 'object_not_in_prerequisite_state', detail = 'It belongs to somebody who owned neither that one nor the history.',
-              hint = 'Attach it anew, as a superuser, if it took the place of the other.';
+              hint = @extschema@.quote_strangers_hint('Attach it anew, as a superuser, if it took the place of the other.');
 end $$;
 comment on function require_quote_table(quote_collab_settings) is 'refuses what is not the attached table';
 
@@ -64,7 +81,7 @@ begin
     if missing is not null then
         raise exception 'the history is not as attach left it' using errcode = 'object_not_in_prerequisite_state',
             detail = format('Gone, or of somebody to whom nothing of it belonged: %s.', missing),
-            hint = 'Rename or drop what is not of quote collaboration, and attach anew, as a superuser.';
+            hint = @extschema@.quote_strangers_hint('Rename what is not of quote collaboration, and attach anew, as a superuser.');
     end if;
 end $$;
 comment on function require_quote_home(text[]) is 'refuses to work on tables that are not those of attach';

@@ -14,6 +14,8 @@ comment on column @extschema@.quote_former_versions.is_line is 'true for a line'
 comment on column @extschema@.quote_former_versions.version is 'the last version that the row had in any of its lives';
 comment on column @extschema@.quote_former_versions.ended_at is 'when it was deleted last';
 comment on constraint quote_former_versions_pkey on @extschema@.quote_former_versions is 'a row has one last version';
+create index quote_former_versions_ended on @extschema@.quote_former_versions using brin (ended_at);
+comment on index @extschema@.quote_former_versions_ended is 'finds those that are older than what is kept of the history';
 
 -- What the trigger does with the rows of a statement, for TRUNCATE, which has no triggers for rows.
 create function remember_quote_versions(settings quote_collab_settings, part regclass) returns void

@@ -44,7 +44,7 @@ begin
         order by a.attname = item.key desc limit 1;
         if not found then
             raise exception 'unknown field "%"', left(item.key, 63) using errcode = 'undefined_column',
-                hint = format('Fields are the columns of %s, in camelCase or snake_case.', relation);
+                hint = format('Fields are the columns of %s, as they are named or in camelCase.', relation);
         elsif generated or column_name in (select target.columns ->> r from unnest('{id,tenant,version,quote,updated_at,updated_by,created_by}'::text[]) r)
                 or column_name = 'created_at' then
             raise exception 'field "%" is read-only', column_name using errcode = 'insufficient_privilege',

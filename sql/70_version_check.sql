@@ -51,10 +51,10 @@ as $$
 begin
     if expected_version is null then
         raise exception 'the expected version must not be null' using errcode = 'null_value_not_allowed',
-            hint = 'Pass the version that you read.';
+            hint = 'Pass the version that you read, 0 for null.';
     elsif expected_version < 0 then
         raise exception 'the expected version must not be negative' using errcode = 'invalid_parameter_value',
-            detail = format('%s was given; versions only count up.', expected_version), hint = 'Pass the version that you read.';
+            detail = format('%s was given; versions only count up.', expected_version), hint = 'Pass the version that you read, 0 for null.';
     end if;
 end $$;
 comment on function require_quote_version(integer) is 'refuses a null or negative version';

@@ -42,9 +42,9 @@ declare
     header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
 begin
     if since_version is null then
-        raise exception 'the version must not be null' using errcode = 'null_value_not_allowed', hint = 'Pass the version that you read.';
+        raise exception 'the version must not be null' using errcode = 'null_value_not_allowed', hint = 'Pass the version that you read, 0 for null.';
     elsif since_version < 0 then
-        raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value', hint = 'Pass the version that you read.';
+        raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value', hint = 'Pass the version that you read, 0 for null.';
     end if;
     return @extschema@.quote_row_version(header, @extschema@.require_quote_row(header, quote_id, '')) > since_version;
 end $$;
@@ -94,7 +94,7 @@ begin
         customers := @extschema@.quote_names(header, 'customers'::text);
     end if;
     return format($query$
-        (select jsonb_build_object('id', %1$s, 'quote_number', %2$s, 'customer_name', %3$s, 'status', %4$s, 'total_amount', %5$s, 'version', q.%6$s),
+        (select jsonb_build_object('id', %1$s, 'quote_number', %2$s, 'customer_name', %3$s, 'status', %4$s, 'total_amount', %5$s, 'version', coalesce(q.%6$s, 0)),
             row_number() over (order by %7$s) from %8$I.%9$I q %10$s where q.%11$s = $1 order by %7$s limit $2)$query$,
         id, coalesce(number, 'null'), coalesce('c.' || quote_ident(customers ->> 'name'), 'null'),
         coalesce('q.' || @extschema@.quote_collab_column(header, 'status'), 'null'),

@@ -190,6 +190,7 @@ declare
     name text;
     missing text;
     repair text;
+    renames text;
     others text;
 begin
     for s in select * from @extschema@.quote_collab_settings order by attached_at loop
@@ -201,10 +202,13 @@ begin
             when now_there is null then 'the attached table is gone'
             else format('the attached table was renamed or moved to %s, where saves, lists and views do not find it', now_there) end, repair);
         continue when (now_there = target) is not true;
-        select string_agg(c.value, ', ') into missing from jsonb_each_text(s.columns) c
+        -- Without its keys a table cannot be attached again, and a version would be counted anew.
+        select string_agg(c.value, ', '),
+            string_agg(format('alter table %s rename … to %I;', name, c.value), ' ') filter (where c.key = any ('{id,tenant,quote,version}'::text[]))
+        into missing, renames from jsonb_each_text(s.columns) c
         where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
         return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
-            format('columns are gone or were renamed: %s', missing), repair);
+            format('columns are gone or were renamed: %s', missing), coalesce(renames, repair));
         select string_agg(a.name, ', ') into missing from @extschema@.quote_columns_altered(target, s.added_columns) a;
         return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
             format('columns that attach added lost their default, NOT NULL or comment: %s', missing), repair);

@@ -97,6 +97,12 @@ declare
     sees_processes boolean := pg_has_role('pg_read_all_stats', 'usage');
     unseen text := format('processes of others are hidden from %s', current_user);
     see_processes text := format('grant pg_read_all_stats to %I;', current_user);
+    -- One place is the keeper's, which comes and goes.
+    is_woken boolean := exists (select from pg_stat_activity a where a.backend_type = 'quote_collab waker' and a.datname = current_database())
+        or (select count(*) from pg_stat_activity a where a.backend_type <> all (array['client backend', 'autovacuum launcher', 'autovacuum worker',
+                'logger', 'archiver', 'startup', 'checkpointer', 'background writer', 'walwriter', 'walsender', 'walreceiver', 'walsummarizer',
+                'slotsync worker', 'io worker', 'standalone backend']))
+            < current_setting('max_worker_processes')::integer - 1;
     names text;
 begin
     if preloaded is null then
@@ -107,15 +113,21 @@ begin
             'a NOTIFY inside each writing transaction holds a lock of the whole cluster through the flush',
             'shared_preload_libraries = ''quote_collab_ext'' in postgresql.conf, then restart.');
         return next @extschema@.quote_collab_verdict('transactions can be prepared',
-            current_setting('max_prepared_transactions') = '0' or preloaded and notify <> 'transaction' or notify = 'off', 'warning',
-            'a transaction that notifies cannot be prepared', 'Preload the library.');
+            current_setting('max_prepared_transactions') = '0' or notify = 'off'
+                or preloaded and (notify = 'worker' or notify = 'auto' and (is_woken or not sees_processes)), 'warning',
+            'a transaction that notifies cannot be prepared', 'Preload the library; where it is, raise max_worker_processes.');
     end if;
     if preloaded is not false and not pg_is_in_recovery() and not sees_processes then
-        return next @extschema@.quote_collab_unchecked('background worker alive', unseen, see_processes);
+        return query select (@extschema@.quote_collab_unchecked(c.name, unseen, see_processes)).*
+        from unnest(array['background worker alive', 'background worker free']) c (name);
     else
         return next @extschema@.quote_collab_verdict('background worker alive', not coalesce(preloaded, false) or pg_is_in_recovery()
                 or exists (select from pg_stat_activity a where a.backend_type = 'quote_collab launcher'), 'error',
             'the library is preloaded and its launcher does not run', 'Look into the server''s log; raise max_worker_processes.');
+        return next @extschema@.quote_collab_verdict('background worker free', not coalesce(preloaded, false) or pg_is_in_recovery()
+                or notify in ('transaction', 'off') or is_woken, 'warning',
+            'no background worker is left for this database: its transactions notify by themselves or, by quote_collab.notify, nobody',
+            format('alter system set max_worker_processes = %s; then restart.', 2 * current_setting('max_worker_processes')::integer));
     end if;
     if not sees_processes then
         return next @extschema@.quote_collab_unchecked('no hour-long writer', unseen, see_processes);
@@ -170,9 +182,7 @@ begin
         select string_agg(format('%s of %s', t.relation, pg_get_userbyid(c.relowner)), ', ' order by c.relname),
             string_agg(format('alter table %s rename to %I;', t.relation, left('not_ours_' || c.relname, 63)), ' ' order by c.relname)
         into strange, hints from @extschema@.strange_quote_tables() t (relation) join pg_class c on c.oid = t.relation;
-        if strange is not null and not exists (
-                select from @extschema@.quote_collab_settings s where s.settled_in = '@extschema@.quote_collab_settings'::regclass) then
-            -- In a restored dump, whose tables may belong to others than where it was taken.
+        if strange is not null and @extschema@.quote_settings_restored() then
             hints := @extschema@.quote_attach_statement();
         end if;
         return next @extschema@.quote_collab_verdict('tables are those of attach', strange is null, 'error',

@@ -91,7 +91,7 @@ begin
     end if;
     raise exception 'table %.% is not the one that was attached', target.table_schema, target.table_name
         using errcode = 'object_not_in_prerequisite_state', detail = 'It belongs to somebody who owned neither that one nor the history.',
-              hint = 'Attach it anew, as a superuser, if it took the place of the other.';
+              hint = @extschema@.quote_strangers_hint('Attach it anew, as a superuser, if it took the place of the other.');
 end $$;
 create function require_quote_home(names text[]) returns void
 language plpgsql stable
@@ -107,7 +107,7 @@ begin
     if missing is not null then
         raise exception 'the history is not as attach left it' using errcode = 'object_not_in_prerequisite_state',
             detail = format('Gone, or of somebody to whom nothing of it belonged: %s.', missing),
-            hint = 'Rename or drop what is not of quote collaboration, and attach anew, as a superuser.';
+            hint = @extschema@.quote_strangers_hint('Rename what is not of quote collaboration, and attach anew, as a superuser.');
     end if;
 end $$;
 create function note_quote_owners() returns void
@@ -159,8 +159,9 @@ begin
         return true;
     end if;
     raise exception 'relation % is in the way', relation
-        using errcode = 'duplicate_table', detail = format('It belongs to %s and was not made by quote collaboration.', pg_get_userbyid(found_owner)),
-              hint = format('Give it to the owner of the quotes if it is of an earlier attach, else rename or drop it. Let nobody but that owner create anything in schema %s.', split_part(relation, '.', 1));
+        using errcode = 'duplicate_table', detail = format('It belongs to %s, to whom nothing belonged that attach knows.', pg_get_userbyid(found_owner)),
+              hint = format('If it is of an earlier attach: %s Else rename it, and let nobody but %s create anything in schema %s.',
+                  @extschema@.quote_home_handover(to_regclass(relation), owner), owner, split_part(relation, '.', 1));
 end $$;
 create function remember_quote_versions(settings quote_collab_settings, part regclass) returns void
 language plpgsql
@@ -648,7 +649,7 @@ begin
         order by a.attname = item.key desc limit 1;
         if not found then
             raise exception 'unknown field "%"', left(item.key, 63) using errcode = 'undefined_column',
-                hint = format('Fields are the columns of %s, in camelCase or snake_case.', relation);
+                hint = format('Fields are the columns of %s, as they are named or in camelCase.', relation);
         elsif generated or column_name in (select target.columns ->> r from unnest('{id,tenant,version,quote,updated_at,updated_by,created_by}'::text[]) r)
                 or column_name = 'created_at' then
             raise exception 'field "%" is read-only', column_name using errcode = 'insufficient_privilege',
@@ -1071,7 +1072,7 @@ begin
         customers := @extschema@.quote_names(header, 'customers'::text);
     end if;
     return format($query$
-        (select jsonb_build_object('id', %1$s, 'quote_number', %2$s, 'customer_name', %3$s, 'status', %4$s, 'total_amount', %5$s, 'version', q.%6$s),
+        (select jsonb_build_object('id', %1$s, 'quote_number', %2$s, 'customer_name', %3$s, 'status', %4$s, 'total_amount', %5$s, 'version', coalesce(q.%6$s, 0)),
             row_number() over (order by %7$s) from %8$I.%9$I q %10$s where q.%11$s = $1 order by %7$s limit $2)$query$,
         id, coalesce(number, 'null'), coalesce('c.' || quote_ident(customers ->> 'name'), 'null'),
         coalesce('q.' || @extschema@.quote_collab_column(header, 'status'), 'null'),
@@ -1833,9 +1834,7 @@ begin
         select string_agg(format('%s of %s', t.relation, pg_get_userbyid(c.relowner)), ', ' order by c.relname),
             string_agg(format('alter table %s rename to %I;', t.relation, left('not_ours_' || c.relname, 63)), ' ' order by c.relname)
         into strange, hints from @extschema@.strange_quote_tables() t (relation) join pg_class c on c.oid = t.relation;
-        if strange is not null and not exists (
-                select from @extschema@.quote_collab_settings s where s.settled_in = '@extschema@.quote_collab_settings'::regclass) then
-            -- In a restored dump, whose tables may belong to others than where it was taken.
+        if strange is not null and @extschema@.quote_settings_restored() then
             hints := @extschema@.quote_attach_statement();
         end if;
         return next @extschema@.quote_collab_verdict('tables are those of attach', strange is null, 'error',
@@ -1848,6 +1847,163 @@ begin
             return query select * from @extschema@.quote_collab_doctor_part(part, home);
         end if;
     end loop;
+end $$;
+create or replace function require_quote_version(expected_version integer) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if expected_version is null then
+        raise exception 'the expected version must not be null' using errcode = 'null_value_not_allowed',
+            hint = 'Pass the version that you read, 0 for null.';
+    elsif expected_version < 0 then
+        raise exception 'the expected version must not be negative' using errcode = 'invalid_parameter_value',
+            detail = format('%s was given; versions only count up.', expected_version), hint = 'Pass the version that you read, 0 for null.';
+    end if;
+end $$;
+create or replace function has_quote_been_updated(quote_id uuid, since_version integer) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
+begin
+    if since_version is null then
+        raise exception 'the version must not be null' using errcode = 'null_value_not_allowed', hint = 'Pass the version that you read, 0 for null.';
+    elsif since_version < 0 then
+        raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value', hint = 'Pass the version that you read, 0 for null.';
+    end if;
+    return @extschema@.quote_row_version(header, @extschema@.require_quote_row(header, quote_id, '')) > since_version;
+end $$;
+create function quote_settings_restored() returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select not exists (select from @extschema@.quote_collab_settings s where s.settled_in = '@extschema@.quote_collab_settings'::regclass) $$;
+comment on function quote_settings_restored() is 'whether the settings came in a dump, and attach has not run since';
+create function quote_strangers_hint(otherwise text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when @extschema@.quote_settings_restored()
+        then 'In a restored dump whose tables belong to others now, run attach_quote_collaboration() once, as a superuser.' else otherwise end
+$$;
+comment on function quote_strangers_hint(text) is 'hint about tables of others than attach saw';
+create function quote_home_handover(given regclass, new_owner name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(format('alter table %s owner to %I;', c.oid::regclass, new_owner), ' ' order by c.relname)
+    from pg_class g join pg_class c on (c.relnamespace, c.relowner) = (g.relnamespace, g.relowner)
+    where g.oid = given and c.relkind in ('r', 'p', 'v') and (c.oid = g.oid
+        or c.relname ~ '^(quote_changes(_.+)?|active_quote_sessions|quote_relay_(batch|lease)|v_(quote_changes_all|recent_quote_changes|active_quote_collaborators))$')
+$$;
+comment on function quote_home_handover(regclass, name) is 'statements that give the tables of a history to another owner';
+create or replace function quote_collab_doctor_tables() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s @extschema@.quote_collab_settings;
+    target regclass;
+    now_there regclass;
+    name text;
+    missing text;
+    repair text;
+    renames text;
+    others text;
+begin
+    for s in select * from @extschema@.quote_collab_settings order by attached_at loop
+        name := format('%I.%I', s.table_schema, s.table_name);
+        target := @extschema@.quote_collab_table(s);
+        now_there := @extschema@.quote_table_found(s);
+        repair := @extschema@.quote_repair_statement(s);
+        return next @extschema@.quote_collab_verdict('table exists: ' || name, now_there = target, 'error', case
+            when now_there is null then 'the attached table is gone'
+            else format('the attached table was renamed or moved to %s, where saves, lists and views do not find it', now_there) end, repair);
+        continue when (now_there = target) is not true;
+        -- Without its keys a table cannot be attached again, and a version would be counted anew.
+        select string_agg(c.value, ', '),
+            string_agg(format('alter table %s rename … to %I;', name, c.value), ' ') filter (where c.key = any ('{id,tenant,quote,version}'::text[]))
+        into missing, renames from jsonb_each_text(s.columns) c
+        where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
+        return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
+            format('columns are gone or were renamed: %s', missing), coalesce(renames, repair));
+        select string_agg(a.name, ', ') into missing from @extschema@.quote_columns_altered(target, s.added_columns) a;
+        return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
+            format('columns that attach added lost their default, NOT NULL or comment: %s', missing), repair);
+        return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
+        return query select * from @extschema@.quote_collab_doctor_bypasses(s);
+        return next @extschema@.quote_collab_verdict('row security on the table: ' || name,
+            (select c.relrowsecurity and c.relforcerowsecurity from pg_class c where c.oid = target), 'warning',
+            'only the functions of the extension keep tenants apart here; SQL users with rights on the table see all',
+            format('alter table %s enable row level security, force row level security; and a policy on the tenant', name));
+        continue when s.entity <> 'QUOTE';
+        select string_agg(format('%I.%I', x.key, x.value), ', ') into missing from (
+            select x.value ->> 'schema', x.value ->> 'table' from jsonb_each(s.relations) x where not @extschema@.quote_relation_fits_still(x.key, x.value)) x (key, value);
+        select string_agg(format('%I.%I', x.value ->> 'schema', x.value ->> 'table'), ', '),
+            string_agg(format('alter table %I.%I owner to %I;', x.value ->> 'schema', x.value ->> 'table', pg_get_userbyid(c.relowner)), ' ')
+        into others, repair
+        from pg_class c cross join jsonb_each(s.relations) x
+        where c.oid = target and missing is null and not @extschema@.quote_relation_trusted(x.value, c.relowner);
+        return next @extschema@.quote_collab_verdict('names are read: ' || name, missing is null and others is null, 'warning',
+            coalesce(format('tables of names, or columns of theirs, are gone: %s', missing),
+                format('names are not read from tables that belong to another than the owner of the quotes: %s', others)),
+            case when missing is null then repair else @extschema@.quote_repair_statement(s) end);
+    end loop;
+    select string_agg(t.relation::text, ', '), string_agg(t.statements, ' ') into missing, repair from @extschema@.quote_tables_unknown() t;
+    return next @extschema@.quote_collab_verdict('history of attached tables only', missing is null, 'error',
+        format('these tables are not attached, and their changes are told as changes of quotes that are: %s', missing), repair);
+end $$;
+create or replace function quote_collab_doctor_processes(preloaded boolean) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    notify text := coalesce(current_setting('quote_collab.notify', true), 'auto');
+    -- Of the processes of others the rest see the number alone.
+    sees_processes boolean := pg_has_role('pg_read_all_stats', 'usage');
+    unseen text := format('processes of others are hidden from %s', current_user);
+    see_processes text := format('grant pg_read_all_stats to %I;', current_user);
+    -- One place is the keeper's, which comes and goes.
+    is_woken boolean := exists (select from pg_stat_activity a where a.backend_type = 'quote_collab waker' and a.datname = current_database())
+        or (select count(*) from pg_stat_activity a where a.backend_type <> all (array['client backend', 'autovacuum launcher', 'autovacuum worker',
+                'logger', 'archiver', 'startup', 'checkpointer', 'background writer', 'walwriter', 'walsender', 'walreceiver', 'walsummarizer',
+                'slotsync worker', 'io worker', 'standalone backend']))
+            < current_setting('max_worker_processes')::integer - 1;
+    names text;
+begin
+    if preloaded is null then
+        return query select (@extschema@.quote_collab_unchecked(c.name, format('settings of the server are hidden from %s', current_user),
+            format('grant pg_read_all_settings to %I;', current_user))).* from unnest(array['library preloaded', 'transactions can be prepared']) c (name);
+    else
+        return next @extschema@.quote_collab_verdict('library preloaded', preloaded, 'warning',
+            'a NOTIFY inside each writing transaction holds a lock of the whole cluster through the flush',
+            'shared_preload_libraries = ''quote_collab_ext'' in postgresql.conf, then restart.');
+        return next @extschema@.quote_collab_verdict('transactions can be prepared',
+            current_setting('max_prepared_transactions') = '0' or notify = 'off'
+                or preloaded and (notify = 'worker' or notify = 'auto' and (is_woken or not sees_processes)), 'warning',
+            'a transaction that notifies cannot be prepared', 'Preload the library; where it is, raise max_worker_processes.');
+    end if;
+    if preloaded is not false and not pg_is_in_recovery() and not sees_processes then
+        return query select (@extschema@.quote_collab_unchecked(c.name, unseen, see_processes)).*
+        from unnest(array['background worker alive', 'background worker free']) c (name);
+    else
+        return next @extschema@.quote_collab_verdict('background worker alive', not coalesce(preloaded, false) or pg_is_in_recovery()
+                or exists (select from pg_stat_activity a where a.backend_type = 'quote_collab launcher'), 'error',
+            'the library is preloaded and its launcher does not run', 'Look into the server''s log; raise max_worker_processes.');
+        return next @extschema@.quote_collab_verdict('background worker free', not coalesce(preloaded, false) or pg_is_in_recovery()
+                or notify in ('transaction', 'off') or is_woken, 'warning',
+            'no background worker is left for this database: its transactions notify by themselves or, by quote_collab.notify, nobody',
+            format('alter system set max_worker_processes = %s; then restart.', 2 * current_setting('max_worker_processes')::integer));
+    end if;
+    if not sees_processes then
+        return next @extschema@.quote_collab_unchecked('no hour-long writer', unseen, see_processes);
+        return;
+    end if;
+    select string_agg(a.pid::text, ', ') into names from pg_stat_activity a
+    where a.datname = current_database() and a.backend_xid is not null and a.xact_start < now() - interval '1 hour';
+    return next @extschema@.quote_collab_verdict('no hour-long writer', names is null, 'warning',
+        format('these sessions write in a transaction that is older than an hour: %s', names), 'select pg_terminate_backend(…);');
 end $$;
 comment on function quote_customer_join(quote_collab_settings, jsonb, text, text) is 'how a query over quotes joins the customers of their tenant';
 comment on function quote_owner_trusted(oid) is 'whether attach trusted the owner of a relation';
@@ -1872,6 +2028,8 @@ comment on column @extschema@.quote_former_versions.is_line is 'true for a line'
 comment on column @extschema@.quote_former_versions.version is 'the last version that the row had in any of its lives';
 comment on column @extschema@.quote_former_versions.ended_at is 'when it was deleted last';
 comment on constraint quote_former_versions_pkey on @extschema@.quote_former_versions is 'a row has one last version';
+create index quote_former_versions_ended on @extschema@.quote_former_versions using brin (ended_at);
+comment on index @extschema@.quote_former_versions_ended is 'finds those that are older than what is kept of the history';
 comment on function remember_quote_versions(quote_collab_settings, regclass) is 'keeps the last versions of all rows of a table';
 revoke execute on function remember_quote_versions(quote_collab_settings, regclass) from public;
 comment on function quote_former_version(text, uuid) is 'the last version that a locked row had before it was deleted; null where it was not';

@@ -7,7 +7,7 @@ use quote_collab_tests::signer::{SECRET, key_set, public_key};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// What is broken, how, and the check that must tell.
-const FAULTS: [(&str, &str); 28] = [
+const FAULTS: [(&str, &str); 29] = [
     ("alter table quotes disable trigger trg_capture_quote_change", "triggers enabled always: public.quotes"),
     (
         "alter table quote_lines enable trigger trg_increment_quote_line_version",
@@ -15,6 +15,7 @@ const FAULTS: [(&str, &str); 28] = [
     ),
     ("drop trigger trg_flush_quote_changes on quotes", "triggers present: public.quotes"),
     ("alter table quote_lines rename column unit_price to price_each", "columns exist: public.quote_lines"),
+    ("alter table quotes rename column id to number", "columns exist: public.quotes"),
     ("create table quote_drafts () inherits (quotes)", "no inheritance: public.quotes"),
     ("drop table quote_lines cascade", "table exists: public.quote_lines"),
     (
@@ -198,12 +199,13 @@ async fn it_is_not_for_everybody() {
 }
 
 /// What is only seen with a right of its own, once the owner of the history may ask.
-const UNSEEN: [(&str, &str); 11] = [
+const UNSEEN: [(&str, &str); 12] = [
     ("tenant guarded as configured", "grant"),
     ("seals signed as configured", "grant"),
     ("library preloaded", "grant"),
     ("transactions can be prepared", "grant"),
     ("background worker alive", "grant"),
+    ("background worker free", "grant"),
     ("no hour-long writer", "grant"),
     ("positions ascend", "Run it as a superuser."),
     ("default partition empty", "Run it as a superuser."),

@@ -155,6 +155,9 @@ async fn a_version_may_begin_at_0_or_at_nothing() {
     assert_eq!(text(&admin, &save_item(r#"{"remark": "two"}"#, 0)).await, "false 1");
     run(&admin, "alter table items disable trigger user; update items set version = 3000000000; alter table items enable always trigger trg_increment_quote_line_version").await;
     assert_eq!(sqlstate(&admin, &save_item(r#"{"remark": "far"}"#, 7)).await, "22003");
+    let (_erp, admin) = offers(", version integer", "", "{}").await;
+    run(&admin, "select set_config('app.current_tenant_id', md5('t')::uuid::text, false)").await;
+    assert_eq!(text(&admin, "select string_agg(q ->> 'version', ',') from list_quotes() q").await, "0");
 }
 
 #[tokio::test]

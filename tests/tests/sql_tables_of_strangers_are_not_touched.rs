@@ -2,6 +2,7 @@
 //! or policies would run his code with the rights of a superuser or of the gateway: none is read, written or planned.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::doctor::consult;
 use quote_collab_tests::statement::{run, sqlstate, text};
 use tokio_postgres::Client;
 
@@ -173,6 +174,50 @@ async fn tables_that_change_hands_are_served_on() {
         "{last_owner,next_owner}"
     );
     run(&admin, "reassign owned by next_owner, last_owner to erp_owner").await;
+}
+
+fn hint(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().and_then(|error| error.hint()).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_dump_under_other_owners_says_what_mends_it() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    // As a dump brings them from where the tables belonged to somebody else.
+    run(&admin, "update quote_collab_settings set owners = '{of_another_cluster}', settled_in = null").await;
+    for refused in [
+        "select quote_collab_maintenance()",
+        "select * from quote_events_since(null)",
+        "select get_quote(id) from quotes limit 1",
+    ] {
+        let error = admin.batch_execute(refused).await.expect_err(refused);
+        assert_eq!(error.code().map(|code| code.code()), Some("55000"), "{refused}");
+        assert!(hint(&error).contains("attach_quote_collaboration() once"), "{refused}: {}", hint(&error));
+    }
+    run(&admin, "select attach_quote_collaboration(); select quote_collab_maintenance(); select get_quote(id) from quotes limit 1").await;
+}
+
+#[tokio::test]
+async fn a_history_of_before_is_taken_over_by_the_statements_that_are_told() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "do $$ begin create role new_owner; exception when duplicate_object or unique_violation then null; end $$;
+         grant create on schema public to new_owner;
+         alter table quotes owner to new_owner; alter table quote_lines owner to new_owner; select attach_quote_collaboration();
+         drop extension quote_collab_ext cascade; create extension quote_collab_ext",
+    )
+    .await;
+    let error = admin.batch_execute("select attach_quote_collaboration()").await.expect_err("it is of others");
+    assert_eq!(error.code().map(|code| code.code()), Some("42P07"));
+    let hint = hint(&error);
+    let statements = hint.strip_prefix("If it is of an earlier attach: ").and_then(|hint| hint.split(" Else").next());
+    run(&admin, statements.expect("statements")).await;
+    run(&admin, "select attach_quote_collaboration(); update quotes set notes = 'taken over'").await;
+    assert!(consult(&admin).await.iter().all(|(check, severity)| severity != "error" || check == "survives a power cut"));
+    run(&admin, "reassign owned by new_owner to erp_owner; drop owned by new_owner").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! With the library preloaded, listeners are woken after the commit by a background worker, and the house is kept.
 
 use futures_util::future::join_all;
+use quote_collab_tests::doctor::consult;
 use quote_collab_tests::postgres::APP;
 use quote_collab_tests::waker::{WAKER, quiet, settled, touch, waker};
 use quote_collab_tests::{Erp, Listener, Postgres, Settings, eventually};
@@ -348,12 +349,16 @@ async fn a_place_that_becomes_free_is_taken() {
     touch(&writer).await;
     assert_eq!(crowded.next().await.process_id(), me, "no place: the transaction notifies");
     eventually("the log says why", || async { server.log().contains("raise max_worker_processes") }).await;
+    let doctor = server.client(&second, "postgres").await;
+    assert_eq!(consult(&doctor).await["background worker free"], "warning");
     drop((listener, app));
     dropped(&admin, &first).await;
     let waker = waker(&admin, &second).await;
     quiet(&mut crowded, waker).await;
     touch(&writer).await;
     assert_eq!(quiet(&mut crowded, waker).await, [waker]);
+    assert_eq!(consult(&doctor).await["background worker free"], "ok");
+    assert_eq!(server.log().matches("raise max_worker_processes").count(), 1, "it is said once");
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ const ROUND: Duration = Duration::from_secs(10);
 const SURVEY: Duration = Duration::from_mins(5);
 /// When there was no place for a keeper for so long, the waker of its database makes room.
 const STARVED: Duration = Duration::from_secs(5);
+/// That there is no place is said so often at most: the keeper takes and leaves one every few seconds.
+const SAID_AGAIN: Duration = Duration::from_mins(1);
 
 /// Entry point.
 #[pg_guard]
@@ -45,6 +47,8 @@ struct Launcher {
     /// After PostgreSQL had no place for another worker: when to try again.
     retry: Option<Instant>,
     backoff: Backoff,
+    /// When it was said last that there is no place.
+    said: Option<Instant>,
 }
 
 impl Launcher {
@@ -59,6 +63,7 @@ impl Launcher {
             survey: now,
             retry: None,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
+            said: None,
         }
     }
 
@@ -160,10 +165,10 @@ impl Launcher {
             return Some(started);
         }
         let wait = self.backoff.next();
-        pgrx::log!(
-            "no background worker is free for {kind}; next attempt in {} ms; raise max_worker_processes",
-            wait.as_millis()
-        );
+        if self.said.is_none_or(|said| said.elapsed() > SAID_AGAIN) {
+            pgrx::log!("no background worker is free for {kind}; raise max_worker_processes");
+            self.said = Some(Instant::now());
+        }
         self.retry = Some(Instant::now() + wait);
         None
     }
