@@ -5,6 +5,9 @@
 use pgrx::pg_sys;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
 
+/// The same on every system that PostgreSQL runs on.
+const SIGTERM: std::ffi::c_int = 15;
+
 mod declared {
     use pgrx::pg_sys;
 
@@ -47,6 +50,8 @@ mod declared {
             target: pg_sys::TupleDesc,
             mismatch: *const std::ffi::c_char,
         );
+        /// `tcop/tcopprot.h`
+        pub fn die(signal: std::ffi::c_int);
         /// `executor/executor.h`
         pub fn standard_ExecutorFinish(query: *mut pg_sys::QueryDesc);
         /// `tcop/utility.h`
@@ -60,6 +65,17 @@ mod declared {
             receiver: *mut pg_sys::DestReceiver,
             completion: *mut pg_sys::QueryCompletion,
         );
+    }
+}
+
+/// Has SIGTERM end this process as it ends a session: at the next look of whatever SQL is running.
+pub fn end_as_sessions_do() {
+    // SAFETY: PostgreSQL's own handler, installed the way PostgreSQL does it.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::pqsignal(SIGTERM, Some(declared::die));
+        #[cfg(feature = "pg18")]
+        pg_sys::pqsignal_be(SIGTERM, Some(declared::die));
     }
 }
 

@@ -156,6 +156,24 @@ async fn who_waits_for_the_deletion_comes_back_behind_it() {
 }
 
 #[tokio::test]
+async fn what_is_kept_of_former_lives_may_change_hands() {
+    let (erp, admin, _, _) = scene().await;
+    let owner = format!("{}_former_owner", erp.database());
+    run(
+        &admin,
+        &format!("create role {owner} superuser; alter table quote_former_versions owner to {owner}"),
+    )
+    .await;
+    let app = erp.client("postgres").await;
+    let delete = "delete from quote_lines where id = (select min(id::text)::uuid from quote_lines)";
+    run(&app, delete).await;
+    run(&admin, &format!("reassign owned by {owner} to postgres; drop owned by {owner}; drop role {owner}"))
+        .await;
+    run(&app, delete).await;
+    assert_eq!(erp.count("select count(*) from quote_former_versions").await, 2);
+}
+
+#[tokio::test]
 async fn only_what_was_deleted_has_a_former_life() {
     let (_erp, admin, _, line) = scene().await;
     run(&admin, &format!("begin; delete from quote_lines where id = '{line}'; rollback")).await;

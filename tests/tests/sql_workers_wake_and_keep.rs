@@ -478,3 +478,20 @@ async fn a_full_queue_fails_no_writer() {
     stuck.client.batch_execute("commit").await.unwrap();
     listener.hears_from(waker).await;
 }
+
+#[tokio::test]
+async fn long_maintenance_ends_when_its_database_is_to_go() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let (admin, owner) =
+        (server.client("postgres", "postgres").await, server.client(&database, "postgres").await);
+    let slow = "create or replace function quote_collab_maintenance() returns jsonb language plpgsql security definer
+            set search_path = pg_catalog, pg_temp as $$ begin perform pg_sleep(600); return null; end $$";
+    owner.batch_execute(&format!("{slow}; select start_quote_worker()")).await.unwrap();
+    drop(owner);
+    let keeps = format!(
+        "select exists (select from pg_stat_activity where backend_type = 'quote_collab keeper' and datname = '{database}' and wait_event = 'PgSleep')"
+    );
+    eventually("it keeps house", || async { admin.query_one(&keeps, &[]).await.unwrap().get(0) }).await;
+    admin.batch_execute(&format!("drop database {database} with (force)")).await.unwrap();
+}

@@ -35,6 +35,11 @@ impl Former {
         })
     }
 
+    /// Whether this is the relation.
+    pub fn is(&self, relation: pg_sys::Oid) -> bool {
+        self.relation == relation
+    }
+
     /// The last version that a row had in an earlier life, if it had one.
     pub fn version(&self, row: Uuid, is_line: bool) -> Option<i64> {
         // SAFETY: inside a transaction. The table is locked while it is read; its columns are as it was created, all of them not null. What

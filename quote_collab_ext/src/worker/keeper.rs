@@ -4,14 +4,16 @@ use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::{PgTryBuilder, Spi, pg_guard, pg_sys, spi};
 
 use super::{board, waker};
-use crate::worker;
+use crate::{server, worker};
 
 /// Entry point; the argument is the database.
 #[pg_guard]
 #[expect(unsafe_code, reason = "PostgreSQL finds the function by its symbol")]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn quote_collab_keeper_main(database: pg_sys::Datum) {
-    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGTERM);
+    // Maintenance may take long: whoever drops the database or stops the server does not wait for it.
+    server::end_as_sessions_do();
+    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP);
     let database = pg_sys::Oid::from(u32::try_from(database.value()).unwrap_or_default());
     worker::connect(database);
     let attached = PgTryBuilder::new(|| Some(BackgroundWorker::transaction(look)))
