@@ -60,16 +60,25 @@ end $$;
 comment on function quote_names(quote_collab_settings, text) is 'the table that names users or customers of a pair, if it may be read';
 
 -- The customers of a quote's own tenant, where their table has the column that says so, and those that it says of nobody.
+-- Their column that names the tenant, where it is called as in the quotes.
+create function quote_customer_tenant(header quote_collab_settings, customers jsonb) returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.attname
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where n.nspname = customers ->> 'schema' and c.relname = customers ->> 'table' and a.attname = header.columns ->> 'tenant'
+        and @extschema@.quote_base_type(a.atttypid) = 'uuid'::regtype
+$$;
+comment on function quote_customer_tenant(quote_collab_settings, jsonb) is 'the column of customers that names their tenant, if they have one';
+
 create function quote_customer_join(header quote_collab_settings, customers jsonb, customer text, tenant text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return format(' left join %I.%I c on c.%I = %s', customers ->> 'schema', customers ->> 'table', customers ->> 'id', customer) || coalesce((
-        select format(' and (c.%1$I = %2$s or c.%1$I is null)', a.attname, tenant)
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-        where n.nspname = customers ->> 'schema' and c.relname = customers ->> 'table' and a.attname = header.columns ->> 'tenant'
-            and @extschema@.quote_base_type(a.atttypid) = 'uuid'::regtype), '');
+    return format(' left join %I.%I c on c.%I = %s', customers ->> 'schema', customers ->> 'table', customers ->> 'id', customer)
+        || coalesce((select format(' and (c.%1$I = %2$s or c.%1$I is null)', t.name, tenant) from @extschema@.quote_customer_tenant(header, customers) t (name)), '');
 end $$;
 comment on function quote_customer_join(quote_collab_settings, jsonb, text, text) is 'how a query over quotes joins the customers of their tenant';
 

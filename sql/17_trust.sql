@@ -123,8 +123,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not pg_has_role(current_user, (select c.relowner from pg_class c where c.oid = tg_relid), 'member') then
-        raise exception 'table % is written by attach and detach alone', tg_relid::regclass using errcode = 'insufficient_privilege',
-            hint = 'Attach again with other options, as a superuser.';
+        raise exception 'table % is written by functions of the extension alone', tg_relid::regclass using errcode = 'insufficient_privilege',
+            hint = 'Settings are given to attach_quote_collaboration(), by a superuser; the anchor of the seals is kept by sealing.';
     end if;
     return null;
 end $$;

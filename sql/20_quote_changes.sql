@@ -112,7 +112,7 @@ end $$;
 comment on function close_quote_table(regclass) is 'takes away what default privileges gave others on a table';
 
 -- The audit log and what belongs to it, in the schema of the quotes table, owned by its owner. Idempotent. No check
--- constraints: only our trigger writes it, and PostgreSQL would parse each of them again for every insert. Each index
+-- constraints: only the extension writes it, and PostgreSQL would parse each of them again for every insert. Each index
 -- serves a named query and no more, since its entries are most of what a change costs: the key is the event feed, what
 -- transactions wrote in order; the second is the history of a quote; spans of time need no entry a row, because rows come in
 -- order of time.

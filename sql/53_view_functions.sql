@@ -18,15 +18,15 @@ as $$
 $$;
 comment on function quote_late_rows(name, name, text[], text[], text[]) is 'a table in a query that outlives the loss of columns';
 
--- Key and name of each user or customer.
-create function quote_late_names(relation jsonb) returns text
-language sql immutable strict
+-- Key and name of each user or customer, and their tenant where they have one.
+create function quote_late_names(relation jsonb, tenant name) returns text
+language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-    select @extschema@.quote_late_rows((relation ->> 'schema')::name, (relation ->> 'table')::name, array[relation ->> 'id'], array[relation ->> 'name'],
-        '{pg_catalog.text}'::text[])
+    select @extschema@.quote_late_rows((relation ->> 'schema')::name, (relation ->> 'table')::name, array[relation ->> 'id'],
+        array_remove(array[relation ->> 'name', tenant::text], null), array_remove(array['pg_catalog.text', case when tenant is not null then 'pg_catalog.uuid' end], null))
 $$;
-comment on function quote_late_names(jsonb) is 'a table of users or customers in a query that outlives the loss of columns';
+comment on function quote_late_names(jsonb, name) is 'a table of users or customers in a query that outlives the loss of columns';
 
 create function recent_quote_changes_query(header quote_collab_settings, line quote_collab_settings) returns text
 language plpgsql stable
@@ -50,7 +50,7 @@ begin
         @extschema@.quote_late_rows(line.table_schema, line.table_name, array[line.columns ->> 'id', line.columns ->> 'tenant'],
             array[coalesce(line.columns ->> 'line_number', line.columns ->> 'version')], '{pg_catalog.text}'::text[]),
         case when users is null then '' else format('left join %s u on u.key_1 operator(pg_catalog.=) c.changed_by',
-            @extschema@.quote_late_names(users)) end);
+            @extschema@.quote_late_names(users, null::name)) end);
 end $$;
 comment on function recent_quote_changes_query(quote_collab_settings, quote_collab_settings) is 'recent changes of the only attached pair';
 
@@ -91,6 +91,7 @@ declare
         join pg_namespace n on n.oid = t.typnamespace
         where a.attrelid = @extschema@.quote_collab_table(header) and a.attname = customer_column and not a.attisdropped);
     named boolean := customers is not null and customer_type is not null;
+    customer_tenant name := @extschema@.quote_customer_tenant(header, customers);
 begin
     return format('%s from %I.active_quote_sessions s
         join %s q on q.key_1 operator(pg_catalog.=) s.quote_id and q.key_2 operator(pg_catalog.=) s.tenant_id
@@ -102,7 +103,8 @@ begin
         @extschema@.quote_late_rows(header.table_schema, header.table_name, array[header.columns ->> 'id', header.columns ->> 'tenant'],
             array_remove(array[coalesce(header.columns ->> 'quote_number', header.columns ->> 'id'), customer_column], null),
             array_remove(array['pg_catalog.text', customer_type], null)),
-        case when named then format('left join %s c on c.key_1 operator(pg_catalog.=) q.late_2', @extschema@.quote_late_names(customers)) else '' end,
+        case when named then format('left join %s c on c.key_1 operator(pg_catalog.=) q.late_2%s', @extschema@.quote_late_names(customers, customer_tenant),
+            case when customer_tenant is not null then ' and (c.late_2 operator(pg_catalog.=) q.key_2 or c.late_2 is null)' else '' end) else '' end,
         @extschema@.active_quote_collaborators_condition());
 end $$;
 comment on function active_quote_collaborators_query(quote_collab_settings) is 'active collaborators on the only attached pair';

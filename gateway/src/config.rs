@@ -1,10 +1,10 @@
-//! Configuration. Every variable is also a flag of the same meaning (`DATABASE_URL` is `--database-url`). A variable that
+//! Configuration. Every variable but `RUST_LOG` is also a flag of the same meaning (`DATABASE_URL` is `--database-url`). A variable that
 //! is set to nothing means the same as one that is not set.
 //!
 //! | variable | default | meaning |
 //! |---|---|---|
 //! | `DATABASE_URL` | required | `postgresql://user:password@host:port/database` of the gateway's own role |
-//! | `DATABASE_LISTEN_URL` | `DATABASE_URL` | a direct connection for LISTEN, when `DATABASE_URL` is a pooler in transaction mode |
+//! | `DATABASE_LISTEN_URL` | `DATABASE_URL` | a direct connection for LISTEN, when `DATABASE_URL` is a pooler in session or transaction mode |
 //! | `PG_POOL_SIZE` | 16 | connections for requests, of which a tenant has at most half at a time and a user a quarter; the gateway's own work has up to five more |
 //! | `PG_STATEMENT_TIMEOUT` | 5s | longest run of one request's statement |
 //! | `NATS_URL` | none | `nats://host:port[,…]`, with credentials as `nats://user:password@host` or `nats://token@host`, percent-encoded; absent: events stay in this process, for a single gateway |
@@ -104,7 +104,7 @@ pub struct PostgresConfig {
     #[arg(long, env = "PG_POOL_SIZE", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub pg_pool_size: u16,
     /// Longest run of one statement
-    #[arg(long, env = "PG_STATEMENT_TIMEOUT", default_value = "5s", value_parser = parse_duration)]
+    #[arg(long, env = "PG_STATEMENT_TIMEOUT", default_value = "5s", value_parser = parse_statement_timeout)]
     pub pg_statement_timeout: Duration,
 }
 
@@ -190,6 +190,13 @@ impl Cli {
     }
 }
 
+/// As PostgreSQL takes it. None at all would let a request wait for as long as a lock is held.
+fn parse_statement_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = parse_duration(text).map_err(|error| error.to_string())?;
+    let is_taken = i32::try_from(timeout.as_millis()).is_ok_and(|milliseconds| milliseconds > 0);
+    is_taken.then_some(timeout).ok_or_else(|| "expected a time from 1ms to 24d".to_owned())
+}
+
 fn without_empty_variables(command: clap::Command) -> clap::Command {
     let is_empty =
         |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.to_string_lossy().trim().is_empty());
@@ -245,9 +252,14 @@ mod tests {
     #[test]
     fn bad_values_are_refused() {
         let base = ["gateway", "--database-url=x", "--jwt-secret=x"];
-        for flag in
-            ["--pg-pool-size=0", "--port=70000", "--pg-statement-timeout=soon", "--rate-limit-burst=0"]
-        {
+        for flag in [
+            "--pg-pool-size=0",
+            "--port=70000",
+            "--rate-limit-burst=0",
+            "--pg-statement-timeout=soon",
+            "--pg-statement-timeout=0",
+            "--pg-statement-timeout=30d",
+        ] {
             assert!(parse(&[&base[..], &[flag]].concat()).is_err(), "{flag}");
         }
     }

@@ -1,4 +1,5 @@
 -- From 0.7.0 to 0.8.0.
+drop function quote_late_names(jsonb);
 drop function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, text);
 alter table @extschema@.quote_collab_settings add column owners name[] not null default '{}', add column anchors oid[] not null default '{}',
     add column settled_in oid;
@@ -51,11 +52,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return format(' left join %I.%I c on c.%I = %s', customers ->> 'schema', customers ->> 'table', customers ->> 'id', customer) || coalesce((
-        select format(' and (c.%1$I = %2$s or c.%1$I is null)', a.attname, tenant)
-        from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-        where n.nspname = customers ->> 'schema' and c.relname = customers ->> 'table' and a.attname = header.columns ->> 'tenant'
-            and @extschema@.quote_base_type(a.atttypid) = 'uuid'::regtype), '');
+    return format(' left join %I.%I c on c.%I = %s', customers ->> 'schema', customers ->> 'table', customers ->> 'id', customer)
+        || coalesce((select format(' and (c.%1$I = %2$s or c.%1$I is null)', t.name, tenant) from @extschema@.quote_customer_tenant(header, customers) t (name)), '');
 end $$;
 create function quote_owner_trusted(owner oid) returns boolean
 language plpgsql stable
@@ -139,8 +137,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if not pg_has_role(current_user, (select c.relowner from pg_class c where c.oid = tg_relid), 'member') then
-        raise exception 'table % is written by attach and detach alone', tg_relid::regclass using errcode = 'insufficient_privilege',
-            hint = 'Attach again with other options, as a superuser.';
+        raise exception 'table % is written by functions of the extension alone', tg_relid::regclass using errcode = 'insufficient_privilege',
+            hint = 'Settings are given to attach_quote_collaboration(), by a superuser; the anchor of the seals is kept by sealing.';
     end if;
     return null;
 end $$;
@@ -2004,6 +2002,76 @@ begin
     where a.datname = current_database() and a.backend_xid is not null and a.xact_start < now() - interval '1 hour';
     return next @extschema@.quote_collab_verdict('no hour-long writer', names is null, 'warning',
         format('these sessions write in a transaction that is older than an hour: %s', names), 'select pg_terminate_backend(…);');
+end $$;
+create function quote_customer_tenant(header quote_collab_settings, customers jsonb) returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.attname
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where n.nspname = customers ->> 'schema' and c.relname = customers ->> 'table' and a.attname = header.columns ->> 'tenant'
+        and @extschema@.quote_base_type(a.atttypid) = 'uuid'::regtype
+$$;
+comment on function quote_customer_tenant(quote_collab_settings, jsonb) is 'the column of customers that names their tenant, if they have one';
+create function quote_late_names(relation jsonb, tenant name) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select @extschema@.quote_late_rows((relation ->> 'schema')::name, (relation ->> 'table')::name, array[relation ->> 'id'],
+        array_remove(array[relation ->> 'name', tenant::text], null), array_remove(array['pg_catalog.text', case when tenant is not null then 'pg_catalog.uuid' end], null))
+$$;
+comment on function quote_late_names(jsonb, name) is 'a table of users or customers in a query that outlives the loss of columns';
+create or replace function recent_quote_changes_query(header quote_collab_settings, line quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    users jsonb := header.relations -> 'users';
+begin
+    return format($query$
+        select c.id, c.tenant_id, c.quote_id, q.late_1::pg_catalog.text, c.quote_line_id, l.late_1::pg_catalog.text, c.changed_by,
+               %s::pg_catalog.text, c.changed_at, c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.was_conflict,
+               c.conflict_resolution, c.entity_version_before, c.entity_version_after
+        from %I.quote_changes c
+        left join %s q on q.key_1 operator(pg_catalog.=) c.quote_id and q.key_2 operator(pg_catalog.=) c.tenant_id
+        left join %s l on l.key_1 operator(pg_catalog.=) c.quote_line_id and l.key_2 operator(pg_catalog.=) c.tenant_id
+        %s
+        where c.changed_at operator(pg_catalog.>) (pg_catalog.now() operator(pg_catalog.-) interval '24 hours')$query$,
+        case when users is null then 'null' else 'u.late_1' end, header.log_schema,
+        @extschema@.quote_late_rows(header.table_schema, header.table_name, array[header.columns ->> 'id', header.columns ->> 'tenant'],
+            array[coalesce(header.columns ->> 'quote_number', header.columns ->> 'id')], '{pg_catalog.text}'::text[]),
+        @extschema@.quote_late_rows(line.table_schema, line.table_name, array[line.columns ->> 'id', line.columns ->> 'tenant'],
+            array[coalesce(line.columns ->> 'line_number', line.columns ->> 'version')], '{pg_catalog.text}'::text[]),
+        case when users is null then '' else format('left join %s u on u.key_1 operator(pg_catalog.=) c.changed_by',
+            @extschema@.quote_late_names(users, null::name)) end);
+end $$;
+create or replace function active_quote_collaborators_query(header quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customers jsonb := header.relations -> 'customers';
+    customer_column text := header.columns ->> 'customer';
+    -- Named whole: who reads the view has a search path of his own.
+    customer_type text := (select format('%I.%I', n.nspname, t.typname) from pg_attribute a join pg_type t on t.oid = a.atttypid
+        join pg_namespace n on n.oid = t.typnamespace
+        where a.attrelid = @extschema@.quote_collab_table(header) and a.attname = customer_column and not a.attisdropped);
+    named boolean := customers is not null and customer_type is not null;
+    customer_tenant name := @extschema@.quote_customer_tenant(header, customers);
+begin
+    return format('%s from %I.active_quote_sessions s
+        join %s q on q.key_1 operator(pg_catalog.=) s.quote_id and q.key_2 operator(pg_catalog.=) s.tenant_id
+        %s
+        %s',
+        @extschema@.active_quote_collaborators_columns('q.late_1'::text, case when customer_type is null then 'null' else 'q.late_2' end,
+            case when named then 'c.late_1' else 'null' end),
+        header.log_schema,
+        @extschema@.quote_late_rows(header.table_schema, header.table_name, array[header.columns ->> 'id', header.columns ->> 'tenant'],
+            array_remove(array[coalesce(header.columns ->> 'quote_number', header.columns ->> 'id'), customer_column], null),
+            array_remove(array['pg_catalog.text', customer_type], null)),
+        case when named then format('left join %s c on c.key_1 operator(pg_catalog.=) q.late_2%s', @extschema@.quote_late_names(customers, customer_tenant),
+            case when customer_tenant is not null then ' and (c.late_2 operator(pg_catalog.=) q.key_2 or c.late_2 is null)' else '' end) else '' end,
+        @extschema@.active_quote_collaborators_condition());
 end $$;
 comment on function quote_customer_join(quote_collab_settings, jsonb, text, text) is 'how a query over quotes joins the customers of their tenant';
 comment on function quote_owner_trusted(oid) is 'whether attach trusted the owner of a relation';

@@ -7,7 +7,8 @@ use async_nats::jetstream::stream::{ClusterInfo, Stream};
 use async_nats::jetstream::{self, Context};
 use futures_util::TryStreamExt as _;
 use quote_collab_tests::{
-    ALICE, Gateway, Kind, Nats, Postgres, Release, Settings, Subscriber, TENANT, Told, World, eventually, within,
+    ALICE, Gateway, Kind, Nats, Postgres, Release, Settings, Subscriber, TENANT, Told, World, eventually,
+    within,
 };
 use tokio::time::timeout;
 
@@ -26,7 +27,8 @@ async fn cluster(release: Release) -> Vec<Nats> {
     let start = |server: usize| {
         let (name, address, routes) = (name(server), address(&ports[server]), &routes);
         async move {
-            let arguments = ["--name", &name, "--cluster_name", "erp", "--cluster", &address, "--routes", routes];
+            let arguments =
+                ["--name", &name, "--cluster_name", "erp", "--cluster", &address, "--routes", routes];
             Nats::start_with(release, &arguments).await
         }
     };
@@ -38,7 +40,8 @@ async fn cluster(release: Release) -> Vec<Nats> {
 async fn kept_apart(context: &Context, stream: &Stream) -> Option<usize> {
     let leader = |cluster: Option<ClusterInfo>| cluster.and_then(|cluster| cluster.leader);
     if leader(stream.get_info().await.ok()?.cluster)? != name(0) {
-        let asked = context.request("STREAM.LEADER.STEPDOWN.QUOTE_EVENTS", &serde_json::json!({}));
+        let nothing = serde_json::json!({});
+        let asked = context.request("STREAM.LEADER.STEPDOWN.QUOTE_EVENTS", &nothing);
         let _: Response<serde_json::Value> = asked.await.ok()?;
         return None;
     }

@@ -5,6 +5,7 @@ use quote_collab_tests::Erp;
 use quote_collab_tests::doctor::consult;
 use quote_collab_tests::statement::{run, sqlstate, text};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 /// A role without rights, but for CREATE on the database and in the schema of the quotes, and code of his that shows whose rights it has.
 async fn stranger(erp: &Erp, admin: &Client) -> Client {
@@ -192,7 +193,7 @@ async fn a_dump_under_other_owners_says_what_mends_it() {
         "select get_quote(id) from quotes limit 1",
     ] {
         let error = admin.batch_execute(refused).await.expect_err(refused);
-        assert_eq!(error.code().map(|code| code.code()), Some("55000"), "{refused}");
+        assert_eq!(error.code().map(SqlState::code), Some("55000"), "{refused}");
         assert!(hint(&error).contains("attach_quote_collaboration() once"), "{refused}: {}", hint(&error));
     }
     run(&admin, "select attach_quote_collaboration(); select quote_collab_maintenance(); select get_quote(id) from quotes limit 1").await;
@@ -210,13 +211,20 @@ async fn a_history_of_before_is_taken_over_by_the_statements_that_are_told() {
          drop extension quote_collab_ext cascade; create extension quote_collab_ext",
     )
     .await;
-    let error = admin.batch_execute("select attach_quote_collaboration()").await.expect_err("it is of others");
-    assert_eq!(error.code().map(|code| code.code()), Some("42P07"));
+    let error =
+        admin.batch_execute("select attach_quote_collaboration()").await.expect_err("it is of others");
+    assert_eq!(error.code().map(SqlState::code), Some("42P07"));
     let hint = hint(&error);
-    let statements = hint.strip_prefix("If it is of an earlier attach: ").and_then(|hint| hint.split(" Else").next());
+    let statements =
+        hint.strip_prefix("If it is of an earlier attach: ").and_then(|hint| hint.split(" Else").next());
     run(&admin, statements.expect("statements")).await;
     run(&admin, "select attach_quote_collaboration(); update quotes set notes = 'taken over'").await;
-    assert!(consult(&admin).await.iter().all(|(check, severity)| severity != "error" || check == "survives a power cut"));
+    assert!(
+        consult(&admin)
+            .await
+            .iter()
+            .all(|(check, severity)| severity != "error" || check == "survives a power cut")
+    );
     run(&admin, "reassign owned by new_owner to erp_owner; drop owned by new_owner").await;
 }
 
