@@ -10,7 +10,7 @@ language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
     select format('(select f.* from (select %s) gone cross join lateral (select %s, %s from %I.%I r) f)',
-        (select string_agg(format('null::%s as %I', g.type, g.name), ', ')
+        (select string_agg(format('null::%s as %I', g.type, g.name), ', ' order by g.name)
             from (select u.name, min(u.type) as type from unnest(late, types) u (name, type) group by u.name) g),
         (select string_agg(format('r.%I as key_%s', u.name, u.place), ', ' order by u.place) from unnest(keys) with ordinality u (name, place)),
         (select string_agg(format('%I as late_%s', u.name, u.place), ', ' order by u.place) from unnest(late) with ordinality u (name, place)),

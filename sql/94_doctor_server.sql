@@ -115,7 +115,9 @@ begin
         return next @extschema@.quote_collab_verdict('transactions can be prepared',
             current_setting('max_prepared_transactions') = '0' or notify = 'off'
                 or preloaded and (notify = 'worker' or notify = 'auto' and (is_woken or not sees_processes)), 'warning',
-            'a transaction that notifies cannot be prepared', 'Preload the library; where it is, raise max_worker_processes.');
+            'a transaction that notifies cannot be prepared', case
+                when notify = 'transaction' and preloaded then 'alter system set quote_collab.notify = ''worker''; select pg_reload_conf();'
+                else 'Preload the library; where it is, raise max_worker_processes, or set quote_collab.notify to worker.' end);
     end if;
     if preloaded is not false and not pg_is_in_recovery() and not sees_processes then
         return query select (@extschema@.quote_collab_unchecked(c.name, unseen, see_processes)).*

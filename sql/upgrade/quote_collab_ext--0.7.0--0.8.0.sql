@@ -1980,7 +1980,9 @@ begin
         return next @extschema@.quote_collab_verdict('transactions can be prepared',
             current_setting('max_prepared_transactions') = '0' or notify = 'off'
                 or preloaded and (notify = 'worker' or notify = 'auto' and (is_woken or not sees_processes)), 'warning',
-            'a transaction that notifies cannot be prepared', 'Preload the library; where it is, raise max_worker_processes.');
+            'a transaction that notifies cannot be prepared', case
+                when notify = 'transaction' and preloaded then 'alter system set quote_collab.notify = ''worker''; select pg_reload_conf();'
+                else 'Preload the library; where it is, raise max_worker_processes, or set quote_collab.notify to worker.' end);
     end if;
     if preloaded is not false and not pg_is_in_recovery() and not sees_processes then
         return query select (@extschema@.quote_collab_unchecked(c.name, unseen, see_processes)).*
@@ -2073,6 +2075,17 @@ begin
             case when customer_tenant is not null then ' and (c.late_2 operator(pg_catalog.=) q.key_2 or c.late_2 is null)' else '' end) else '' end,
         @extschema@.active_quote_collaborators_condition());
 end $$;
+create or replace function quote_late_rows(table_schema name, table_name name, keys text[], late text[], types text[]) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('(select f.* from (select %s) gone cross join lateral (select %s, %s from %I.%I r) f)',
+        (select string_agg(format('null::%s as %I', g.type, g.name), ', ' order by g.name)
+            from (select u.name, min(u.type) as type from unnest(late, types) u (name, type) group by u.name) g),
+        (select string_agg(format('r.%I as key_%s', u.name, u.place), ', ' order by u.place) from unnest(keys) with ordinality u (name, place)),
+        (select string_agg(format('%I as late_%s', u.name, u.place), ', ' order by u.place) from unnest(late) with ordinality u (name, place)),
+        table_schema, table_name)
+$$;
 comment on function quote_customer_join(quote_collab_settings, jsonb, text, text) is 'how a query over quotes joins the customers of their tenant';
 comment on function quote_owner_trusted(oid) is 'whether attach trusted the owner of a relation';
 comment on function quote_table_trusted(quote_collab_settings) is 'whether the table that is attached under a name is the one that stands there';
