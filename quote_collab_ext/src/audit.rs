@@ -101,4 +101,16 @@ impl RowChange {
     fn row(&self) -> (Uuid, Option<Uuid>) {
         (self.quote, self.line)
     }
+
+    /// Has its values kept in another memory.
+    fn move_to(&mut self, memory: &Memory) {
+        let values = self.fields.iter_mut().flat_map(|field| [&mut field.old, &mut field.new]);
+        for value in values.chain([&mut self.context]).flatten() {
+            // SAFETY: they live in the memory that this change holds.
+            #[expect(unsafe_code, reason = "PostgreSQL's memory contexts")]
+            let again = unsafe { memory.keep_again(*value) };
+            *value = again;
+        }
+        self.memory = memory.clone();
+    }
 }

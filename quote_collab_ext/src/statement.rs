@@ -7,13 +7,13 @@ use std::cell::Cell;
 
 use pgrx::{pg_guard, pg_sys};
 
-use crate::{audit, memory, server};
+use crate::{audit, memory, server, transaction};
 
 static mut EARLIER: pg_sys::ExecutorFinish_hook_type = None;
 
 thread_local! {
-    /// The number of the statement that no trigger runs while it fires its triggers.
-    static ENDING: Cell<Option<pg_sys::CommandId>> = const { Cell::new(None) };
+    /// The number of the statement that no trigger runs while it fires its triggers, and the nesting depth of its subtransaction.
+    static ENDING: Cell<Option<(pg_sys::CommandId, i32)>> = const { Cell::new(None) };
     /// The library came while a statement was at that already: its end is not seen.
     static MISSED: Cell<bool> = const { Cell::new(false) };
 }
@@ -35,7 +35,7 @@ pub fn is_ending() -> bool {
 
 /// The number that this statement has among the commands of its transaction.
 pub fn ending() -> Option<pg_sys::CommandId> {
-    ENDING.get()
+    ENDING.get().map(|(command, _)| command)
 }
 
 /// Whether the end of the running statement may not be seen.
@@ -49,9 +49,9 @@ pub fn forget() {
     MISSED.set(false);
 }
 
-/// A subtransaction was rolled back: an ERROR may have passed over the end of a statement, unless that statement's triggers caught it.
+/// A subtransaction was rolled back, and with it the statement whose end the ERROR passed over, unless that one began outside.
 pub fn forget_subtransaction() {
-    if server::trigger_depth() == 0 {
+    if ENDING.get().is_some_and(|(_, level)| transaction::depth() <= level) {
         ENDING.set(None);
     }
 }
@@ -69,7 +69,7 @@ unsafe extern "C-unwind" fn on_finish(query: *mut pg_sys::QueryDesc) {
             return next(query);
         }
         MISSED.set(false);
-        let before = ENDING.replace(Some((*(*query).estate).es_output_cid));
+        let before = ENDING.replace(Some(((*(*query).estate).es_output_cid, transaction::depth())));
         next(query);
         ENDING.set(before);
         after();

@@ -170,7 +170,28 @@ async fn what_is_kept_of_former_lives_may_change_hands() {
     run(&admin, &format!("reassign owned by {owner} to postgres; drop owned by {owner}; drop role {owner}"))
         .await;
     run(&app, delete).await;
-    assert_eq!(erp.count("select count(*) from quote_former_versions").await, 2);
+    let next = format!("{owner}_next");
+    run(
+        &admin,
+        &format!(
+            "create role {owner}; create role {next}; alter table quote_former_versions owner to {owner}"
+        ),
+    )
+    .await;
+    run(&admin, &format!("begin; alter table quote_former_versions owner to {next}")).await;
+    let (deleted, ()) = tokio::join!(app.batch_execute(delete), async {
+        erp.wait_until("select exists (select from pg_locks where not granted and relation = 'quote_former_versions'::regclass)").await;
+        run(&admin, "commit").await;
+    });
+    deleted.expect("the next owner's");
+    run(
+        &admin,
+        &format!(
+            "reassign owned by {next} to postgres; drop owned by {owner}, {next}; drop role {owner}, {next}"
+        ),
+    )
+    .await;
+    assert_eq!(erp.count("select count(*) from quote_former_versions").await, 3);
 }
 
 #[tokio::test]

@@ -127,6 +127,21 @@ async fn a_row_that_lives_again_is_recorded_in_order() {
 async fn a_statement_for_several_tables_is_recorded_in_order() {
     for (what, trigger, changes) in [
         (
+            "lines that an exception block in the middle of the statement does not part from it",
+            "create function safe(x text) returns text language plpgsql volatile as $$ begin perform 1 / 0; return x;
+                 exception when division_by_zero then return x || '!'; end $$;
+             create function erp() returns trigger language plpgsql as $$ begin
+                 update quote_lines set quantity = quantity + 1 where quote_id = new.id and line_number = 1; return null; end $$;
+             create trigger zz_last after update on quotes for each row execute function erp();",
+            "with l as (update quote_lines set description = safe('q') where line_number = 1) update quotes set notes = 'n'",
+        ),
+        (
+            "ids that are swapped",
+            "alter table quote_lines drop constraint quote_lines_pkey, add constraint quote_lines_pkey primary key (id) deferrable;",
+            "update quote_lines l set id = o.id from quote_lines o
+             where o.quote_id = l.quote_id and l.line_number in (1, 2) and o.line_number = 3 - l.line_number",
+        ),
+        (
             "a header that is touched without a change in between",
             "create function erp() returns trigger language plpgsql as $$ begin
                  update quotes set updated_at = now() where id = new.quote_id;
@@ -241,9 +256,9 @@ async fn a_batch_that_is_full_in_the_middle_of_a_statement_is_in_order_too() {
 }
 
 /// One quote with so many lines.
-const LINES: &str = "insert into quote_lines select (jsonb_populate_record(null::quote_lines, to_jsonb(l.*) ||
-        jsonb_build_object('id', gen_random_uuid(), 'quote_id', (select id from quotes order by id limit 1), 'line_number', 1000 + n, 'version', 1))).*
-    from generate_series(1, COUNT) n, (select * from quote_lines order by id limit 1) l";
+const LINES: &str = "insert into quote_lines select r.*
+    from generate_series(1, COUNT) n, (select * from quote_lines order by id limit 1) l, lateral jsonb_populate_record(null::quote_lines,
+        to_jsonb(l.*) || jsonb_build_object('id', gen_random_uuid(), 'quote_id', (select id from quotes order by id limit 1), 'line_number', 1000 + n, 'version', 1)) r";
 
 #[tokio::test]
 async fn many_rows_that_triggers_change_in_turn_are_in_order_too() {
@@ -276,12 +291,28 @@ async fn many_rows_that_triggers_change_in_turn_are_in_order_too() {
 }
 
 #[tokio::test]
+async fn large_values_that_are_written_do_not_count_as_kept() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create function erp() returns trigger language plpgsql as $$ begin
+             update quote_lines set quantity = quantity + 1 where quote_id = new.id and line_number = 1; return null; end $$;
+         create trigger a_first after update on quotes for each row execute function erp();
+         with l as (update quote_lines set description = 'd' where line_number = 1)
+         update quotes set notes = repeat('z', 9000000) where id in (select id from quotes order by ctid limit 20)",
+    )
+    .await;
+    assert_eq!(erp.count(OUT_OF_CHAIN).await, 0);
+}
+
+#[tokio::test]
 async fn whoever_changes_more_than_can_be_put_in_order_is_told() {
     let server = Arc::new(Postgres::start().await);
     let erp = Erp::attached_on(Arc::clone(&server)).await;
     let admin = erp.client("postgres").await;
     run(&admin, &LINES.replace("COUNT", "30")).await;
-    let warnings = || server.log().matches("the history is not in the order of the changes").count();
+    let warnings = || server.log().matches("the history may not be in the order of the changes").count();
     for (bytes, told) in [(1_000, 0), (9_000_000, 1)] {
         run(
             &admin,

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use pgrx::{IntoDatum, pg_sys};
 use uuid::Uuid;
 
-use super::log::owner_and_triggers;
 use super::spi::{self, Prepared};
 use super::{Log, RowChange};
 use crate::error::Error;
@@ -17,7 +16,6 @@ use crate::error::Error;
 /// The table of former versions beside the extension.
 pub struct Former {
     relation: pg_sys::Oid,
-    owner: pg_sys::Oid,
     insert: OnceCell<Prepared>,
 }
 
@@ -29,15 +27,18 @@ impl Former {
             let namespace = pg_sys::get_func_namespace(function);
             pg_sys::get_relname_relid(c"quote_former_versions".as_ptr(), namespace)
         };
-        (relation != pg_sys::InvalidOid).then(|| {
-            let (owner, _) = owner_and_triggers(relation);
-            Self { relation, owner, insert: OnceCell::new() }
-        })
+        (relation != pg_sys::InvalidOid).then(|| Self { relation, insert: OnceCell::new() })
     }
 
-    /// Whether this is the relation.
-    pub fn is(&self, relation: pg_sys::Oid) -> bool {
-        self.relation == relation
+    /// Locks the table for writing, so that it stays its owner's; `None` where it is gone.
+    fn lock(&self) -> Option<pg_sys::Oid> {
+        // SAFETY: inside a transaction, which keeps the lock.
+        unsafe {
+            let table = pg_sys::try_table_open(self.relation, pg_sys::RowExclusiveLock.cast_signed());
+            let owner = (*table.as_ref()?.rd_rel).relowner;
+            pg_sys::table_close(table, pg_sys::NoLock.cast_signed());
+            Some(owner)
+        }
     }
 
     /// The last version that a row had in an earlier life, if it had one.
@@ -85,7 +86,8 @@ pub fn remember(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
         keys.into_iter().map(|(row, is_line)| (pgrx::Uuid::from_bytes(row.into_bytes()), is_line)).unzip();
     let mut values = [rows.into_datum(), are_lines.into_datum(), versions.into_datum()]
         .map(|array| array.unwrap_or(pg_sys::Datum::null()));
-    spi::as_owner(former.owner, || former.plan()?.insert(&mut values, &[b' '.cast_signed(); 3]))
+    let Some(owner) = former.lock() else { return Ok(()) };
+    spi::as_owner(owner, || former.plan()?.insert(&mut values, &[b' '.cast_signed(); 3]))
 }
 
 /// # Safety

@@ -78,11 +78,6 @@ impl Log {
         }))
     }
 
-    /// Whether what is known of the log is known of this relation.
-    pub fn is_kept_in(&self, relation: pg_sys::Oid) -> bool {
-        self.relation == relation || self.former.get().is_some_and(|former| former.is(relation))
-    }
-
     /// Where the last versions of deleted rows are kept; `None` as long as the extension's SQL is of a release before.
     pub fn former(&self) -> Option<&Former> {
         match self.former.get() {

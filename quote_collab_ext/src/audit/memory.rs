@@ -57,6 +57,22 @@ impl Memory {
         (!members.is_empty()).then(|| self.keep_stored(|stored| jsonb::object(stored, members))).transpose()
     }
 
+    /// A jsonb datum that another memory keeps, kept in this one.
+    ///
+    /// # Safety
+    /// The other memory must have given the datum, and still be there.
+    pub unsafe fn keep_again(&self, kept: pg_sys::Datum) -> pg_sys::Datum {
+        // SAFETY: per contract, a jsonb with its length in front; the context is alive as long as this is.
+        unsafe {
+            let stored = kept.cast_mut_ptr::<pg_sys::varlena>();
+            let size = pgrx::varlena::varsize_any(stored);
+            self.0.bytes.set(self.0.bytes.get() + size);
+            let again = pg_sys::MemoryContextAlloc(self.0.context, size).cast::<u8>();
+            again.copy_from_nonoverlapping(stored.cast::<u8>(), size);
+            pg_sys::Datum::from(again)
+        }
+    }
+
     fn keep_stored(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<pg_sys::Datum, Error> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();

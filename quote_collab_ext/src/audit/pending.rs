@@ -11,7 +11,7 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use quote_collab_core::chain;
 
 use super::memory::Memory;
-use super::{RowChange, direct, former, insert};
+use super::{Kind, RowChange, direct, former, insert};
 use crate::error::Error;
 use crate::{server, statement, transaction};
 
@@ -125,12 +125,24 @@ fn warn_of_order() {
     if !WARNED.replace(true) {
         ErrorReport::new(
             PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            "the history is not in the order of the changes",
+            "the history may not be in the order of the changes",
             "quote_collab",
         )
         .set_detail("Triggers of one statement change again what it has changed itself, in more rows than are kept until its own changes are noted.")
         .set_hint("Change fewer rows at once.")
         .report(PgLogLevel::WARNING);
+    }
+}
+
+/// Moves the values of what is held out of the memory that goes when the rest is written.
+fn move_out(ripe: &[Noted], held: &mut [Noted]) {
+    let mut written: Vec<&Memory> = ripe.iter().map(|entry| &entry.change.memory).collect();
+    written.dedup_by(|a, b| a.is(b));
+    let memory = Memory::new();
+    for entry in held {
+        if written.iter().any(|written| written.is(&entry.change.memory)) {
+            entry.change.move_to(&memory);
+        }
     }
 }
 
@@ -142,6 +154,7 @@ fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
     }
     let is_complete = complete(&ready);
     let (ripe, mut held) = part(ready, is_complete);
+    move_out(&ripe, &mut held);
     let mut memories: Vec<&Memory> = held.iter().map(|entry| &entry.change.memory).collect();
     memories.dedup_by(|a, b| a.is(b));
     let bytes: usize = memories.into_iter().map(Memory::bytes).sum();
@@ -199,8 +212,14 @@ fn steps(ready: &[Noted], places: &[usize]) -> Vec<chain::Step> {
     places.iter().map(|place| step(&ready[*place])).collect()
 }
 
+/// Whether rows may be noted in another order than they were changed in: by triggers, or where ids are swapped.
+fn is_unordered(ready: &[Noted]) -> bool {
+    let any = |kind| ready.iter().any(|entry| entry.change.kind == kind);
+    any_by_trigger(ready) || any(Kind::Create) && any(Kind::Delete)
+}
+
 fn write(mut ready: Vec<Noted>) {
-    if any_by_trigger(&ready) {
+    if is_unordered(&ready) {
         put_in_order(&mut ready);
     }
     let changes: Vec<RowChange> = ready.into_iter().map(|entry| entry.change).collect();

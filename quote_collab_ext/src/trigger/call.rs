@@ -110,8 +110,9 @@ impl<'a> Call<'a> {
         unsafe {
             let row = self.data.tg_trigtuple.as_ref()?;
             let header = row.t_data.as_ref()?;
-            // Known as committed, hence another's: not asked, which is the rule.
-            let is_over = u32::from(header.t_infomask) & pg_sys::HEAP_XMIN_COMMITTED != 0;
+            // Known as committed, hence another's: not asked, which is the rule. COPY may freeze what it brings.
+            let known = u32::from(header.t_infomask) & pg_sys::HEAP_XMIN_FROZEN;
+            let is_over = known == pg_sys::HEAP_XMIN_COMMITTED;
             let is_ours =
                 !is_over && pg_sys::TransactionIdIsCurrentTransactionId(header.t_choice.t_heap.t_xmin);
             is_ours.then(|| pg_sys::HeapTupleHeaderGetCmin(row.t_data))

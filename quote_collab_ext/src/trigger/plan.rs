@@ -72,7 +72,7 @@ extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, relation: pg_sys::Oid)
     // A borrow can only be held while a plan is looked up, stored or taken out, which runs no PostgreSQL code; dropping one does.
     let gone: Vec<_> = PLANS.with_borrow_mut(|plans| {
         let is_gone = |plan: &Plan| {
-            relation == pg_sys::InvalidOid || plan.relation == relation || plan.log.is_kept_in(relation)
+            relation == pg_sys::InvalidOid || plan.relation == relation || plan.log.relation == relation
         };
         plans.extract_if(|_, plan| is_gone(plan)).collect()
     });
