@@ -39,12 +39,6 @@ impl JsonText {
         self.0.get()
     }
 
-    /// The text, kept.
-    #[must_use]
-    pub fn into_text(self) -> String {
-        Box::<str>::from(self.0).into()
-    }
-
     /// Whether it is null.
     #[must_use]
     pub fn is_null(&self) -> bool {
@@ -119,7 +113,7 @@ mod tests {
         ] {
             let value = read(text);
             assert_eq!(serde_json::to_string(&value).unwrap(), text);
-            assert_eq!(value.into_text(), text);
+            assert_eq!(value.text(), text);
         }
     }
 
