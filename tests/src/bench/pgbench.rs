@@ -38,15 +38,10 @@ impl Load<'_> {
         let client =
             self.command().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pgbench runs");
         processor::bind(client.id().cast_signed());
-        let backend = loop {
-            match backends(admin).await.first() {
-                Some(backend) => break *backend,
-                None => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        };
-        processor::bind(backend);
-        // Caches warm up, and plans are made.
+        // Caches warm up, plans are made, and the session is over by which pgbench looks at the database first.
         tokio::time::sleep(Duration::from_millis(500)).await;
+        let backend = *backends(admin).await.first().expect("pgbench is connected");
+        processor::bind(backend);
         let (begun, before) = (Instant::now(), processor::time(backend));
         tokio::time::sleep(Duration::from_secs(u64::from(self.seconds).saturating_sub(1))).await;
         let (seconds, spent) = (begun.elapsed().as_secs_f64(), processor::time(backend) - before);
