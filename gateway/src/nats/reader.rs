@@ -116,9 +116,11 @@ impl<L: ChangeLog> StreamReader<L> {
                 message = messages.next() => message,
                 () = sleep(jittered(SILENCE)) => {
                     let info = info(&stream).await?;
+                    if self.is_level_with(&info) {
+                        continue;
+                    }
                     match timeout(ON_THE_WAY, messages.next()).await {
                         Ok(message) => message,
-                        Err(_) if self.is_level_with(&info) => continue,
                         Err(_) => return Ok(()),
                     }
                 }

@@ -105,7 +105,7 @@ pub fn relation(name: &str) -> Option<pg_sys::Oid> {
 }
 
 /// Who owns a relation, and whether somebody put triggers on it.
-pub fn owner_and_triggers(relation: pg_sys::Oid) -> (pg_sys::Oid, bool) {
+fn owner_and_triggers(relation: pg_sys::Oid) -> (pg_sys::Oid, bool) {
     // SAFETY: the relation exists; opening it without a lock of our own is safe because the caller's statement fires
     // its trigger, and what is wanted is read at once. PostgreSQL tells when it changes: then the log is found anew.
     unsafe {

@@ -62,15 +62,9 @@ impl Memory {
     /// # Safety
     /// The other memory must have given the datum, and still be there.
     pub unsafe fn keep_again(&self, kept: pg_sys::Datum) -> pg_sys::Datum {
-        // SAFETY: per contract, a jsonb with its length in front; the context is alive as long as this is.
-        unsafe {
-            let stored = kept.cast_mut_ptr::<pg_sys::varlena>();
-            let size = pgrx::varlena::varsize_any(stored);
-            self.0.bytes.set(self.0.bytes.get() + size);
-            let again = pg_sys::MemoryContextAlloc(self.0.context, size).cast::<u8>();
-            again.copy_from_nonoverlapping(stored.cast::<u8>(), size);
-            pg_sys::Datum::from(again)
-        }
+        let kept = kept.cast_mut_ptr::<pg_sys::varlena>();
+        // SAFETY: per contract, a jsonb with its length in front.
+        self.store(unsafe { std::slice::from_raw_parts(kept.cast::<u8>(), pgrx::varsize_any(kept)) })
     }
 
     fn keep_stored(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<pg_sys::Datum, Error> {
@@ -78,23 +72,27 @@ impl Memory {
             scratch.clear();
             scratch.extend_from_slice(&[0; 4]);
             write(scratch);
-            if scratch.len() > jsonb::LONGEST {
-                scratch.clear();
-                scratch.shrink_to(SCRATCH_KEPT);
-                return Err(Error::TooLarge);
-            }
-            let length = jsonb::length_header(u32::try_from(scratch.len()).unwrap_or(u32::MAX));
-            scratch[..4].copy_from_slice(&length.to_ne_bytes());
-            self.0.bytes.set(self.0.bytes.get() + scratch.len());
-            // SAFETY: the context is alive as long as this is.
-            unsafe {
-                let kept = pg_sys::MemoryContextAlloc(self.0.context, scratch.len()).cast::<u8>();
-                kept.copy_from_nonoverlapping(scratch.as_ptr(), scratch.len());
-                scratch.clear();
-                scratch.shrink_to(SCRATCH_KEPT);
-                Ok(pg_sys::Datum::from(kept))
-            }
+            let kept = if scratch.len() > jsonb::LONGEST {
+                Err(Error::TooLarge)
+            } else {
+                let length = jsonb::length_header(u32::try_from(scratch.len()).unwrap_or(u32::MAX));
+                scratch[..4].copy_from_slice(&length.to_ne_bytes());
+                Ok(self.store(scratch))
+            };
+            scratch.clear();
+            scratch.shrink_to(SCRATCH_KEPT);
+            kept
         })
+    }
+
+    fn store(&self, stored: &[u8]) -> pg_sys::Datum {
+        self.0.bytes.set(self.0.bytes.get() + stored.len());
+        // SAFETY: the context is alive as long as this is.
+        unsafe {
+            let kept = pg_sys::MemoryContextAlloc(self.0.context, stored.len()).cast::<u8>();
+            kept.copy_from_nonoverlapping(stored.as_ptr(), stored.len());
+            pg_sys::Datum::from(kept)
+        }
     }
 }
 

@@ -134,11 +134,16 @@ fn warn_of_order() {
     }
 }
 
+/// What the values of some notes are kept in.
+fn memories(notes: &[Noted]) -> Vec<&Memory> {
+    let mut memories: Vec<&Memory> = notes.iter().map(|entry| &entry.change.memory).collect();
+    memories.dedup_by(|a, b| a.is(b));
+    memories
+}
+
 /// Moves the values of what is held out of the memory that goes when the rest is written.
 fn move_out(ripe: &[Noted], held: &mut [Noted]) {
-    let mut written: Vec<&Memory> = ripe.iter().map(|entry| &entry.change.memory).collect();
-    written.dedup_by(|a, b| a.is(b));
-    let memory = Memory::new();
+    let (written, memory) = (memories(ripe), Memory::new());
     for entry in held {
         if written.iter().any(|written| written.is(&entry.change.memory)) {
             entry.change.move_to(&memory);
@@ -155,9 +160,7 @@ fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
     let is_complete = complete(&ready);
     let (ripe, mut held) = part(ready, is_complete);
     move_out(&ripe, &mut held);
-    let mut memories: Vec<&Memory> = held.iter().map(|entry| &entry.change.memory).collect();
-    memories.dedup_by(|a, b| a.is(b));
-    let bytes: usize = memories.into_iter().map(Memory::bytes).sum();
+    let bytes: usize = memories(&held).into_iter().map(Memory::bytes).sum();
     if held.len() < HELD && bytes < HELD_BYTES {
         return (ripe, held);
     }

@@ -164,12 +164,11 @@ impl Launcher {
             self.backoff.reset();
             return Some(started);
         }
-        let wait = self.backoff.next();
         if self.said.is_none_or(|said| said.elapsed() > SAID_AGAIN) {
             pgrx::log!("no background worker is free for {kind}; raise max_worker_processes");
             self.said = Some(Instant::now());
         }
-        self.retry = Some(Instant::now() + wait);
+        self.retry = Some(Instant::now() + self.backoff.next());
         None
     }
 }
