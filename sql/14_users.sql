@@ -59,8 +59,7 @@ begin
 end $$;
 comment on function quote_names(quote_collab_settings, text) is 'the table that names users or customers of a pair, if it may be read';
 
--- The customers of a quote's own tenant, where their table has the column that says so, and those that it says of nobody.
--- Their column that names the tenant, where it is called as in the quotes.
+-- The column of customers that names their tenant, where it is called as in the quotes.
 create function quote_customer_tenant(header quote_collab_settings, customers jsonb) returns name
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -72,6 +71,7 @@ as $$
 $$;
 comment on function quote_customer_tenant(quote_collab_settings, jsonb) is 'the column of customers that names their tenant, if they have one';
 
+-- The customers of a quote's own tenant, where their table has the column that says so, and those that it says of nobody.
 create function quote_customer_join(header quote_collab_settings, customers jsonb, customer text, tenant text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

@@ -51,18 +51,6 @@ as $$
 $$;
 comment on function quote_tenant_tables(name) is 'tables of history and presence, each with the name of its policy';
 
--- Statements that give what has the owner of one table of a home, and stands beside it under a name of ours, to another owner.
-create function quote_home_handover(given regclass, new_owner name) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select string_agg(format('alter table %s owner to %I;', c.oid::regclass, new_owner), ' ' order by c.relname)
-    from pg_class g join pg_class c on (c.relnamespace, c.relowner) = (g.relnamespace, g.relowner)
-    where g.oid = given and c.relkind in ('r', 'p', 'v') and (c.oid = g.oid
-        or c.relname ~ '^(quote_changes(_.+)?|active_quote_sessions|quote_relay_(batch|lease)|v_(quote_changes_all|recent_quote_changes|active_quote_collaborators))$')
-$$;
-comment on function quote_home_handover(regclass, name) is 'statements that give the tables of a history to another owner';
-
 -- Does a relation of ours stand under this name? SQLSTATE 42P07 when what stands there is of another kind, or belongs to
 -- neither the owner, a superuser nor the owner of an attached table: attach and maintenance run as superuser, and whoever may create
 -- something in the schema must not have them take what he planted there for theirs.

@@ -109,3 +109,15 @@ as $$
         order by c.relkind = 'v', c.relname)
 $$;
 comment on function quote_home_relations(name) is 'what belongs to an audit log, as far as it is there';
+
+-- Statements that give what has the owner of one relation of a home, and belongs to the home with it, to another owner.
+create function quote_home_handover(given regclass, new_owner name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select string_agg(format('alter table %s owner to %I;', c.oid::regclass, new_owner), ' ' order by c.relname)
+    from pg_class g cross join lateral (select @extschema@.quote_home_relations(g.relnamespace::regnamespace::name)) h (relations)
+    join pg_class c on c.relowner = g.relowner and (c.oid = any (h.relations) or c.relispartition and pg_partition_root(c.oid) = any (h.relations))
+    where g.oid = given
+$$;
+comment on function quote_home_handover(regclass, name) is 'statements that give the tables of a history to another owner';

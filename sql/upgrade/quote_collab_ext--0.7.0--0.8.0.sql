@@ -1891,9 +1891,9 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select string_agg(format('alter table %s owner to %I;', c.oid::regclass, new_owner), ' ' order by c.relname)
-    from pg_class g join pg_class c on (c.relnamespace, c.relowner) = (g.relnamespace, g.relowner)
-    where g.oid = given and c.relkind in ('r', 'p', 'v') and (c.oid = g.oid
-        or c.relname ~ '^(quote_changes(_.+)?|active_quote_sessions|quote_relay_(batch|lease)|v_(quote_changes_all|recent_quote_changes|active_quote_collaborators))$')
+    from pg_class g cross join lateral (select @extschema@.quote_home_relations(g.relnamespace::regnamespace::name)) h (relations)
+    join pg_class c on c.relowner = g.relowner and (c.oid = any (h.relations) or c.relispartition and pg_partition_root(c.oid) = any (h.relations))
+    where g.oid = given
 $$;
 comment on function quote_home_handover(regclass, name) is 'statements that give the tables of a history to another owner';
 create or replace function quote_collab_doctor_tables() returns setof quote_collab_check
