@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 const UPDATE: &str = "alter extension quote_collab_ext update";
 const ATTACH: &str = "select attach_quote_collaboration()";
 const GRANT: &str = "select grant_quote_gateway('quote_gateway')";
+
 const SETTINGS: &str = "select string_agg((to_jsonb(s) - '{attached_at,anchors,settled_in}'::text[])::text, ' ' order by s.entity) from quote_collab_settings s";
 
 const HISTORY: &str =

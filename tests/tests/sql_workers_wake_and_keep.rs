@@ -334,6 +334,7 @@ async fn workers_come_back_with_a_server_that_crashed() {
 
 #[tokio::test]
 async fn a_place_that_becomes_free_is_taken() {
+    let begun = std::time::Instant::now();
     // The launcher, PostgreSQL's own for logical replication, and one waker or keeper at a time.
     let server = Postgres::start_with(Settings::preloaded(&[("max_worker_processes", "3")])).await;
     let (first, second) = (server.database().await, server.database().await);
@@ -358,7 +359,9 @@ async fn a_place_that_becomes_free_is_taken() {
     touch(&writer).await;
     assert_eq!(quiet(&mut crowded, waker).await, [waker]);
     assert_eq!(consult(&doctor).await["background worker free"], "ok");
-    assert_eq!(server.log().matches("raise max_worker_processes").count(), 1, "it is said once");
+    let said = u64::try_from(server.log().matches("raise max_worker_processes").count()).unwrap();
+    let minutes = begun.elapsed().as_secs() / 60;
+    assert!((1..=1 + minutes).contains(&said), "{said} times in {minutes} minutes and a part of one");
 }
 
 #[tokio::test]
