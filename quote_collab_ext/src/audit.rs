@@ -20,7 +20,9 @@ use uuid::Uuid;
 
 pub use log::Log;
 pub use memory::Memory;
-pub use pending::{discard, discard_aborted, flush, flush_table, forget, hand_on, is_noted, note};
+pub use pending::{
+    discard, discard_aborted, flush, flush_nested, flush_table, forget, hand_on, is_noted, note, noted,
+};
 pub use text::text;
 
 /// What happened to a row.

@@ -53,6 +53,21 @@ mod declared {
         /// `tcop/tcopprot.h`
         pub fn die(signal: std::ffi::c_int);
         /// `executor/executor.h`
+        #[cfg(not(feature = "pg18"))]
+        pub fn standard_ExecutorRun(
+            query: *mut pg_sys::QueryDesc,
+            direction: pg_sys::ScanDirection::Type,
+            count: u64,
+            is_once: bool,
+        );
+        /// `executor/executor.h`
+        #[cfg(feature = "pg18")]
+        pub fn standard_ExecutorRun(
+            query: *mut pg_sys::QueryDesc,
+            direction: pg_sys::ScanDirection::Type,
+            count: u64,
+        );
+        /// `executor/executor.h`
         pub fn standard_ExecutorFinish(query: *mut pg_sys::QueryDesc);
         /// `tcop/utility.h`
         pub fn standard_ProcessUtility(
@@ -233,6 +248,22 @@ pub unsafe fn insert_index_entries<'a>(
     // SAFETY: per contract.
     unsafe { pg_guard_ffi_boundary(insert) }
 }
+
+/// What runs a query when no hook does, as a hook calls it.
+#[cfg(not(feature = "pg18"))]
+pub const STANDARD_RUN: unsafe extern "C-unwind" fn(
+    *mut pg_sys::QueryDesc,
+    pg_sys::ScanDirection::Type,
+    u64,
+    bool,
+) = declared::standard_ExecutorRun;
+/// What runs a query when no hook does, as a hook calls it.
+#[cfg(feature = "pg18")]
+pub const STANDARD_RUN: unsafe extern "C-unwind" fn(
+    *mut pg_sys::QueryDesc,
+    pg_sys::ScanDirection::Type,
+    u64,
+) = declared::standard_ExecutorRun;
 
 /// What ends a query when no hook does, as a hook calls it: its triggers run there.
 pub const STANDARD_FINISH: unsafe extern "C-unwind" fn(*mut pg_sys::QueryDesc) =

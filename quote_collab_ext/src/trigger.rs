@@ -28,6 +28,27 @@ c_function!(
     capture::capture
 );
 
+/// Whether one of these triggers notes changes.
+///
+/// # Safety
+/// The description must be null or live, inside a transaction.
+#[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+pub unsafe fn any_captures(triggers: *const pg_sys::TriggerDesc) -> bool {
+    // SAFETY: per contract: it counts its triggers; each has a function, which is looked up in the catalogs.
+    unsafe {
+        let Some(triggers) = triggers.as_ref() else { return false };
+        let count = usize::try_from(triggers.numtriggers).unwrap_or_default();
+        std::slice::from_raw_parts(triggers.triggers, count).iter().any(|trigger| {
+            let mut function = pg_sys::FmgrInfo::default();
+            pg_sys::fmgr_info(trigger.tgfoid, &raw mut function);
+            function.fn_addr.is_some_and(|address| std::ptr::fn_addr_eq(address, CAPTURE))
+        })
+    }
+}
+
+/// The function behind `capture_quote_change()`, as PostgreSQL calls it.
+const CAPTURE: unsafe extern "C-unwind" fn(pg_sys::FunctionCallInfo) -> pg_sys::Datum = capture_change;
+
 c_function!(
     /// `flush_quote_changes()`: after insert, update or delete, for each statement.
     flush_changes,

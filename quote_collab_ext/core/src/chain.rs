@@ -1,5 +1,5 @@
-//! The order of changes to one row. A statement's own changes are noted when it ends, and what its triggers change in turn is noted
-//! before that: then the order of noting is not the order of changing. PostgreSQL numbers the commands of a transaction and keeps
+//! The order of changes to one row. A statement's own changes are noted when it ends, and what its triggers and functions change in turn is
+//! noted before that: then the order of noting is not the order of changing. PostgreSQL numbers the commands of a transaction and keeps
 //! with each row version which of them made it, which tells what stood on what.
 
 use std::collections::HashMap;
@@ -24,12 +24,9 @@ pub struct Step {
     pub command: u32,
     /// Number of the command that made the row version that it changed; none where another transaction made it.
     pub stands_on: Option<u32>,
-    /// How deep in triggers the statement was, [`OWN`] for one that no trigger ran.
-    pub depth: usize,
+    /// By a statement that a trigger ran, or a function in the middle of another statement, whose own changes may be noted later.
+    pub is_nested: bool,
 }
-
-/// How deep in triggers a statement is whose rows fire them.
-pub const OWN: usize = 1;
 
 /// One life of a row.
 struct Life {
@@ -39,16 +36,16 @@ struct Life {
     places: Vec<usize>,
 }
 
-/// The places of steps in the order in which they happened. Within a life commands follow each other: what a trigger does has a higher
-/// number than the statement that fired it, and PostgreSQL refuses to change a row that a trigger has changed before. The life of a row that
+/// The places of steps in the order in which they happened. Within a life commands follow each other: what is nested has a higher
+/// number than the statement that it is nested in, and PostgreSQL refuses to change a row that such a one has changed before. The life of a row that
 /// was there is the first, and one that has no end the last.
 ///
 /// # Examples
 /// ```
 /// use quote_collab_core::chain::{Deed::{Begin, End}, Step, order};
 /// // An insert, and a trigger that deletes what was inserted; the trigger's change is noted first.
-/// let inserted = Step { deed: Begin, command: 0, stands_on: None, depth: 1 };
-/// let deleted = Step { deed: End, command: 1, stands_on: Some(0), depth: 2 };
+/// let inserted = Step { deed: Begin, command: 0, stands_on: None, is_nested: false };
+/// let deleted = Step { deed: End, command: 1, stands_on: Some(0), is_nested: true };
 /// assert_eq!(order(&[deleted, inserted]), [1, 0]);
 /// // An insert, and a trigger that makes room for it before.
 /// let made_room = Step { stands_on: None, ..deleted };
@@ -105,14 +102,14 @@ fn around(lives: &[Life], step: &Step) -> usize {
 }
 
 /// Whether everything that happened to a row before any of these steps is among them, or was told before, in the middle of a statement:
-/// `statement` is the number of the one that no trigger ran, as far as it is known. What a trigger did may stand on a change of that
-/// statement, or of another trigger's, which is noted later; one that begins a row, on an end of it.
+/// `statement` is the number of the one that is not nested, as far as it is known. What is nested may stand on a change of that
+/// statement, or of another nested one, which is noted later; what begins a row, on an end of it.
 #[must_use]
 pub fn complete(steps: &[Step], statement: Option<u32>) -> bool {
     let makers = makers(steps);
-    let own = steps.iter().any(|step| step.depth <= OWN);
+    let own = steps.iter().any(|step| !step.is_nested);
     let stands = |step: &Step| match step.stands_on {
-        _ if step.depth <= OWN => true,
+        _ if !step.is_nested => true,
         None => own || step.deed != Deed::Begin,
         Some(command) => {
             statement.is_some_and(|statement| command < statement) || makers.contains_key(&command)
@@ -127,12 +124,12 @@ mod tests {
 
     /// Of the statement itself, which is command 10.
     fn own(deed: Deed) -> Step {
-        Step { deed, command: 10, stands_on: None, depth: 1 }
+        Step { deed, command: 10, stands_on: None, is_nested: false }
     }
 
-    /// Of a trigger's statement: a command after that one, on the row version that a command made.
+    /// Of a nested statement: a command after that one, on the row version that a command made.
     fn nested(deed: Deed, command: u32, stands_on: impl Into<Option<u32>>) -> Step {
-        Step { deed, command, stands_on: stands_on.into(), depth: 2 }
+        Step { deed, command, stands_on: stands_on.into(), is_nested: true }
     }
 
     #[test]
@@ -171,6 +168,8 @@ mod tests {
             // Moved to where the same row was, by one command.
             (vec![own(End), own(Begin)], vec![0, 1]),
             (vec![own(Begin), own(End)], vec![1, 0]),
+            // Inserted twice by one command, and deleted in between by a function that it calls.
+            (vec![nested(End, 11, 10), own(Begin), own(Begin)], vec![1, 0, 2]),
         ] {
             assert_eq!(order(&steps), expected, "{steps:?}");
         }

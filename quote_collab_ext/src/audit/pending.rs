@@ -13,23 +13,22 @@ use quote_collab_core::chain;
 use super::memory::Memory;
 use super::{Kind, RowChange, direct, former, insert};
 use crate::error::Error;
-use crate::{server, statement, transaction};
+use crate::{statement, transaction};
 
 /// So many rows of the log are written at once, to bound memory while a statement touches millions of rows. The more there are, the
 /// more of them find their neighbours on one page of an index.
 const BATCH_ROWS: usize = 20_000;
 /// Values of so many bytes are written at once, and at most one row change more.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// What triggers changed is held back until what fired them is noted, up to so many row changes.
+/// What nested statements changed is held back until what ran them is noted, up to so many row changes.
 const HELD: usize = 400_000;
 /// And up to so many bytes of values.
 const HELD_BYTES: usize = 128 * 1024 * 1024;
 
 struct Noted {
     change: RowChange,
-    /// How deep in triggers the statement is that did it. Deeper than [`chain::OWN`]: what the statement that fired the trigger did to the
-    /// same row may be noted later.
-    depth: usize,
+    /// What the statement that the one which did it is nested in did to the same row may be noted later.
+    is_nested: bool,
     /// Nesting depth of the subtransaction that noted it: when that one is rolled back, the note goes with it.
     level: i32,
 }
@@ -38,23 +37,28 @@ thread_local! {
     static NOTED: RefCell<Vec<Noted>> = const { RefCell::new(Vec::new()) };
     /// Where the next values are kept, and for which nesting depth.
     static MEMORY: RefCell<Option<(i32, Memory)>> = const { RefCell::new(None) };
+    /// Where values that are held back are moved to.
+    static HELD_VALUES: RefCell<Option<Memory>> = const { RefCell::new(None) };
     /// Logs that this transaction was asked to forget: it dropped them, unless it took that back.
     static FORGOTTEN: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
     /// Whoever runs this transaction was told that its history is not in order.
     static WARNED: Cell<bool> = const { Cell::new(false) };
-    /// How many rows of the log were noted since something was written last.
-    static ROWS: Cell<usize> = const { Cell::new(0) };
+    /// How many rows of the log, and bytes of their values, were noted since the last batch.
+    static BATCH: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
 /// Notes a row change. `describe` may run SQL through casts of user types.
 pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Result<(), Error> {
     let level = transaction::depth();
     let memory = memory(level);
-    let depth = server::trigger_depth();
+    let is_nested = statement::is_nested();
+    let kept = memory.bytes();
     let change = describe(&memory)?;
-    ROWS.set(ROWS.get() + change.fields.len());
-    NOTED.with_borrow_mut(|noted| noted.push(Noted { change, depth, level }));
-    if ROWS.get() >= BATCH_ROWS || memory.bytes() >= BATCH_BYTES {
+    let (rows, bytes) = BATCH.get();
+    let (rows, bytes) = (rows + change.fields.len(), bytes + memory.bytes() - kept);
+    BATCH.set((rows, bytes));
+    NOTED.with_borrow_mut(|noted| noted.push(Noted { change, is_nested, level }));
+    if rows >= BATCH_ROWS || bytes >= BATCH_BYTES {
         drop(memory);
         write_batch();
     }
@@ -68,13 +72,10 @@ fn memory(level: i32) -> Memory {
     })
 }
 
-/// A statement has ended for one of its tables: writes what was noted. A trigger's statement is part of the one that fired the trigger, whose
+/// A statement has ended for one of its tables: writes what was noted. A nested statement is part of the one that ran it, whose
 /// own changes are not all noted yet; and one that its end is seen of writes then, when it has ended for all of its tables.
 pub fn flush_table() {
-    if server::trigger_depth() <= chain::OWN
-        && !statement::is_ending()
-        && !(statement::is_missed() && any_noted_by_trigger())
-    {
+    if !statement::is_nested() && !statement::is_ending() && !(statement::is_missed() && any_nested_noted()) {
         flush();
     }
 }
@@ -84,9 +85,14 @@ pub fn is_noted() -> bool {
     NOTED.with_borrow(|noted| !noted.is_empty())
 }
 
-/// Whether anything is noted that a trigger did.
-fn any_noted_by_trigger() -> bool {
-    NOTED.with_borrow(|noted| any_by_trigger(noted))
+/// Whether anything is noted that a nested statement did.
+fn any_nested_noted() -> bool {
+    NOTED.with_borrow(|noted| any_nested(noted))
+}
+
+/// How much is noted.
+pub fn noted() -> usize {
+    NOTED.with_borrow(Vec::len)
 }
 
 /// Writes what this subtransaction noted, and what triggers on the log change in turn.
@@ -103,9 +109,22 @@ pub fn flush() {
 
 /// Writes a full batch in the middle of a statement, but for what is held back.
 fn write_batch() {
-    let (ripe, held) = hold_back(take_ready());
+    write_ripe(take_ready());
+}
+
+/// A statement in the middle of another has ended: writes what was noted behind the first so many, but for what is held back.
+/// Whoever goes on in the middle of that other one reads what was written.
+pub fn flush_nested(earlier: usize) {
+    write_ripe(NOTED.with_borrow_mut(|noted| noted.split_off(earlier.min(noted.len()))));
+}
+
+fn write_ripe(ready: Vec<Noted>) {
+    let (ripe, held) = hold_back(ready);
     NOTED.with_borrow_mut(|noted| noted.extend(held));
-    write(ripe);
+    if !ripe.is_empty() {
+        MEMORY.take();
+        write(ripe);
+    }
 }
 
 /// What is noted and may be written now. Notes of an outer subtransaction wait: written here they would be lost if this
@@ -113,7 +132,7 @@ fn write_batch() {
 fn take_ready() -> Vec<Noted> {
     let level = transaction::depth();
     MEMORY.take();
-    ROWS.set(0);
+    BATCH.set((0, 0));
     NOTED.with_borrow_mut(|noted| {
         let first = noted.iter().position(|entry| entry.level >= level).unwrap_or(noted.len());
         noted.split_off(first)
@@ -128,7 +147,7 @@ fn warn_of_order() {
             "the history may not be in the order of the changes",
             "quote_collab",
         )
-        .set_detail("Triggers of one statement change again what it has changed itself, in more rows than are kept until its own changes are noted.")
+        .set_detail("What one statement has changed itself is changed again by triggers and functions that it runs, in more rows than are kept until its own changes are noted.")
         .set_hint("Change fewer rows at once.")
         .report(PgLogLevel::WARNING);
     }
@@ -143,23 +162,28 @@ fn memories(notes: &[Noted]) -> Vec<&Memory> {
 
 /// Moves the values of what is held out of the memory that goes when the rest is written.
 fn move_out(ripe: &[Noted], held: &mut [Noted]) {
-    let (written, memory) = (memories(ripe), Memory::new());
+    let written = memories(ripe);
+    let is_written = |memory: &Memory| written.iter().any(|written| written.is(memory));
+    let memory = HELD_VALUES.take().filter(|memory| !is_written(memory)).unwrap_or_else(Memory::new);
     for entry in held {
-        if written.iter().any(|written| written.is(&entry.change.memory)) {
+        if is_written(&entry.change.memory) {
             entry.change.move_to(&memory);
         }
     }
+    HELD_VALUES.replace(Some(memory));
 }
 
-/// Parts what may be written from what triggers did to rows while the statement that fired them is not noted yet, which may have changed
+/// Parts what may be written from what nested statements did to rows while the one that ran them is not noted yet, which may have changed
 /// them before. Nothing is held back once that is too much.
 fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
-    if !any_by_trigger(&ready) {
+    if !any_nested(&ready) {
         return (ready, Vec::new());
     }
     let is_complete = complete(&ready);
     let (ripe, mut held) = part(ready, is_complete);
-    move_out(&ripe, &mut held);
+    if !held.is_empty() {
+        move_out(&ripe, &mut held);
+    }
     let bytes: usize = memories(&held).into_iter().map(Memory::bytes).sum();
     if held.len() < HELD && bytes < HELD_BYTES {
         return (ripe, held);
@@ -191,8 +215,8 @@ fn complete(ready: &[Noted]) -> Vec<bool> {
     is_complete
 }
 
-fn any_by_trigger(ready: &[Noted]) -> bool {
-    ready.iter().any(|entry| entry.depth > chain::OWN)
+fn any_nested(ready: &[Noted]) -> bool {
+    ready.iter().any(|entry| entry.is_nested)
 }
 
 /// The places of the changes of each row, in their order.
@@ -206,19 +230,19 @@ fn places_by_row(ready: &[Noted]) -> Vec<Vec<usize>> {
 
 /// What happened to one row.
 fn steps(ready: &[Noted], places: &[usize]) -> Vec<chain::Step> {
-    let step = |Noted { change, depth, .. }: &Noted| chain::Step {
+    let step = |Noted { change, is_nested, .. }: &Noted| chain::Step {
         deed: change.kind.deed(),
         command: change.command,
         stands_on: change.stands_on,
-        depth: *depth,
+        is_nested: *is_nested,
     };
     places.iter().map(|place| step(&ready[*place])).collect()
 }
 
-/// Whether rows may be noted in another order than they were changed in: by triggers, or where ids are swapped.
+/// Whether rows may be noted in another order than they were changed in: by nested statements, or where ids are swapped.
 fn is_unordered(ready: &[Noted]) -> bool {
     let any = |kind| ready.iter().any(|entry| entry.change.kind == kind);
-    any_by_trigger(ready) || any(Kind::Create) && any(Kind::Delete)
+    any_nested(ready) || any(Kind::Create) && any(Kind::Delete)
 }
 
 fn write(mut ready: Vec<Noted>) {
@@ -266,7 +290,8 @@ fn put_in_order(ready: &mut [Noted]) {
 pub fn discard() {
     NOTED.with_borrow_mut(Vec::clear);
     MEMORY.take();
-    ROWS.set(0);
+    HELD_VALUES.take();
+    BATCH.set((0, 0));
     WARNED.set(false);
     FORGOTTEN.with_borrow_mut(HashSet::clear);
 }
