@@ -154,6 +154,18 @@ begin
 end $$;
 comment on function create_quote_changes(name, name) is 'creates the partitioned audit log of an attached pair of tables';
 
+-- Whether something depends on the sequence of positions, so that whoever drops what no model of his knows is refused it: the default of
+-- the column, which nothing else uses.
+create function quote_positions_kept(log regclass, target_schema name) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from pg_attrdef d join pg_depend x on x.classid = 'pg_attrdef'::regclass and x.objid = d.oid and x.refclassid = 'pg_class'::regclass
+        where d.adrelid = log and x.refobjid = to_regclass(format('%I.quote_changes_position_seq', target_schema)))
+$$;
+comment on function quote_positions_kept(regclass, name) is 'whether the sequence of positions cannot be dropped alone';
+
 -- The default partition and the sequence of positions, where a log has none: a new one, or one that lost them. An event trigger of the ERP may
 -- have given new tables to somebody else already: a sequence is linked to a column of its own owner.
 create function complete_quote_changes(log regclass, target_schema name, target_owner name) returns void
@@ -181,6 +193,9 @@ begin
         perform @extschema@.close_quote_table(positions::regclass);
         execute format('select max(c.position) from (%s) c', @extschema@.quote_changes_all_query(target_schema)) into newest;
         perform setval(positions::regclass, newest) where newest is not null;
+    end if;
+    if not @extschema@.quote_positions_kept(log, target_schema) then
+        execute format('alter table only %s alter column position set default nextval(%L)', log, positions);
     end if;
 end $$;
 comment on function complete_quote_changes(regclass, name, name) is 'gives an audit log the default partition and the sequence that it lacks';

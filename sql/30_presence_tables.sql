@@ -1,3 +1,57 @@
+-- Names and addresses are shown to everybody who has the quote open, and kept by every gateway: SQLSTATE 22001 where one is longer than 255
+-- characters.
+create function require_quote_session_texts(user_name text, user_email text) returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if greatest(char_length(user_name), char_length(user_email)) > 255 then
+        raise exception 'the % is too long', case when char_length(user_name) > 255 then 'name of the user' else 'address of the user' end
+            using errcode = 'string_data_right_truncation', hint = 'Pass at most 255 characters.';
+    end if;
+end $$;
+comment on function require_quote_session_texts(text, text) is 'refuses names and addresses that are too long to show';
+
+-- The ERP may write sessions itself. Where a token says who acts, he does it for himself alone, under the name that the ERP has for him,
+-- and ends no session of others that is alive (42501). A sign of life is no later than now, whoever writes it.
+create function guard_quote_session() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    verified uuid := nullif(current_setting('quote_collab.verified_user', true), '')::uuid;
+    known record;
+begin
+    if verified is not null and (tg_op <> 'DELETE' and new.user_id <> verified
+            or tg_op <> 'INSERT' and old.user_id <> verified and old.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()) then
+        raise exception 'the session belongs to another user' using errcode = 'insufficient_privilege',
+            hint = 'Join with a session id of your own, or with none to get one.';
+    elsif tg_op = 'DELETE' then
+        return old;
+    end if;
+    if verified is not null and (tg_op = 'INSERT' or (new.user_id, new.user_name, new.user_email) is distinct from (old.user_id, old.user_name, old.user_email)) then
+        select * into known from @extschema@.find_quote_user(verified);
+        if known.known then
+            new.user_name := left(known.user_name, 255);
+            new.user_email := left(known.user_email, 255);
+        end if;
+    end if;
+    perform @extschema@.require_quote_session_texts(new.user_name, new.user_email);
+    new.last_heartbeat := least(new.last_heartbeat, clock_timestamp());
+    new.joined_at := least(new.joined_at, new.last_heartbeat);
+    return new;
+end $$;
+comment on function guard_quote_session() is 'lets nobody write sessions of others, or such as never end';
+
+create function quote_sessions_guarded(sessions regclass) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from pg_trigger t where t.tgrelid = sessions and t.tgname = 'trg_guard_quote_session' and t.tgenabled = 'O'
+        and t.tgtype = 31 and t.tgqual is null and t.tgfoid = '@extschema@.guard_quote_session()'::regprocedure)
+$$;
+comment on function quote_sessions_guarded(regclass) is 'true when a presence table has its guard';
+
 -- Who has a quote open. Unlogged: a crash of the server ends every session anyway. Room on each page and no index on
 -- what a heartbeat writes, so that a heartbeat is a heap-only update.
 create function create_active_quote_sessions(target_schema name, target_owner name) returns regclass
@@ -34,6 +88,12 @@ begin
         perform @extschema@.close_quote_table(sessions::regclass), @extschema@.comment_active_quote_sessions(sessions::regclass);
     end if;
     perform @extschema@.protect_quote_table(sessions::regclass, 'quote_sessions_tenant_isolation'::name);
+    if not @extschema@.quote_sessions_guarded(sessions::regclass) then
+        execute format('create or replace trigger trg_guard_quote_session before insert or update or delete on %s
+            for each row execute function @extschema@.guard_quote_session()', sessions);
+        execute format('alter table %s enable trigger trg_guard_quote_session', sessions);
+        execute format('comment on trigger trg_guard_quote_session on %s is %L', sessions, 'who acts, how long a name is, and no time that never comes');
+    end if;
     return sessions::regclass;
 end $$;
 comment on function create_active_quote_sessions(name, name) is 'creates the presence table of an attached pair of tables';

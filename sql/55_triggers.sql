@@ -83,7 +83,7 @@ begin
 end $$;
 comment on function create_quote_trigger(regclass, quote_collab_settings, name) is 'creates one trigger of an attached table, or of its partition';
 
-create function create_quote_triggers(target regclass, settings quote_collab_settings, log regclass) returns void
+create function create_quote_triggers(target regclass, settings quote_collab_settings) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -91,7 +91,7 @@ begin
     perform @extschema@.create_quote_trigger(target, settings, t.name) from @extschema@.quote_triggers(settings) t where t.firing not like '%truncate%';
     perform @extschema@.create_quote_truncate_triggers(target, settings);
 end $$;
-comment on function create_quote_triggers(regclass, quote_collab_settings, regclass) is 'creates the triggers of one attached table';
+comment on function create_quote_triggers(regclass, quote_collab_settings) is 'creates the triggers of one attached table';
 
 create function increment_quote_version() returns trigger language c as 'MODULE_PATHNAME', 'increment_version';
 comment on function increment_quote_version() is 'before-update trigger: stamps version and updated_at on a changed quote';

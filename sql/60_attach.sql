@@ -43,14 +43,14 @@ begin
         archive_after = excluded.archive_after, drop_after = excluded.drop_after, owners = excluded.owners, anchors = excluded.anchors,
         settled_in = excluded.settled_in
     returning s.* into settings;
-    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings, log),
+    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings),
         @extschema@.tell_of_quote_late_triggers(settings);
     return settings;
 end $$;
 comment on function attach_quote_table(regclass, text, regclass, regclass, jsonb, integer) is 'makes one ERP table collaborative';
 
 -- All pairs write to one log. Where that had to be made anew, or was moved, the others are told.
-create function lead_quote_tables_to(log regclass, home name) returns void
+create function lead_quote_tables_to(home name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -59,10 +59,10 @@ declare
 begin
     update @extschema@.quote_collab_settings s set log_schema = home, usage_granted = '{}'::name[] where s.log_schema <> home;
     for other in select * from @extschema@.quote_tables_elsewhere(home) loop
-        perform @extschema@.create_quote_triggers(@extschema@.quote_collab_table(other), other, log);
+        perform @extschema@.create_quote_triggers(@extschema@.quote_collab_table(other), other);
     end loop;
 end $$;
-comment on function lead_quote_tables_to(regclass, name) is 'makes every attached table write to this log';
+comment on function lead_quote_tables_to(name) is 'makes every attached table write to this log';
 
 -- Attaches collaboration to a pair of tables. quotes and quote_lines default to the tables of those names on the
 -- caller's search path: a default is evaluated where the call is written. options: {"columns": {role: column},
@@ -115,7 +115,7 @@ begin
         -- What came along from now on is its own: the next seal takes it up.
         update @extschema@.quote_seal_anchor a set settled_in = null where a.log_schema = home;
     end if;
-    perform @extschema@.lead_quote_tables_to(log, home), @extschema@.grant_quote_capture();
+    perform @extschema@.lead_quote_tables_to(home), @extschema@.grant_quote_capture();
     perform @extschema@.create_quote_changes_all_view(home, home_owner);
     perform @extschema@.create_quote_change_events_view(home, home_owner);
     perform @extschema@.create_pair_views(home, home_owner);

@@ -187,7 +187,7 @@ begin
             using hint = 'Until they are attached again, they cannot be written to: select attach_quote_collaboration(...).';
         return;
     end if;
-    perform @extschema@.lead_quote_tables_to(log, home);
+    perform @extschema@.lead_quote_tables_to(home);
     -- The views over several pairs do without a table that is gone.
     perform @extschema@.create_pair_views(home, pg_get_userbyid(c.relowner)) from pg_class c
     where c.oid = log and not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) is null);

@@ -49,9 +49,10 @@ begin
     end if;
     select * into known from @extschema@.find_quote_user(who);
     if known.known and current_setting('quote_collab.verified_user', true) = who::text then
-        user_name := known.user_name;
-        user_email := known.user_email;
+        user_name := null;
+        user_email := null;
     end if;
+    perform @extschema@.require_quote_session_texts(user_name, user_email);
     begin
         execute format($query$
         insert into %s as s (id, tenant_id, session_id, quote_id, user_id, user_name, user_email, joined_at, last_heartbeat, is_editing, status)
@@ -65,7 +66,7 @@ begin
         returning s.*$query$, @extschema@.quote_session_target())
         into session
         using (quote ->> (header.columns ->> 'tenant'))::uuid, coalesce(session_id, @extschema@.uuid_generate_v7()), quote_id, who,
-            coalesce(user_name, known.user_name), coalesce(user_email, known.user_email), coalesce(status, 'VIEWING'),
+            coalesce(user_name, left(known.user_name, 255)), coalesce(user_email, left(known.user_email, 255)), coalesce(status, 'VIEWING'),
             clock_timestamp() - @extschema@.quote_session_ttl();
     exception when insufficient_privilege then
         -- Row security says no to a session of another tenant, and names the table; a right that is missing it leaves alone.
@@ -164,7 +165,8 @@ begin
 end $$;
 comment on function get_active_quote_sessions(uuid) is 'who has a quote open, oldest session first';
 
--- Deletes stale sessions of every tenant and tells the listeners; returns how many. Two sweepers at once share the work.
+-- Deletes stale sessions of every tenant, and such as an earlier clock or release left in the future, and tells the listeners; returns how
+-- many. Two sweepers at once share the work.
 create function cleanup_stale_quote_sessions() returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -173,7 +175,8 @@ declare
     swept integer;
 begin
     execute format('delete from %1$s s using (select x.id from %1$s x
-            where x.last_heartbeat <= clock_timestamp() - @extschema@.quote_session_ttl() for update skip locked) stale
+            where x.last_heartbeat not between clock_timestamp() - @extschema@.quote_session_ttl() and clock_timestamp() + @extschema@.quote_session_ttl()
+            for update skip locked) stale
         where s.id = stale.id', @extschema@.quote_session_target());
     get diagnostics swept = row_count;
     if swept > 0 then

@@ -203,38 +203,77 @@ as $$
 $$;
 comment on function next_quote_cursor(quote_cursor) is 'cursor behind a batch that is read to its end';
 
--- How the events of a batch are read, oldest first: which they are from two ranges of the feed index, transactions that were running in
--- prev and those since; only they are then put together, so that a large batch is not put together for each of its pieces, and by no
--- view, which is its owner's to redefine. $1 prev, $2 cur, $3 behind this position, $4 origin, $5 no change was made before, $6 nor at
--- or after, $7 at most so many.
-create function quote_batch_query() returns text
+-- How the events of a batch are read, oldest first: those that a query places are put together, so that a large batch is not put together
+-- for each of its pieces, and by no view, which is its owner's to redefine. $1 prev, $2 cur, $3 behind this position, $4 origin, $5 no
+-- change was made before, $6 nor at or after, $7 at most so many.
+create function quote_events_query(places text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    home name := @extschema@.quote_collab_home();
     author record;
 begin
     select * into author from @extschema@.quote_user_join('v.changed_by');
     return format($query$
         select v.position, v.event || jsonb_build_object('actor_name', %2$s) as event
-        from (
-            select c.xid, c.position from (
-                select c.xid, c.position, c.conflict_resolution, c.origin, c.changed_at from %1$I.quote_changes c
-                where c.xid = any (array(select pg_snapshot_xip($1)))
-                union all
-                select c.xid, c.position, c.conflict_resolution, c.origin, c.changed_at from %1$I.quote_changes c
-                where c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2)) c
-            where pg_visible_in_snapshot(c.xid, $2) and c.position > $3 and c.origin = $4 and c.changed_at >= $5 and c.changed_at < $6
-                and c.conflict_resolution is distinct from 'REJECTED'
-            group by c.xid, c.position order by c.position limit $7) p
+        from (%1$s) p
         cross join lateral (
             select w.* from (%4$s) w
             where w.xid = p.xid and w.position = p.position and w.origin = $4 and w.changed_at >= $5 and w.changed_at < $6 offset 0) v %3$s
-        order by v.position$query$, home, author.name_expression, author.join_clause,
-        @extschema@.quote_change_events_query(home));
+        order by v.position$query$, places, author.name_expression, author.join_clause,
+        @extschema@.quote_change_events_query(@extschema@.quote_collab_home()));
 end $$;
-comment on function quote_batch_query() is 'query for the events of a batch of the feed';
+comment on function quote_events_query(text) is 'query for the events at some places of the feed';
+
+-- The first events of a batch, from two ranges of the feed index: transactions that were running in prev and those since.
+create function quote_batch_query() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return @extschema@.quote_events_query(format($query$
+        select c.xid, c.position from (
+            select c.xid, c.position, c.conflict_resolution, c.origin, c.changed_at from %1$I.quote_changes c
+            where c.xid = any (array(select pg_snapshot_xip($1)))
+            union all
+            select c.xid, c.position, c.conflict_resolution, c.origin, c.changed_at from %1$I.quote_changes c
+            where c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2)) c
+        where pg_visible_in_snapshot(c.xid, $2) and c.position > $3 and c.origin = $4 and c.changed_at >= $5 and c.changed_at < $6
+            and c.conflict_resolution is distinct from 'REJECTED'
+        group by c.xid, c.position order by c.position limit $7$query$, @extschema@.quote_collab_home()));
+end $$;
+comment on function quote_batch_query() is 'query for the first events of a batch of the feed';
+
+-- The events of a batch behind others, transaction by transaction: what one of them wrote is in order in the feed index, so that a piece of
+-- one that changed millions of rows costs what a piece costs, and not a walk over all that is left.
+create function quote_batch_rest_query() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return @extschema@.quote_events_query(format($query$
+        select t.xid, c.position from (
+            select pg_snapshot_xip($1) union all
+            select n::text::xid8 from generate_series(pg_snapshot_xmax($1)::text::bigint, pg_snapshot_xmax($2)::text::bigint - 1) n) t (xid)
+        cross join lateral (
+            select distinct x.position from %1$I.quote_changes x
+            where x.xid = t.xid and x.position > $3 and x.origin = $4 and x.changed_at >= $5 and x.changed_at < $6
+                and x.conflict_resolution is distinct from 'REJECTED'
+            order by x.position limit $7) c
+        where pg_visible_in_snapshot(t.xid, $2)
+        order by c.position limit $7$query$, @extschema@.quote_collab_home()));
+end $$;
+comment on function quote_batch_rest_query() is 'query for the events of a batch of the feed that come behind others';
+
+-- Whether a piece is read transaction by transaction: asking many of them one by one takes longer than a walk.
+create function quote_batch_has_few(prev pg_snapshot, cur pg_snapshot) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return pg_snapshot_xmax(cur)::text::bigint - pg_snapshot_xmax(prev)::text::bigint + (select count(*) from pg_snapshot_xip(prev)) <= 2000;
+end $$;
+comment on function quote_batch_has_few(pg_snapshot, pg_snapshot) is 'whether a batch is of few transactions';
 
 create function read_quote_events(c quote_cursor, max integer) returns setof quote_event
 language plpgsql
@@ -246,7 +285,8 @@ as $$
 begin
     return query execute format($query$
         select concat_ws('/', $11, $1, $8, $9, $2, $10, e.position), e.event from (%s) e order by e.position$query$,
-        @extschema@.quote_batch_query())
+        case when c.position > 0 and @extschema@.quote_batch_has_few(c.prev, c.cur)
+            then @extschema@.quote_batch_rest_query() else @extschema@.quote_batch_query() end)
     using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '1 day', 'infinity'::timestamptz, max, c.prev_at, c.floor_at, c.cur_at,
         concat_ws('/', case when c.timeline is null then '1' when c.log is null then '2' else '3' end, c.origin, c.log, c.timeline, c.reached);
 end $$;

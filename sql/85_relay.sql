@@ -229,7 +229,8 @@ begin
         r (prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz);
     if found then
         return query select r."position", r.event from @extschema@.quote_prepared_rows(
-            @extschema@.quote_kept_query('@extschema@.quote_batch_query()'::regprocedure::oid),
+            @extschema@.quote_kept_query((case when after_position > 0 and @extschema@.quote_batch_has_few(b.prev, b.cur)
+                then '@extschema@.quote_batch_rest_query()' else '@extschema@.quote_batch_query()' end)::regprocedure::oid),
             row(b.prev, b.cur, after_position, b.origin, b.floor_at - interval '1 day', 'infinity'::timestamptz, max)) r ("position" bigint, event jsonb);
     end if;
 end $$;
@@ -264,6 +265,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return query execute format('select s.* from %s s where s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()
-        order by s.joined_at, s.session_id', @extschema@.quote_session_target());
+        and isfinite(s.last_heartbeat) order by s.joined_at, s.session_id', @extschema@.quote_session_target());
 end $$;
 comment on function quote_presence_snapshot() is 'every live session of every tenant';

@@ -194,6 +194,17 @@ end $$;
 comment on function quote_sealed_until(bigint, bigint) is 'up to where the rows of a cluster are sealed';
 revoke execute on function quote_sealed_until(bigint, bigint) from public;
 
+-- Does history arrive here that its publisher seals? It comes in the order of commits, which is not the order of the feed: it is sealed here
+-- once it arrives no more.
+create function quote_history_arrives() returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (select from @extschema@.quote_collab_settings s where s.replicated_history);
+end $$;
+comment on function quote_history_arrives() is 'whether history is replicated from another cluster';
+
 -- Has this cluster sealed what came along of others? Not yet where a dump was restored or the server upgraded since the last seal. Known
 -- by a table that the owner of the log cannot make anew: else he had rows of clusters that never were sealed as if they had come along.
 create function quote_seals_are_settled(newest_origin bigint) returns boolean
@@ -286,6 +297,8 @@ begin
     settled := @extschema@.quote_seals_are_settled(last.origin);
     if not settled then
         prev := @extschema@.quote_sealed_until(here, 9223372036854775807::bigint);
+    end if;
+    if not settled and not @extschema@.quote_history_arrives() then
         others := @extschema@.seal_other_quote_clusters(now_at);
         execute format('select * from %s order by no desc limit 1', seals) into strict last;
         update @extschema@.quote_seal_anchor a set settled_in = '@extschema@.quote_seal_anchor'::regclass where a.log_schema = @extschema@.quote_collab_home();

@@ -59,8 +59,8 @@ end $$;
 comment on function examine_sealed_rows(quote_seal, quote_seal, int8multirange, jsonb) is 'what is wrong with the rows of a block';
 
 -- Rows that no block up to the newest counts: moved in time, or from a cluster or a transaction that never was. What this cluster wrote
--- since waits for its seal, or has got it while the chain was read, and where it has not sealed yet what came along, so does what others
--- had not sealed. Which transaction is the next is asked behind the snapshot that rows are read in.
+-- since waits for its seal, or has got it while the chain was read, and where it has not sealed yet what came along, or what arrives, so does
+-- what others had not sealed. Which transaction is the next is asked behind the snapshot that rows are read in.
 create function find_unsealed_rows(newest quote_seal, sealed bigint) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -78,7 +78,8 @@ begin
         from %1$s c left join (
             select s.origin, @extschema@.quote_sealed_until(s.origin, $3) as until from (select distinct s.origin from %2$s s where s.no <= $3) s) o on o.origin = c.origin',
         log, seals)
-    into counted, strange using @extschema@.quote_cluster_identifier(), @extschema@.quote_seals_are_settled(newest.origin), newest.no;
+    into counted, strange using @extschema@.quote_cluster_identifier(),
+        @extschema@.quote_seals_are_settled(newest.origin) and not @extschema@.quote_history_arrives(), newest.no;
     if strange > 0 then
         return format('%s rows come from nowhere', strange);
     elsif counted is distinct from sealed then

@@ -85,8 +85,31 @@ begin
 end $$;
 comment on function lock_quote_months(regclass[]) is 'locks months of the audit log against writers and counts their rows';
 
+-- Rows of months that were sealed by nobody here, since they arrive from where they were made.
+create function count_arrived_quote_changes(months regclass[]) returns bigint
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    month regclass;
+    counted bigint;
+    arrived bigint := 0;
+begin
+    if not @extschema@.quote_history_arrives() then
+        return 0;
+    end if;
+    foreach month in array months loop
+        execute format('select count(*) from %s c where c.origin <> $1 and c.origin not in (select s.origin from %s s)', month,
+            @extschema@.quote_relay_table('quote_changes_seals')) into counted using @extschema@.quote_cluster_identifier();
+        arrived := arrived + counted;
+    end loop;
+    return arrived;
+end $$;
+comment on function count_arrived_quote_changes(regclass[]) is 'rows of months that only their publisher has sealed';
+revoke execute on function count_arrived_quote_changes(regclass[]) from public;
+
 -- Drops the archived months that ended before now() - older_than, all or none; returns how many. Refuses, with 55000, to
--- let go what is not as it was sealed: the evidence would go with it. Reads all that it drops; waits at most 5 seconds for
+-- let go what is not as it was sealed: the evidence would go with it; of what arrives by replication its publisher has it. Reads all that it drops; waits at most 5 seconds for
 -- its locks, unless lock_timeout says otherwise.
 create function drop_archived_quote_changes(older_than interval) returns integer
 language plpgsql security definer
@@ -100,6 +123,7 @@ declare
     until_at timestamptz;
     month regclass;
     present bigint;
+    arrived bigint;
     before record;
     after record;
 begin
@@ -118,6 +142,7 @@ begin
     execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));
     perform @extschema@.seal_quote_history();
     present := @extschema@.lock_quote_months(months);
+    arrived := @extschema@.count_arrived_quote_changes(months);
     select sum(x.rows) as rows, bool_and(x.rows = x.expected_rows and x.root = x.expected_root) as intact
     into before from @extschema@.examine_quote_seals(from_at, until_at) x;
     foreach month in array months loop
@@ -128,7 +153,7 @@ begin
         coalesce(jsonb_object_agg(x.no, jsonb_build_object('rows', x.rows, 'root', encode(x.root, 'hex')))
             filter (where x.rows > 0 and x.rows <> x.expected_rows), '{}') as remains
     into after from @extschema@.examine_quote_seals(from_at, until_at) x;
-    if before.intact is not true or coalesce(before.rows, 0) - after.rows <> present then
+    if coalesce(before.intact, arrived > 0) is not true or coalesce(before.rows, 0) - after.rows <> present - arrived then
         raise exception 'the history to be dropped is not as it was sealed' using errcode = 'object_not_in_prerequisite_state',
             hint = 'See what select * from verify_quote_history() finds, and keep its findings.';
     end if;

@@ -16,7 +16,7 @@ begin
     archive := format('%I.quote_changes_archive', log_schema);
     perform @extschema@.check_quote_archive(log_schema);
     if not @extschema@.quote_relation_stands(archive, 'p'::"char", log_owner) then
-        execute format('create table %s (like %s including all) partition by range (changed_at)', archive, log);
+        execute format('create table %s (like %s including all excluding defaults) partition by range (changed_at)', archive, log);
         execute format('comment on table %s is %L', archive, @extschema@.quote_archive_comment());
         execute format('alter table %s owner to %I', archive, log_owner);
         perform @extschema@.close_quote_table(archive::regclass);
@@ -148,7 +148,7 @@ begin
         end if;
         execute format('alter table %s detach partition %s', log, part.month);
         execute format('alter table %s attach partition %s %s', archive, part.month, part.bounds);
-        execute format('alter table %s drop constraint quote_changes_month', part.month);
+        execute format('alter table %s drop constraint quote_changes_month, alter column position drop default', part.month);
     end loop;
 end $$;
 comment on function exchange_quote_months(regclass, regclass[], timestamptz) is 'moves months of a locked audit log to the archive';

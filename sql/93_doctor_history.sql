@@ -44,6 +44,9 @@ begin
     elsif s.seqincrement <> 1 or s.seqcycle or s.seqcache <> 1 or s.seqmax < 9223372036854775807 or s.seqtypid <> 'bigint'::regtype then
         return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is not as attach made it',
             format('alter sequence %s as bigint increment 1 no maxvalue no cycle cache 1;', name));
+    elsif not @extschema@.quote_positions_kept(log, target_schema) then
+        return @extschema@.quote_collab_verdict('positions left', false, 'warning', 'the sequence of positions can be dropped: nothing depends on it',
+            @extschema@.quote_attach_statement());
     end if;
     return @extschema@.quote_collab_verdict('positions left',
         coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (target_schema, 'quote_changes_position_seq')), 0)
@@ -167,6 +170,9 @@ begin
     execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
     return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning',
         'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
+    return next @extschema@.quote_collab_verdict('presence guarded',
+        @extschema@.quote_sessions_guarded(format('%I.active_quote_sessions', target_schema)::regclass), 'error',
+        'who may write sessions may write those of others, and times that never come', @extschema@.quote_attach_statement());
     -- Sessions are unlogged: a standby has none.
     found_rows := false;
     if not pg_is_in_recovery() then

@@ -18,7 +18,7 @@ pub enum Error {
     MissingColumn { role: String, column: String },
     /// A column that plays a role has a type it cannot have.
     WrongType { role: &'static str },
-    /// The audit log that the trigger writes to is gone.
+    /// The audit log that the trigger writes to is gone, or its sequence.
     MissingLog(String),
     /// A value that must be a UUID is not one.
     NotUuid { setting: &'static str },
@@ -90,7 +90,7 @@ impl Error {
             ),
             Self::MissingLog(log) => (
                 PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
-                format!("the audit log {log} is gone"),
+                format!("relation {log} of the audit log is gone"),
                 None,
                 Some(
                     "Run attach_quote_collaboration() again as a superuser. Where the schema of the extension was renamed, rename it back first.",

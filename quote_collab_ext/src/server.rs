@@ -159,14 +159,22 @@ pub fn timeline() -> pg_sys::TimeLineID {
 }
 
 /// How far the write-ahead log of an earlier timeline is the past of a timeline, by the file that its promotion left beside the log;
-/// none where it is none of its past, or the file is gone.
+/// none where it is none of its past, or the file is gone. Recovery to a point may leave a timeline before the place where the one that it
+/// goes on as began: that far back all timelines between them are left, too.
 pub fn timeline_end(timeline: pg_sys::TimeLineID, earlier: pg_sys::TimeLineID) -> Option<pg_sys::XLogRecPtr> {
     // SAFETY: reads a file, into memory of the current context.
     unsafe {
         pg_guard_ffi_boundary(|| {
             let history = declared::readTimeLineHistory(timeline);
-            declared::tliInHistory(earlier, history)
-                .then(|| declared::tliSwitchPoint(earlier, history, std::ptr::null_mut()))
+            if !declared::tliInHistory(earlier, history) {
+                return None;
+            }
+            let mut next = earlier;
+            let switch_points = std::iter::from_fn(|| {
+                let left = next;
+                (left != timeline && left != 0).then(|| declared::tliSwitchPoint(left, history, &raw mut next))
+            });
+            switch_points.min()
         })
     }
 }

@@ -115,6 +115,12 @@ async fn a_change_that_arrives_is_not_put_down_to_the_last_author() {
     replica.end().await;
 }
 
+/// A month of history of the publisher, years back.
+const ARRIVED_LONG_AGO: &str = "create table quote_changes_2020_01 partition of quote_changes for values from ('2020-01-01 00:00+00') to ('2020-02-01 00:00+00');
+    select protect_quote_table('quote_changes_2020_01', 'quote_changes_tenant_isolation');
+    insert into quote_changes select (jsonb_populate_record(c, jsonb_build_object('id', uuid_generate_v7(), 'changed_at', '2020-01-10 00:00+00'))).*
+    from quote_changes c where c.origin <> quote_cluster_identifier() limit 10";
+
 #[tokio::test]
 async fn history_that_arrives_with_its_rows_is_there_once() {
     let replica = Replica::start().await;
@@ -139,6 +145,16 @@ async fn history_that_arrives_with_its_rows_is_there_once() {
     assert_eq!(rest, None);
     run(target, "select quote_collab_maintenance()").await;
     assert_eq!(text(target, "select count(*)::text from quote_collab_doctor() where check_name = 'positions ascend' and severity <> 'ok'").await, "0");
+    // Its publisher has sealed it, whenever it arrived; here it can be let go.
+    run(target, "update quotes set notes = 'of its own' where quote_number = 'Q-2026-00001'; select quote_collab_maintenance()").await;
+    run(&replica.source, "update quotes set notes = 'arrives later'").await;
+    replica.caught_up().await;
+    run(target, "select quote_collab_maintenance()").await;
+    assert_eq!(text(target, "select coalesce(string_agg(detail, ' '), '') from verify_quote_history()").await, "");
+    run(target, ARRIVED_LONG_AGO).await;
+    assert_eq!(text(target, "select archive_quote_changes('1 year')::text").await, "1");
+    assert_eq!(text(target, "select drop_archived_quote_changes('1 year')::text").await, "1");
+    assert_eq!(text(target, "select coalesce(string_agg(detail, ' '), '') from verify_quote_history()").await, "");
     // Writes of the subscriber's own leave a history as ever; as the one that is written to it goes on behind what arrived.
     run(target, "select attach_quote_collaboration(); select setval('quote_changes_position_seq', (select max(position) from quote_changes))").await;
     run(target, "update quotes set terms_and_conditions = 'own' where quote_number = 'Q-2026-00100'").await;

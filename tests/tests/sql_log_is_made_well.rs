@@ -1,7 +1,7 @@
 //! The log is made the same wherever, whenever and under whatever settings; what stands in its way costs no change.
 
 use quote_collab_tests::Erp;
-use quote_collab_tests::statement::{run, text};
+use quote_collab_tests::statement::{run, sqlstate, text};
 use tokio_postgres::Client;
 
 async fn bare() -> (Erp, Client) {
@@ -240,4 +240,32 @@ async fn an_erp_may_give_new_tables_to_a_role_of_its_own() {
         "drop event trigger give; select detach_quote_collaboration(drop_history => true); drop role keeper",
     )
     .await;
+}
+
+#[tokio::test]
+async fn whoever_drops_what_he_does_not_know_is_refused_the_sequence() {
+    let erp = Erp::attached().await;
+    let (admin, owner) = (erp.client("postgres").await, erp.client("erp_owner").await);
+    let drop = "drop sequence quote_changes_position_seq";
+    assert_eq!(sqlstate(&owner, drop).await, "2BP01");
+    // Of an earlier release.
+    run(&admin, "alter table quote_changes alter column position drop default").await;
+    run(&admin, ATTACH).await;
+    assert_eq!(sqlstate(&owner, drop).await, "2BP01");
+    run(&owner, &format!("{drop} cascade")).await;
+    let fresh = erp.client("postgres").await;
+    let error = fresh.batch_execute("update quotes set notes = 'no'").await.unwrap_err();
+    let error = error.as_db_error().expect("the server answered");
+    assert_eq!(error.code().code(), "42P01");
+    assert!(error.message().contains("public.quote_changes_position_seq"), "{error}");
+    run(&admin, ATTACH).await;
+    run(&fresh, "update quotes set notes = 'yes'").await;
+    // What is in the archive keeps nothing of the log from being dropped.
+    run(
+        &admin,
+        "create table quote_changes_2000_01 partition of quote_changes for values from ('2000-01-01 00:00+00') to ('2000-02-01 00:00+00');
+         select protect_quote_table('quote_changes_2000_01', 'quote_changes_tenant_isolation'); select archive_quote_changes('1 month')",
+    )
+    .await;
+    run(&admin, "begin; drop table quote_changes cascade; rollback; select detach_quote_collaboration(drop_history => true)").await;
 }

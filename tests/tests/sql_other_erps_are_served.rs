@@ -420,3 +420,24 @@ async fn a_time_is_as_precise_as_its_column() {
         assert_eq!(erp.count(&differs).await, 0, "{kind}");
     }
 }
+
+#[tokio::test]
+async fn a_time_without_time_zone_is_kept_as_the_statement_sets_it() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "alter table quotes alter updated_at type timestamp(3); set timezone = 'Asia/Kathmandu'").await;
+    let stamped = |set: &'static str| {
+        let admin = &admin;
+        async move {
+            let update = format!("with u as (update quotes set notes = clock_timestamp()::text{set} where quote_number = (select min(quote_number) from quotes) returning updated_at)
+                select case when updated_at = '2026-11-28 15:00' then 'as set' when abs(extract(epoch from updated_at - localtimestamp)) < 60 then 'now' end from u");
+            text(admin, &update).await
+        }
+    };
+    assert_eq!(stamped(", updated_at = '2026-11-28 15:00'").await, "as set");
+    // As it was read.
+    assert_eq!(stamped(", updated_at = updated_at").await, "now");
+    assert_eq!(stamped("").await, "now");
+    run(&admin, "alter table quotes alter updated_at type timestamptz").await;
+    assert_eq!(stamped(", updated_at = '2026-11-28 15:00'").await, "now");
+}

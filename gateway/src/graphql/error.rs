@@ -56,9 +56,14 @@ pub fn code(error: &ServerError) -> Option<&str> {
     }
 }
 
-/// Gives every error a kind. Resolvers only fail with one of ours, so what has none is the library refusing the request.
+/// More than these say nothing more, and make a large answer of a small request.
+const MOST_ERRORS: usize = 50;
+
+/// Gives every error a kind, and keeps the first of many. Resolvers only fail with one of ours, so what has none is the library refusing the
+/// request.
 #[must_use]
 pub fn with_codes(mut response: Response) -> Response {
+    response.errors.truncate(MOST_ERRORS);
     for error in &mut response.errors {
         if code(error).is_none() {
             let mut extensions = error.extensions.take().unwrap_or_default();

@@ -10,7 +10,7 @@ use std::io;
 use async_graphql::{InputValueError, InputValueResult, Name, Scalar, ScalarType, Value as GraphqlValue};
 use bytes::Bytes;
 use quote_collab_core::json::{JsonText, Members};
-use quote_collab_core::naming::camel_case;
+use quote_collab_core::payload::spelled_row;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
@@ -107,7 +107,7 @@ pub fn from_graphql(value: GraphqlValue) -> Value {
     }
 }
 
-/// A row as the front end wants it: camelCase, and every number that JavaScript could not hold exactly as text.
+/// A row as the front end wants it: camelCase where no other column has that name, and every number that JavaScript could not hold exactly as text.
 #[must_use]
 pub fn front_end_row(row: Members) -> Json {
     json(&front_end_members(row))
@@ -127,7 +127,7 @@ pub fn front_end_quote(WholeQuote { quote, lines }: WholeQuote) -> Json {
 }
 
 fn front_end_members(row: Members) -> Members {
-    row.into_iter().map(|(column, value)| (camel_case(&column), front_end_value(value))).collect()
+    spelled_row(row).into_iter().map(|(field, value)| (field, front_end_value(value))).collect()
 }
 
 /// Only numbers of the row itself become text: inside a jsonb column the ERP's own program decides.

@@ -10,6 +10,8 @@ use crate::failure::Failure;
 
 /// Each is a statement of its own, so that a list of aliases must not be one operation.
 const MOST_ROOT_FIELDS: usize = 50;
+/// Each is checked, and complained of where nothing uses it.
+const MOST_VARIABLES: usize = 500;
 
 /// What is known of an operation before it is executed.
 #[derive(Debug)]
@@ -35,6 +37,10 @@ impl Plan {
     ) -> Result<Self, Failure> {
         if !root::is_bounded(document) {
             return Err(Failure::bad_input("the operation is too large when its fragments are written out"));
+        }
+        let definitions = document.operations.iter().map(|(_, operation)| operation.node.variable_definitions.len());
+        if definitions.sum::<usize>() > MOST_VARIABLES {
+            return Err(Failure::bad_input(format!("a request may have {MOST_VARIABLES} variables")));
         }
         let ExecutableDocument { operations, fragments } = document;
         let Some(operation) = selected(operations, name) else { return Ok(Self::default()) };
@@ -141,6 +147,12 @@ mod tests {
         };
         assert_eq!(many(MOST_ROOT_FIELDS).unwrap().cost, 50);
         assert!(many(MOST_ROOT_FIELDS + 1).is_err());
+        let variables = |count: usize| {
+            let names: Vec<String> = (0..count).map(|name| format!("$v{name}: Int")).collect();
+            plan(&format!("query A({}) {{ a }} query B({}) {{ b }}", names.join(" "), names.join(" ")))
+        };
+        assert!(variables(MOST_VARIABLES / 2).is_ok());
+        assert!(variables(MOST_VARIABLES / 2 + 1).is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
-use super::response::{Media, refuse, respond};
+use super::response::{Media, answer, refuse, respond};
 use super::{App, REQUEST_TIMEOUT, assets};
 use crate::failure::{Code, Failure};
 use crate::graphql::{Operation, Prepared, sdl, with_codes};
@@ -106,13 +106,19 @@ async fn execute(
         }
         _ => {}
     }
+    let room = match app.unread.room(&identity).await {
+        Ok(room) => room,
+        Err(failure) => return respond(media, &failure.into()),
+    };
     let executing = app.schema.execute(request.data(identity));
     let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, executing).await {
         Ok(response) => with_codes(response),
         Err(_) => GraphqlResponse::from(Failure::new(Code::ServiceUnavailable, "the request took too long")),
     };
     plan.arrange(&mut response);
-    respond(media, &response)
+    // What a mutation did is told in any case.
+    let is_query = plan.kind != Some(OperationType::Mutation);
+    answer(media, &response, room, is_query)
 }
 
 fn bearer(app: &App, headers: &HeaderMap) -> Result<Identity, TokenError> {

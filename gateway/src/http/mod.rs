@@ -7,6 +7,7 @@ mod probe;
 mod response;
 mod security;
 mod starting;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::websocket::{AllowedOrigins, Sockets};
 
 pub use probe::Probe;
 pub use starting::starting;
+pub use unread::Unread;
 
 /// A mutation of a megabyte, and its envelope.
 const LARGEST_BODY: usize = (1 << 20) + (64 << 10);
@@ -42,6 +44,8 @@ pub struct App {
     pub verifier: TokenVerifier,
     /// Budgets of users.
     pub budget: Arc<OperationBudget>,
+    /// Room for answers.
+    pub unread: Unread,
     /// Pages of other hosts that may call.
     pub origins: AllowedOrigins,
     /// What sockets share.

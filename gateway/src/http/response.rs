@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::unread::Room;
 use crate::failure::{Code, Failure};
 use crate::graphql::{code, is_request_error, write};
 
@@ -59,9 +60,28 @@ fn quality(parameters: &str) -> f32 {
     named.map_or(1.0, |quality| quality.trim().parse().unwrap_or(0.0))
 }
 
-/// A response of the schema.
+/// A response of the schema, in the room that there is for it; refused where there is too little, if it may be.
+#[must_use]
+pub fn answer(media: Media, response: &GraphqlResponse, mut room: Room, may_be_refused: bool) -> Response {
+    let text = write(response);
+    match room.grow(text.len()) {
+        Err(failure) if may_be_refused => respond(media, &failure.into()),
+        _ => {
+            let size = HeaderValue::from(text.len());
+            let mut answer = with_body(media, response, room.body(text));
+            answer.headers_mut().insert(header::CONTENT_LENGTH, size);
+            answer
+        }
+    }
+}
+
+/// A small response.
 #[must_use]
 pub fn respond(media: Media, response: &GraphqlResponse) -> Response {
+    with_body(media, response, Body::from(write(response)))
+}
+
+fn with_body(media: Media, response: &GraphqlResponse, body: Body) -> Response {
     // What was done in part is no refusal: whoever were told to come back would do it again.
     let nothing_done = response.data == async_graphql::Value::Null;
     let status = response.errors.iter().find_map(status_of).filter(|_| nothing_done);
@@ -70,7 +90,7 @@ pub fn respond(media: Media, response: &GraphqlResponse) -> Response {
         (None, Media::GraphqlResponse) if is_request_error(response) => StatusCode::BAD_REQUEST,
         (None, _) => StatusCode::OK,
     };
-    let mut answer = with_status(status, media, write(response));
+    let mut answer = with_status(status, media, body);
     if let Some(wait) = retry_after(response).filter(|_| nothing_done) {
         answer.headers_mut().insert(header::RETRY_AFTER, wait);
     }
@@ -80,7 +100,7 @@ pub fn respond(media: Media, response: &GraphqlResponse) -> Response {
 /// A request that is not even a GraphQL request.
 #[must_use]
 pub fn refuse(status: StatusCode, media: Media, failure: Failure) -> Response {
-    with_status(status, media, write(&failure.into()))
+    with_status(status, media, Body::from(write(&failure.into())))
 }
 
 /// An address that is none of ours.
@@ -104,8 +124,8 @@ fn retry_after(response: &GraphqlResponse) -> Option<HeaderValue> {
     Some(HeaderValue::from(milliseconds.as_u64()?.div_ceil(1_000)))
 }
 
-fn with_status(status: StatusCode, media: Media, body: String) -> Response {
-    let mut response = Response::new(Body::from(body));
+fn with_status(status: StatusCode, media: Media, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, media.content_type());

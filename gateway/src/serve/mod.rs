@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::config::{PostgresConfig, ServeConfig};
 use crate::graphql::{Services, schema};
-use crate::http::{App, Probe};
+use crate::http::{App, Probe, Unread};
 use crate::nats::NatsError;
 use crate::postgres::{Database, DatabaseError, listen};
 use crate::presence::Board;
@@ -186,5 +186,6 @@ fn assemble(
     });
     let (nats, relay) = (events.nats.clone(), Arc::clone(&events.relay));
     let probe = Probe::default();
-    App { schema, verifier, budget, origins, sockets, database, probe, nats, relay, metrics, drain }
+    let unread = Unread::default();
+    App { schema, verifier, budget, unread, origins, sockets, database, probe, nats, relay, metrics, drain }
 }

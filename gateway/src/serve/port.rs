@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::Listener;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
@@ -13,6 +15,10 @@ use crate::config::HttpConfig;
 
 /// Out of descriptors, most likely: connections that end bring some back.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
+
+/// A connection whose other end takes nothing of what waits for it is closed.
+#[cfg(target_os = "linux")]
+const LONGEST_UNREAD: Duration = Duration::from_secs(60);
 
 /// A port that is ours.
 #[derive(Clone)]
@@ -42,6 +48,8 @@ impl Listener for Port {
                     // Events are small and each is written when it comes: waiting to fill a packet would only delay
                     // them.
                     let _ = stream.set_nodelay(true);
+                    #[cfg(target_os = "linux")]
+                    let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(LONGEST_UNREAD));
                     return (stream, address);
                 }
                 Err(error) if is_of_the_caller(&error) => {}

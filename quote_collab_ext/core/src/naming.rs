@@ -20,9 +20,23 @@ pub fn camel_case(column: &str) -> String {
     spelled
 }
 
+/// How a column is called at the JSON border: in camelCase, or as it is named where another column of its table has that name.
+#[must_use]
+pub fn spelling(column: &str, is_column: impl FnOnce(&str) -> bool) -> String {
+    let spelled = camel_case(column);
+    if spelled != column && is_column(&spelled) { column.to_owned() } else { spelled }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_two_columns_are_called_the_same() {
+        let columns = ["updated_by", "updatedBy", "a__b", "a_B", "unit_price"];
+        let spelled = columns.map(|column| spelling(column, |name| columns.contains(&name)));
+        assert_eq!(spelled, ["updated_by", "updatedBy", "a__b", "a_B", "unitPrice"]);
+    }
 
     #[test]
     fn known_names_have_the_spelling_of_the_old_front_end() {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::change::{Change, Entity, FieldChange, Operation};
 use crate::json::{JsonText, Members};
-use crate::naming::camel_case;
+use crate::naming::{camel_case, spelling};
 
 mod presence;
 
@@ -33,6 +33,8 @@ const STATUS: &str = "status";
 const LINE_NUMBER: &str = "line_number";
 /// What the context calls the roles of changed columns, by column.
 const ROLES: &str = "roles";
+/// What the context calls the changed columns that are told as they are named, since another has the name in camelCase.
+const NAMED: &str = "named";
 
 /// What happened, coarsely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -138,7 +140,7 @@ pub struct EventPayload {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangedField {
-    /// Column name in camelCase.
+    /// Column name in camelCase, or as it is where another column has that name.
     pub field: String,
     /// Value before; absent only in a truncated event.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
@@ -155,7 +157,7 @@ impl EventPayload {
         let (event_type, change_type) = types(&change);
         let row = change.row();
         let line_number = line_number(&change, row.as_ref());
-        let created = row.filter(|_| change.operation == Operation::Create).map(camel_row);
+        let created = row.filter(|_| change.operation == Operation::Create).map(spelled_row);
         let (quote_data, line_data) = match change.entity {
             Entity::Quote => (created, None),
             Entity::QuoteLine => (None, created),
@@ -181,7 +183,8 @@ impl EventPayload {
             line_data,
             quote_data,
             truncated: false,
-            changes: (change.operation == Operation::Update).then(|| changed_fields(change.fields)),
+            changes: (change.operation == Operation::Update)
+                .then(|| changed_fields(change.fields, change.context.as_ref())),
             timestamp: change.at,
             user_name: change.actor_name,
         };
@@ -270,17 +273,22 @@ impl<'a> Roles<'a> {
     }
 }
 
-fn changed_fields(fields: Vec<FieldChange>) -> Vec<ChangedField> {
+fn changed_fields(fields: Vec<FieldChange>, context: Option<&Members>) -> Vec<ChangedField> {
+    let named = context.and_then(|context| context.get(NAMED)?.members()).unwrap_or_default();
     let changed = |FieldChange { field, old, new }| ChangedField {
-        field: camel_case(&field),
+        field: spelling(&field, |_| named.contains_key(&field)),
         old_value: Some(old),
         new_value: Some(new),
     };
     fields.into_iter().map(changed).collect()
 }
 
-fn camel_row(row: Members) -> Members {
-    row.into_iter().map(|(column, value)| (camel_case(&column), value)).collect()
+/// A row with its columns as they are called at the JSON border.
+#[must_use]
+pub fn spelled_row(row: Members) -> Members {
+    let spelled: Vec<_> =
+        row.keys().map(|column| spelling(column, |name| row.contains_key(name))).collect();
+    spelled.into_iter().zip(row.into_values()).collect()
 }
 
 /// The context has the totals after the change; a change without it still knows those that it touched.

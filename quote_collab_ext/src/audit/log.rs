@@ -59,11 +59,11 @@ pub struct Log {
 impl Log {
     /// Finds a log by its quoted, schema-qualified name, for a trigger that calls this function of the extension.
     pub fn find(name: &str, function: pg_sys::Oid) -> Result<Rc<Self>, Error> {
-        let missing = || Error::MissingLog(name.to_owned());
-        let relation = relation(name).ok_or_else(missing)?;
+        let find = |name: &str| relation(name).ok_or_else(|| Error::MissingLog(name.to_owned()));
+        let relation = find(name)?;
         // The sequence stands beside the table under a fixed name, in the same quoting.
-        let schema = name.strip_suffix(".quote_changes").ok_or_else(missing)?;
-        let sequence = self::relation(&format!("{schema}.quote_changes_position_seq")).ok_or_else(missing)?;
+        let schema = name.strip_suffix(".quote_changes").ok_or_else(|| Error::MissingLog(name.to_owned()))?;
+        let sequence = find(&format!("{schema}.quote_changes_position_seq"))?;
         let (owner, has_triggers) = owner_and_triggers(relation);
         Ok(Rc::new(Self {
             relation,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use pgrx::pg_sys;
 use quote_collab_core::change::Entity;
-use quote_collab_core::jsonb::Value;
+use quote_collab_core::jsonb::{self, Value};
 use uuid::Uuid;
 
 use super::call::{Call, Operation, replays};
@@ -69,11 +69,11 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
                 })
             })
             .collect::<Result<_, Error>>()?;
-        let told = roles.told(&changed);
         let mut context = context(plan, &new, totals_changed);
-        if !told.is_empty() {
-            // Shorter than the name of any total, hence before it.
-            context.insert(0, ("roles", Value::Container(&told)));
+        let (named, told) = (named(&changed), roles.told(&changed));
+        // Shorter than the name of any total, hence before it.
+        for (place, member) in [("named", &named), ("roles", &told)].into_iter().filter(|(_, of)| !of.is_empty()).enumerate() {
+            context.insert(place, (member.0, Value::Container(member.1)));
         }
         let context = memory.keep_object(&context)?;
         let mut change = row_change(plan, call, Kind::Update, &new, keys, memory)?;
@@ -201,6 +201,19 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Optio
         Kind::Delete => None,
     };
     Ok(from_row.or(plan.system_user))
+}
+
+/// Those of these columns that are told as they are named, as a stored jsonb object; empty when there are none.
+fn named(columns: &[&Column]) -> Vec<u8> {
+    let mut names: Vec<_> =
+        columns.iter().filter(|column| column.is_named).map(|column| column.name.as_str()).collect();
+    names.sort_by_key(|name| (name.len(), *name));
+    let mut stored = Vec::new();
+    if !names.is_empty() {
+        let members: Vec<_> = names.into_iter().map(|name| (name, Value::Null)).collect();
+        jsonb::object(&mut stored, &members);
+    }
+    stored
 }
 
 /// What a reader needs beside the changed fields: the line's number, or all totals when one of them changed.

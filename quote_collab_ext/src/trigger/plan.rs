@@ -11,6 +11,7 @@ use std::rc::Rc;
 use pgrx::{pg_guard, pg_sys};
 use quote_collab_core::arguments::Arguments;
 use quote_collab_core::change::{Entity, WHOLE_ROW};
+use quote_collab_core::naming::{camel_case, spelling};
 
 use super::call::Call;
 use super::json::ToJsonb;
@@ -32,6 +33,8 @@ pub struct Column {
     pub length: i16,
     /// Digits of a time's fraction and the like, as the type counts them; negative for none in particular.
     pub precision: i32,
+    /// Another column has its name in camelCase: it is told as it is named.
+    pub is_named: bool,
     /// Its change is a change of the row.
     pub audited: bool,
     /// Computed after the before-triggers ran: not to be compared there.
@@ -136,6 +139,7 @@ fn arguments(trigger: &pg_sys::Trigger) -> Result<Arguments, Error> {
 fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments, memory: &memory::Owned) -> Vec<Column> {
     // SAFETY: the descriptor of an open relation, with natts attributes behind it.
     let attributes = unsafe { pgrx::PgTupleDesc::from_pg_unchecked(descriptor) };
+    let is_column = |name: &str| attributes.iter().any(|other| !other.attisdropped && other.name() == name);
     attributes
         .iter()
         // What is worked out when it is read is nowhere in the row.
@@ -155,6 +159,7 @@ fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments, memory: &memory
                 // SAFETY: the plan keeps the context beside the columns.
                 to_jsonb: unsafe { ToJsonb::new(attribute.atttypid, memory.context()) },
                 stored_name: audit::text(&name),
+                is_named: spelling(&name, is_column) != camel_case(&name),
                 name,
             }
         })

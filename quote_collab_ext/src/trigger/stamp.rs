@@ -61,7 +61,7 @@ impl Stamps {
             stamps.push(roles.version, version_datum(plan, next)?);
         }
         if changed && !replays {
-            if let Some(attnum) = roles.updated_at {
+            if let Some(attnum) = roles.updated_at.filter(|attnum| !names_local_time(plan, call, old, new, *attnum)) {
                 stamps.push_now(plan, attnum);
             }
             // The column is ours, so that whoever saves a row as he read it names nobody by it.
@@ -113,6 +113,13 @@ impl Stamps {
         };
         self.push(attnum, time);
     }
+}
+
+/// Whether the statement itself sets a time without time zone: in the zone that its author keeps such times in, which may be another than
+/// this session's.
+fn names_local_time(plan: &Plan, call: Call<'_>, old: &Row<'_>, new: &Row<'_>, attnum: i16) -> bool {
+    let is_local = |column: &Column| column.type_oid == pg_sys::TIMESTAMPOID && old.differs(new, column);
+    call.assigns(attnum) && plan.column(attnum).is_some_and(is_local)
 }
 
 /// Whether a version is the first that a row has not had in an earlier life.

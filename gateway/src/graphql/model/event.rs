@@ -43,7 +43,7 @@ pub enum QuoteChangeType {
 /// One changed field
 #[derive(SimpleObject)]
 pub struct FieldChange {
-    /// Name in camelCase
+    /// Name in camelCase, or as it is where another column has that name
     field: String,
     /// Value before; numbers with all their digits
     old_value: Option<Json>,

@@ -1,7 +1,8 @@
 //! What became of a save. A conflict is a result, not an error.
 
 use async_graphql::{ID, SimpleObject};
-use quote_collab_core::naming::camel_case;
+use quote_collab_core::json::Members;
+use quote_collab_core::naming::spelling;
 
 use super::id;
 use crate::graphql::json::{DateTime, Json, front_end_row};
@@ -10,7 +11,7 @@ use crate::postgres::{Conflict, Saved};
 /// A field that somebody else changed first
 #[derive(SimpleObject)]
 pub struct QuoteConflict {
-    /// Name in camelCase
+    /// Name in camelCase, or as it is where another column has that name
     field: String,
     /// The version the editor had
     expected_version: Option<i32>,
@@ -62,10 +63,11 @@ pub struct QuoteLineCollaborationResult {
     conflicts: Vec<QuoteConflict>,
 }
 
-impl From<Conflict> for QuoteConflict {
-    fn from(conflict: Conflict) -> Self {
+impl QuoteConflict {
+    /// A conflict over a row of these columns.
+    fn over(row: Option<&Members>, conflict: Conflict) -> Self {
         Self {
-            field: camel_case(&conflict.field),
+            field: spelling(&conflict.field, |name| row.is_some_and(|row| row.contains_key(name))),
             expected_version: conflict.expected_version,
             actual_version: conflict.actual_version,
             current_value: Some(Json(conflict.current_value)),
@@ -76,16 +78,20 @@ impl From<Conflict> for QuoteConflict {
             last_changed_at: conflict.last_changed_at.map(DateTime),
         }
     }
+
+    fn all(row: Option<&Members>, conflicts: Vec<Conflict>) -> Vec<Self> {
+        conflicts.into_iter().map(|conflict| Self::over(row, conflict)).collect()
+    }
 }
 
 impl From<Saved> for QuoteCollaborationResult {
     fn from(saved: Saved) -> Self {
         Self {
             success: saved.success,
+            conflicts: QuoteConflict::all(saved.row.as_ref(), saved.conflicts),
             quote: saved.row.map(front_end_row),
             previous_version: saved.previous_version,
             new_version: saved.new_version,
-            conflicts: saved.conflicts.into_iter().map(QuoteConflict::from).collect(),
         }
     }
 }
@@ -94,11 +100,11 @@ impl From<Saved> for QuoteLineCollaborationResult {
     fn from(saved: Saved) -> Self {
         Self {
             success: saved.success,
+            conflicts: QuoteConflict::all(saved.row.as_ref(), saved.conflicts),
             quote_line: saved.row.map(front_end_row),
             quote: saved.quote.map(front_end_row),
             previous_version: saved.previous_version,
             new_version: saved.new_version,
-            conflicts: saved.conflicts.into_iter().map(QuoteConflict::from).collect(),
         }
     }
 }

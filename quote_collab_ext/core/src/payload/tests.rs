@@ -100,6 +100,17 @@ fn columns_play_their_roles_under_any_name() {
 }
 
 #[test]
+fn columns_whose_spelling_is_another_columns_name_are_told_as_they_are_named() {
+    let named = json!({"contact_name": null});
+    let updated = EventPayload::of(Change {
+        context: Some([("named".to_owned(), raw(&named))].into()),
+        ..update(&["contact_name", "contactName", "quote_number"])
+    });
+    let fields: Vec<_> = updated.changes.unwrap().into_iter().map(|change| change.field).collect();
+    assert_eq!(fields, ["contact_name", "contactName", "quoteNumber"]);
+}
+
+#[test]
 fn totals_come_from_the_context_and_keep_their_scale() {
     let mut recalculated =
         change(Entity::Quote, Operation::Update, &[("subtotal", number("0.1000"), number("0.2000"))]);

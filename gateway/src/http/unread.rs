@@ -1,0 +1,129 @@
+//! Answers on their way: whoever asks and does not read has them wait in memory, and his share of it is bounded. The connection of one who
+//! reads nothing at all is closed by the operating system, see the port.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use futures_util::stream;
+use tokio::time::timeout;
+
+use crate::failure::Failure;
+use crate::shares::{Share, Shares};
+use crate::token::Identity;
+
+/// What is handed to the connection at once; it asks for the next piece when it has little left.
+const PIECE: usize = 64 << 10;
+/// What one share may have waiting.
+const PER_SHARE: usize = 256 << 10;
+/// 128 MiB; a tenant has half of them, a user a quarter.
+const SHARES: usize = 512;
+/// As long as anybody waits for a turn at the database.
+const WAIT: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Room for the answers of everybody.
+#[derive(Clone)]
+pub struct Unread(Shares);
+
+/// Room for one answer, given back when it is read or given up.
+pub struct Room {
+    who: Identity,
+    all: Shares,
+    held: Vec<Share>,
+}
+
+impl Default for Unread {
+    fn default() -> Self {
+        Self(Shares::new(SHARES))
+    }
+}
+
+impl Unread {
+    /// Waits for room for an answer, before it is worked out.
+    ///
+    /// # Errors
+    ///
+    /// When the user or the tenant leaves too much unread.
+    pub async fn room(&self, who: &Identity) -> Result<Room, Failure> {
+        let share = timeout(WAIT, self.0.wait(who)).await.map_err(|_| refused())?;
+        Ok(Room { who: who.clone(), all: self.0.clone(), held: vec![share] })
+    }
+}
+
+impl Room {
+    /// Makes room for an answer of this size, as far as there is any.
+    ///
+    /// # Errors
+    ///
+    /// When there is too little.
+    pub fn grow(&mut self, size: usize) -> Result<(), Failure> {
+        let wanted = size.div_ceil(PER_SHARE).min(SHARES / 4);
+        while self.held.len() < wanted {
+            self.held.push(self.all.take(&self.who).ok_or_else(refused)?);
+        }
+        Ok(())
+    }
+
+    /// An answer, which gives the room back when its last piece is handed on.
+    #[must_use]
+    pub fn body(self, answer: String) -> Body {
+        if answer.len() <= PIECE {
+            return Body::from(answer);
+        }
+        let pieces = stream::unfold((Bytes::from(answer), self), |(mut rest, room)| async {
+            if rest.is_empty() {
+                return None;
+            }
+            let piece = rest.split_to(rest.len().min(PIECE));
+            Some((Ok::<_, Infallible>(piece), (rest, room)))
+        });
+        Body::from_stream(pieces)
+    }
+}
+
+fn refused() -> Failure {
+    metrics::counter!("gateway_answers_refused_total").increment(1);
+    Failure::rate_limited(ASK_AGAIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn identity(user: u128, tenant: u128) -> Identity {
+        let (user, tenant) = (Uuid::from_u128(user), Uuid::from_u128(tenant));
+        Identity { user, username: None, tenant, email: None, expires_at: u64::MAX }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_leaves_much_unread_gets_no_more_and_leaves_room_to_others() {
+        let unread = Unread::default();
+        let (ann, bob) = (identity(1, 1), identity(2, 2));
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            let mut room = unread.room(&ann).await.unwrap();
+            room.grow(8 << 20).unwrap();
+            waiting.push(room.body("x".repeat(8 << 20)));
+        }
+        assert!(unread.room(&ann).await.is_err());
+        assert!(unread.room(&bob).await.unwrap().grow(16 << 20).is_ok());
+        waiting.pop();
+        assert!(unread.room(&ann).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_answer_arrives_whole_and_gives_its_room_back() {
+        let unread = Unread::default();
+        for size in [0, 1, PIECE, PIECE + 1, 3 * PIECE, 40 << 20] {
+            let answer = "x".repeat(size);
+            let mut room = unread.room(&identity(1, 1)).await.unwrap();
+            room.grow(size).unwrap();
+            assert_eq!(to_bytes(room.body(answer), usize::MAX).await.unwrap().len(), size);
+            assert!(unread.0.is_unused(), "{size}");
+        }
+    }
+}
