@@ -155,7 +155,7 @@ end $$;
 comment on function create_quote_changes(name, name) is 'creates the partitioned audit log of an attached pair of tables';
 
 -- Whether something depends on the sequence of positions, so that whoever drops what no model of his knows is refused it: the default of
--- the column, which nothing else uses.
+-- the log's column, which nothing else uses, and its partitions do without.
 create function quote_positions_kept(log regclass, target_schema name) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -182,6 +182,7 @@ begin
             execute format('alter table %s attach partition %s default', log, spare);
         else
             execute format('create table %s partition of %s default', spare, log);
+            execute format('alter table %s alter column position drop default', spare);
         end if;
         execute format('alter table %s owner to %I', spare, target_owner);
         perform @extschema@.close_quote_table(spare::regclass);

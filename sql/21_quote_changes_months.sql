@@ -123,7 +123,7 @@ begin
         return null;
     end if;
     -- The check proves its bounds, so that attaching it needs no look at its rows.
-    execute format('create table %I.%I (like %s including all excluding comments excluding statistics excluding identity,
+    execute format('create table %I.%I (like %s including all excluding comments excluding statistics excluding identity excluding defaults,
         constraint quote_changes_month check (changed_at >= %L and changed_at < %L))', log_schema, month_name, log, month_start, month_end);
     month := format('%I.%I', log_schema, month_name)::regclass;
     perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
@@ -162,6 +162,7 @@ begin
         end if;
         execute format('create table %I.%I partition of %s for values from (%L) to (%L)', log_schema, month_name, log, month_start, month_end);
         month := format('%I.%I', log_schema, month_name)::regclass;
+        execute format('alter table %s alter column position drop default', month);
         if has_strays then
             execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
             drop table pg_temp.quote_changes_strays;

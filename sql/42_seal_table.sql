@@ -56,7 +56,7 @@ begin
         ('root', 'SHA-256 over its rows, as quote_block_query() has it'),
         ('hash', 'SHA-256 over the hash of the block before and all of this block'),
         ('sealed_at', 'when the block was made'),
-        ('form', 'how its rows are hashed: 1 as 0.2.0 did, 2 to 4 by quote_changes_digest(), of which rows see quote_block_query()'),
+        ('form', 'how its rows are hashed: 1 as 0.2.0 did, 2 by quote_changes_digest()'),
         ('signature', 'Ed25519 signature of the hash; null when no key was configured'),
         ('signed_by', 'public key that it holds under'),
         ('released', 'in a block that lets rows go: how many, blocks of which none is left, rows and root of what is left of others')

@@ -31,7 +31,7 @@ begin
     select string_agg(format('%s on %s', g.tgname, g.tgrelid::regclass), ', '),
         string_agg(format('drop trigger %I on %s;', g.tgname, g.tgrelid::regclass), ' ')
     into names, hints from pg_trigger g join @extschema@.quote_own_relations(target_schema) r on r.relation = g.tgrelid
-    where not g.tgisinternal and g.tgparentid = 0;
+    where not g.tgisinternal and g.tgparentid = 0 and g.tgfoid <> '@extschema@.guard_quote_session()'::regprocedure;
     return next @extschema@.quote_collab_verdict('no trigger on the log', names is null, 'warning',
         format('these run with the rights of the extension''s owner, and cost the fast way into the log, where events would tell as much: %s', names), hints);
     return query select * from @extschema@.quote_collab_doctor_caller(target_schema);

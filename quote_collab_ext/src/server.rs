@@ -172,7 +172,8 @@ pub fn timeline_end(timeline: pg_sys::TimeLineID, earlier: pg_sys::TimeLineID) -
             let mut next = earlier;
             let switch_points = std::iter::from_fn(|| {
                 let left = next;
-                (left != timeline && left != 0).then(|| declared::tliSwitchPoint(left, history, &raw mut next))
+                (left != timeline && left != 0)
+                    .then(|| declared::tliSwitchPoint(left, history, &raw mut next))
             });
             switch_points.min()
         })

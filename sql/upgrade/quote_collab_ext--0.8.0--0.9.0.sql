@@ -24,6 +24,7 @@ begin
             execute format('alter table %s attach partition %s default', log, spare);
         else
             execute format('create table %s partition of %s default', spare, log);
+            execute format('alter table %s alter column position drop default', spare);
         end if;
         execute format('alter table %s owner to %I', spare, target_owner);
         perform @extschema@.close_quote_table(spare::regclass);
@@ -39,6 +40,79 @@ begin
     if not @extschema@.quote_positions_kept(log, target_schema) then
         execute format('alter table only %s alter column position set default nextval(%L)', log, positions);
     end if;
+end $$;
+create or replace function build_quote_changes_month(log regclass, spare regclass, month_name name, month_start timestamptz,
+    month_end timestamptz) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+declare
+    log_schema name;
+    seals regclass;
+    month regclass;
+begin
+    if not @extschema@.quote_strays_exist(spare, month_start, month_end) then
+        return null;
+    end if;
+    select n.nspname, to_regclass(format('%I.quote_changes_seals', n.nspname)) into log_schema, seals
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
+    if seals is not null then
+        execute format('lock table %s in share update exclusive mode', seals);
+    end if;
+    if @extschema@.quote_log_is_published(log) then
+        return null;
+    end if;
+    -- The check proves its bounds, so that attaching it needs no look at its rows.
+    execute format('create table %I.%I (like %s including all excluding comments excluding statistics excluding identity excluding defaults,
+        constraint quote_changes_month check (changed_at >= %L and changed_at < %L))', log_schema, month_name, log, month_start, month_end);
+    month := format('%I.%I', log_schema, month_name)::regclass;
+    perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+    return month;
+end $$;
+create or replace function join_quote_changes_month(log regclass, spare regclass, month regclass, month_name name, month_start timestamptz,
+    month_end timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+declare
+    log_schema name;
+    log_owner name;
+    has_strays boolean := false;
+    outdated regclass;
+begin
+    select n.nspname, pg_get_userbyid(c.relowner) into log_schema, log_owner from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
+    if month is not null then
+        -- What writers have added meanwhile; a month that is over got nothing more.
+        if month_end > now() - interval '1 day' then
+            perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+        end if;
+        execute format('alter table %s attach partition %s for values from (%L) to (%L)', log, month, month_start, month_end);
+        execute format('alter table %s drop constraint quote_changes_month', month);
+    else
+        has_strays := @extschema@.quote_log_is_published(log) and @extschema@.quote_strays_exist(spare, month_start, month_end);
+        if has_strays then
+            execute format('create temporary table quote_changes_strays (like %s)', log);
+            perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
+        end if;
+        execute format('create table %I.%I partition of %s for values from (%L) to (%L)', log_schema, month_name, log, month_start, month_end);
+        month := format('%I.%I', log_schema, month_name)::regclass;
+        execute format('alter table %s alter column position drop default', month);
+        if has_strays then
+            execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
+            drop table pg_temp.quote_changes_strays;
+        end if;
+    end if;
+    -- A log of 0.6.0 or before hands this on, and no longer needs it.
+    for outdated in select c.oid from pg_index i join pg_class c on c.oid = i.indexrelid where i.indrelid = month and 'autosummarize=on' = any (c.reloptions) loop
+        execute format('alter index %s reset (autosummarize)', outdated);
+    end loop;
+    execute format('alter table %s owner to %I', month, log_owner);
+    execute format('comment on table %s is %L', month, 'one month of the quote audit log');
+    perform @extschema@.close_quote_table(month), @extschema@.protect_quote_table(month, 'quote_changes_tenant_isolation'::name);
 end $$;
 create function require_quote_session_texts(user_name text, user_email text) returns void
 language plpgsql immutable
@@ -128,63 +202,6 @@ begin
         execute format('comment on trigger trg_guard_quote_session on %s is %L', sessions, 'who acts, how long a name is, and no time that never comes');
     end if;
     return sessions::regclass;
-end $$;
-create or replace function create_quote_changes_seals(target_schema name, target_owner name) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    seals text := format('%I.quote_changes_seals', target_schema);
-    item record;
-begin
-    if @extschema@.quote_relation_stands(seals, 'r'::"char", target_owner) then
-        perform @extschema@.begin_quote_changes_seals(target_schema);
-        return;
-    end if;
-    execute format($ddl$
-        create table %s (
-            no        bigint      not null,
-            prev      pg_snapshot not null,
-            cur       pg_snapshot not null,
-            floor_at  timestamptz not null,
-            prev_at   timestamptz not null,
-            cur_at    timestamptz not null,
-            origin    bigint      not null,
-            rows      bigint      not null,
-            root      bytea       not null,
-            hash      bytea       not null,
-            sealed_at timestamptz not null,
-            form      smallint    not null,
-            signature bytea,
-            signed_by bytea,
-            released  jsonb,
-            constraint quote_changes_seals_pkey primary key (no)
-        )$ddl$, seals);
-    for item in select * from (values
-        ('no', 'number of the block, without gaps; 0 begins the chain'),
-        ('prev', 'the block holds what was not visible in this snapshot'),
-        ('cur', 'and is visible in this one'),
-        ('floor_at', 'no change of this or a later block was made before, save for steps of the clock'),
-        ('prev_at', 'when prev was taken'),
-        ('cur_at', 'when cur was taken'),
-        ('origin', 'system identifier of the cluster whose transactions the snapshots speak of'),
-        ('rows', 'how many rows of quote_changes'),
-        ('root', 'SHA-256 over its rows, as quote_block_query() has it'),
-        ('hash', 'SHA-256 over the hash of the block before and all of this block'),
-        ('sealed_at', 'when the block was made'),
-        ('form', 'how its rows are hashed: 1 as 0.2.0 did, 2 to 4 by quote_changes_digest(), of which rows see quote_block_query()'),
-        ('signature', 'Ed25519 signature of the hash; null when no key was configured'),
-        ('signed_by', 'public key that it holds under'),
-        ('released', 'in a block that lets rows go: how many, blocks of which none is left, rows and root of what is left of others')
-    ) as c (name, text) loop
-        execute format('comment on column %s.%I is %L', seals, item.name, item.text);
-    end loop;
-    execute format('comment on table %s is %L', seals, 'chain of seals over quote_changes; verify_quote_history() checks it');
-    perform @extschema@.begin_quote_changes_seals(target_schema);
-    execute format('alter table %s owner to %I', seals, target_owner);
-    perform @extschema@.close_quote_table(seals::regclass);
-    execute format('alter table %s enable row level security', seals);
-    execute format('alter table %s force row level security', seals);
 end $$;
 create or replace function create_quote_triggers(target regclass, settings quote_collab_settings) returns void
 language plpgsql
@@ -810,6 +827,78 @@ begin
         and (s.origin <> c.origin or not pg_visible_in_snapshot(c.xid, s.cur)))', target_schema) into found_rows;
     return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed',
         'select @extschema@.seal_quote_history();');
+end $$;
+create or replace function quote_collab_doctor_security(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    names text;
+    hints text;
+begin
+    select string_agg(c.oid::regclass::text, ', '),
+        string_agg(format('alter table %s enable row level security, force row level security;', c.oid::regclass), ' ')
+    into names, hints from pg_class c
+    where c.oid in (select t.relation from @extschema@.quote_tenant_tables(target_schema) t
+            union select s.oid from pg_class s join pg_namespace n on n.oid = s.relnamespace
+            where n.nspname = target_schema and s.relname = 'quote_changes_seals')
+        and not (c.relrowsecurity and c.relforcerowsecurity);
+    return next @extschema@.quote_collab_verdict('row security forced everywhere', names is null, 'error',
+        format('not enabled and forced on: %s', names), hints);
+    select string_agg(t.relation::text, ', '), string_agg(format('select @extschema@.protect_quote_table(%L, %L);', t.relation, t.policy), ' ')
+    into names, hints from @extschema@.quote_tenant_tables(target_schema) t
+    where not @extschema@.quote_table_is_protected(t.relation, t.policy);
+    return next @extschema@.quote_collab_verdict('tenant policies present', names is null, 'error',
+        format('the policy that compares the tenant is missing or altered on: %s', names), hints);
+    select string_agg(format('%s on %s', p.polname, p.polrelid::regclass), ', '),
+        string_agg(format('drop policy %I on %s;', p.polname, p.polrelid::regclass), ' ')
+    into names, hints from pg_policy p join @extschema@.quote_own_relations(target_schema) r on r.relation = p.polrelid
+    where p.polpermissive and not exists (
+        select from @extschema@.quote_tenant_tables(target_schema) t where t.relation = p.polrelid and t.policy = p.polname);
+    return next @extschema@.quote_collab_verdict('no other policy', names is null, 'warning',
+        format('permissive policies of others let rows through: %s', names), hints);
+    select string_agg(format('%s on %s', g.tgname, g.tgrelid::regclass), ', '),
+        string_agg(format('drop trigger %I on %s;', g.tgname, g.tgrelid::regclass), ' ')
+    into names, hints from pg_trigger g join @extschema@.quote_own_relations(target_schema) r on r.relation = g.tgrelid
+    where not g.tgisinternal and g.tgparentid = 0 and g.tgfoid <> '@extschema@.guard_quote_session()'::regprocedure;
+    return next @extschema@.quote_collab_verdict('no trigger on the log', names is null, 'warning',
+        format('these run with the rights of the extension''s owner, and cost the fast way into the log, where events would tell as much: %s', names), hints);
+    return query select * from @extschema@.quote_collab_doctor_caller(target_schema);
+end $$;
+create or replace function quote_collab_doctor_server() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    version integer := current_setting('server_version_num')::integer;
+    oldest integer := case version / 10000 when 15 then 150014 when 16 then 160010 when 17 then 170006 when 18 then 180000 end;
+    available text;
+    installed text;
+begin
+    return next @extschema@.quote_collab_verdict('listeners are woken', current_setting('quote_collab.notify', true) is distinct from 'off', 'warning',
+        'quote_collab.notify is off: readers only poll', 'alter system reset quote_collab.notify;');
+    return next @extschema@.quote_collab_verdict('no old prepared transaction',
+        not exists (select from pg_prepared_xacts x where x.prepared < now() - interval '1 hour'), 'warning',
+        'a transaction was prepared an hour ago and holds its locks', 'commit prepared or rollback prepared; see pg_prepared_xacts.');
+    return next @extschema@.quote_collab_verdict('notification queue', pg_notification_queue_usage() < 0.5, 'error',
+        format('the queue of NOTIFY is %s %% full: a listener sits in an open transaction', round((pg_notification_queue_usage() * 100)::numeric)),
+        'End the oldest transaction of a listening session; see pg_stat_activity.');
+    return next @extschema@.quote_collab_verdict('server patch level', version >= coalesce(oldest, version), 'warning',
+        format('PostgreSQL %s lacks fixes of row security', current_setting('server_version')), 'Install the latest minor release.');
+    select e.extversion, v.default_version into installed, available from pg_extension e
+    left join pg_available_extensions v on v.name = e.extname where e.extname = 'quote_collab_ext';
+    return next @extschema@.quote_collab_verdict('extension up to date', installed = coalesce(available, installed), 'warning',
+        format('version %s is installed, %s is available', installed, available), 'alter extension quote_collab_ext update; and, in the same transaction, select attach_quote_collaboration();');
+    return next @extschema@.quote_collab_verdict('survives a power cut',
+        current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on', 'error',
+        'fsync or full_page_writes is off: a crash loses or corrupts prices', 'alter system set fsync = on; alter system set full_page_writes = on; select pg_reload_conf();');
+    return next @extschema@.quote_collab_verdict('commits are durable', current_setting('synchronous_commit') <> 'off', 'warning',
+        'synchronous_commit is off: a crash takes back what users saw saved', 'alter system set synchronous_commit = on; select pg_reload_conf();');
+    return next @extschema@.quote_collab_verdict('transaction ids left', (select age(d.datfrozenxid) < 1500000000 from pg_database d where d.datname = current_database()),
+        'error', 'this database is close to transaction id wraparound', 'vacuum freeze;');
+    return next @extschema@.quote_collab_verdict('encoding', getdatabaseencoding() = 'UTF8', 'error', 'the database is not in UTF8', 'Create it anew in UTF8.');
+    return query select * from @extschema@.quote_collab_doctor_writers(@extschema@.quote_library_preloaded());
+    return query select * from @extschema@.quote_collab_doctor_processes(@extschema@.quote_library_preloaded());
 end $$;
 create or replace function quote_collab_doctor_part(part text, home name) returns setof quote_collab_check
 language plpgsql stable

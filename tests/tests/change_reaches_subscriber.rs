@@ -4,7 +4,9 @@ use std::process::Command;
 
 use async_nats::Message;
 use futures_util::StreamExt as _;
-use quote_collab_tests::{ALICE, CAROL, Kind, Quote, Subscriber, TENANT, TENANT_OTHER, World, built, within};
+use quote_collab_tests::{
+    ALICE, CAROL, Kind, Quote, Subscriber, TENANT, TENANT_OTHER, World, ask, built, within,
+};
 use serde_json::{Value, json};
 
 const BOTH: [Kind; 2] = [Kind::Quote, Kind::Line];
@@ -107,6 +109,54 @@ async fn an_update_of_two_fields_is_one_event_with_both() {
     assert!(text.contains(r#""oldValue":0.1000,"newValue":99999999999999.0001"#), "{text}");
     let headers = messages[1].headers.as_ref().expect("headers");
     assert_eq!(headers.get("Nats-Msg-Id").map(ToString::to_string).as_deref(), event["eventId"].as_str());
+}
+
+#[tokio::test]
+async fn columns_of_one_spelling_are_told_apart() {
+    let world = World::embedded().await;
+    let quote = world.quote_of(TENANT).await;
+    let add = "alter table quotes add column \"contactName\" text; alter table quote_lines add column \"updatedBy\" text";
+    world.admin().await.batch_execute(add).await.expect("columns are added");
+    let mut subscriber = subscribed(&world, &quote).await;
+    let update = format!(
+        "update quotes set contact_name = 'Ann', \"contactName\" = 'Bob', quote_date = '2020-02-02' where id = '{}'",
+        quote.id
+    );
+    psql(&world, &update);
+    psql(
+        &world,
+        &format!("update quote_lines set \"updatedBy\" = 'carol@shop.example' where id = '{}'", quote.line),
+    );
+    let events = subscriber.drain(&world.app().await).await;
+    let header =
+        events.iter().find(|event| event["changes"].as_array().is_some_and(|changes| changes.len() == 3));
+    let changes = header.expect("an event of the header")["changes"].as_array().expect("changes");
+    let told = |field: &str| {
+        changes.iter().find(|change| change["field"] == field).map(|change| &change["newValue"])
+    };
+    assert_eq!(told("contact_name"), Some(&json!("Ann")), "{changes:?}");
+    assert_eq!(told("contactName"), Some(&json!("Bob")));
+    assert_eq!(told("quoteDate"), Some(&json!("2020-02-02")));
+    let token = world.gateway.token(&ALICE);
+    let whole =
+        ask(&world.gateway, &token, "query ($id: ID!) { quote(quoteId: $id) }", json!({ "id": quote.id }))
+            .await;
+    let (row, lines) = (&whole.data("quote")["quote"], &whole.data("quote")["lines"]);
+    assert_eq!((&row["contact_name"], &row["contactName"]), (&json!("Ann"), &json!("Bob")));
+    let line = lines.as_array().and_then(|lines| lines.iter().find(|line| line["id"] == json!(quote.line)));
+    assert_eq!(line.expect("the line")["updatedBy"], "carol@shop.example");
+    // Based on a version that is gone: the conflict has the name of the column, too.
+    let save = "mutation ($input: VersionedQuoteUpdateInput!) { updateQuoteWithVersionCheck(input: $input) { success conflicts { field currentValue } } }";
+    let input = json!({ "quoteId": quote.id, "version": row["version"].as_i64().expect("a version") - 1, "changes": { "contact_name": "Eve", "contactName": "Eve" } });
+    let saved = ask(&world.gateway, &token, save, json!({ "input": input })).await;
+    let conflicts =
+        saved.data("updateQuoteWithVersionCheck")["conflicts"].as_array().expect("conflicts").clone();
+    let mut fields: Vec<_> = conflicts
+        .iter()
+        .map(|conflict| (conflict["field"].as_str(), conflict["currentValue"].as_str()))
+        .collect();
+    fields.sort_unstable();
+    assert_eq!(fields, [(Some("contactName"), Some("Bob")), (Some("contact_name"), Some("Ann"))]);
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! How much memory the gateway needs does not depend on how much is waiting for it.
 
 use quote_collab_tests::{
-    ALICE, Gateway, Kind, Ledger, Postgres, Quote, Settings, Subscriber, TENANT, World, ask, ledger, node,
+    ALICE, Gateway, Kind, Ledger, Postgres, Quote, Settings, Subscriber, TENANT, World, ask, eventually,
+    ledger, metric, node,
 };
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Of a gateway under an ordinary load, and a few reads of the relay.
 const MOST_KILOBYTES: u64 = 150_000;
@@ -103,6 +106,48 @@ async fn a_history_that_is_too_large_for_one_answer_is_refused_and_one_record_ne
     world.admin().await.execute(update, &[&quote.id]).await.expect("an update of one");
     assert_eq!(history(1).await.data("getQuoteChangeHistory").as_array().map(Vec::len), Some(1));
     assert_eq!(history(2).await.code(), "PAYLOAD_TOO_LARGE");
+}
+
+/// A connection that asks for a history and reads nothing of it.
+async fn ask_only(world: &World, quote: Quote, limit: i32) -> TcpStream {
+    let address = world.gateway.url().trim_start_matches("http://").parse().expect("an address");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut stream = socket.connect(address).await.expect("the gateway takes connections");
+    let query = "query ($id: ID!, $limit: Int) { getQuoteChangeHistory(quoteId: $id, limit: $limit) { oldValue newValue } }";
+    let body = json!({ "query": query, "variables": { "id": quote.id, "limit": limit } }).to_string();
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n{body}",
+        world.gateway.token(&ALICE),
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.expect("the gateway reads");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asks_and_does_not_read_has_little_waiting() {
+    const ASKED: usize = 60;
+    let world = patient_world().await;
+    let quote = world.quote_of(TENANT).await;
+    write_huge_notes(&world, quote, 5).await;
+    let mut unread = Vec::new();
+    for _ in 0..ASKED {
+        unread.push(ask_only(&world, quote, 4).await);
+    }
+    // Each answer has some 8 MB, and a user may have 32 MiB of them.
+    eventually("the last has been answered", || async {
+        metric(&world.gateway, "gateway_answers_refused_total").await >= 50.0
+    })
+    .await;
+    must_be_small(&world);
+    drop(unread);
+    let token = world.gateway.token(&ALICE);
+    eventually("there is room again", || async {
+        let query = "query ($id: ID!) { getQuoteChangeHistory(quoteId: $id, limit: 4) { newValue } }";
+        ask(&world.gateway, &token, query, json!({ "id": quote.id })).await.body["errors"].is_null()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,8 @@ use quote_collab_tests::signer::{SECRET, key_set, public_key};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// What is broken, how, and the check that must tell.
-const FAULTS: [(&str, &str); 29] = [
+const FAULTS: [(&str, &str); 30] = [
+    ("alter table active_quote_sessions disable trigger trg_guard_quote_session", "presence guarded"),
     ("alter table quotes disable trigger trg_capture_quote_change", "triggers enabled always: public.quotes"),
     (
         "alter table quote_lines enable trigger trg_increment_quote_line_version",

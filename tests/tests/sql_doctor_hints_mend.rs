@@ -6,7 +6,10 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 77] = [
+const MENDED: [(&str, &str); 80] = [
+    ("alter table active_quote_sessions disable trigger trg_guard_quote_session", "presence guarded"),
+    ("drop trigger trg_guard_quote_session on active_quote_sessions", "presence guarded"),
+    ("alter table quote_changes alter column position drop default", "positions left"),
     (
         "do $$ begin execute format('alter table quote_changes detach partition quote_changes_%s', to_char(now() at time zone 'UTC', 'YYYY_MM')); end $$",
         "partition of this month",

@@ -464,9 +464,12 @@ async fn recovery_to_a_point_before_a_failover_leaves_what_came_between() {
         ("1\t0/5000000\tpromoted\n2\t0/407FB20\trecovered", 2, 0x0407_FB20),
         ("1\t0/5000000\tpromoted\n2\t0/407FB20\trecovered\n3\t0/9000000\tpromoted", 1, 0x0407_FB20),
     ] {
-        let write = format!("copy (select 1) to program $$printf '{history}\n' > pg_wal/00000009.history$$");
+        let write = format!(
+            "copy (select 1) to program $$cat > /dev/null; printf '{history}\n' > pg_wal/00000009.history$$"
+        );
         run(&admin, &write).await;
-        let told: i64 = admin.query_one("select quote_timeline_end(9, $1)", &[&earlier]).await.unwrap().get(0);
+        let told: i64 =
+            admin.query_one("select quote_timeline_end(9, $1)", &[&earlier]).await.unwrap().get(0);
         assert_eq!(told, end, "{history}");
     }
     let unknown: Option<i64> = admin.query_one("select quote_timeline_end(9, 7)", &[]).await.unwrap().get(0);

@@ -245,7 +245,8 @@ async fn an_erp_may_give_new_tables_to_a_role_of_its_own() {
 #[tokio::test]
 async fn whoever_drops_what_he_does_not_know_is_refused_the_sequence() {
     let erp = Erp::attached().await;
-    let (admin, owner) = (erp.client("postgres").await, erp.client("erp_owner").await);
+    let (admin, owner) = (erp.client("postgres").await, erp.client("postgres").await);
+    run(&owner, "set role erp_owner").await;
     let drop = "drop sequence quote_changes_position_seq";
     assert_eq!(sqlstate(&owner, drop).await, "2BP01");
     // Of an earlier release.

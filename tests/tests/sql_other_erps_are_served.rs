@@ -425,7 +425,8 @@ async fn a_time_is_as_precise_as_its_column() {
 async fn a_time_without_time_zone_is_kept_as_the_statement_sets_it() {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;
-    run(&admin, "alter table quotes alter updated_at type timestamp(3); set timezone = 'Asia/Kathmandu'").await;
+    run(&admin, "alter table quotes alter updated_at type timestamp(3); set timezone = 'Asia/Kathmandu'")
+        .await;
     let stamped = |set: &'static str| {
         let admin = &admin;
         async move {

@@ -28,7 +28,13 @@ async fn no_session_outlives_its_last_sign_of_life() {
     let app = writer(&erp).await;
     for heartbeat in ["'infinity'", "now() + interval '10 years'", "now() + interval '1 minute'"] {
         run(&app, &session(ANYBODY, "null", heartbeat)).await;
-        run(&app, &format!("update active_quote_sessions set last_heartbeat = {heartbeat}, joined_at = {heartbeat}")).await;
+        run(
+            &app,
+            &format!(
+                "update active_quote_sessions set last_heartbeat = {heartbeat}, joined_at = {heartbeat}"
+            ),
+        )
+        .await;
         let ahead = "select count(*) from active_quote_sessions where last_heartbeat > clock_timestamp() or joined_at > clock_timestamp()";
         assert_eq!(erp.count(ahead).await, 0, "{heartbeat}");
     }
@@ -53,7 +59,9 @@ async fn a_name_is_no_longer_than_can_be_shown() {
         ("user_email", 255, None),
         ("user_email", 256, Some("22001")),
     ] {
-        let join = format!("select join_quote_session(({quote}), user_id => {ANYBODY}, {argument} => repeat('ß', {length}))");
+        let join = format!(
+            "select join_quote_session(({quote}), user_id => {ANYBODY}, {argument} => repeat('ß', {length}))"
+        );
         match expected {
             None => run(&app, &join).await,
             Some(code) => assert_eq!(sqlstate(&app, &join).await, code, "{argument}"),
@@ -61,18 +69,24 @@ async fn a_name_is_no_longer_than_can_be_shown() {
     }
     let long = "repeat('x', 20000000)";
     assert_eq!(sqlstate(&app, &session(ANYBODY, long, "now()")).await, "22001");
-    assert_eq!(sqlstate(&app, &format!("update active_quote_sessions set user_email = {long}")).await, "22001");
+    assert_eq!(
+        sqlstate(&app, &format!("update active_quote_sessions set user_email = {long}")).await,
+        "22001"
+    );
     // Whoever is called so by the ERP takes part all the same.
     let admin = erp.client("postgres").await;
-    run(&admin, "alter table users alter username type text; update users set username = repeat('n', 300)").await;
-    let shown = format!("select length(user_name)::text from join_quote_session(({quote}), user_id => (select id from users limit 1))");
+    run(&admin, "alter table users alter username type text; update users set username = repeat('n', 300) || username").await;
+    let shown = format!(
+        "select length(user_name)::text from join_quote_session(({quote}), user_id => (select id from users limit 1))"
+    );
     assert_eq!(text(&app, &shown).await, "255");
 }
 
 #[tokio::test]
 async fn who_is_verified_is_nobody_else() {
     let erp = Erp::verified().await;
-    let quote = "select id from quotes where tenant_id = current_quote_tenant() order by quote_number limit 1";
+    let quote =
+        "select id from quotes where tenant_id = current_quote_tenant() order by quote_number limit 1";
     let as_person = |token: String| {
         let erp = &erp;
         async move {
@@ -96,13 +110,24 @@ async fn who_is_verified_is_nobody_else() {
     // His own, under his own name.
     let app = alice().await;
     run(&app, &session(&format!("'{}'", ALICE.id), "'Bob'", "now()")).await;
-    run(&app, &format!("update active_quote_sessions set user_name = 'Eve', is_editing = true where user_id = '{}'", ALICE.id)).await;
-    let known = format!("select s.user_name || ' ' || (s.user_name = u.username) from active_quote_sessions s join users u on u.id = s.user_id where u.id = '{}'", ALICE.id);
+    run(
+        &app,
+        &format!(
+            "update active_quote_sessions set user_name = 'Eve', is_editing = true where user_id = '{}'",
+            ALICE.id
+        ),
+    )
+    .await;
+    let known = format!(
+        "select s.user_name || ' ' || (s.user_name = u.username) from active_quote_sessions s join users u on u.id = s.user_id where u.id = '{}'",
+        ALICE.id
+    );
     assert!(text(&app, &known).await.ends_with(" true"), "{}", text(&app, &known).await);
     run(&app, &format!("delete from active_quote_sessions where user_id = '{}'; commit", ALICE.id)).await;
     // What is stale is nobody's.
     let admin = erp.client("postgres").await;
     run(&admin, "update active_quote_sessions set last_heartbeat = now() - interval '1 minute'").await;
-    run(&alice().await, &format!("delete from active_quote_sessions where user_id = '{}'; commit", BOB.id)).await;
+    run(&alice().await, &format!("delete from active_quote_sessions where user_id = '{}'; commit", BOB.id))
+        .await;
     assert_eq!(erp.count("select count(*) from active_quote_sessions").await, 0);
 }

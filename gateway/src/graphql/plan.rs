@@ -38,7 +38,8 @@ impl Plan {
         if !root::is_bounded(document) {
             return Err(Failure::bad_input("the operation is too large when its fragments are written out"));
         }
-        let definitions = document.operations.iter().map(|(_, operation)| operation.node.variable_definitions.len());
+        let definitions =
+            document.operations.iter().map(|(_, operation)| operation.node.variable_definitions.len());
         if definitions.sum::<usize>() > MOST_VARIABLES {
             return Err(Failure::bad_input(format!("a request may have {MOST_VARIABLES} variables")));
         }

@@ -286,8 +286,7 @@ fn changed_fields(fields: Vec<FieldChange>, context: Option<&Members>) -> Vec<Ch
 /// A row with its columns as they are called at the JSON border.
 #[must_use]
 pub fn spelled_row(row: Members) -> Members {
-    let spelled: Vec<_> =
-        row.keys().map(|column| spelling(column, |name| row.contains_key(name))).collect();
+    let spelled: Vec<_> = row.keys().map(|column| spelling(column, |name| row.contains_key(name))).collect();
     spelled.into_iter().zip(row.into_values()).collect()
 }
 

@@ -72,7 +72,9 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
         let mut context = context(plan, &new, totals_changed);
         let (named, told) = (named(&changed), roles.told(&changed));
         // Shorter than the name of any total, hence before it.
-        for (place, member) in [("named", &named), ("roles", &told)].into_iter().filter(|(_, of)| !of.is_empty()).enumerate() {
+        for (place, member) in
+            [("named", &named), ("roles", &told)].into_iter().filter(|(_, of)| !of.is_empty()).enumerate()
+        {
             context.insert(place, (member.0, Value::Container(member.1)));
         }
         let context = memory.keep_object(&context)?;

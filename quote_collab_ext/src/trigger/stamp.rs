@@ -61,7 +61,9 @@ impl Stamps {
             stamps.push(roles.version, version_datum(plan, next)?);
         }
         if changed && !replays {
-            if let Some(attnum) = roles.updated_at.filter(|attnum| !names_local_time(plan, call, old, new, *attnum)) {
+            if let Some(attnum) =
+                roles.updated_at.filter(|attnum| !names_local_time(plan, call, old, new, *attnum))
+            {
                 stamps.push_now(plan, attnum);
             }
             // The column is ours, so that whoever saves a row as he read it names nobody by it.
