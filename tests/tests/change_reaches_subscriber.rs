@@ -115,11 +115,11 @@ async fn an_update_of_two_fields_is_one_event_with_both() {
 async fn columns_of_one_spelling_are_told_apart() {
     let world = World::embedded().await;
     let quote = world.quote_of(TENANT).await;
-    let add = "alter table quotes add column \"contactName\" text; alter table quote_lines add column \"updatedBy\" text";
+    let add = "alter table quotes add column \"termsAndConditions\" text; alter table quote_lines add column \"updatedBy\" text";
     world.admin().await.batch_execute(add).await.expect("columns are added");
     let mut subscriber = subscribed(&world, &quote).await;
     let update = format!(
-        "update quotes set contact_name = 'Ann', \"contactName\" = 'Bob', quote_date = '2020-02-02' where id = '{}'",
+        "update quotes set terms_and_conditions = 'Ann', \"termsAndConditions\" = 'Bob', quote_date = '2020-02-02' where id = '{}'",
         quote.id
     );
     psql(&world, &update);
@@ -134,20 +134,20 @@ async fn columns_of_one_spelling_are_told_apart() {
     let told = |field: &str| {
         changes.iter().find(|change| change["field"] == field).map(|change| &change["newValue"])
     };
-    assert_eq!(told("contact_name"), Some(&json!("Ann")), "{changes:?}");
-    assert_eq!(told("contactName"), Some(&json!("Bob")));
+    assert_eq!(told("terms_and_conditions"), Some(&json!("Ann")), "{changes:?}");
+    assert_eq!(told("termsAndConditions"), Some(&json!("Bob")));
     assert_eq!(told("quoteDate"), Some(&json!("2020-02-02")));
     let token = world.gateway.token(&ALICE);
     let whole =
         ask(&world.gateway, &token, "query ($id: ID!) { quote(quoteId: $id) }", json!({ "id": quote.id }))
             .await;
     let (row, lines) = (&whole.data("quote")["quote"], &whole.data("quote")["lines"]);
-    assert_eq!((&row["contact_name"], &row["contactName"]), (&json!("Ann"), &json!("Bob")));
+    assert_eq!((&row["terms_and_conditions"], &row["termsAndConditions"]), (&json!("Ann"), &json!("Bob")));
     let line = lines.as_array().and_then(|lines| lines.iter().find(|line| line["id"] == json!(quote.line)));
     assert_eq!(line.expect("the line")["updatedBy"], "carol@shop.example");
     // Based on a version that is gone: the conflict has the name of the column, too.
     let save = "mutation ($input: VersionedQuoteUpdateInput!) { updateQuoteWithVersionCheck(input: $input) { success conflicts { field currentValue } } }";
-    let input = json!({ "quoteId": quote.id, "version": row["version"].as_i64().expect("a version") - 1, "changes": { "contact_name": "Eve", "contactName": "Eve" } });
+    let input = json!({ "quoteId": quote.id, "version": row["version"].as_i64().expect("a version") - 1, "changes": { "terms_and_conditions": "Eve", "termsAndConditions": "Eve" } });
     let saved = ask(&world.gateway, &token, save, json!({ "input": input })).await;
     let conflicts =
         saved.data("updateQuoteWithVersionCheck")["conflicts"].as_array().expect("conflicts").clone();
@@ -156,7 +156,10 @@ async fn columns_of_one_spelling_are_told_apart() {
         .map(|conflict| (conflict["field"].as_str(), conflict["currentValue"].as_str()))
         .collect();
     fields.sort_unstable();
-    assert_eq!(fields, [(Some("contactName"), Some("Bob")), (Some("contact_name"), Some("Ann"))]);
+    assert_eq!(
+        fields,
+        [(Some("termsAndConditions"), Some("Bob")), (Some("terms_and_conditions"), Some("Ann"))]
+    );
 }
 
 #[tokio::test]
