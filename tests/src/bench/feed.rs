@@ -1,5 +1,5 @@
 //! What the relay's questions to PostgreSQL cost, with this release and with the one before it, in turn on one server: a wake-up with
-//! one event, and the backlog of an outage.
+//! one event, the backlog of an outage, and one large transaction.
 
 use std::time::Instant;
 
@@ -13,12 +13,14 @@ use crate::postgres::{Postgres, Settings};
 
 /// The release before this one, whose functions the library still serves, and this one: a title, a database, and what makes it.
 const RELEASES: [(&str, &str, &str); 2] = [
-    ("0.5.0", "bench_feed_before", "create extension quote_collab_ext version '0.5.0'"),
+    ("0.8.0", "bench_feed_before", "create extension quote_collab_ext version '0.8.0'"),
     ("this", "bench_feed_now", "create extension quote_collab_ext"),
 ];
-const SCRIPT: &str = "quote_collab_ext--0.5.0.sql";
+const SCRIPT: &str = "quote_collab_ext--0.8.0.sql";
 const WAKE_UPS: usize = 300;
 const BACKLOG: i64 = 20_000;
+/// Changes of one transaction.
+const LARGE: i64 = 100_000;
 /// Events of one read, as the relay takes them.
 const PORTION: i64 = 4_000;
 const ROUNDS: usize = 5;
@@ -29,8 +31,6 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 /// One release in a database of its own.
 struct Release {
     client: Client,
-    /// Whether a batch comes with its first events.
-    asks_once: bool,
     epoch: i64,
     /// Cluster and timeline.
     identity: (String, i32),
@@ -38,6 +38,7 @@ struct Release {
     batch: i64,
     wake_ups: Vec<f64>,
     backlogs: Vec<f64>,
+    larges: Vec<f64>,
 }
 
 /// Runs it and prints medians.
@@ -58,15 +59,19 @@ pub async fn run() {
     for round in 1..=ROUNDS {
         for release in &mut releases {
             release.backlog().await;
+            release.large().await;
         }
         println!("  backlog: round {round} of {ROUNDS}");
     }
-    println!("\n| release | one wake-up, ms | backlog of {BACKLOG} transactions, ms |\n|---|---|---|");
+    println!(
+        "\n| release | one wake-up, ms | backlog of {BACKLOG} transactions, ms | one of {LARGE} changes, ms |\n|---|---|---|---|"
+    );
     for (release, name) in releases.iter_mut().zip(RELEASES.map(|(title, _, _)| title)) {
-        println!("| {name} | {:.2} | {:.0} |", median(&mut release.wake_ups), median(&mut release.backlogs));
+        let (wake_up, backlog) = (median(&mut release.wake_ups), median(&mut release.backlogs));
+        println!("| {name} | {wake_up:.2} | {backlog:.0} | {:.0} |", median(&mut release.larges));
     }
     println!(
-        "\nmedians of {WAKE_UPS} wake-ups and {ROUNDS} backlogs, in turn; a batch cut and read, {PORTION} events at a time"
+        "\nmedians of {WAKE_UPS} wake-ups and {ROUNDS} of the others, in turn; a batch cut and read, {PORTION} events at a time"
     );
 }
 
@@ -77,10 +82,9 @@ impl Release {
         let epoch = client.query_one(lease, &[]).await.expect("the lease").get(0);
         let identity =
             client.query_one("select * from quote_relay_identity()", &[]).await.expect("an identity");
-        let asks_once = "select count(*) > 0 from pg_proc where proname = 'quote_relay_next_batch'";
-        let asks_once = client.query_one(asks_once, &[]).await.expect("the catalog").get(0);
         let identity = (identity.get(0), identity.get(1));
-        Self { client, asks_once, epoch, identity, batch: 0, wake_ups: Vec::new(), backlogs: Vec::new() }
+        let (wake_ups, backlogs, larges) = (Vec::new(), Vec::new(), Vec::new());
+        Self { client, epoch, identity, batch: 0, wake_ups, backlogs, larges }
     }
 
     async fn wake_up(&mut self, turn: usize) {
@@ -102,11 +106,20 @@ impl Release {
         self.backlogs.push(took);
     }
 
-    /// Cuts the next batch and reads it, asking as the gateway of the release does; milliseconds.
+    async fn large(&mut self) {
+        let change = format!(
+            "do $$ begin for n in 1 .. {LARGE} / 10000 loop
+                 update quotes set shipping_amount = -n, contact_name = 'l' || n where id in (select quote(g) from generate_series(1, 10000) g); end loop; end $$"
+        );
+        self.client.batch_execute(&change).await.expect("a large change");
+        let took = self.copy().await;
+        self.larges.push(took);
+    }
+
+    /// Cuts the next batch and reads it, asking as the gateway does; milliseconds.
     async fn copy(&mut self) -> f64 {
         let begun = Instant::now();
-        let (batch, mut position, mut has_rest) =
-            if self.asks_once { self.next().await } else { self.open().await };
+        let (batch, mut position, mut has_rest) = self.next().await;
         let read = format!("select position, event::text from quote_relay_read($1, $2, {PORTION})");
         while has_rest {
             let parameters: [Parameter<'_>; 2] = [(&batch, Type::INT8), (&position, Type::INT8)];
@@ -134,20 +147,5 @@ impl Release {
         let last = events.last().expect("an event");
         let is_full = i64::try_from(events.len()).is_ok_and(|count| count == PORTION);
         (last.get(0), last.get(1), is_full || last.get(3))
-    }
-
-    /// The same before 0.6.0, where no event came with it.
-    async fn open(&self) -> (i64, i64, bool) {
-        let (cluster, timeline) = &self.identity;
-        let open = "select quote_relay_open_batch($1) from quote_relay_identity() i
-            where i.system_identifier = $2 and i.timeline = $3 and quote_relay_last_batch() >= $4";
-        let parameters: [Parameter<'_>; 4] = [
-            (&self.epoch, Type::INT8),
-            (cluster, Type::TEXT),
-            (timeline, Type::INT4),
-            (&self.batch, Type::INT8),
-        ];
-        let opened = self.client.query_typed(open, &parameters).await.expect("a batch");
-        (opened[0].get(0), 0, true)
     }
 }
