@@ -18,7 +18,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
 
 /// A connection whose other end takes nothing of what waits for it is closed.
 #[cfg(target_os = "linux")]
-const LONGEST_UNREAD: Duration = Duration::from_secs(60);
+const LONGEST_UNREAD: Duration = Duration::from_mins(1);
 
 /// A port that is ours.
 #[derive(Clone)]

@@ -75,7 +75,9 @@ fn memory(level: i32) -> Memory {
 /// A statement has ended for one of its tables: writes what was noted. A nested statement is part of the one that ran it, whose
 /// own changes are not all noted yet; and one that its end is seen of writes then, when it has ended for all of its tables.
 pub fn flush_table() {
-    if !statement::is_nested() && !statement::is_ending() && !(statement::is_missed() && any_nested_noted()) {
+    let goes_on =
+        statement::is_nested() || statement::is_ending() || statement::is_missed() && any_nested_noted();
+    if !goes_on {
         flush();
     }
 }

@@ -70,13 +70,10 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
             })
             .collect::<Result<_, Error>>()?;
         let mut context = context(plan, &new, totals_changed);
-        let (named, told) = (named(&changed), roles.told(&changed));
+        let (named, told) = (named(plan, &changed), roles.told(&changed));
         // Shorter than the name of any total, hence before it.
-        for (place, member) in
-            [("named", &named), ("roles", &told)].into_iter().filter(|(_, of)| !of.is_empty()).enumerate()
-        {
-            context.insert(place, (member.0, Value::Container(member.1)));
-        }
+        let told = [("named", &named), ("roles", &told)].into_iter().filter(|(_, stored)| !stored.is_empty());
+        context.splice(0..0, told.map(|(name, stored)| (name, Value::Container(stored))));
         let context = memory.keep_object(&context)?;
         let mut change = row_change(plan, call, Kind::Update, &new, keys, memory)?;
         change.version_before = i32::try_from(version(plan, &old)).ok();
@@ -206,9 +203,9 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Optio
 }
 
 /// Those of these columns that are told as they are named, as a stored jsonb object; empty when there are none.
-fn named(columns: &[&Column]) -> Vec<u8> {
-    let mut names: Vec<_> =
-        columns.iter().filter(|column| column.is_named).map(|column| column.name.as_str()).collect();
+fn named(plan: &Plan, columns: &[&Column]) -> Vec<u8> {
+    let told = columns.iter().filter(|column| plan.named.contains(&column.attnum));
+    let mut names: Vec<_> = told.map(|column| column.name.as_str()).collect();
     names.sort_by_key(|name| (name.len(), *name));
     let mut stored = Vec::new();
     if !names.is_empty() {

@@ -33,8 +33,6 @@ pub struct Column {
     pub length: i16,
     /// Digits of a time's fraction and the like, as the type counts them; negative for none in particular.
     pub precision: i32,
-    /// Another column has its name in camelCase: it is told as it is named.
-    pub is_named: bool,
     /// Its change is a change of the row.
     pub audited: bool,
     /// Computed after the before-triggers ran: not to be compared there.
@@ -49,6 +47,8 @@ pub struct Plan {
     pub roles: Roles,
     /// Places in `columns`, in the order in which jsonb keeps the members of an object.
     pub by_name: Vec<usize>,
+    /// Columns that are told as they are named: another has their name in camelCase.
+    pub named: Vec<i16>,
     /// `*` as a datum of type text.
     pub whole_row: Rc<[u8]>,
     pub log: Rc<Log>,
@@ -108,6 +108,7 @@ impl Plan {
         by_name.sort_by_key(|place| (columns[*place].name.len(), columns[*place].name.as_bytes()));
         Ok(Self {
             entity,
+            named: named(&columns),
             roles: Roles::of(entity, &arguments, &columns)?,
             columns,
             by_name,
@@ -136,10 +137,15 @@ fn arguments(trigger: &pg_sys::Trigger) -> Result<Arguments, Error> {
     Arguments::parse(texts).ok_or(Error::TriggerArgument("arguments"))
 }
 
+fn named(columns: &[Column]) -> Vec<i16> {
+    let is_column = |name: &str| columns.iter().any(|other| other.name == name);
+    let named = columns.iter().filter(|column| spelling(&column.name, is_column) != camel_case(&column.name));
+    named.map(|column| column.attnum).collect()
+}
+
 fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments, memory: &memory::Owned) -> Vec<Column> {
     // SAFETY: the descriptor of an open relation, with natts attributes behind it.
     let attributes = unsafe { pgrx::PgTupleDesc::from_pg_unchecked(descriptor) };
-    let is_column = |name: &str| attributes.iter().any(|other| !other.attisdropped && other.name() == name);
     attributes
         .iter()
         // What is worked out when it is read is nowhere in the row.
@@ -159,7 +165,6 @@ fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments, memory: &memory
                 // SAFETY: the plan keeps the context beside the columns.
                 to_jsonb: unsafe { ToJsonb::new(attribute.atttypid, memory.context()) },
                 stored_name: audit::text(&name),
-                is_named: spelling(&name, is_column) != camel_case(&name),
                 name,
             }
         })
