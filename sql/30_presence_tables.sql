@@ -13,7 +13,7 @@ end $$;
 comment on function require_quote_session_texts(text, text) is 'refuses names and addresses that are too long to show';
 
 -- The ERP may write sessions itself. Where a token says who acts, he does it for himself alone, under the name that the ERP has for him,
--- and ends no session of others that is alive (42501). A sign of life is no later than now, whoever writes it.
+-- and ends no session of others that is alive (42501). A sign of life is no later than now and a time of this century, whoever writes it.
 create function guard_quote_session() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -23,7 +23,7 @@ declare
     known record;
 begin
     if verified is not null and (tg_op <> 'DELETE' and new.user_id <> verified
-            or tg_op <> 'INSERT' and old.user_id <> verified and old.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()) then
+            or tg_op <> 'INSERT' and old.user_id <> verified and @extschema@.quote_session_lives(old.last_heartbeat)) then
         raise exception 'the session belongs to another user' using errcode = 'insufficient_privilege',
             hint = 'Join with a session id of your own, or with none to get one.';
     elsif tg_op = 'DELETE' then
@@ -37,8 +37,12 @@ begin
         end if;
     end if;
     perform @extschema@.require_quote_session_texts(new.user_name, new.user_email);
-    new.last_heartbeat := least(new.last_heartbeat, clock_timestamp());
-    new.joined_at := least(new.joined_at, new.last_heartbeat);
+    if new.last_heartbeat not between '2000-01-01' and clock_timestamp() then
+        new.last_heartbeat := greatest('2000-01-01', least(new.last_heartbeat, clock_timestamp()));
+    end if;
+    if new.joined_at not between '2000-01-01' and new.last_heartbeat then
+        new.joined_at := new.last_heartbeat;
+    end if;
     return new;
 end $$;
 comment on function guard_quote_session() is 'lets nobody write sessions of others, or such as never end';
@@ -48,7 +52,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select exists (select from pg_trigger t where t.tgrelid = sessions and t.tgname = 'trg_guard_quote_session' and t.tgenabled = 'O'
-        and t.tgtype = 31 and t.tgqual is null and t.tgfoid = '@extschema@.guard_quote_session()'::regprocedure)
+        and t.tgtype = 31 and t.tgqual is null and t.tgattr = '' and t.tgfoid = '@extschema@.guard_quote_session()'::regprocedure)
 $$;
 comment on function quote_sessions_guarded(regclass) is 'true when a presence table has its guard';
 

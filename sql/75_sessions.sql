@@ -165,8 +165,7 @@ begin
 end $$;
 comment on function get_active_quote_sessions(uuid) is 'who has a quote open, oldest session first';
 
--- Deletes stale sessions of every tenant, and such as an earlier clock or release left in the future, and tells the listeners; returns how
--- many. Two sweepers at once share the work.
+-- Deletes stale sessions of every tenant and tells the listeners; returns how many. Two sweepers at once share the work.
 create function cleanup_stale_quote_sessions() returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -175,8 +174,7 @@ declare
     swept integer;
 begin
     execute format('delete from %1$s s using (select x.id from %1$s x
-            where x.last_heartbeat not between clock_timestamp() - @extschema@.quote_session_ttl() and clock_timestamp() + @extschema@.quote_session_ttl()
-            for update skip locked) stale
+            where not @extschema@.quote_session_lives(x.last_heartbeat) for update skip locked) stale
         where s.id = stale.id', @extschema@.quote_session_target());
     get diagnostics swept = row_count;
     if swept > 0 then

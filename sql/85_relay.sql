@@ -264,7 +264,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return query execute format('select s.* from %s s where s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()
-        and isfinite(s.last_heartbeat) order by s.joined_at, s.session_id', @extschema@.quote_session_target());
+    return query execute format('select s.* from %s s where @extschema@.quote_session_lives(s.last_heartbeat)
+        order by s.joined_at, s.session_id', @extschema@.quote_session_target());
 end $$;
 comment on function quote_presence_snapshot() is 'every live session of every tenant';

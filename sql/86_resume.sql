@@ -1,6 +1,59 @@
 -- Events of one quote between two places of the relay's feed: what a subscriber missed. (after) < event <= (until).
--- Which they are is found first, and only they are put together. SQLSTATE QC001 when the feed does not reach back to after_batch any
--- more, or another cluster has relayed since: what it told is not among what this one wrote.
+
+-- What is left of the batch that a place is in, by the index of the quote: a piece of a transaction that changed many rows of it costs what
+-- the piece costs. $1 quote, $2 tenant, $3 behind this position, $4 origin, $5 no change was made before, $6 nor at or after, $7 at most
+-- so many, $8 of any tenant, $9 prev and $10 cur of the batch, $11 up to this position.
+create function quote_rest_of_batch_query() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return @extschema@.quote_events_query(format($query$
+        select c.xid, c.position from %s c
+        where c.quote_id = $1 and ($8 or c.tenant_id = $2) and c.position > $3 and c.position <= $11 and c.origin = $4 and c.changed_at >= $5 and c.changed_at < $6
+            and pg_visible_in_snapshot(c.xid, $10) and not pg_visible_in_snapshot(c.xid, $9) and c.conflict_resolution is distinct from 'REJECTED'
+        group by c.position, c.xid order by c.position limit $7$query$, @extschema@.quote_relay_table('quote_changes')));
+end $$;
+comment on function quote_rest_of_batch_query() is 'query for the events of a quote in the rest of a batch';
+
+-- The events of a quote in later batches. Which they are is found first, and the batch of each transaction once; only they are then put
+-- together. $1 quote, $2 tenant, $3 origin, $4 no change was made before, $5 prev of the batch that reading begins with, $6 and $7 behind
+-- this batch and position, $8 and $9 up to those, $10 at most so many, $11 of any tenant.
+create function quote_later_batches_query() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    author record;
+begin
+    select * into author from @extschema@.quote_user_join('v.changed_by');
+    return format($query$
+        with c as materialized (
+            select c.xid, c.position from %1$s c
+            where c.quote_id = $1 and ($11 or c.tenant_id = $2) and c.origin = $3 and c.changed_at >= $4
+                and not pg_visible_in_snapshot(c.xid, $5) and c.conflict_resolution is distinct from 'REJECTED'
+            group by c.xid, c.position)
+        select p.no, v.position, v.event || jsonb_build_object('actor_name', %4$s)
+        from (
+            select b.no, c.xid, c.position from (
+                select t.xid, (select x.no from %2$s x where x.cur_xmax > t.xid and pg_visible_in_snapshot(t.xid, x.cur) and x.no > 0 and x.origin = $3
+                    order by x.cur_xmax, x.no limit 1) as no
+                from (select distinct c.xid from c) t) b
+            join c on c.xid = b.xid
+            where (b.no, c.position) > ($6, $7) and (b.no, c.position) <= ($8, $9)
+            order by b.no, c.position limit $10) p
+        cross join lateral (
+            select w.* from (%5$s) w
+            where w.xid = p.xid and w.position = p.position and w.origin = $3 and w.changed_at >= $4 offset 0) v
+        %3$s
+        order by p.no, v.position$query$,
+        @extschema@.quote_relay_table('quote_changes'), @extschema@.quote_relay_table('quote_relay_batch'),
+        author.join_clause, author.name_expression, @extschema@.quote_change_events_query(@extschema@.quote_collab_home()));
+end $$;
+comment on function quote_later_batches_query() is 'query for the events of a quote in later batches';
+
+-- SQLSTATE QC001 when the feed does not reach back to after_batch any more, or another cluster has relayed since: what it told is not among
+-- what this one wrote.
 create function quote_events_between(
     quote_id uuid, after_batch bigint, after_position bigint, until_batch bigint, until_position bigint, max integer)
 returns table (batch bigint, "position" bigint, event jsonb)
@@ -11,8 +64,11 @@ set enable_bitmapscan = off
 set jit = off
 as $$
 declare
+    last constant bigint := 9223372036854775807;
+    tenant uuid := @extschema@.current_quote_tenant();
+    any_tenant boolean := @extschema@.sees_every_quote_tenant();
     start record;
-    author record;
+    given integer := 0;
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
     execute format('select b.*, exists (select from %1$s x where x.no between b.no and greatest(b.no, $3) and x.origin <> $2) as is_elsewhere
@@ -22,29 +78,17 @@ begin
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
             hint = 'Read the quote again and subscribe without a cursor.';
     end if;
-    select * into author from @extschema@.quote_user_join('v.changed_by');
-    return query execute format($query$
-        select p.no, v.position, v.event || jsonb_build_object('actor_name', %4$s)
-        from (
-            select b.no, c.xid, c.position
-            from (
-                select c.xid, c.position from %1$s c
-                where c.quote_id = $1 and ($11 or c.tenant_id = $2) and c.origin = $3 and c.changed_at >= $4
-                    and not pg_visible_in_snapshot(c.xid, $5) and c.conflict_resolution is distinct from 'REJECTED'
-                group by c.xid, c.position) c
-            cross join lateral (
-                select x.no from %2$s x where x.cur_xmax > c.xid and pg_visible_in_snapshot(c.xid, x.cur) and x.no > 0 and x.origin = $3
-                order by x.cur_xmax, x.no limit 1) b
-            where (b.no, c.position) > ($6, $7) and (b.no, c.position) <= ($8, $9)
-            order by b.no, c.position limit $10) p
-        cross join lateral (
-            select w.* from (%5$s) w
-            where w.xid = p.xid and w.position = p.position and w.origin = $3 and w.changed_at >= $4 offset 0) v
-        %3$s
-        order by p.no, v.position$query$,
-        @extschema@.quote_relay_table('quote_changes'), @extschema@.quote_relay_table('quote_relay_batch'),
-        author.join_clause, author.name_expression, @extschema@.quote_change_events_query(@extschema@.quote_collab_home()))
-    using quote_id, @extschema@.current_quote_tenant(), start.origin, start.floor_at - interval '1 day', start.prev,
-        after_batch, after_position, until_batch, until_position, max, @extschema@.sees_every_quote_tenant();
+    if start.no = after_batch and after_batch <= until_batch then
+        return query execute format('select $12, r.position, r.event from (%s) r order by r.position', @extschema@.quote_rest_of_batch_query())
+        using quote_id, tenant, after_position, start.origin, start.floor_at - interval '1 day', 'infinity'::timestamptz, max, any_tenant,
+            start.prev, start.cur, case when after_batch = until_batch then until_position else last end, after_batch;
+        get diagnostics given = row_count;
+        after_position := last;
+    end if;
+    if given < max and after_batch < until_batch then
+        return query execute @extschema@.quote_later_batches_query()
+        using quote_id, tenant, start.origin, start.floor_at - interval '1 day', start.prev,
+            after_batch, after_position, until_batch, until_position, max - given, any_tenant;
+    end if;
 end $$;
 comment on function quote_events_between(uuid, bigint, bigint, bigint, bigint, integer) is 'what a subscriber of a quote missed between two cursors';

@@ -99,8 +99,9 @@ begin
         return 0;
     end if;
     foreach month in array months loop
-        execute format('select count(*) from %s c where c.origin <> $1 and c.origin not in (select s.origin from %s s)', month,
-            @extschema@.quote_relay_table('quote_changes_seals')) into counted using @extschema@.quote_cluster_identifier();
+        execute format('select count(*) from (select c.origin, c.xid from %s c where c.origin <> $1) c
+            join (select o.origin, @extschema@.quote_sealed_until(o.origin, 9223372036854775807) as until from (select distinct x.origin from %1$s x) o) o using (origin)
+            where pg_visible_in_snapshot(c.xid, o.until) is not true', month) into counted using @extschema@.quote_cluster_identifier();
         arrived := arrived + counted;
     end loop;
     return arrived;

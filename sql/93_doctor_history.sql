@@ -170,9 +170,6 @@ begin
     execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
     return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning',
         'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
-    return next @extschema@.quote_collab_verdict('presence guarded',
-        @extschema@.quote_sessions_guarded(format('%I.active_quote_sessions', target_schema)::regclass), 'error',
-        'who may write sessions may write those of others, and times that never come', @extschema@.quote_attach_statement());
     -- Sessions are unlogged: a standby has none.
     found_rows := false;
     if not pg_is_in_recovery() then

@@ -117,6 +117,9 @@ begin
     exception when insufficient_privilege then
         return next @extschema@.quote_collab_unchecked('views as attached', sqlerrm, 'Run it as a superuser.');
     end;
+    return next @extschema@.quote_collab_verdict('presence guarded',
+        @extschema@.quote_sessions_guarded(format('%I.active_quote_sessions', target_schema)::regclass), 'error',
+        'who may write sessions may write those of others, and times that never come', @extschema@.quote_attach_statement());
     select string_agg(format('%s on %s', r.rulename, c.oid::regclass), ', '), string_agg(format('drop rule %I on %s;', r.rulename, c.oid::regclass), ' ')
     into names, hints from pg_rewrite r join pg_class c on c.oid = r.ev_class join pg_namespace n on n.oid = c.relnamespace
     where r.rulename <> '_RETURN' and r.is_instead and (n.nspname = target_schema and c.relname in (select v.view_name from @extschema@.quote_view_queries(target_schema) v)

@@ -29,5 +29,6 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod token;
 pub mod turns;
+pub mod unread;
 pub mod upkeep;
 pub mod websocket;

@@ -21,7 +21,7 @@ use uuid::Uuid;
 pub use log::Log;
 pub use memory::Memory;
 pub use pending::{
-    discard, discard_aborted, flush, flush_nested, flush_table, forget, hand_on, is_noted, note, noted,
+    discard, discard_aborted, flush, flush_nested, flush_table, forget, hand_on, is_noted, next_note, note,
 };
 pub use text::text;
 

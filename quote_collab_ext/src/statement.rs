@@ -3,7 +3,7 @@
 
 #![expect(unsafe_code, reason = "PostgreSQL's executor hooks")]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use pgrx::{PgList, pg_guard, pg_sys};
 
@@ -12,34 +12,37 @@ use crate::{audit, memory, server, transaction, trigger};
 static mut EARLIER_RUN: pg_sys::ExecutorRun_hook_type = None;
 static mut EARLIER_FINISH: pg_sys::ExecutorFinish_hook_type = None;
 
-/// A statement that changes rows and is not done with it.
+/// A statement that changes rows, from when it begins until its triggers have fired.
 #[derive(Clone, Copy)]
 struct Running {
     query: *mut pg_sys::QueryDesc,
+    /// Its number among the commands of the transaction.
+    command: pg_sys::CommandId,
     /// Nesting depth of its subtransaction.
     level: i32,
+    /// What is noted from here on is noted by it, its triggers, or what runs in its middle.
+    first: u64,
+    /// Its triggers fire.
+    is_ending: bool,
     /// Whether it changes rows of attached tables, once that is known.
     is_of_ours: Option<bool>,
 }
 
-/// A statement that fires its triggers.
-#[derive(Clone, Copy)]
-struct Ending {
-    /// Number of the statement that is nested in no other: this one, or that in whose middle it is; none where that one is not known.
-    command: Option<pg_sys::CommandId>,
-    /// It is in the middle of a statement whose own changes are not noted yet.
-    is_nested: bool,
-    /// Nesting depth of its subtransaction.
-    level: i32,
+/// How the library came into a statement whose end or middle it does not see.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missed {
+    /// Not in the middle of one, as far as it is known.
+    No,
+    /// Perhaps: nothing has fired yet.
+    Perhaps,
+    /// In the middle of one, at this nesting depth of subtransactions: a trigger fired before a row.
+    Middle(i32),
 }
 
 thread_local! {
-    /// The statement that no trigger runs and no other statement of this kind.
-    static RUNNING: Cell<Option<Running>> = const { Cell::new(None) };
-    /// The statement that no trigger runs.
-    static ENDING: Cell<Option<Ending>> = const { Cell::new(None) };
-    /// The library came while a statement was at that already: its end is not seen.
-    static MISSED: Cell<bool> = const { Cell::new(false) };
+    /// The statements that no trigger runs, each run by a function in the middle of the one before it.
+    static RUNNING: RefCell<Vec<Running>> = const { RefCell::new(Vec::new()) };
+    static MISSED: Cell<Missed> = const { Cell::new(Missed::No) };
 }
 
 /// Installs the hooks, once per backend, or in the server that preloads the library.
@@ -50,45 +53,55 @@ pub fn watch() {
         pg_sys::ExecutorRun_hook = Some(on_run);
         EARLIER_FINISH = pg_sys::ExecutorFinish_hook;
         pg_sys::ExecutorFinish_hook = Some(on_finish);
-        MISSED.set(!pg_sys::process_shared_preload_libraries_in_progress);
+        if !pg_sys::process_shared_preload_libraries_in_progress {
+            MISSED.set(Missed::Perhaps);
+        }
+    }
+}
+
+/// A trigger fires before a row. Where no statement was seen to begin that does so, the library came in its middle.
+pub fn fires_before() {
+    if MISSED.get() == Missed::Perhaps && RUNNING.with_borrow(Vec::is_empty) && server::trigger_depth() == 1 {
+        MISSED.set(Missed::Middle(transaction::depth()));
     }
 }
 
 /// Whether a trigger, or a function in the middle of a statement that changes rows of ours, ran the statement whose triggers fire.
 pub fn is_nested() -> bool {
-    server::trigger_depth() > 1 || ENDING.get().is_some_and(|ending| ending.is_nested)
+    server::trigger_depth() > 1 || is_in_ours(true)
 }
 
 /// Whether a statement fires its triggers whose end will be seen.
 pub fn is_ending() -> bool {
-    ENDING.get().is_some()
+    RUNNING.with_borrow(|running| running.last().is_some_and(|last| last.is_ending))
 }
 
-/// The number that the statement which is nested in no other has among the commands of its transaction.
-pub fn ending() -> Option<pg_sys::CommandId> {
-    ENDING.get().and_then(|ending| ending.command)
+/// The number that the statement which is nested in no other has among the commands of its transaction, as far as it is known.
+pub fn outermost() -> Option<pg_sys::CommandId> {
+    if matches!(MISSED.get(), Missed::Middle(_)) {
+        return None;
+    }
+    let ours = first_of_ours(usize::MAX);
+    ours.or_else(|| RUNNING.with_borrow(|running| running.first().copied())).map(|running| running.command)
 }
 
 /// Whether the end of the running statement may not be seen.
 pub fn is_missed() -> bool {
-    MISSED.get()
+    MISSED.get() != Missed::No
 }
 
 /// A transaction is over.
 pub fn forget() {
-    RUNNING.set(None);
-    ENDING.set(None);
-    MISSED.set(false);
+    RUNNING.with_borrow_mut(Vec::clear);
+    MISSED.set(Missed::No);
 }
 
-/// A subtransaction was rolled back, and with it the statement whose end the ERROR passed over, unless that one began outside.
+/// A subtransaction was rolled back, and with it the statements whose end the ERROR passed over, unless they began outside.
 pub fn forget_subtransaction() {
     let depth = transaction::depth();
-    if RUNNING.get().is_some_and(|running| depth <= running.level) {
-        RUNNING.set(None);
-    }
-    if ENDING.get().is_some_and(|ending| depth <= ending.level) {
-        ENDING.set(None);
+    RUNNING.with_borrow_mut(|running| running.retain(|running| running.level < depth));
+    if matches!(MISSED.get(), Missed::Middle(level) if depth <= level) {
+        MISSED.set(Missed::No);
     }
 }
 
@@ -123,19 +136,28 @@ unsafe extern "C-unwind" fn on_run(
 /// (sub)transaction.
 ///
 /// # Safety
-/// The query must be live, with the state of its execution; `next` goes on with it.
+/// The query must be about to run, which `next` does.
 unsafe fn run(query: *mut pg_sys::QueryDesc, next: impl FnOnce()) {
     // SAFETY: per contract.
-    let is_first = RUNNING.get().is_none()
-        && unsafe { changes_rows((*query).plannedstmt) }
-        && server::trigger_depth() == 0;
-    if is_first {
-        RUNNING.set(Some(Running { query, level: transaction::depth(), is_of_ours: None }));
+    unsafe {
+        if server::trigger_depth() == 0 && changes_rows((*query).plannedstmt) {
+            begin(query);
+        }
+        next();
     }
-    next();
-    if is_first {
-        RUNNING.set(None);
-    }
+}
+
+/// # Safety
+/// The query must be live, with the state of its execution.
+unsafe fn begin(query: *mut pg_sys::QueryDesc) {
+    // SAFETY: per contract.
+    let command = unsafe { (*(*query).estate).es_output_cid };
+    let (level, first) = (transaction::depth(), audit::next_note());
+    RUNNING.with_borrow_mut(|running| {
+        if running.last().is_none_or(|last| last.query != query) {
+            running.push(Running { query, command, level, first, is_ending: false, is_of_ours: None });
+        }
+    });
 }
 
 /// As [`run`] is not guarded.
@@ -146,45 +168,62 @@ unsafe extern "C-unwind" fn on_finish(query: *mut pg_sys::QueryDesc) {
         if server::trigger_depth() > 0 {
             return next(query);
         }
-        let ending = ending_of(query);
-        let earlier = audit::noted();
-        let before = ENDING.replace(Some(ending));
-        // Parts of it that nobody has read to their end run here, before its triggers.
-        run(query, || next(query));
-        ENDING.set(before);
-        after(ending.is_nested, earlier);
+        let Some(place) = place_of(query) else {
+            next(query);
+            return missed_end(query);
+        };
+        RUNNING.with_borrow_mut(|running| {
+            running.truncate(place + 1);
+            running[place].is_ending = true;
+        });
+        next(query);
+        after(query);
     }
 }
 
-/// What is known of a query that is about to fire its triggers.
+/// Where a query stands among those that run.
+fn place_of(query: *mut pg_sys::QueryDesc) -> Option<usize> {
+    RUNNING.with_borrow(|running| running.iter().rposition(|running| running.query == query))
+}
+
+/// A query has ended that was not seen to begin: the one in whose middle the library came, unless it changes no rows.
 ///
 /// # Safety
-/// It must be live, with the state of its execution.
-unsafe fn ending_of(query: *mut pg_sys::QueryDesc) -> Ending {
-    let level = transaction::depth();
-    // SAFETY: per contract; the outer query is live as long as it runs.
+/// The query must be live.
+unsafe fn missed_end(query: *mut pg_sys::QueryDesc) {
+    // SAFETY: per contract.
     unsafe {
-        if let Some(outer) = running_of_ours() {
-            return Ending { command: Some((*(*outer).estate).es_output_cid), is_nested: true, level };
+        if RUNNING.with_borrow(Vec::is_empty) && changes_rows((*query).plannedstmt) {
+            MISSED.set(if is_in_missed(query) { Missed::Perhaps } else { Missed::No });
+            flush_all();
         }
-        if MISSED.get() && is_in_missed(query) {
-            return Ending { command: None, is_nested: true, level };
-        }
-        MISSED.set(false);
-        Ending { command: Some((*(*query).estate).es_output_cid), is_nested: false, level }
     }
 }
 
-/// The query in whose middle this is, where it changes rows of attached tables itself.
-fn running_of_ours() -> Option<*mut pg_sys::QueryDesc> {
-    let running = RUNNING.get()?;
-    let is_of_ours = running.is_of_ours.unwrap_or_else(|| {
-        // SAFETY: it is live as long as it runs.
-        let is_of_ours = unsafe { changes_ours(running.query) };
-        RUNNING.set(Some(Running { is_of_ours: Some(is_of_ours), ..running }));
-        is_of_ours
+/// Whether a statement that changes rows of attached tables itself runs around the newest one; that one counts, too, where it is in
+/// its middle and `or_within`.
+fn is_in_ours(or_within: bool) -> bool {
+    let around = RUNNING.with_borrow(|running| match running.last() {
+        Some(last) if or_within && !last.is_ending => running.len(),
+        Some(_) => running.len() - 1,
+        None => 0,
     });
-    is_of_ours.then_some(running.query)
+    let is_seen = around > 0 && first_of_ours(around).is_some();
+    is_seen || matches!(MISSED.get(), Missed::Middle(_)) && RUNNING.with_borrow(|running| !running.is_empty())
+}
+
+/// The first statement that changes rows of attached tables, among the first so many that run.
+fn first_of_ours(among: usize) -> Option<Running> {
+    let known = RUNNING.with_borrow(|running| running.iter().take(among).copied().collect::<Vec<_>>());
+    known.into_iter().enumerate().find_map(|(place, running)| {
+        let is_of_ours = running.is_of_ours.unwrap_or_else(|| {
+            // SAFETY: it is live as long as it runs.
+            let is_of_ours = unsafe { changes_ours(running.query) };
+            RUNNING.with_borrow_mut(|all| all[place].is_of_ours = Some(is_of_ours));
+            is_of_ours
+        });
+        is_of_ours.then_some(running)
+    })
 }
 
 /// # Safety
@@ -207,7 +246,7 @@ unsafe fn changes_rows(statement: *mut pg_sys::PlannedStmt) -> bool {
     }
 }
 
-/// Whether the client's statement is another than this query, and changes rows: the library came in its middle.
+/// Whether the client's statement is another than this query, and changes rows: the library came in its middle, before any row.
 ///
 /// # Safety
 /// The query must be live.
@@ -221,10 +260,28 @@ unsafe fn is_in_missed(query: *mut pg_sys::QueryDesc) -> bool {
     }
 }
 
-/// Writes what the statement and its triggers have changed: all that is noted, or, of a nested one, what was not noted earlier and may be
-/// written.
+/// Writes what the newest statement and its triggers have changed; of one in the middle of another, as far as it may be written.
 #[pg_guard]
-unsafe extern "C-unwind" fn after(is_nested: bool, earlier: usize) {
+unsafe extern "C-unwind" fn after(query: *mut pg_sys::QueryDesc) {
+    if MISSED.get() == Missed::Perhaps {
+        // SAFETY: the query is live, as it is about to end.
+        let is_in_missed = unsafe { is_in_missed(query) };
+        MISSED.set(if is_in_missed { Missed::Middle(transaction::depth()) } else { Missed::No });
+    }
+    let is_nested = is_in_ours(false);
+    match RUNNING.with_borrow_mut(Vec::pop) {
+        Some(ended) if is_nested => write(|| audit::flush_nested(ended.first)),
+        _ => write(audit::flush),
+    }
+}
+
+/// Writes all that is noted.
+#[pg_guard]
+unsafe extern "C-unwind" fn flush_all() {
+    write(audit::flush);
+}
+
+fn write(flush: impl FnOnce()) {
     if !audit::is_noted() {
         return;
     }
@@ -233,11 +290,7 @@ unsafe extern "C-unwind" fn after(is_nested: bool, earlier: usize) {
         let context = memory::child(pg_sys::CurrentMemoryContext, c"quote_collab statement");
         {
             let _scope = memory::Scope::enter(context);
-            if is_nested {
-                audit::flush_nested(earlier);
-            } else {
-                audit::flush();
-            }
+            flush();
         }
         pg_sys::MemoryContextDelete(context);
     }

@@ -1,5 +1,7 @@
 //! The trigger functions: what PostgreSQL calls when a row of an attached table changes.
 
+use std::ffi::CStr;
+
 use pgrx::{FromDatum, pg_sys};
 
 use crate::audit;
@@ -28,26 +30,23 @@ c_function!(
     capture::capture
 );
 
-/// Whether one of these triggers notes changes.
+/// Whether one of these triggers notes changes: asked by the name of its function, since asking for the function itself would load the
+/// libraries of others. One of another schema under this name may be taken for ours.
 ///
 /// # Safety
 /// The description must be null or live, inside a transaction.
 #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
 pub unsafe fn any_captures(triggers: *const pg_sys::TriggerDesc) -> bool {
-    // SAFETY: per contract: it counts its triggers; each has a function, which is looked up in the catalogs.
+    // SAFETY: per contract: it counts its triggers, each has a function, and its name is a C string of the current context.
     unsafe {
         let Some(triggers) = triggers.as_ref() else { return false };
         let count = usize::try_from(triggers.numtriggers).unwrap_or_default();
         std::slice::from_raw_parts(triggers.triggers, count).iter().any(|trigger| {
-            let mut function = pg_sys::FmgrInfo::default();
-            pg_sys::fmgr_info(trigger.tgfoid, &raw mut function);
-            function.fn_addr.is_some_and(|address| std::ptr::fn_addr_eq(address, CAPTURE))
+            let name = pg_sys::get_func_name(trigger.tgfoid);
+            !name.is_null() && CStr::from_ptr(name) == c"capture_quote_change"
         })
     }
 }
-
-/// The function behind `capture_quote_change()`, as PostgreSQL calls it.
-const CAPTURE: unsafe extern "C-unwind" fn(pg_sys::FunctionCallInfo) -> pg_sys::Datum = capture_change;
 
 c_function!(
     /// `flush_quote_changes()`: after insert, update or delete, for each statement.

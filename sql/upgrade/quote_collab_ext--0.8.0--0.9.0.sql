@@ -1,6 +1,14 @@
 -- From 0.8.0 to 0.9.0.
 drop function create_quote_triggers(regclass, quote_collab_settings, regclass);
 drop function lead_quote_tables_to(regclass, name);
+create function quote_session_lives(last_heartbeat timestamptz) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl() and last_heartbeat < clock_timestamp() + @extschema@.quote_session_ttl();
+end $$;
+comment on function quote_session_lives(timestamptz) is 'whether a session with this last sign of life is alive';
 create function quote_positions_kept(log regclass, target_schema name) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -134,7 +142,7 @@ declare
     known record;
 begin
     if verified is not null and (tg_op <> 'DELETE' and new.user_id <> verified
-            or tg_op <> 'INSERT' and old.user_id <> verified and old.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()) then
+            or tg_op <> 'INSERT' and old.user_id <> verified and @extschema@.quote_session_lives(old.last_heartbeat)) then
         raise exception 'the session belongs to another user' using errcode = 'insufficient_privilege',
             hint = 'Join with a session id of your own, or with none to get one.';
     elsif tg_op = 'DELETE' then
@@ -148,8 +156,12 @@ begin
         end if;
     end if;
     perform @extschema@.require_quote_session_texts(new.user_name, new.user_email);
-    new.last_heartbeat := least(new.last_heartbeat, clock_timestamp());
-    new.joined_at := least(new.joined_at, new.last_heartbeat);
+    if new.last_heartbeat not between '2000-01-01' and clock_timestamp() then
+        new.last_heartbeat := greatest('2000-01-01', least(new.last_heartbeat, clock_timestamp()));
+    end if;
+    if new.joined_at not between '2000-01-01' and new.last_heartbeat then
+        new.joined_at := new.last_heartbeat;
+    end if;
     return new;
 end $$;
 comment on function guard_quote_session() is 'lets nobody write sessions of others, or such as never end';
@@ -158,7 +170,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select exists (select from pg_trigger t where t.tgrelid = sessions and t.tgname = 'trg_guard_quote_session' and t.tgenabled = 'O'
-        and t.tgtype = 31 and t.tgqual is null and t.tgfoid = '@extschema@.guard_quote_session()'::regprocedure)
+        and t.tgtype = 31 and t.tgqual is null and t.tgattr = '' and t.tgfoid = '@extschema@.guard_quote_session()'::regprocedure)
 $$;
 comment on function quote_sessions_guarded(regclass) is 'true when a presence table has its guard';
 create or replace function create_active_quote_sessions(target_schema name, target_owner name) returns regclass
@@ -411,8 +423,7 @@ declare
     swept integer;
 begin
     execute format('delete from %1$s s using (select x.id from %1$s x
-            where x.last_heartbeat not between clock_timestamp() - @extschema@.quote_session_ttl() and clock_timestamp() + @extschema@.quote_session_ttl()
-            for update skip locked) stale
+            where not @extschema@.quote_session_lives(x.last_heartbeat) for update skip locked) stale
         where s.id = stale.id', @extschema@.quote_session_target());
     get diagnostics swept = row_count;
     if swept > 0 then
@@ -521,8 +532,89 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return query execute format('select s.* from %s s where s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()
-        and isfinite(s.last_heartbeat) order by s.joined_at, s.session_id', @extschema@.quote_session_target());
+    return query execute format('select s.* from %s s where @extschema@.quote_session_lives(s.last_heartbeat)
+        order by s.joined_at, s.session_id', @extschema@.quote_session_target());
+end $$;
+create function quote_rest_of_batch_query() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return @extschema@.quote_events_query(format($query$
+        select c.xid, c.position from %s c
+        where c.quote_id = $1 and ($8 or c.tenant_id = $2) and c.position > $3 and c.position <= $11 and c.origin = $4 and c.changed_at >= $5 and c.changed_at < $6
+            and pg_visible_in_snapshot(c.xid, $10) and not pg_visible_in_snapshot(c.xid, $9) and c.conflict_resolution is distinct from 'REJECTED'
+        group by c.position, c.xid order by c.position limit $7$query$, @extschema@.quote_relay_table('quote_changes')));
+end $$;
+comment on function quote_rest_of_batch_query() is 'query for the events of a quote in the rest of a batch';
+create function quote_later_batches_query() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    author record;
+begin
+    select * into author from @extschema@.quote_user_join('v.changed_by');
+    return format($query$
+        with c as materialized (
+            select c.xid, c.position from %1$s c
+            where c.quote_id = $1 and ($11 or c.tenant_id = $2) and c.origin = $3 and c.changed_at >= $4
+                and not pg_visible_in_snapshot(c.xid, $5) and c.conflict_resolution is distinct from 'REJECTED'
+            group by c.xid, c.position)
+        select p.no, v.position, v.event || jsonb_build_object('actor_name', %4$s)
+        from (
+            select b.no, c.xid, c.position from (
+                select t.xid, (select x.no from %2$s x where x.cur_xmax > t.xid and pg_visible_in_snapshot(t.xid, x.cur) and x.no > 0 and x.origin = $3
+                    order by x.cur_xmax, x.no limit 1) as no
+                from (select distinct c.xid from c) t) b
+            join c on c.xid = b.xid
+            where (b.no, c.position) > ($6, $7) and (b.no, c.position) <= ($8, $9)
+            order by b.no, c.position limit $10) p
+        cross join lateral (
+            select w.* from (%5$s) w
+            where w.xid = p.xid and w.position = p.position and w.origin = $3 and w.changed_at >= $4 offset 0) v
+        %3$s
+        order by p.no, v.position$query$,
+        @extschema@.quote_relay_table('quote_changes'), @extschema@.quote_relay_table('quote_relay_batch'),
+        author.join_clause, author.name_expression, @extschema@.quote_change_events_query(@extschema@.quote_collab_home()));
+end $$;
+comment on function quote_later_batches_query() is 'query for the events of a quote in later batches';
+create or replace function quote_events_between(
+    quote_id uuid, after_batch bigint, after_position bigint, until_batch bigint, until_position bigint, max integer)
+returns table (batch bigint, "position" bigint, event jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+    last constant bigint := 9223372036854775807;
+    tenant uuid := @extschema@.current_quote_tenant();
+    any_tenant boolean := @extschema@.sees_every_quote_tenant();
+    start record;
+    given integer := 0;
+begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
+    execute format('select b.*, exists (select from %1$s x where x.no between b.no and greatest(b.no, $3) and x.origin <> $2) as is_elsewhere
+        from %1$s b where b.no >= $1 order by b.no limit 1', @extschema@.quote_relay_table('quote_relay_batch'))
+    into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
+    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere then
+        raise exception 'the cursor is no longer known' using errcode = 'QC001',
+            hint = 'Read the quote again and subscribe without a cursor.';
+    end if;
+    if start.no = after_batch and after_batch <= until_batch then
+        return query execute format('select $12, r.position, r.event from (%s) r order by r.position', @extschema@.quote_rest_of_batch_query())
+        using quote_id, tenant, after_position, start.origin, start.floor_at - interval '1 day', 'infinity'::timestamptz, max, any_tenant,
+            start.prev, start.cur, case when after_batch = until_batch then until_position else last end, after_batch;
+        get diagnostics given = row_count;
+        after_position := last;
+    end if;
+    if given < max and after_batch < until_batch then
+        return query execute @extschema@.quote_later_batches_query()
+        using quote_id, tenant, start.origin, start.floor_at - interval '1 day', start.prev,
+            after_batch, after_position, until_batch, until_position, max - given, any_tenant;
+    end if;
 end $$;
 create function quote_history_arrives() returns boolean
 language plpgsql stable
@@ -620,7 +712,8 @@ begin
         @extschema@.quote_seals_are_settled(newest.origin) and not @extschema@.quote_history_arrives(), newest.no;
     if strange > 0 then
         return format('%s rows come from nowhere', strange);
-    elsif counted is distinct from sealed then
+    -- What arrives may come behind what was sealed here before it was told to arrive.
+    elsif counted < sealed or counted > sealed and not @extschema@.quote_history_arrives() then
         return format('%s rows were sealed in all, %s are there', sealed, counted);
     end if;
     return null;
@@ -638,8 +731,9 @@ begin
         return 0;
     end if;
     foreach month in array months loop
-        execute format('select count(*) from %s c where c.origin <> $1 and c.origin not in (select s.origin from %s s)', month,
-            @extschema@.quote_relay_table('quote_changes_seals')) into counted using @extschema@.quote_cluster_identifier();
+        execute format('select count(*) from (select c.origin, c.xid from %s c where c.origin <> $1) c
+            join (select o.origin, @extschema@.quote_sealed_until(o.origin, 9223372036854775807) as until from (select distinct x.origin from %1$s x) o) o using (origin)
+            where pg_visible_in_snapshot(c.xid, o.until) is not true', month) into counted using @extschema@.quote_cluster_identifier();
         arrived := arrived + counted;
     end loop;
     return arrived;
@@ -770,63 +864,59 @@ begin
         < 4000000000000000000, 'error',
         'the sequence of positions nears its end', format('Look who set it: select last_value from %s;', name));
 end $$;
-create or replace function quote_collab_doctor_rows(target_schema name) returns setof quote_collab_check
+create or replace function quote_collab_doctor_objects(target_schema name) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    hidden text;
-    spare regclass := (select @extschema@.quote_changes_spare(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = target_schema and c.relname = 'quote_changes');
-    found_rows boolean := false;
-    at timestamptz;
-    lag interval;
+    repair text := @extschema@.quote_attach_statement();
+    hints text;
+    names text;
+    item record;
+    wrong text[] := '{}'::text[];
+    changed text := @extschema@.quote_view_functions_changed(target_schema);
 begin
-    select string_agg(c.relname, ', ' order by c.relname) into hidden from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where not @extschema@.quote_rows_all_seen(c.oid::regclass) and (c.oid = spare or n.nspname = target_schema and c.relname in
-        ('quote_changes', 'quote_changes_seals', 'quote_relay_batch', 'quote_relay_lease', 'active_quote_sessions', 'quote_changes_position_seq'));
-    if hidden is not null then
-        return query select (@extschema@.quote_collab_unchecked(c.name, format('rows of %s are hidden from %s', hidden, current_user),
-            'Run it as a superuser.')).* from unnest(array['positions ascend', 'default partition empty', 'relay keeps up', 'a gateway is connected',
-            'stale sessions swept', 'history sealed']) c (name);
-        return;
-    end if;
-    execute format('select coalesce((select max(c.position) from %1$I.quote_changes c
-            where c.changed_at > now() - interval ''1 day'' and c.origin = @extschema@.quote_cluster_identifier()), 0)
-        > coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (%1$L, ''quote_changes_position_seq'')), 0)', target_schema)
-    into found_rows;
-    return next @extschema@.quote_collab_verdict('positions ascend', not found_rows, 'error',
-        'the sequence of positions was set back: new changes stand before older ones', format('select setval(%L, (select max(c.position) from %I.quote_changes c));',
-            format('%I.quote_changes_position_seq', target_schema), target_schema));
-    execute format('select exists (select from %s)', coalesce(spare::text, 'unnest(''{}''::integer[])')) into found_rows;
-    return next @extschema@.quote_collab_verdict('default partition empty', not found_rows, 'warning',
-        'rows lie in the default partition: a month had no partition when they were written',
-        format('select @extschema@.place_quote_strays(%L);', format('%I.quote_changes', target_schema)));
-    execute format('select max(b.cur_at) from %I.quote_relay_batch b where b.no > 0', target_schema) into at;
-    execute format('select now() - max(c.changed_at) from %I.quote_changes c
-        where c.changed_at > now() - interval ''1 day'' and c.changed_at > $1 + interval ''30 seconds''
-        and c.conflict_resolution is distinct from ''REJECTED''', target_schema) into lag using coalesce(at, '-infinity');
-    return next @extschema@.quote_collab_verdict('relay keeps up', lag is null or lag < interval '30 seconds', 'warning',
-        format('the newest change is %s old and no gateway has cut a batch since', lag), 'Look at the /health of the gateway.');
-    execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
-    return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning',
-        'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
+    select string_agg(v.view_name, ', ') into names from @extschema@.quote_view_queries(target_schema) v
+    where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = v.view_name and c.relkind = 'v');
+    return next @extschema@.quote_collab_verdict('views present', names is null, 'error', format('these views are missing: %s', names), repair);
+    select string_agg(c.oid::regclass::text, ', ') into names
+    from @extschema@.quote_view_queries(target_schema) v join pg_class c on c.relname = v.view_name
+    join pg_namespace n on n.oid = c.relnamespace and n.nspname = target_schema
+    where c.relkind = 'v' and not coalesce(c.reloptions @> '{security_invoker=true}', false);
+    return next @extschema@.quote_collab_verdict('views ask as the caller', names is null, 'error',
+        format('these views show what their owner may see: %s', names), repair);
+    -- Sessions are unlogged: a standby cannot plan what reads them.
+    begin
+        for item in
+            select c.oid::regclass as relation, v.query, coalesce(@extschema@.quote_view_strangers(c.oid::regclass), case
+                when v.view_name in ('v_recent_quote_changes', 'v_active_quote_collaborators') then changed end) as strangers
+            from @extschema@.quote_view_queries(target_schema) v join pg_class c on c.relname = v.view_name
+            join pg_namespace n on n.oid = c.relnamespace and n.nspname = target_schema
+            where c.relkind = 'v' and (v.view_name <> 'v_active_quote_collaborators' or not pg_is_in_recovery())
+        loop
+            if item.strangers is not null then
+                wrong := wrong || format('%s (%s)', item.relation, item.strangers);
+            elsif @extschema@.quote_view_differs(item.relation, item.query) then
+                wrong := wrong || item.relation::text;
+            end if;
+        end loop;
+        return next @extschema@.quote_collab_verdict('views as attached', wrong = '{}', 'error',
+            format('these views show something else than those that attach creates: %s', array_to_string(wrong, ', ')), repair);
+    exception when insufficient_privilege then
+        return next @extschema@.quote_collab_unchecked('views as attached', sqlerrm, 'Run it as a superuser.');
+    end;
     return next @extschema@.quote_collab_verdict('presence guarded',
         @extschema@.quote_sessions_guarded(format('%I.active_quote_sessions', target_schema)::regclass), 'error',
         'who may write sessions may write those of others, and times that never come', @extschema@.quote_attach_statement());
-    -- Sessions are unlogged: a standby has none.
-    found_rows := false;
-    if not pg_is_in_recovery() then
-        execute format('select exists (select from %I.active_quote_sessions x where x.last_heartbeat < now() - @extschema@.quote_session_ttl() * 3)',
-            target_schema) into found_rows;
-    end if;
-    return next @extschema@.quote_collab_verdict('stale sessions swept', not found_rows, 'warning', 'nobody calls quote_collab_maintenance()',
-        'Preload the library, run a gateway, or call select quote_collab_maintenance(); from cron.');
-    execute format('select exists (select from %1$I.quote_changes c, (select s.cur, s.origin from %1$I.quote_changes_seals s order by s.no desc limit 1) s
-        where c.changed_at between now() - interval ''1 day'' and now() - interval ''5 minutes'' and c.origin = @extschema@.quote_cluster_identifier()
-        and (s.origin <> c.origin or not pg_visible_in_snapshot(c.xid, s.cur)))', target_schema) into found_rows;
-    return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed',
-        'select @extschema@.seal_quote_history();');
+    select string_agg(format('%s on %s', r.rulename, c.oid::regclass), ', '), string_agg(format('drop rule %I on %s;', r.rulename, c.oid::regclass), ' ')
+    into names, hints from pg_rewrite r join pg_class c on c.oid = r.ev_class join pg_namespace n on n.oid = c.relnamespace
+    where r.rulename <> '_RETURN' and r.is_instead and (n.nspname = target_schema and c.relname in (select v.view_name from @extschema@.quote_view_queries(target_schema) v)
+        or c.oid in (select l.relation from @extschema@.quote_own_relations(target_schema) l)
+        or c.oid in (select t.oid from @extschema@.quote_collab_settings s cross join lateral (select @extschema@.quote_collab_table(s)::oid
+            union select p.relid from pg_partition_tree(@extschema@.quote_collab_table(s)) p) t (oid)));
+    return next @extschema@.quote_collab_verdict('no rules', names is null, 'error',
+        format('these rules turn statements into others: %s', names), hints);
 end $$;
 create or replace function quote_collab_doctor_security(target_schema name) returns setof quote_collab_check
 language plpgsql stable

@@ -6,7 +6,11 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 80] = [
+const MENDED: [(&str, &str); 81] = [
+    (
+        "create or replace trigger trg_guard_quote_session before insert or update of status or delete on active_quote_sessions for each row execute function guard_quote_session()",
+        "presence guarded",
+    ),
     ("alter table active_quote_sessions disable trigger trg_guard_quote_session", "presence guarded"),
     ("drop trigger trg_guard_quote_session on active_quote_sessions", "presence guarded"),
     ("alter table quote_changes alter column position drop default", "positions left"),

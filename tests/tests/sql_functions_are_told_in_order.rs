@@ -67,6 +67,50 @@ async fn what_a_function_changes_in_the_middle_of_a_statement_is_in_order() {
             "update quotes set notes = 'done' returning outer_touch(quote_number)",
         ),
         (
+            "of a statement in a function that a statement of another table calls",
+            "create table other (name text); create function inner_touch() returns text language plpgsql as $$ begin
+                 update quotes set notes = 'done' where touch(quote_number) is not null; return 'x'; end $$;",
+            "insert into other select inner_touch()",
+        ),
+        (
+            "that fail in their triggers, in a part that nobody reads",
+            "create table other (name text); alter table other add unique (name);
+             create function fails(given text) returns text language plpgsql as $$ begin
+                 begin insert into other select 'x' from generate_series(1, 2); exception when unique_violation then null; end;
+                 begin update quote_lines set description = 'no' where quote_id = (select id from quotes where quote_number = given);
+                 exception when raise_exception then null; end;
+                 return touch(given); end $$;
+             create function refuse() returns trigger language plpgsql as $$ begin if new.description = 'no' then raise 'no'; end if; return null; end $$;
+             create trigger refuse after update on quote_lines for each row execute function refuse();",
+            "with w as (update quotes set notes = 'done' returning fails(quote_number)),
+                 l as (update quote_lines set description = 'yes' where line_number = 1) select 1",
+        ),
+        (
+            "three statements deep",
+            "create function deep() returns text language plpgsql as $$ declare v text; begin
+                 update quotes set notes = 'done' where quote_number = (select min(quote_number) from quotes) returning touch(notes) into v; return v; end $$;",
+            "update quotes set terms_and_conditions = 'k' where quote_number = (select max(quote_number) from quotes) and deep() = 'done'",
+        ),
+        (
+            "of a row that comes back by the statement itself",
+            "create table lines as select * from quote_lines order by id limit 1;
+             create function makes_room(l uuid) returns boolean language plpgsql as $$ begin
+                 update quote_lines set description = 'before' where id = l; delete from quote_lines where id = l; return true; end $$;",
+            "insert into quote_lines select * from lines where makes_room(id)",
+        ),
+        (
+            "by a block",
+            "create function inner_touch() returns text language plpgsql as $$ begin
+                 update quotes set notes = 'done' where touch(quote_number) is not null; return 'x'; end $$;",
+            "do $$ begin perform inner_touch(); end $$",
+        ),
+        (
+            "by COPY in between",
+            "create function copies(given text) returns text language plpgsql as $$ begin
+                 perform touch(given); copy quote_lines to program 'cat > /dev/null'; return touch(given); end $$;",
+            "update quotes set notes = 'done' returning copies(quote_number)",
+        ),
+        (
             "deleted, and inserted again",
             "create function again(line quote_lines) returns integer language plpgsql as $$ begin
                  insert into quote_lines select line.*; update quote_lines set description = 'again' where id = line.id; return 1; end $$;",
@@ -91,14 +135,31 @@ async fn many_rows_that_a_function_changes_again_are_in_order_too() {
     run(
         &admin,
         "create function again(which uuid) returns uuid language plpgsql as $$ begin
-             update quote_lines set description = 'again' where id = which; return which; end $$;
-         insert into quote_lines select r.* from generate_series(1, 30000) n, (select * from quote_lines order by id limit 1) l,
+             begin
+                 update quote_lines set description = 'again' where id = which;
+                 update quotes set subtotal = subtotal + 1 where id = (select quote_id from quote_lines where id = which);
+             exception when division_by_zero then null; end;
+             return which; end $$;
+         insert into quote_lines select r.* from generate_series(1, 3000) n, (select * from quote_lines order by id limit 1) l,
              lateral jsonb_populate_record(null::quote_lines, to_jsonb(l.*) || jsonb_build_object('id', gen_random_uuid(), 'line_number', 1000 + n, 'version', 1)) r;
          update quote_lines set quantity = quantity + 1 where line_number > 1000 returning again(id)",
     )
     .await;
-    assert_eq!(erp.count("select count(*) from quote_lines where version = 3").await, 30_000);
+    assert_eq!(erp.count("select count(*) from quote_lines where version = 3").await, 3_000);
     assert_eq!(erp.count(OUT_OF_CHAIN).await, 0);
+    // What is not held back is read at once.
+    let read = "create function reads(which uuid) returns bigint language sql as $$
+            update quotes set subtotal = subtotal + 1 where id = (select quote_id from quote_lines where id = which);
+            select count(*) from quote_changes where field_name = 'subtotal' $$;
+        create table seen (changes bigint);
+        delete from quote_changes;
+        with w as (update quote_lines set quantity = 7 where id in (select id from quote_lines where line_number > 1000 limit 5) returning reads(id) as n)
+            insert into seen select n from w";
+    run(&admin, read).await;
+    assert_eq!(
+        text(&admin, "select string_agg(changes::text, ' ' order by changes) from seen").await,
+        "1 2 3 4 5"
+    );
 }
 
 #[tokio::test]
@@ -117,12 +178,12 @@ async fn a_save_in_the_middle_of_a_statement_knows_those_before() {
             &admin,
             "create table saves (n integer, quote uuid, seen integer, note text); create table done (result text);
              update quotes set notes = 'first' where quote_number = (select min(quote_number) from quotes);
-             insert into saves select n, id, version, 'save ' || n from quotes, generate_series(1, 2) n
+             insert into saves select n, id, version, 'save ' || n from quotes, generate_series(1, 3) n
                  where quote_number = (select min(quote_number) from quotes)",
         )
         .await;
         run(&admin, &statement).await;
-        assert_eq!(text(&admin, "select result from done").await, "true, false first", "{statement}");
+        assert_eq!(text(&admin, "select result from done").await, "true, false first, false first", "{statement}");
         assert_eq!(erp.count(OUT_OF_CHAIN).await, 0, "{statement}");
     }
 }

@@ -38,7 +38,8 @@ async fn no_session_outlives_its_last_sign_of_life() {
         let ahead = "select count(*) from active_quote_sessions where last_heartbeat > clock_timestamp() or joined_at > clock_timestamp()";
         assert_eq!(erp.count(ahead).await, 0, "{heartbeat}");
     }
-    run(&app, &session(ANYBODY, "null", "'-infinity'")).await;
+    let unknown = "update active_quote_sessions set last_heartbeat = null";
+    assert_eq!(sqlstate(&app, unknown).await, "23502", "who does not know when is not alive");
     let admin = erp.client("postgres").await;
     // As a release without a guard left them.
     run(&admin, "alter table active_quote_sessions disable trigger trg_guard_quote_session; delete from active_quote_sessions").await;

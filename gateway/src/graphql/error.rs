@@ -59,12 +59,17 @@ pub fn code(error: &ServerError) -> Option<&str> {
 /// More than these say nothing more, and make a large answer of a small request.
 const MOST_ERRORS: usize = 50;
 
+/// In bytes: the library repeats what it complains of.
+const LONGEST_MESSAGE: usize = 2_000;
+
 /// Gives every error a kind, and keeps the first of many. Resolvers only fail with one of ours, so what has none is the library refusing the
 /// request.
 #[must_use]
 pub fn with_codes(mut response: Response) -> Response {
     response.errors.truncate(MOST_ERRORS);
     for error in &mut response.errors {
+        let end = error.message.floor_char_boundary(LONGEST_MESSAGE);
+        error.message.truncate(end);
         if code(error).is_none() {
             let mut extensions = error.extensions.take().unwrap_or_default();
             extensions.set(CODE, Code::BadUserInput.as_str());

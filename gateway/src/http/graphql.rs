@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
-use super::response::{Media, answer, refuse, respond};
+use super::response::{Media, answer, answer_within, refuse, respond};
 use super::{App, REQUEST_TIMEOUT, assets};
 use crate::failure::{Code, Failure};
 use crate::graphql::{Operation, Prepared, sdl, with_codes};
@@ -116,9 +116,10 @@ async fn execute(
         Err(_) => GraphqlResponse::from(Failure::new(Code::ServiceUnavailable, "the request took too long")),
     };
     plan.arrange(&mut response);
-    // What a mutation did is told in any case.
-    let is_query = plan.kind != Some(OperationType::Mutation);
-    answer(media, &response, room, is_query)
+    match plan.kind {
+        Some(OperationType::Mutation) => answer(media, &response, room),
+        _ => answer_within(media, &response, room),
+    }
 }
 
 fn bearer(app: &App, headers: &HeaderMap) -> Result<Identity, TokenError> {

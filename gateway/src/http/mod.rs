@@ -7,7 +7,6 @@ mod probe;
 mod response;
 mod security;
 mod starting;
-mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +24,11 @@ use crate::postgres::Database;
 use crate::rate_limit::OperationBudget;
 use crate::relay::RelayState;
 use crate::token::TokenVerifier;
+use crate::unread::Unread;
 use crate::websocket::{AllowedOrigins, Sockets};
 
 pub use probe::Probe;
 pub use starting::starting;
-pub use unread::Unread;
 
 /// A mutation of a megabyte, and its envelope.
 const LARGEST_BODY: usize = (1 << 20) + (64 << 10);

@@ -5,9 +5,9 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::unread::Room;
 use crate::failure::{Code, Failure};
 use crate::graphql::{code, is_request_error, write};
+use crate::unread::Room;
 
 /// The media type of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,19 +60,23 @@ fn quality(parameters: &str) -> f32 {
     named.map_or(1.0, |quality| quality.trim().parse().unwrap_or(0.0))
 }
 
-/// A response of the schema, in the room that there is for it; refused where there is too little, if it may be.
+/// A response of the schema, in the room that there is for it; refused where there is too little.
 #[must_use]
-pub fn answer(media: Media, response: &GraphqlResponse, mut room: Room, may_be_refused: bool) -> Response {
+pub fn answer_within(media: Media, response: &GraphqlResponse, mut room: Room) -> Response {
     let text = write(response);
     match room.grow(text.len()) {
-        Err(failure) if may_be_refused => respond(media, &failure.into()),
-        _ => {
-            let size = HeaderValue::from(text.len());
-            let mut answer = with_body(media, response, room.body(text));
-            answer.headers_mut().insert(header::CONTENT_LENGTH, size);
-            answer
-        }
+        Err(failure) => respond(media, &failure.into()),
+        Ok(()) => with_body(media, response, room.body(text)),
     }
+}
+
+/// The same for what was done, and is told in any case.
+#[must_use]
+pub fn answer(media: Media, response: &GraphqlResponse, mut room: Room) -> Response {
+    let text = write(response);
+    // As much as there is.
+    let _ = room.grow(text.len());
+    with_body(media, response, room.body(text))
 }
 
 /// A small response.

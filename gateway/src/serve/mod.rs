@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::config::{PostgresConfig, ServeConfig};
 use crate::graphql::{Services, schema};
-use crate::http::{App, Probe, Unread};
+use crate::http::{App, Probe};
 use crate::nats::NatsError;
 use crate::postgres::{Database, DatabaseError, listen};
 use crate::presence::Board;
@@ -26,6 +26,7 @@ use crate::shares::Shares;
 use crate::shutdown::Group;
 use crate::token::TokenVerifier;
 use crate::turns::Turns;
+use crate::unread::Unread;
 use crate::upkeep::Upkeep;
 use crate::websocket::{AllowedOrigins, Sockets};
 
@@ -174,7 +175,9 @@ fn assemble(
     let database = services.database.clone();
     let schema = schema(services);
     let drain = CancellationToken::new();
+    let unread = Unread::default();
     let sockets = Arc::new(Sockets {
+        unread: unread.clone(),
         schema: schema.clone(),
         verifier: verifier.clone(),
         budget: Arc::clone(&budget),
@@ -186,6 +189,5 @@ fn assemble(
     });
     let (nats, relay) = (events.nats.clone(), Arc::clone(&events.relay));
     let probe = Probe::default();
-    let unread = Unread::default();
     App { schema, verifier, budget, unread, origins, sockets, database, probe, nats, relay, metrics, drain }
 }

@@ -16,7 +16,7 @@ use crate::config::HttpConfig;
 /// Out of descriptors, most likely: connections that end bring some back.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(500);
 
-/// A connection whose other end takes nothing of what waits for it is closed.
+/// A connection whose other end takes nothing of what waits for it is closed. Elsewhere than on Linux it stays.
 #[cfg(target_os = "linux")]
 const LONGEST_UNREAD: Duration = Duration::from_mins(1);
 

@@ -27,6 +27,8 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(3);
 const PING_PERIOD: Duration = Duration::from_secs(10);
 /// A client that has been silent for so long, or has taken nothing for so long, is gone.
 const SILENCE: Duration = Duration::from_secs(30);
+/// Bytes that a client takes in a second at least.
+const SLOWEST: usize = 32 << 10;
 /// Longest wait for the client's side of a close.
 pub const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -244,7 +246,7 @@ impl Socket {
             Outcome::Result(id, response, kind) => {
                 let response = with_codes(*response);
                 if !ends_operation(&response, kind) {
-                    return self.send(protocol::next(&id, &write(&response))).await;
+                    return self.answer(&id, &response, kind).await;
                 }
                 self.forget(&id);
                 self.send(protocol::error(&id, &errors(&response))).await
@@ -254,6 +256,29 @@ impl Socket {
                     return self.send(protocol::complete(&id)).await;
                 }
                 Ok(())
+            }
+        }
+    }
+
+    /// The answer to a query is refused where its user leaves too much unread; events and what was done are told in any case.
+    async fn answer(
+        &mut self,
+        id: &Arc<str>,
+        response: &Response,
+        kind: Option<OperationType>,
+    ) -> Result<(), Ending> {
+        let text = protocol::next(id, &write(response));
+        let room = match (&self.identity, kind) {
+            (Some(identity), Some(OperationType::Query)) => {
+                self.sockets.unread.room_for(identity, text.len())
+            }
+            _ => return self.send(text).await,
+        };
+        match room {
+            Ok(_room) => self.send(text).await,
+            Err(failure) => {
+                self.forget(id);
+                self.send(protocol::error(id, &errors(&failure.into()))).await
             }
         }
     }
@@ -270,9 +295,14 @@ impl Socket {
     }
 
     /// While a client takes nothing its queues in the hub fill, and it is told that it lagged; one that takes nothing at
-    /// all is gone.
+    /// all, or a large message too slowly, is gone.
     async fn put(&mut self, message: Message) -> Result<(), Ending> {
-        match timeout(SILENCE, self.link.send(message)).await {
+        let size = match &message {
+            Message::Text(text) => text.len(),
+            _ => 0,
+        };
+        let patience = SILENCE + Duration::from_secs((size / SLOWEST) as u64);
+        match timeout(patience, self.link.send(message)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Ending::Gone),
         }

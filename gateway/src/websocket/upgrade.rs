@@ -15,6 +15,7 @@ use crate::graphql::Schema;
 use crate::rate_limit::OperationBudget;
 use crate::shares::Shares;
 use crate::token::{Identity, TokenVerifier};
+use crate::unread::Unread;
 
 /// A mutation of a megabyte, and its envelope.
 pub const LARGEST_MESSAGE: usize = (1 << 20) + (64 << 10);
@@ -31,6 +32,8 @@ pub struct Sockets {
     pub verifier: TokenVerifier,
     /// Budgets of users.
     pub budget: Arc<OperationBudget>,
+    /// Room for what they answer.
+    pub unread: Unread,
     /// Pages that may open one.
     pub origins: AllowedOrigins,
     /// How many there may be.

@@ -102,20 +102,23 @@ fn around(lives: &[Life], step: &Step) -> usize {
 }
 
 /// Whether everything that happened to a row before any of these steps is among them, or was told before, in the middle of a statement:
-/// `statement` is the number of the one that is not nested, as far as it is known. What is nested may stand on a change of that
-/// statement, or of another nested one, which is noted later; what begins a row, on an end of it.
+/// `statement` is the number of the one that is not nested, as far as it is known, and `told` that of the command whose change of this row
+/// was told last while it ran. What is nested may stand on a change of that statement, or of another nested one, which is noted later; what
+/// begins a row, on an end of it.
 #[must_use]
-pub fn complete(steps: &[Step], statement: Option<u32>) -> bool {
+pub fn complete(steps: &[Step], statement: Option<u32>, told: Option<u32>) -> bool {
     let makers = makers(steps);
     let own = steps.iter().any(|step| !step.is_nested);
-    let stands = |step: &Step| match step.stands_on {
+    let is_noted = |command: u32| {
+        statement.is_some_and(|statement| command < statement)
+            || told == Some(command)
+            || makers.contains_key(&command)
+    };
+    steps.iter().all(|step| match step.stands_on {
         _ if !step.is_nested => true,
         None => own || step.deed != Deed::Begin,
-        Some(command) => {
-            statement.is_some_and(|statement| command < statement) || makers.contains_key(&command)
-        }
-    };
-    steps.iter().all(stands)
+        Some(command) => is_noted(command),
+    })
 }
 
 #[cfg(test)]
@@ -195,9 +198,12 @@ mod tests {
             (vec![nested(Change, 13, 12), own(Change), nested(Change, 12, 10)], true),
             (vec![own(End), nested(Begin, 11, None)], true),
         ] {
-            assert_eq!(complete(&steps, Some(10)), expected, "{steps:?}");
+            assert_eq!(complete(&steps, Some(10), None), expected, "{steps:?}");
         }
-        assert!(!complete(&[nested(Change, 11, 9)], None), "it may be of the statement");
+        assert!(!complete(&[nested(Change, 11, 9)], None, None), "it may be of the statement");
+        let again = [nested(Change, 13, 12), nested(Change, 12, 11)];
+        assert!(complete(&again, Some(10), Some(11)), "it stands on what was told");
+        assert!(!complete(&again, Some(10), Some(9)));
     }
 
     #[test]
@@ -205,7 +211,7 @@ mod tests {
         let number = 200_000;
         let changes = (11..number).map(|command| nested(Deed::Change, command, command - 1));
         let steps: Vec<Step> = changes.chain([own(Deed::Change)]).collect();
-        assert!(complete(&steps, Some(10)));
+        assert!(complete(&steps, Some(10), None));
         assert_eq!(order(&steps).first(), Some(&(steps.len() - 1)));
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use quote_collab_core::chain;
+use uuid::Uuid;
 
 use super::memory::Memory;
 use super::{Kind, RowChange, direct, former, insert};
@@ -21,13 +22,18 @@ const BATCH_ROWS: usize = 20_000;
 /// Values of so many bytes are written at once, and at most one row change more.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// What nested statements changed is held back until what ran them is noted, up to so many row changes.
-const HELD: usize = 400_000;
+const MOST_HELD: usize = 400_000;
 /// And up to so many bytes of values.
-const HELD_BYTES: usize = 128 * 1024 * 1024;
+const MOST_HELD_BYTES: usize = 128 * 1024 * 1024;
+
+/// A quote, or one of its lines.
+type Row = (Uuid, Option<Uuid>);
 
 struct Noted {
     change: RowChange,
-    /// What the statement that the one which did it is nested in did to the same row may be noted later.
+    /// Ascending.
+    number: u64,
+    /// Done by a nested statement: what the one around it did to the same row before may be noted later.
     is_nested: bool,
     /// Nesting depth of the subtransaction that noted it: when that one is rolled back, the note goes with it.
     level: i32,
@@ -39,6 +45,10 @@ thread_local! {
     static MEMORY: RefCell<Option<(i32, Memory)>> = const { RefCell::new(None) };
     /// Where values that are held back are moved to.
     static HELD_VALUES: RefCell<Option<Memory>> = const { RefCell::new(None) };
+    /// Number of the next note of this session.
+    static NEXT: Cell<u64> = const { Cell::new(0) };
+    /// The last command whose change of a row was written in the middle of the running statement, by row.
+    static TOLD: RefCell<HashMap<Row, pg_sys::CommandId>> = RefCell::default();
     /// Logs that this transaction was asked to forget: it dropped them, unless it took that back.
     static FORGOTTEN: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
     /// Whoever runs this transaction was told that its history is not in order.
@@ -57,7 +67,9 @@ pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Resul
     let (rows, bytes) = BATCH.get();
     let (rows, bytes) = (rows + change.fields.len(), bytes + memory.bytes() - kept);
     BATCH.set((rows, bytes));
-    NOTED.with_borrow_mut(|noted| noted.push(Noted { change, is_nested, level }));
+    let number = next_note();
+    NEXT.set(number + 1);
+    NOTED.with_borrow_mut(|noted| noted.push(Noted { change, number, is_nested, level }));
     if rows >= BATCH_ROWS || bytes >= BATCH_BYTES {
         drop(memory);
         write_batch();
@@ -82,6 +94,11 @@ pub fn flush_table() {
     }
 }
 
+/// Number of the next note.
+pub fn next_note() -> u64 {
+    NEXT.get()
+}
+
 /// Whether anything is noted.
 pub fn is_noted() -> bool {
     NOTED.with_borrow(|noted| !noted.is_empty())
@@ -92,13 +109,9 @@ fn any_nested_noted() -> bool {
     NOTED.with_borrow(|noted| any_nested(noted))
 }
 
-/// How much is noted.
-pub fn noted() -> usize {
-    NOTED.with_borrow(Vec::len)
-}
-
 /// Writes what this subtransaction noted, and what triggers on the log change in turn.
 pub fn flush() {
+    TOLD.take();
     loop {
         let ready = take_ready();
         if ready.is_empty() {
@@ -114,10 +127,10 @@ fn write_batch() {
     write_ripe(take_ready());
 }
 
-/// A statement in the middle of another has ended: writes what was noted behind the first so many, but for what is held back.
-/// Whoever goes on in the middle of that other one reads what was written.
-pub fn flush_nested(earlier: usize) {
-    write_ripe(NOTED.with_borrow_mut(|noted| noted.split_off(earlier.min(noted.len()))));
+/// A statement in the middle of another has ended, which was the next to note when `first` was the number: writes what was noted since, as
+/// far as it may be written. Whoever goes on in the middle of that other one reads it.
+pub fn flush_nested(first: u64) {
+    write_ripe(take_from(first));
 }
 
 fn write_ripe(ready: Vec<Noted>) {
@@ -129,15 +142,21 @@ fn write_ripe(ready: Vec<Noted>) {
     }
 }
 
-/// What is noted and may be written now. Notes of an outer subtransaction wait: written here they would be lost if this
-/// subtransaction rolls back.
+/// What is noted and may be written now.
 fn take_ready() -> Vec<Noted> {
-    let level = transaction::depth();
     MEMORY.take();
     BATCH.set((0, 0));
+    take_from(0)
+}
+
+/// What is noted from this number on. Notes of an outer subtransaction wait: written here they would be lost if this subtransaction rolls
+/// back.
+fn take_from(first: u64) -> Vec<Noted> {
+    let level = transaction::depth();
     NOTED.with_borrow_mut(|noted| {
-        let first = noted.iter().position(|entry| entry.level >= level).unwrap_or(noted.len());
-        noted.split_off(first)
+        let first = noted.partition_point(|entry| entry.number < first);
+        let ours = noted.iter().skip(first).position(|entry| entry.level >= level);
+        noted.split_off(ours.map_or(noted.len(), |place| first + place))
     })
 }
 
@@ -162,32 +181,33 @@ fn memories(notes: &[Noted]) -> Vec<&Memory> {
     memories
 }
 
-/// Moves the values of what is held out of the memory that goes when the rest is written.
-fn move_out(ripe: &[Noted], held: &mut [Noted]) {
+/// Moves the values of what is held together, out of the memory that goes when the rest is written; returns how many bytes are there.
+fn move_out(ripe: &[Noted], held: &mut [Noted]) -> usize {
     let written = memories(ripe);
     let is_written = |memory: &Memory| written.iter().any(|written| written.is(memory));
     let memory = HELD_VALUES.take().filter(|memory| !is_written(memory)).unwrap_or_else(Memory::new);
-    for entry in held {
-        if is_written(&entry.change.memory) {
-            entry.change.move_to(&memory);
-        }
+    for entry in held.iter_mut().filter(|entry| !entry.change.memory.is(&memory)) {
+        entry.change.move_to(&memory);
     }
+    let bytes = memory.bytes();
     HELD_VALUES.replace(Some(memory));
+    bytes
 }
 
 /// Parts what may be written from what nested statements did to rows while the one that ran them is not noted yet, which may have changed
-/// them before. Nothing is held back once that is too much.
+/// them before. Nothing more is held back once that is too much.
 fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
     if !any_nested(&ready) {
         return (ready, Vec::new());
     }
     let is_complete = complete(&ready);
     let (ripe, mut held) = part(ready, is_complete);
-    if !held.is_empty() {
-        move_out(&ripe, &mut held);
+    if held.is_empty() {
+        return (ripe, held);
     }
-    let bytes: usize = memories(&held).into_iter().map(Memory::bytes).sum();
-    if held.len() < HELD && bytes < HELD_BYTES {
+    let bytes = move_out(&ripe, &mut held);
+    let all = NOTED.with_borrow(Vec::len) + held.len();
+    if all < MOST_HELD && bytes < MOST_HELD_BYTES {
         return (ripe, held);
     }
     warn_of_order();
@@ -205,10 +225,11 @@ fn part(ready: Vec<Noted>, chosen: Vec<bool>) -> (Vec<Noted>, Vec<Noted>) {
 
 /// Which notes have all before them noted.
 fn complete(ready: &[Noted]) -> Vec<bool> {
-    let statement = statement::ending();
+    let statement = statement::outermost();
     let mut is_complete = vec![true; ready.len()];
     for places in places_by_row(ready) {
-        if !chain::complete(&steps(ready, &places), statement) {
+        let told = TOLD.with_borrow(|told| told.get(&ready[places[0]].change.row()).copied());
+        if !chain::complete(&steps(ready, &places), statement, told) {
             for place in places {
                 is_complete[place] = false;
             }
@@ -251,6 +272,7 @@ fn write(mut ready: Vec<Noted>) {
     if is_unordered(&ready) {
         put_in_order(&mut ready);
     }
+    remember_told(&ready);
     let changes: Vec<RowChange> = ready.into_iter().map(|entry| entry.change).collect();
     for group in changes.chunk_by(|a, b| a.log.relation == b.log.relation) {
         let log = &group[0].log;
@@ -263,6 +285,20 @@ fn write(mut ready: Vec<Noted>) {
             error.raise();
         }
     }
+}
+
+/// What is written of nested statements while the one around them runs, so that what stands on it need not wait for that one. Too much to
+/// be remembered is as if it had not been told: what stands on it is held back.
+fn remember_told(written: &[Noted]) {
+    TOLD.with_borrow_mut(|told| {
+        for Noted { change, .. } in written.iter().filter(|entry| entry.is_nested) {
+            let last = told.entry(change.row()).or_insert(change.command);
+            *last = change.command.max(*last);
+        }
+        if told.len() > MOST_HELD {
+            told.clear();
+        }
+    });
 }
 
 /// What is noted for this log is not written where the log is gone when it would be.
@@ -293,6 +329,7 @@ pub fn discard() {
     NOTED.with_borrow_mut(Vec::clear);
     MEMORY.take();
     HELD_VALUES.take();
+    TOLD.take();
     BATCH.set((0, 0));
     WARNED.set(false);
     FORGOTTEN.with_borrow_mut(HashSet::clear);
@@ -314,4 +351,5 @@ pub fn discard_aborted() {
     let level = transaction::depth();
     NOTED.with_borrow_mut(|noted| noted.retain(|entry| entry.level < level));
     MEMORY.take();
+    HELD_VALUES.take();
 }

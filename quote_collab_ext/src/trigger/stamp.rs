@@ -8,8 +8,8 @@ use quote_collab_core::change::Entity;
 use super::call::{Call, Operation, replays};
 use super::plan::{Column, Plan};
 use super::row::Row;
-use crate::attribution;
 use crate::error::Error;
+use crate::{attribution, statement};
 
 /// The trigger function. A row that did not change keeps its version, unless the statement itself counts it up by one.
 ///
@@ -22,6 +22,7 @@ pub unsafe fn stamp(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, E
     if call.row_operation() != Some(Operation::Update) || !call.is_before() {
         return Err(Error::TriggerProtocol(NAME));
     }
+    statement::fires_before();
     let plan = Plan::of(call)?;
     let (old, new) = (call.first_row(), call.new_row());
     let counts = |column: &&Column| column.audited && !column.generated;
@@ -121,7 +122,7 @@ impl Stamps {
 /// this session's.
 fn names_local_time(plan: &Plan, call: Call<'_>, old: &Row<'_>, new: &Row<'_>, attnum: i16) -> bool {
     let is_local = |column: &Column| column.type_oid == pg_sys::TIMESTAMPOID && old.differs(new, column);
-    call.assigns(attnum) && plan.column(attnum).is_some_and(is_local)
+    call.assigns(attnum) && new.value(attnum).is_some() && plan.column(attnum).is_some_and(is_local)
 }
 
 /// Whether a version is the first that a row has not had in an earlier life.

@@ -1,22 +1,18 @@
-//! Answers on their way: whoever asks and does not read has them wait in memory, and his share of it is bounded. The connection of one who
-//! reads nothing at all is closed by the operating system, see the port.
+//! Answers on their way: whoever asks and does not read has them wait in memory, and his share of it is bounded. The connection of
+//! one who reads nothing at all is closed by the operating system, see the port. Events are not answers: what waits of them is bounded by subscription.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use futures_util::stream;
 use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::shares::{Share, Shares};
 use crate::token::Identity;
 
-/// What is handed to the connection at once; it asks for the next piece when it has little left.
-const PIECE: usize = 64 << 10;
 /// What one share may have waiting.
 const PER_SHARE: usize = 256 << 10;
-/// 128 MiB; a tenant has half of them, a user a quarter.
+/// A user may have a quarter of them, 32 MiB, and a tenant half.
 const SHARES: usize = 512;
 /// As long as anybody waits for a turn at the database.
 const WAIT: Duration = Duration::from_secs(5);
@@ -49,6 +45,17 @@ impl Unread {
         let share = timeout(WAIT, self.0.wait(who)).await.map_err(|_| refused())?;
         Ok(Room { who: who.clone(), all: self.0.clone(), held: vec![share] })
     }
+
+    /// Room for an answer that is worked out already.
+    ///
+    /// # Errors
+    ///
+    /// When the user or the tenant leaves too much unread.
+    pub fn room_for(&self, who: &Identity, size: usize) -> Result<Room, Failure> {
+        let mut room = Room { who: who.clone(), all: self.0.clone(), held: Vec::new() };
+        room.grow(size)?;
+        Ok(room)
+    }
 }
 
 impl Room {
@@ -65,19 +72,21 @@ impl Room {
         Ok(())
     }
 
-    /// An answer, which gives the room back when its last piece is handed on.
-    pub fn body(self, answer: String) -> Body {
-        if answer.len() <= PIECE {
-            return Body::from(answer);
-        }
-        let pieces = stream::unfold((Bytes::from(answer), self), |(mut rest, room)| async {
-            if rest.is_empty() {
-                return None;
-            }
-            let piece = rest.split_to(rest.len().min(PIECE));
-            Some((Ok::<_, Infallible>(piece), (rest, room)))
-        });
-        Body::from_stream(pieces)
+    /// An answer in this room, which is given back when the last of it has been handed to the operating system, or the connection is over.
+    pub fn body(self, text: String) -> Body {
+        Body::from(Bytes::from_owner(Answer { text, _room: self }))
+    }
+}
+
+/// What the pieces of an answer, wherever they are, keep alive.
+struct Answer {
+    text: String,
+    _room: Room,
+}
+
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
     }
 }
 
@@ -110,14 +119,19 @@ mod tests {
         }
         assert!(unread.room(&ann).await.is_err());
         assert!(unread.room(&bob).await.unwrap().grow(16 << 20).is_ok());
-        waiting.pop();
+        // Whatever piece of it somebody still has.
+        let answer = to_bytes(waiting.pop().unwrap(), usize::MAX).await.unwrap();
+        let rest = answer.slice(answer.len() - 1..);
+        drop(answer);
+        assert!(unread.room(&ann).await.is_err());
+        drop(rest);
         assert!(unread.room(&ann).await.is_ok());
     }
 
     #[tokio::test]
     async fn an_answer_arrives_whole_and_gives_its_room_back() {
         let unread = Unread::default();
-        for size in [0, 1, PIECE, PIECE + 1, 3 * PIECE, 40 << 20] {
+        for size in [0, 1, PER_SHARE, PER_SHARE + 1, 40 << 20] {
             let answer = "x".repeat(size);
             let mut room = unread.room(&identity(1, 1)).await.unwrap();
             room.grow(size).unwrap();
