@@ -141,7 +141,7 @@ unsafe fn run(query: *mut pg_sys::QueryDesc, next: impl FnOnce()) {
     // SAFETY: per contract.
     unsafe {
         if server::trigger_depth() == 0 && changes_rows((*query).plannedstmt) {
-            begin(query);
+            begin(query, audit::next_note());
         }
         next();
     }
@@ -149,10 +149,10 @@ unsafe fn run(query: *mut pg_sys::QueryDesc, next: impl FnOnce()) {
 
 /// # Safety
 /// The query must be live, with the state of its execution.
-unsafe fn begin(query: *mut pg_sys::QueryDesc) {
+unsafe fn begin(query: *mut pg_sys::QueryDesc, first: u64) {
     // SAFETY: per contract.
     let command = unsafe { (*(*query).estate).es_output_cid };
-    let (level, first) = (transaction::depth(), audit::next_note());
+    let level = transaction::depth();
     RUNNING.with_borrow_mut(|running| {
         if running.last().is_none_or(|last| last.query != query) {
             running.push(Running { query, command, level, first, is_ending: false, is_of_ours: None });
@@ -167,6 +167,11 @@ unsafe extern "C-unwind" fn on_finish(query: *mut pg_sys::QueryDesc) {
         let next = EARLIER_FINISH.unwrap_or(server::STANDARD_FINISH);
         if server::trigger_depth() > 0 {
             return next(query);
+        }
+        if place_of(query).is_none() && MISSED.get() != Missed::No && is_in_missed(query) {
+            MISSED.set(Missed::Middle(transaction::depth()));
+            // What ran in its middle is noted already.
+            begin(query, 0);
         }
         let Some(place) = place_of(query) else {
             next(query);
@@ -186,7 +191,7 @@ fn place_of(query: *mut pg_sys::QueryDesc) -> Option<usize> {
     RUNNING.with_borrow(|running| running.iter().rposition(|running| running.query == query))
 }
 
-/// A query has ended that was not seen to begin: the one in whose middle the library came, unless it changes no rows.
+/// A query has ended that was not seen to begin: where it changes rows, the library came in its middle.
 ///
 /// # Safety
 /// The query must be live.
@@ -194,7 +199,7 @@ unsafe fn missed_end(query: *mut pg_sys::QueryDesc) {
     // SAFETY: per contract.
     unsafe {
         if RUNNING.with_borrow(Vec::is_empty) && changes_rows((*query).plannedstmt) {
-            MISSED.set(if is_in_missed(query) { Missed::Perhaps } else { Missed::No });
+            MISSED.set(Missed::No);
             flush_all();
         }
     }
@@ -246,7 +251,7 @@ unsafe fn changes_rows(statement: *mut pg_sys::PlannedStmt) -> bool {
     }
 }
 
-/// Whether the client's statement is another than this query, and changes rows: the library came in its middle, before any row.
+/// Whether this query changes rows in the middle of the client's statement, which changes rows itself: the library came in its middle.
 ///
 /// # Safety
 /// The query must be live.
@@ -256,7 +261,8 @@ unsafe fn is_in_missed(query: *mut pg_sys::QueryDesc) -> bool {
         let Some(portal) = pg_sys::ActivePortal.as_ref() else { return false };
         let statements = PgList::<pg_sys::PlannedStmt>::from_pg(portal.stmts);
         let is_another = statements.iter_ptr().all(|statement| statement != (*query).plannedstmt);
-        is_another && statements.iter_ptr().any(|statement| changes_rows(statement))
+        let others_change = statements.iter_ptr().any(|statement| changes_rows(statement));
+        changes_rows((*query).plannedstmt) && is_another && others_change
     }
 }
 

@@ -107,8 +107,8 @@ async fn what_a_function_changes_in_the_middle_of_a_statement_is_in_order() {
         (
             "by COPY in between",
             "create function copies(given text) returns text language plpgsql as $$ begin
-                 perform touch(given); copy quote_lines to program 'cat > /dev/null'; return touch(given); end $$;",
-            "update quotes set notes = 'done' returning copies(quote_number)",
+                 perform touch(given); copy quote_lines from program 'true'; return touch(given); end $$;",
+            "update quotes set notes = 'done' where quote_number < 'Q-2026-00020' returning copies(quote_number)",
         ),
         (
             "deleted, and inserted again",
