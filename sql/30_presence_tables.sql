@@ -48,7 +48,7 @@ end $$;
 comment on function guard_quote_session() is 'lets nobody write sessions of others, or such as never end';
 
 create function quote_sessions_guarded(sessions regclass) returns boolean
-language sql stable
+language sql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
     select exists (select from pg_trigger t where t.tgrelid = sessions and t.tgname = 'trg_guard_quote_session' and t.tgenabled = 'O'

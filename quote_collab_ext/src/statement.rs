@@ -20,6 +20,8 @@ struct Running {
     command: pg_sys::CommandId,
     /// Nesting depth of its subtransaction.
     level: i32,
+    /// When the client's message came that runs it.
+    message: pg_sys::TimestampTz,
     /// What is noted from here on is noted by it, its triggers, or what runs in its middle.
     first: u64,
     /// Its triggers fire.
@@ -153,9 +155,21 @@ unsafe fn begin(query: *mut pg_sys::QueryDesc, first: u64) {
     // SAFETY: per contract.
     let command = unsafe { (*(*query).estate).es_output_cid };
     let level = transaction::depth();
+    // SAFETY: reads a variable of this backend.
+    let message = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
     RUNNING.with_borrow_mut(|running| {
+        // No statement outlives its message; who runs one and does not end it leaves nothing behind here.
+        running.retain(|earlier| earlier.message == message);
         if running.last().is_none_or(|last| last.query != query) {
-            running.push(Running { query, command, level, first, is_ending: false, is_of_ours: None });
+            running.push(Running {
+                query,
+                command,
+                level,
+                message,
+                first,
+                is_ending: false,
+                is_of_ours: None,
+            });
         }
     });
 }

@@ -166,7 +166,7 @@ begin
 end $$;
 comment on function guard_quote_session() is 'lets nobody write sessions of others, or such as never end';
 create function quote_sessions_guarded(sessions regclass) returns boolean
-language sql stable
+language sql stable strict
 set search_path = pg_catalog, pg_temp
 as $$
     select exists (select from pg_trigger t where t.tgrelid = sessions and t.tgname = 'trg_guard_quote_session' and t.tgenabled = 'O'
@@ -906,8 +906,9 @@ begin
     exception when insufficient_privilege then
         return next @extschema@.quote_collab_unchecked('views as attached', sqlerrm, 'Run it as a superuser.');
     end;
+    -- Where the table is gone other checks say so.
     return next @extschema@.quote_collab_verdict('presence guarded',
-        @extschema@.quote_sessions_guarded(format('%I.active_quote_sessions', target_schema)::regclass), 'error',
+        coalesce(@extschema@.quote_sessions_guarded(to_regclass(format('%I.active_quote_sessions', target_schema))), true), 'error',
         'who may write sessions may write those of others, and times that never come', @extschema@.quote_attach_statement());
     select string_agg(format('%s on %s', r.rulename, c.oid::regclass), ', '), string_agg(format('drop rule %I on %s;', r.rulename, c.oid::regclass), ' ')
     into names, hints from pg_rewrite r join pg_class c on c.oid = r.ev_class join pg_namespace n on n.oid = c.relnamespace

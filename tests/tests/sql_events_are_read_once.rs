@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use quote_collab_tests::statement::run;
 use quote_collab_tests::{Erp, Postgres};
 use tokio_postgres::Client;
 
@@ -322,5 +323,55 @@ async fn a_cursor_of_an_earlier_release_is_read_on() {
         let refused =
             admin.query("select * from quote_events_since($1)", &[&cursor]).await.expect_err(&cursor);
         assert_eq!(refused.code().map(tokio_postgres::error::SqlState::code), Some(code), "{cursor}");
+    }
+}
+
+/// Everything of a quote in pieces of this size, as a subscriber reads it that comes back.
+async fn missed(admin: &Client, quote: &str, piece: i32) -> Vec<(i64, i64)> {
+    let read = format!(
+        "select batch, position from quote_events_between('{quote}', $1, $2, (select max(no) from quote_relay_batch), 9223372036854775807, $3)"
+    );
+    let (mut place, mut told) = ((1_i64, 0_i64), Vec::new());
+    loop {
+        let rows = admin.query(&read, &[&place.0, &place.1, &piece]).await.expect("a piece is read");
+        told.extend(rows.iter().map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))));
+        match told.last() {
+            Some(last) if !rows.is_empty() => place = *last,
+            _ => return told,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_missed_is_the_same_by_the_piece() {
+    let erp = Erp::attached().await;
+    let (admin, other) = (erp.client("postgres").await, erp.client("postgres").await);
+    let quote: String =
+        admin.query_one("select id::text from quotes order by id limit 1", &[]).await.unwrap().get(0);
+    let epoch: i64 =
+        admin.query_one("select quote_relay_lease('test', interval '1 hour')", &[]).await.unwrap().get(0);
+    let relay = format!("select quote_relay_open_batch({epoch})");
+    let note = format!("update quotes set notes = clock_timestamp()::text where id = '{quote}'");
+    let lines = format!(
+        "update quote_lines set quantity = quantity + 1, description = clock_timestamp()::text where quote_id = '{quote}'"
+    );
+    for statements in [&note, &relay, &lines, &note, &relay] {
+        run(&admin, statements).await;
+    }
+    // A large transaction, during which others commit and batches are cut.
+    run(&other, &format!("begin; {lines}; {lines}")).await;
+    for statements in [&note, &relay, &note, &relay, &note, &relay] {
+        run(&admin, statements).await;
+    }
+    run(&other, &format!("{lines}; commit; {note}")).await;
+    for statements in [&relay, &lines, &relay] {
+        run(&admin, statements).await;
+    }
+    let whole = missed(&admin, &quote, 10_000).await;
+    assert!(whole.is_sorted() && whole.len() > 20, "{whole:?}");
+    let all = format!("select count(distinct position) from quote_changes where quote_id = '{quote}'");
+    assert_eq!(i64::try_from(whole.len()).ok(), Some(erp.count(&all).await));
+    for piece in [1, 2, 3, 7] {
+        assert_eq!(missed(&admin, &quote, piece).await, whole, "{piece} at a time");
     }
 }
