@@ -70,6 +70,7 @@ declare
     seals regclass := @extschema@.quote_relay_table('quote_changes_seals');
     counted bigint;
     strange bigint;
+    arrives boolean := @extschema@.quote_history_arrives();
 begin
     execute format('select count(*) filter (where pg_visible_in_snapshot(c.xid, o.until)),
             count(*) filter (where num_nulls(c.origin, c.xid, c.position, c.changed_at) > 0
@@ -79,11 +80,11 @@ begin
             select s.origin, @extschema@.quote_sealed_until(s.origin, $3) as until from (select distinct s.origin from %2$s s where s.no <= $3) s) o on o.origin = c.origin',
         log, seals)
     into counted, strange using @extschema@.quote_cluster_identifier(),
-        @extschema@.quote_seals_are_settled(newest.origin) and not @extschema@.quote_history_arrives(), newest.no;
+        @extschema@.quote_seals_are_settled(newest.origin) and not arrives, newest.no;
     if strange > 0 then
         return format('%s rows come from nowhere', strange);
     -- What arrives may come behind what was sealed here before it was told to arrive.
-    elsif counted < sealed or counted > sealed and not @extschema@.quote_history_arrives() then
+    elsif counted < sealed or counted > sealed and not arrives then
         return format('%s rows were sealed in all, %s are there', sealed, counted);
     end if;
     return null;

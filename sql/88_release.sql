@@ -110,8 +110,8 @@ comment on function count_arrived_quote_changes(regclass[]) is 'rows of months t
 revoke execute on function count_arrived_quote_changes(regclass[]) from public;
 
 -- Drops the archived months that ended before now() - older_than, all or none; returns how many. Refuses, with 55000, to
--- let go what is not as it was sealed: the evidence would go with it; of what arrives by replication its publisher has it. Reads all that it drops; waits at most 5 seconds for
--- its locks, unless lock_timeout says otherwise.
+-- let go what is not as it was sealed: the evidence would go with it; of what arrives by replication its publisher has it. Reads all
+-- that it drops; waits at most 5 seconds for its locks, unless lock_timeout says otherwise.
 create function drop_archived_quote_changes(older_than interval) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp

@@ -3,11 +3,18 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::token::Identity;
+
+/// Longest wait for a piece: as long as anybody waits for a connection to the database.
+const WAIT: Duration = Duration::from_secs(5);
+/// When it makes sense to ask again for one that was refused: statements that hang are ended within seconds.
+pub const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The shares of everybody.
 #[derive(Clone)]
@@ -29,11 +36,14 @@ impl Shares {
         Self { users: Queues::new(all / 4), tenants: Queues::new(all / 2) }
     }
 
-    /// Waits for a piece, for the user's own first.
-    pub async fn wait(&self, who: &Identity) -> Share {
-        let user = self.users.wait(who.user).await;
-        let tenant = self.tenants.wait(who.tenant).await;
-        Share { _user: user, _tenant: tenant }
+    /// Waits for a piece, for the user's own first; none when the user or the tenant keeps having as many as there may be.
+    pub async fn wait(&self, who: &Identity) -> Option<Share> {
+        let share = async {
+            let user = self.users.wait(who.user).await;
+            let tenant = self.tenants.wait(who.tenant).await;
+            Share { _user: user, _tenant: tenant }
+        };
+        timeout(WAIT, share).await.ok()
     }
 
     /// A piece; none when the user or the tenant has as many as there may be.
@@ -113,15 +123,15 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn identity(user: u128, tenant: u128) -> Identity {
-        let (user, tenant) = (Uuid::from_u128(user), Uuid::from_u128(tenant));
-        Identity { user, username: None, tenant, email: None, expires_at: u64::MAX }
-    }
-
     #[test]
     fn whoever_has_his_share_gets_no_more_and_leaves_the_rest_to_others() {
         let shares = Shares::new(8);
-        let (ann, bob, eve, carol) = (identity(1, 1), identity(2, 1), identity(3, 1), identity(4, 2));
+        let (ann, bob, eve, carol) = (
+            Identity::numbered(1, 1),
+            Identity::numbered(2, 1),
+            Identity::numbered(3, 1),
+            Identity::numbered(4, 2),
+        );
         let mut held = vec![shares.take(&ann).unwrap(), shares.take(&ann).unwrap()];
         assert!(shares.take(&ann).is_none(), "a quarter for a user");
         held.extend([shares.take(&bob).unwrap(), shares.take(&bob).unwrap()]);
@@ -137,8 +147,8 @@ mod tests {
     #[test]
     fn the_fewest_have_a_share_for_everybody() {
         let shares = Shares::new(1);
-        let share = shares.take(&identity(1, 1));
-        assert!(share.is_some() && shares.take(&identity(2, 2)).is_some());
-        assert!(shares.take(&identity(1, 1)).is_none());
+        let share = shares.take(&Identity::numbered(1, 1));
+        assert!(share.is_some() && shares.take(&Identity::numbered(2, 2)).is_some());
+        assert!(shares.take(&Identity::numbered(1, 1)).is_none());
     }
 }

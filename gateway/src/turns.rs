@@ -1,17 +1,8 @@
 //! Turns at the database: shares of the pool's connections, for which a statement waits.
 
-use std::time::Duration;
-
-use tokio::time::timeout;
-
 use crate::failure::Failure;
-use crate::shares::{Share, Shares};
+use crate::shares::{ASK_AGAIN, Share, Shares};
 use crate::token::Identity;
-
-/// Longest wait for a turn: as long as anybody waits for a connection.
-const WAIT: Duration = Duration::from_secs(5);
-/// When it makes sense to ask again: statements that hang are ended within seconds.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The turns of everybody.
 #[derive(Clone)]
@@ -30,7 +21,7 @@ impl Turns {
     ///
     /// When the user's or the tenant's statements keep running for too long.
     pub async fn take(&self, who: &Identity) -> Result<Share, Failure> {
-        timeout(WAIT, self.0.wait(who)).await.map_err(|_| {
+        self.0.wait(who).await.ok_or_else(|| {
             metrics::counter!("gateway_turns_refused_total").increment(1);
             Failure::rate_limited(ASK_AGAIN)
         })
@@ -39,20 +30,18 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::failure::Code;
-
-    fn identity(user: u128, tenant: u128) -> Identity {
-        let (user, tenant) = (Uuid::from_u128(user), Uuid::from_u128(tenant));
-        Identity { user, username: None, tenant, email: None, expires_at: u64::MAX }
-    }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_has_his_share_waits_and_keeps_nobody_else_waiting() {
         let turns = Turns::new(8);
-        let (ann, bob, eve, carol) = (identity(1, 1), identity(2, 1), identity(3, 1), identity(4, 2));
+        let (ann, bob, eve, carol) = (
+            Identity::numbered(1, 1),
+            Identity::numbered(2, 1),
+            Identity::numbered(3, 1),
+            Identity::numbered(4, 2),
+        );
         let held = [
             turns.take(&ann).await.unwrap(),
             turns.take(&ann).await.unwrap(),
@@ -72,9 +61,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_smallest_pool_has_a_turn_for_everybody() {
         let turns = Turns::new(1);
-        let turn = turns.take(&identity(1, 1)).await.unwrap();
-        assert!(turns.take(&identity(2, 2)).await.is_ok());
-        assert!(turns.take(&identity(1, 1)).await.is_err());
+        let turn = turns.take(&Identity::numbered(1, 1)).await.unwrap();
+        assert!(turns.take(&Identity::numbered(2, 2)).await.is_ok());
+        assert!(turns.take(&Identity::numbered(1, 1)).await.is_err());
         drop(turn);
     }
 }

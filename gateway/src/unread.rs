@@ -1,22 +1,16 @@
 //! Answers on their way: whoever asks and does not read has them wait in memory, and his share of it is bounded. The connection of
 //! one who reads nothing at all is closed by the operating system, see the port. Events are not answers: what waits of them is bounded by subscription.
 
-use std::time::Duration;
-
 use axum::body::{Body, Bytes};
-use tokio::time::timeout;
 
 use crate::failure::Failure;
-use crate::shares::{Share, Shares};
+use crate::shares::{ASK_AGAIN, Share, Shares};
 use crate::token::Identity;
 
 /// What one share may have waiting.
 const PER_SHARE: usize = 256 << 10;
 /// A user may have a quarter of them, 32 MiB, and a tenant half.
 const SHARES: usize = 512;
-/// As long as anybody waits for a turn at the database.
-const WAIT: Duration = Duration::from_secs(5);
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Room for the answers of everybody.
 #[derive(Clone)]
@@ -42,7 +36,7 @@ impl Unread {
     ///
     /// When the user or the tenant leaves too much unread.
     pub async fn room(&self, who: &Identity) -> Result<Room, Failure> {
-        let share = timeout(WAIT, self.0.wait(who)).await.map_err(|_| refused())?;
+        let share = self.0.wait(who).await.ok_or_else(refused)?;
         Ok(Room { who: who.clone(), all: self.0.clone(), held: vec![share] })
     }
 
@@ -97,20 +91,13 @@ fn refused() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::to_bytes;
-    use uuid::Uuid;
-
     use super::*;
-
-    fn identity(user: u128, tenant: u128) -> Identity {
-        let (user, tenant) = (Uuid::from_u128(user), Uuid::from_u128(tenant));
-        Identity { user, username: None, tenant, email: None, expires_at: u64::MAX }
-    }
+    use axum::body::to_bytes;
 
     #[tokio::test(start_paused = true)]
     async fn whoever_leaves_much_unread_gets_no_more_and_leaves_room_to_others() {
         let unread = Unread::default();
-        let (ann, bob) = (identity(1, 1), identity(2, 2));
+        let (ann, bob) = (Identity::numbered(1, 1), Identity::numbered(2, 2));
         let mut waiting = Vec::new();
         for _ in 0..4 {
             let mut room = unread.room(&ann).await.unwrap();
@@ -133,7 +120,7 @@ mod tests {
         let unread = Unread::default();
         for size in [0, 1, PER_SHARE, PER_SHARE + 1, 40 << 20] {
             let answer = "x".repeat(size);
-            let mut room = unread.room(&identity(1, 1)).await.unwrap();
+            let mut room = unread.room(&Identity::numbered(1, 1)).await.unwrap();
             room.grow(size).unwrap();
             assert_eq!(to_bytes(room.body(answer), usize::MAX).await.unwrap().len(), size);
             assert!(unread.0.is_unused(), "{size}");

@@ -31,10 +31,11 @@ extension_sql_file!(
     name = "former_versions",
     requires = ["quote_changes_summaries"]
 );
+extension_sql_file!("../../sql/28_session_guard.sql", name = "session_guard", requires = ["former_versions"]);
 extension_sql_file!(
     "../../sql/30_presence_tables.sql",
     name = "presence_tables",
-    requires = ["former_versions"]
+    requires = ["session_guard"]
 );
 extension_sql_file!("../../sql/40_relay_tables.sql", name = "relay_tables", requires = ["presence_tables"]);
 extension_sql_file!("../../sql/42_seal_table.sql", name = "seal_table", requires = ["relay_tables"]);

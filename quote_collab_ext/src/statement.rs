@@ -70,7 +70,7 @@ pub fn fires_before() {
 
 /// Whether a trigger, or a function in the middle of a statement that changes rows of ours, ran the statement whose triggers fire.
 pub fn is_nested() -> bool {
-    server::trigger_depth() > 1 || is_in_ours(true)
+    server::trigger_depth() > 1 || is_in_ours()
 }
 
 /// Whether a statement fires its triggers whose end will be seen.
@@ -219,13 +219,11 @@ unsafe fn missed_end(query: *mut pg_sys::QueryDesc) {
     }
 }
 
-/// Whether a statement that changes rows of attached tables itself runs around the newest one; that one counts, too, where it is in
-/// its middle and `or_within`.
-fn is_in_ours(or_within: bool) -> bool {
-    let around = RUNNING.with_borrow(|running| match running.last() {
-        Some(last) if or_within && !last.is_ending => running.len(),
-        Some(_) => running.len() - 1,
-        None => 0,
+/// Whether this is in the middle of a statement that changes rows of attached tables itself: the newest one, as long as its triggers do not
+/// fire, or one around it.
+fn is_in_ours() -> bool {
+    let around = RUNNING.with_borrow(|running| {
+        running.len() - usize::from(running.last().is_some_and(|last| last.is_ending))
     });
     let is_seen = around > 0 && first_of_ours(around).is_some();
     is_seen || matches!(MISSED.get(), Missed::Middle(_)) && RUNNING.with_borrow(|running| !running.is_empty())
@@ -288,7 +286,7 @@ unsafe extern "C-unwind" fn after(query: *mut pg_sys::QueryDesc) {
         let is_in_missed = unsafe { is_in_missed(query) };
         MISSED.set(if is_in_missed { Missed::Middle(transaction::depth()) } else { Missed::No });
     }
-    let is_nested = is_in_ours(false);
+    let is_nested = is_in_ours();
     match RUNNING.with_borrow_mut(Vec::pop) {
         Some(ended) if is_nested => write(|| audit::flush_nested(ended.first)),
         _ => write(audit::flush),

@@ -107,7 +107,8 @@ pub fn from_graphql(value: GraphqlValue) -> Value {
     }
 }
 
-/// A row as the front end wants it: camelCase where no other column has that name, and every number that JavaScript could not hold exactly as text.
+/// A row as the front end wants it: camelCase where no other column has that name, and every number that JavaScript could not hold
+/// exactly as text.
 #[must_use]
 pub fn front_end_row(row: Members) -> Json {
     json(&front_end_members(row))

@@ -14,10 +14,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
-use super::response::{Media, answer, answer_within, refuse, respond};
+use super::response::{Media, answer, refuse, respond};
 use super::{App, REQUEST_TIMEOUT, assets};
 use crate::failure::{Code, Failure};
-use crate::graphql::{Operation, Prepared, sdl, with_codes};
+use crate::graphql::{Operation, Prepared, sdl, with_codes, write};
 use crate::token::{Identity, TokenError};
 
 /// A query in the address, a socket, or the console for a person with a browser.
@@ -106,7 +106,7 @@ async fn execute(
         }
         _ => {}
     }
-    let room = match app.unread.room(&identity).await {
+    let mut room = match app.unread.room(&identity).await {
         Ok(room) => room,
         Err(failure) => return respond(media, &failure.into()),
     };
@@ -116,9 +116,11 @@ async fn execute(
         Err(_) => GraphqlResponse::from(Failure::new(Code::ServiceUnavailable, "the request took too long")),
     };
     plan.arrange(&mut response);
-    match plan.kind {
-        Some(OperationType::Mutation) => answer(media, &response, room),
-        _ => answer_within(media, &response, room),
+    let text = write(&response);
+    match room.grow(text.len()) {
+        // What was done is told in any case, in as much room as there is.
+        Err(failure) if plan.kind != Some(OperationType::Mutation) => respond(media, &failure.into()),
+        _ => answer(media, &response, room.body(text)),
     }
 }
 

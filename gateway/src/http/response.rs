@@ -7,7 +7,6 @@ use axum::response::{IntoResponse, Response};
 
 use crate::failure::{Code, Failure};
 use crate::graphql::{code, is_request_error, write};
-use crate::unread::Room;
 
 /// The media type of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,32 +59,15 @@ fn quality(parameters: &str) -> f32 {
     named.map_or(1.0, |quality| quality.trim().parse().unwrap_or(0.0))
 }
 
-/// A response of the schema, in the room that there is for it; refused where there is too little.
-#[must_use]
-pub fn answer_within(media: Media, response: &GraphqlResponse, mut room: Room) -> Response {
-    let text = write(response);
-    match room.grow(text.len()) {
-        Err(failure) => respond(media, &failure.into()),
-        Ok(()) => with_body(media, response, room.body(text)),
-    }
-}
-
-/// The same for what was done, and is told in any case.
-#[must_use]
-pub fn answer(media: Media, response: &GraphqlResponse, mut room: Room) -> Response {
-    let text = write(response);
-    // As much as there is.
-    let _ = room.grow(text.len());
-    with_body(media, response, room.body(text))
-}
-
 /// A small response.
 #[must_use]
 pub fn respond(media: Media, response: &GraphqlResponse) -> Response {
-    with_body(media, response, Body::from(write(response)))
+    answer(media, response, Body::from(write(response)))
 }
 
-fn with_body(media: Media, response: &GraphqlResponse, body: Body) -> Response {
+/// A response of the schema that is written already.
+#[must_use]
+pub fn answer(media: Media, response: &GraphqlResponse, body: Body) -> Response {
     // What was done in part is no refusal: whoever were told to come back would do it again.
     let nothing_done = response.data == async_graphql::Value::Null;
     let status = response.errors.iter().find_map(status_of).filter(|_| nothing_done);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use pgrx::pg_sys;
 use quote_collab_core::change::Entity;
-use quote_collab_core::jsonb::{self, Value};
+use quote_collab_core::jsonb::Value;
 use uuid::Uuid;
 
 use super::call::{Call, Operation, replays};
@@ -70,10 +70,10 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
             })
             .collect::<Result<_, Error>>()?;
         let mut context = context(plan, &new, totals_changed);
-        let (named, told) = (named(plan, &changed), roles.told(&changed));
+        let told = [("named", roles.named.stored(&changed)), ("roles", roles.renamed.stored(&changed))];
+        let told = told.iter().filter(|(_, stored)| !stored.is_empty());
         // Shorter than the name of any total, hence before it.
-        let told = [("named", &named), ("roles", &told)].into_iter().filter(|(_, stored)| !stored.is_empty());
-        context.splice(0..0, told.map(|(name, stored)| (name, Value::Container(stored))));
+        context.splice(0..0, told.map(|(name, stored)| (*name, Value::Container(stored))));
         let context = memory.keep_object(&context)?;
         let mut change = row_change(plan, call, Kind::Update, &new, keys, memory)?;
         change.version_before = i32::try_from(version(plan, &old)).ok();
@@ -200,19 +200,6 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Optio
         Kind::Delete => None,
     };
     Ok(from_row.or(plan.system_user))
-}
-
-/// Those of these columns that are told as they are named, as a stored jsonb object; empty when there are none.
-fn named(plan: &Plan, columns: &[&Column]) -> Vec<u8> {
-    let told = columns.iter().filter(|column| plan.named.contains(&column.attnum));
-    let mut names: Vec<_> = told.map(|column| column.name.as_str()).collect();
-    names.sort_by_key(|name| (name.len(), *name));
-    let mut stored = Vec::new();
-    if !names.is_empty() {
-        let members: Vec<_> = names.into_iter().map(|name| (name, Value::Null)).collect();
-        jsonb::object(&mut stored, &members);
-    }
-    stored
 }
 
 /// What a reader needs beside the changed fields: the line's number, or all totals when one of them changed.

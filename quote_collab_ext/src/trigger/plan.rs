@@ -11,7 +11,6 @@ use std::rc::Rc;
 use pgrx::{pg_guard, pg_sys};
 use quote_collab_core::arguments::Arguments;
 use quote_collab_core::change::{Entity, WHOLE_ROW};
-use quote_collab_core::naming::{camel_case, spelling};
 
 use super::call::Call;
 use super::json::ToJsonb;
@@ -47,8 +46,6 @@ pub struct Plan {
     pub roles: Roles,
     /// Places in `columns`, in the order in which jsonb keeps the members of an object.
     pub by_name: Vec<usize>,
-    /// Columns that are told as they are named: another has their name in camelCase.
-    pub named: Vec<i16>,
     /// `*` as a datum of type text.
     pub whole_row: Rc<[u8]>,
     pub log: Rc<Log>,
@@ -108,7 +105,6 @@ impl Plan {
         by_name.sort_by_key(|place| (columns[*place].name.len(), columns[*place].name.as_bytes()));
         Ok(Self {
             entity,
-            named: named(&columns),
             roles: Roles::of(entity, &arguments, &columns)?,
             columns,
             by_name,
@@ -135,12 +131,6 @@ fn arguments(trigger: &pg_sys::Trigger) -> Result<Arguments, Error> {
     let texts =
         (0..count).map(|index| unsafe { CStr::from_ptr(*trigger.tgargs.add(index)) }.to_string_lossy());
     Arguments::parse(texts).ok_or(Error::TriggerArgument("arguments"))
-}
-
-fn named(columns: &[Column]) -> Vec<i16> {
-    let is_column = |name: &str| columns.iter().any(|other| other.name == name);
-    let named = columns.iter().filter(|column| spelling(&column.name, is_column) != camel_case(&column.name));
-    named.map(|column| column.attnum).collect()
 }
 
 fn columns(descriptor: pg_sys::TupleDesc, arguments: &Arguments, memory: &memory::Owned) -> Vec<Column> {

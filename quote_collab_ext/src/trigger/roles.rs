@@ -4,6 +4,7 @@ use pgrx::pg_sys;
 use quote_collab_core::arguments::Arguments;
 use quote_collab_core::change::Entity;
 use quote_collab_core::jsonb::{self, Value};
+use quote_collab_core::naming::{camel_case, spelling};
 
 use super::plan::Column;
 use crate::error::Error;
@@ -22,10 +23,15 @@ pub struct Roles {
     pub line_number: Option<i16>,
     /// Columns that make up the totals of a header, under the names that events give them.
     pub totals: Vec<(&'static str, i16)>,
-    /// Columns whose name does not say which part of an event they are, in the order in which jsonb keeps the names: the role that they
-    /// play, or none where another column plays the one that they are called after.
-    renamed: Vec<(String, Option<&'static str>)>,
+    /// Columns whose name does not say which part of an event they are: the role that they play, or none where another column plays the
+    /// one that they are called after.
+    pub renamed: Told,
+    /// Columns that are told as they are named: another has their name in camelCase.
+    pub named: Told,
 }
+
+/// What readers of a change are told of some columns, by name, in the order in which jsonb keeps the names.
+pub struct Told(Vec<(String, Option<&'static str>)>);
 
 /// In the order in which jsonb keeps them.
 const TOTALS: [&str; 5] = ["subtotal", "tax_amount", "total_amount", "discount_amount", "shipping_amount"];
@@ -65,18 +71,27 @@ impl Roles {
             created_by: search.user("created_by"),
             line_number: search.attnum("line_number"),
             totals: TOTALS.into_iter().filter_map(total).collect(),
-            renamed: if entity == Entity::Quote { search.renamed() } else { Vec::new() },
+            renamed: if entity == Entity::Quote { search.renamed() } else { Told(Vec::new()) },
+            named: search.named(),
         })
     }
+}
 
-    /// Roles of those of these columns that are called otherwise, as a stored jsonb object; empty when there are none.
-    pub fn told(&self, columns: &[&Column]) -> Vec<u8> {
-        let role = |role: Option<&'static str>| role.map_or(Value::Null, |role| Value::Text(role.as_bytes()));
+impl Told {
+    fn of(columns: impl Iterator<Item = (String, Option<&'static str>)>) -> Self {
+        let mut columns: Vec<_> = columns.collect();
+        columns.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
+        Self(columns)
+    }
+
+    /// What is told of these columns, as a stored jsonb object; empty when it is nothing.
+    pub fn stored(&self, columns: &[&Column]) -> Vec<u8> {
+        let word = |word: Option<&'static str>| word.map_or(Value::Null, |word| Value::Text(word.as_bytes()));
         let members: Vec<_> = self
-            .renamed
+            .0
             .iter()
             .filter(|(name, _)| columns.iter().any(|column| column.name == *name))
-            .map(|(name, played)| (name.as_str(), role(*played)))
+            .map(|(name, told)| (name.as_str(), word(*told)))
             .collect();
         let mut stored = Vec::new();
         if !members.is_empty() {
@@ -112,19 +127,19 @@ impl Search<'_> {
         self.typed(role, &[pg_sys::UUIDOID])
     }
 
-    fn renamed(&self) -> Vec<(String, Option<&'static str>)> {
+    fn named(&self) -> Told {
+        let is_column = |name: &str| self.columns.iter().any(|other| other.name == name);
+        let is_told_so = |column: &&Column| spelling(&column.name, is_column) != camel_case(&column.name);
+        Told::of(self.columns.iter().filter(is_told_so).map(|column| (column.name.clone(), None)))
+    }
+
+    fn renamed(&self) -> Told {
         let role_of = |name: &str| TOLD.into_iter().find(|role| self.arguments.one(role) == Some(name));
-        let mut renamed: Vec<_> = self
-            .columns
-            .iter()
-            .map(|column| (column.name.clone(), role_of(&column.name)))
-            .filter(|(name, role)| match role {
-                Some(role) => role != name,
-                None => TOLD.contains(&name.as_str()) && self.arguments.one(name).is_some(),
-            })
-            .collect();
-        renamed.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
-        renamed
+        let roles = self.columns.iter().map(|column| (column.name.clone(), role_of(&column.name)));
+        Told::of(roles.filter(|(name, role)| match role {
+            Some(role) => role != name,
+            None => TOLD.contains(&name.as_str()) && self.arguments.one(name).is_some(),
+        }))
     }
 
     /// A column that names a user; one of another type names nobody we know.
