@@ -78,7 +78,7 @@ begin
         customers := case when customer_column is not null then @extschema@.quote_names(pair.header, 'customers'::text) end;
         return query execute format('select q.%1$s, q.%2$s, q.%3$s::text, %4$s::text, %5$s::text from %6$I.%7$I q %8$s
             where q.%1$s in (select s.quote_id from %9$I.active_quote_sessions s
-                where s.last_heartbeat > statement_timestamp() - @extschema@.quote_session_ttl())',
+                where @extschema@.quote_session_lives(s.last_heartbeat))',
             @extschema@.quote_collab_column(pair.header, 'id'), @extschema@.quote_collab_column(pair.header, 'tenant'),
             coalesce(@extschema@.quote_collab_column(pair.header, 'quote_number'), @extschema@.quote_collab_column(pair.header, 'id')),
             coalesce('q.' || customer_column, 'null'), coalesce('c.' || quote_ident(customers ->> 'name'), 'null'),

@@ -50,10 +50,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if expected_version is null then
-        raise exception 'the expected version must not be null' using errcode = 'null_value_not_allowed',
+        raise exception 'the version must not be null' using errcode = 'null_value_not_allowed',
             hint = 'Pass the version that you read, 0 for null.';
     elsif expected_version < 0 then
-        raise exception 'the expected version must not be negative' using errcode = 'invalid_parameter_value',
+        raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value',
             detail = format('%s was given; versions only count up.', expected_version), hint = 'Pass the version that you read, 0 for null.';
     end if;
 end $$;

@@ -60,14 +60,13 @@ begin
         on conflict on constraint active_quote_sessions_session do update set
             quote_id = excluded.quote_id, user_id = excluded.user_id, user_name = excluded.user_name, user_email = excluded.user_email,
             last_heartbeat = excluded.last_heartbeat, status = excluded.status, is_editing = false,
-            joined_at = case when s.quote_id = excluded.quote_id and s.last_heartbeat > $8 then s.joined_at else excluded.joined_at end,
+            joined_at = case when s.quote_id = excluded.quote_id and @extschema@.quote_session_lives(s.last_heartbeat) then s.joined_at else excluded.joined_at end,
             current_line_id = null, current_field = null, cursor_position = null
-        where (s.user_id = excluded.user_id or s.last_heartbeat <= $8) and s.tenant_id = excluded.tenant_id
+        where (s.user_id = excluded.user_id or not @extschema@.quote_session_lives(s.last_heartbeat)) and s.tenant_id = excluded.tenant_id
         returning s.*$query$, @extschema@.quote_session_target())
         into session
         using (quote ->> (header.columns ->> 'tenant'))::uuid, coalesce(session_id, @extschema@.uuid_generate_v7()), quote_id, who,
-            coalesce(user_name, left(known.user_name, 255)), coalesce(user_email, left(known.user_email, 255)), coalesce(status, 'VIEWING'),
-            clock_timestamp() - @extschema@.quote_session_ttl();
+            coalesce(user_name, left(known.user_name, 255)), coalesce(user_email, left(known.user_email, 255)), coalesce(status, 'VIEWING');
     exception when insufficient_privilege then
         -- Row security says no to a session of another tenant, and names the table; a right that is missing it leaves alone.
         if not has_table_privilege(@extschema@.quote_session_target(), 'insert') or not has_table_privilege(@extschema@.quote_session_target(), 'update') then
@@ -109,7 +108,7 @@ begin
     execute format($query$
         with before as (
             select s.* from %1$s s
-            where s.session_id = $1 and s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl()
+            where s.session_id = $1 and @extschema@.quote_session_lives(s.last_heartbeat)
               and ($7 is null or s.user_id = $7) and ($9 or s.tenant_id = $8)
             for no key update)
         update %1$s s set last_heartbeat = clock_timestamp(), current_line_id = $2, current_field = $3, cursor_position = $4,
@@ -159,7 +158,7 @@ begin
             detail = 'Their table is unlogged.', hint = 'Ask the primary.';
     end if;
     return query execute format('select s.* from %s s where s.quote_id = $1 and ($3 or s.tenant_id = $2)
-        and s.last_heartbeat > clock_timestamp() - @extschema@.quote_session_ttl() order by s.joined_at, s.session_id',
+        and @extschema@.quote_session_lives(s.last_heartbeat) order by s.joined_at, s.session_id',
         @extschema@.quote_session_target())
     using quote_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
 end $$;

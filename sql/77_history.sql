@@ -41,11 +41,7 @@ as $$
 declare
     header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
 begin
-    if since_version is null then
-        raise exception 'the version must not be null' using errcode = 'null_value_not_allowed', hint = 'Pass the version that you read, 0 for null.';
-    elsif since_version < 0 then
-        raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value', hint = 'Pass the version that you read, 0 for null.';
-    end if;
+    perform @extschema@.require_quote_version(since_version);
     return @extschema@.quote_row_version(header, @extschema@.require_quote_row(header, quote_id, '')) > since_version;
 end $$;
 comment on function has_quote_been_updated(uuid, integer) is 'true when the quote has a newer version; raises P0002 for an unknown quote';

@@ -67,6 +67,7 @@ create type @extschema@.quote_cursor as (
 );
 comment on type @extschema@.quote_cursor is 'place in the event feed';
 
+-- Of null, the beginning. SQLSTATE 22023 when it is malformed.
 create function parse_quote_cursor(cursor text) returns quote_cursor
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -75,64 +76,65 @@ declare
     part text[] := string_to_array(cursor, '/');
     place text[];
     parsed @extschema@.quote_cursor;
-    newest pg_snapshot;
-    here integer;
-    ahead bigint;
 begin
     if cursor is null then
         return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null, null, null, null)::@extschema@.quote_cursor;
     end if;
-    begin
-        if part[1] = '3' then
-            place := part[3:5];
-            part := part[1:2] || part[6:];
-        elsif part[1] = '2' then
-            place := null::text || part[3:4];
-            part := part[1:2] || part[5:];
-        elsif part[1] <> '1' then
-            raise invalid_text_representation;
-        end if;
-        if cardinality(part) not in (5, 8) then
-            raise invalid_text_representation;
-        end if;
-        parsed := row(part[2]::bigint, part[3]::pg_snapshot, part[4]::numeric, part[5]::numeric,
-            part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint, place[2]::integer, place[3]::bigint, place[1])::@extschema@.quote_cursor;
-        -- Times that are none, or that no timestamp holds.
-        if not (parsed.prev_at between 0 and 1e11 and parsed.floor_at between 0 and 1e11 and coalesce(parsed.cur_at, 0) between 0 and 1e11) then
-            raise invalid_text_representation;
-        end if;
-    exception when data_exception then
-        raise exception 'the cursor is malformed' using errcode = 'invalid_parameter_value',
-            hint = 'Pass a cursor that quote_events_since or quote_events_cursor gave.';
-    end;
-    if parsed.origin <> @extschema@.quote_cluster_identifier() then
-        raise exception 'the cursor is no longer known' using errcode = 'QC001',
-            detail = 'It was given by another cluster.', hint = 'Read the quotes again and start with quote_events_cursor().';
+    if part[1] = '3' then
+        place := part[3:5];
+        part := part[1:2] || part[6:];
+    elsif part[1] = '2' then
+        place := null::text || part[3:4];
+        part := part[1:2] || part[5:];
+    elsif part[1] <> '1' then
+        raise invalid_text_representation;
     end if;
-    if parsed.log <> @extschema@.quote_log_identity() then
-        raise exception 'the cursor is no longer known' using errcode = 'QC001',
-            detail = 'It was given before this history came out of a dump.', hint = 'Read the quotes again and start with quote_events_cursor().';
+    if cardinality(part) not in (5, 8) then
+        raise invalid_text_representation;
     end if;
-    -- After a failover others get the numbers of what was lost. Where this server left the timeline of the cursor behind all that the
-    -- cursor counts as over, nothing of that is lost. A file has to be read for it, so only where the timelines differ.
-    here := @extschema@.quote_feed_timeline();
-    if parsed.timeline <> here and (parsed.reached <= @extschema@.quote_timeline_end(here, parsed.timeline)) is not true then
-        raise exception 'the cursor is no longer known' using errcode = 'QC001',
-            detail = 'It counts on what this cluster lost in a failover.', hint = 'Read the quotes again and start with quote_events_cursor().';
-    end if;
-    newest := coalesce(parsed.cur, parsed.prev);
-    ahead := pg_snapshot_xmax(newest)::text::bigint - @extschema@.next_quote_transaction();
-    if ahead > 0 then
-        -- Where the timeline shows that nothing is lost, only numbers can be ahead whose owners were running and had written nothing.
-        if parsed.timeline is null or ahead > (select count(*) from pg_snapshot_xip(newest) x
-                where x::text::bigint >= pg_snapshot_xmax(newest)::text::bigint - ahead) then
-            raise exception 'the cursor is no longer known' using errcode = 'QC001',
-                detail = 'It is ahead of this cluster, which lost its end in a failover.', hint = 'Read the quotes again and start with quote_events_cursor().';
-        end if;
+    parsed := row(part[2]::bigint, part[3]::pg_snapshot, part[4]::numeric, part[5]::numeric,
+        part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint, place[2]::integer, place[3]::bigint, place[1])::@extschema@.quote_cursor;
+    -- Times that are none, or that no timestamp holds.
+    if not (parsed.prev_at between 0 and 1e11 and parsed.floor_at between 0 and 1e11 and coalesce(parsed.cur_at, 0) between 0 and 1e11) then
+        raise invalid_text_representation;
     end if;
     return parsed;
+exception when data_exception then
+    raise exception 'the cursor is malformed' using errcode = 'invalid_parameter_value',
+        hint = 'Pass a cursor that quote_events_since or quote_events_cursor gave.';
 end $$;
-comment on function parse_quote_cursor(text) is 'reads a cursor; 22023 when malformed, QC001 when of another cluster or of what it lost';
+comment on function parse_quote_cursor(text) is 'reads a cursor; 22023 when malformed';
+
+-- Refuses a cursor that counts on what this log does not hold: SQLSTATE QC001.
+create function require_quote_cursor(cursor quote_cursor) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    newest pg_snapshot := coalesce(cursor.cur, cursor.prev);
+    here integer := @extschema@.quote_feed_timeline();
+    ahead bigint := pg_snapshot_xmax(newest)::text::bigint - @extschema@.next_quote_transaction();
+    reason text;
+begin
+    if cursor.origin <> @extschema@.quote_cluster_identifier() then
+        reason := 'It was given by another cluster.';
+    elsif cursor.log <> @extschema@.quote_log_identity() then
+        reason := 'It was given before this history came out of a dump.';
+    -- After a failover others get the numbers of what was lost. Where this server left the timeline of the cursor behind all that the
+    -- cursor counts as over, nothing of that is lost. A file has to be read for it, so only where the timelines differ.
+    elsif cursor.timeline <> here and (cursor.reached <= @extschema@.quote_timeline_end(here, cursor.timeline)) is not true then
+        reason := 'It counts on what this cluster lost in a failover.';
+    -- Where the timeline shows that nothing is lost, only numbers can be ahead whose owners were running and had written nothing.
+    elsif ahead > 0 and (cursor.timeline is null or ahead > (select count(*) from pg_snapshot_xip(newest) x
+            where x::text::bigint >= pg_snapshot_xmax(newest)::text::bigint - ahead)) then
+        reason := 'It is ahead of this cluster, which lost its end in a failover.';
+    end if;
+    if reason is not null then
+        raise exception 'the cursor is no longer known' using errcode = 'QC001', detail = reason,
+            hint = 'Read the quotes again and start with quote_events_cursor().';
+    end if;
+end $$;
+comment on function require_quote_cursor(quote_cursor) is 'refuses a cursor of another cluster, or of what this one lost';
 
 -- A transaction that looks at the database as it was cannot read behind a cursor that was made since: what it does not see yet would
 -- be passed over. SQLSTATE 55000.
@@ -172,7 +174,7 @@ begin
     if max is null or max not between 1 and 10000 then
         raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value';
     end if;
-    perform @extschema@.require_quote_home('{quote_changes}'::text[]), @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed();
+    perform @extschema@.require_quote_cursor(c), @extschema@.require_quote_home('{quote_changes}'::text[]), @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed();
     loop
         if c.cur is null then
             exit when c.prev::text = seen::text;

@@ -16,9 +16,27 @@ begin
 end $$;
 comment on function quote_rest_of_batch_query() is 'query for the events of a quote in the rest of a batch';
 
--- The events of a quote in later batches. Which they are is found first, and the batch of each transaction once; only they are then put
--- together. $1 quote, $2 tenant, $3 origin, $4 no change was made before, $5 prev of the batch that reading begins with, $6 and $7 behind
--- this batch and position, $8 and $9 up to those, $10 at most so many, $11 of any tenant.
+-- The next changes of a quote that a snapshot does not show, in the order of their positions, as arrays: not all of them, however many there
+-- are. Positions ascend in time: what began after the snapshot was taken has none up to one that the snapshot shows. $1 quote, $2 tenant,
+-- $3 origin, $4 no change was made before, $5 the snapshot, $6 a position that it shows, $7 of any tenant, $8 at most so many.
+create function quote_places_behind_query() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format($query$
+        select coalesce(array_agg(w.xid), '{}') as xids, coalesce(array_agg(w.position), '{}') as positions from (
+            select c.xid, c.position from %s c
+            where c.quote_id = $1 and ($7 or c.tenant_id = $2) and c.position > $6 and c.origin = $3 and c.changed_at >= $4
+                and not pg_visible_in_snapshot(c.xid, $5) and c.conflict_resolution is distinct from 'REJECTED'
+            group by c.position, c.xid order by c.position limit $8) w$query$, @extschema@.quote_relay_table('quote_changes'))
+$$;
+comment on function quote_places_behind_query() is 'query for the next places of a quote that a snapshot does not show';
+
+-- The events at some places of a quote, and at those of transactions that were running at a snapshot, by batch. Which batch each transaction
+-- is in is found once, and only what is asked for is put together. $1 quote, $2 tenant, $3 origin, $4 no change was made before, $5 the
+-- snapshot, $6 up to this position of those that were running, $7 of any tenant, $8 and $9 the places, $10 of batches that were closed
+-- before this transaction began, of all when null, $11 and $12 up to this batch and position, $13 at most so many, $14 behind
+-- so many.
 create function quote_later_batches_query() returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -29,19 +47,22 @@ begin
     select * into author from @extschema@.quote_user_join('v.changed_by');
     return format($query$
         with c as materialized (
-            select c.xid, c.position from %1$s c
-            where c.quote_id = $1 and ($11 or c.tenant_id = $2) and c.origin = $3 and c.changed_at >= $4
-                and not pg_visible_in_snapshot(c.xid, $5) and c.conflict_resolution is distinct from 'REJECTED'
-            group by c.xid, c.position)
+            select * from unnest($8, $9) p (xid, position)
+            union all
+            select distinct c.xid, c.position from %1$s c
+            where c.xid = any (array(select pg_snapshot_xip($5))) and c.quote_id = $1 and ($7 or c.tenant_id = $2) and c.position <= $6
+                and c.origin = $3 and c.changed_at >= $4 and c.conflict_resolution is distinct from 'REJECTED')
         select p.no, v.position, v.event || jsonb_build_object('actor_name', %4$s)
         from (
             select b.no, c.xid, c.position from (
-                select t.xid, (select x.no from %2$s x where x.cur_xmax > t.xid and pg_visible_in_snapshot(t.xid, x.cur) and x.no > 0 and x.origin = $3
-                    order by x.cur_xmax, x.no limit 1) as no
-                from (select distinct c.xid from c) t) b
+                select t.xid, x.no from (select distinct c.xid from c) t
+                cross join lateral (
+                    select x.no, x.cur_xmax from %2$s x where x.cur_xmax > t.xid and pg_visible_in_snapshot(t.xid, x.cur) and x.no > 0 and x.origin = $3
+                    order by x.cur_xmax, x.no limit 1) x
+                where $10 is null or x.cur_xmax <= $10 offset 0) b
             join c on c.xid = b.xid
-            where (b.no, c.position) > ($6, $7) and (b.no, c.position) <= ($8, $9)
-            order by b.no, c.position limit $10) p
+            where (b.no, c.position) <= ($11, $12)
+            order by b.no, c.position limit $13 offset $14) p
         cross join lateral (
             select w.* from (%5$s) w
             where w.xid = p.xid and w.position = p.position and w.origin = $3 and w.changed_at >= $4 offset 0) v
@@ -51,6 +72,38 @@ begin
         author.join_clause, author.name_expression, @extschema@.quote_change_events_query(@extschema@.quote_collab_home()));
 end $$;
 comment on function quote_later_batches_query() is 'query for the events of a quote in later batches';
+
+-- The events of a quote in the batches behind a snapshot, up to a place. shown: a position of the quote that the snapshot shows, or 0. It looks at
+-- the next few changes only, as many times more as it takes: whoever began after a batch was closed has his positions behind all that is
+-- in it, so the batches before the newest transaction among them are seen whole.
+create function quote_events_behind(
+    quote_id uuid, origin bigint, since timestamptz, behind pg_snapshot, shown bigint, until_batch bigint, until_position bigint, max integer)
+returns table (batch bigint, "position" bigint, event jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    tenant uuid := @extschema@.current_quote_tenant();
+    any_tenant boolean := @extschema@.sees_every_quote_tenant();
+    width bigint := 4 * max;
+    next record;
+    newest xid8;
+    given integer := 0;
+    got integer;
+begin
+    loop
+        execute @extschema@.quote_places_behind_query() into next using quote_id, tenant, origin, since, behind, shown, any_tenant, width;
+        newest := case when cardinality(next.positions) = width then (select x from unnest(next.xids) x order by x desc limit 1) end;
+        return query execute @extschema@.quote_later_batches_query()
+        using quote_id, tenant, origin, since, behind, shown, any_tenant, next.xids, next.positions, newest, until_batch, until_position, max - given, given;
+        get diagnostics got = row_count;
+        given := given + got;
+        exit when given = max or newest is null;
+        width := width * 8;
+    end loop;
+end $$;
+comment on function quote_events_behind(uuid, bigint, timestamptz, pg_snapshot, bigint, bigint, bigint, integer) is 'events of a quote in the batches behind a snapshot';
+revoke execute on function quote_events_behind(uuid, bigint, timestamptz, pg_snapshot, bigint, bigint, bigint, integer) from public;
 
 -- SQLSTATE QC001 when the feed does not reach back to after_batch any more, or another cluster has relayed since: what it told is not among
 -- what this one wrote.
@@ -68,6 +121,7 @@ declare
     tenant uuid := @extschema@.current_quote_tenant();
     any_tenant boolean := @extschema@.sees_every_quote_tenant();
     start record;
+    is_begun boolean;
     given integer := 0;
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
@@ -78,17 +132,17 @@ begin
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
             hint = 'Read the quote again and subscribe without a cursor.';
     end if;
-    if start.no = after_batch and after_batch <= until_batch then
+    is_begun := start.no = after_batch;
+    if is_begun and after_batch <= until_batch then
         return query execute format('select $12, r.position, r.event from (%s) r order by r.position', @extschema@.quote_rest_of_batch_query())
         using quote_id, tenant, after_position, start.origin, start.floor_at - interval '1 day', 'infinity'::timestamptz, max, any_tenant,
             start.prev, start.cur, case when after_batch = until_batch then until_position else last end, after_batch;
         get diagnostics given = row_count;
-        after_position := last;
     end if;
     if given < max and after_batch < until_batch then
-        return query execute @extschema@.quote_later_batches_query()
-        using quote_id, tenant, start.origin, start.floor_at - interval '1 day', start.prev,
-            after_batch, after_position, until_batch, until_position, max - given, any_tenant;
+        return query select * from @extschema@.quote_events_behind(quote_id, start.origin, start.floor_at - interval '1 day',
+            case when is_begun then start.cur else start.prev end, case when is_begun and after_position < last then after_position else 0 end,
+            until_batch, until_position, max - given);
     end if;
 end $$;
 comment on function quote_events_between(uuid, bigint, bigint, bigint, bigint, integer) is 'what a subscriber of a quote missed between two cursors';

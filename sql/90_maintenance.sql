@@ -1,13 +1,75 @@
+-- Takes the batches of the event feed until the end of the transaction: false when another has them. It is a lock that nobody takes without rights
+-- on them; who cuts or reads batches is not in its way. Where it cannot be taken for another reason, maintenance goes on without.
+create function lock_quote_batches() returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform @extschema@.require_quote_home('{quote_relay_batch,quote_relay_lease}'::text[]);
+    execute format('lock table %s in share update exclusive mode nowait', @extschema@.quote_relay_table('quote_relay_batch'));
+    return true;
+exception
+    when lock_not_available then
+        return false;
+    when others then
+        raise warning 'the batches of the event feed are not locked: %', sqlerrm;
+        return true;
+end $$;
+comment on function lock_quote_batches() is 'takes the batches of the event feed, unless another has them';
+
+-- Returns how many. The newest batch and that of the lease stay.
+create function drop_old_quote_batches() returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    dropped integer;
+begin
+    perform @extschema@.require_quote_home('{quote_relay_batch,quote_relay_lease}'::text[]);
+    execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
+        and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)',
+        @extschema@.quote_relay_table('quote_relay_batch'), @extschema@.quote_relay_table('quote_relay_lease'));
+    get diagnostics dropped = row_count;
+    return dropped;
+exception when others then
+    raise warning 'old batches are not dropped: %', sqlerrm;
+    return 0;
+end $$;
+comment on function drop_old_quote_batches() is 'deletes the batches of the event feed that are older than a day';
+
+-- Creates months ahead, and where there are enough, puts rows of the default partition into theirs; returns how many months were made.
+create function extend_quote_log(log regclass) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    made integer := @extschema@.create_quote_changes_partitions(log, 3);
+begin
+    begin
+        if made = 0 then
+            made := @extschema@.place_quote_strays(log, 1, 1073741824::bigint);
+        end if;
+    exception
+        when lock_not_available or check_violation then
+            -- In use, or somebody added to a month that was over: another time.
+            made := 0;
+        when others then
+            made := 0;
+            raise warning 'rows stay in the default partition of the audit log: %', sqlerrm;
+    end;
+    return made;
+end $$;
+comment on function extend_quote_log(regclass) is 'creates the months of the audit log that are needed next';
+
 -- Everything that must happen now and then: stale sessions, partitions ahead, old batches, retention, seals, summaries. Safe to call by many at
--- once: whoever finds another at it does nothing. The gateway calls it every 10 seconds; cron can.
+-- once: whoever finds another at it does nothing. The gateway calls it every 10 seconds; cron can. What keeps one thing from being done keeps
+-- nothing else.
 create function quote_collab_maintenance() returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     log regclass;
-    lease text := @extschema@.quote_relay_table('quote_relay_lease');
-    batch text := @extschema@.quote_relay_table('quote_relay_batch');
     swept integer := 0;
     made integer := 0;
     dropped integer := 0;
@@ -26,35 +88,16 @@ begin
         perform set_config('lock_timeout', '5s', true);
     end if;
     perform @extschema@.note_quote_owners();
-    -- What keeps one thing from being done keeps nothing else. Whoever may write presence may lock it, to begin with.
+    -- Whoever may write presence may lock it.
     begin
         swept := @extschema@.cleanup_stale_quote_sessions();
     exception when others then
         raise warning 'stale sessions are not swept: %', sqlerrm;
     end;
-    -- A lock that nobody takes without rights on the batches; who cuts or reads them is not in its way.
-    begin
-        perform @extschema@.require_quote_home('{quote_relay_batch,quote_relay_lease}'::text[]);
-        execute format('lock table %s in share update exclusive mode nowait', batch);
-        alone := true;
-    exception
-        when lock_not_available then
-            alone := false;
-        when others then
-            alone := true;
-            raise warning 'the batches of the event feed are not locked: %', sqlerrm;
-    end;
-    -- In a block of its own: a lock goes with what is rolled back.
-    begin
-        if alone then
-            perform @extschema@.require_quote_home('{quote_relay_batch,quote_relay_lease}'::text[]);
-            execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
-                and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)', batch, lease);
-            get diagnostics dropped = row_count;
-        end if;
-    exception when others then
-        raise warning 'old batches are not dropped: %', sqlerrm;
-    end;
+    alone := @extschema@.lock_quote_batches();
+    if alone then
+        dropped := @extschema@.drop_old_quote_batches();
+    end if;
     begin
         sealed := @extschema@.seal_quote_history();
     exception when others then
@@ -64,19 +107,7 @@ begin
     if alone then
         perform @extschema@.require_quote_home('{quote_changes}'::text[]);
         log := @extschema@.quote_relay_table('quote_changes')::regclass;
-        made := @extschema@.create_quote_changes_partitions(log, 3);
-        begin
-            if made = 0 then
-                made := @extschema@.place_quote_strays(log, 1, 1073741824::bigint);
-            end if;
-        exception
-            when lock_not_available or check_violation then
-                -- In use, or somebody added to a month that was over: another time.
-                made := 0;
-            when others then
-                made := 0;
-                raise warning 'rows stay in the default partition of the audit log: %', sqlerrm;
-        end;
+        made := @extschema@.extend_quote_log(log);
         if made = 0 then
             select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
         end if;

@@ -1,8 +1,10 @@
 //! Every way of writing a row is recorded exactly: what was there, changed as the log says, is what is there.
 
 use futures_util::SinkExt as _;
+use quote_collab_tests::statement::run;
 use quote_collab_tests::{Erp, Listener, Postgres, Settings, history, waker};
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 /// What an ERP may have around its tables.
 const ERP: &str = "
@@ -166,6 +168,17 @@ async fn merge_that_returns() {
     assert_eq!(history::proven(&admin).await.as_deref(), Ok("UPDATE 3"));
 }
 
+/// Sends 3,000 rows, from line 1,000 on.
+async fn copy_lines(client: &Client, copy: &str, row: impl Fn(usize) -> String) {
+    let sink = client.copy_in(copy).await.unwrap();
+    let mut sink = std::pin::pin!(sink);
+    for chunk in 0..10 {
+        let rows: String = (1000 + chunk * 300..).take(300).map(&row).collect();
+        sink.send(bytes::Bytes::from(rows)).await.unwrap();
+    }
+    assert_eq!(sink.as_mut().finish().await.unwrap(), 3000);
+}
+
 #[tokio::test]
 async fn copy() {
     let erp = Erp::attached().await;
@@ -177,17 +190,34 @@ async fn copy() {
         .await
         .unwrap();
     let (quote, tenant): (String, String) = (row.get(0), row.get(1));
-    let copy = "copy quote_lines (tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount) from stdin";
-    let sink = admin.copy_in(copy).await.unwrap();
-    let mut sink = std::pin::pin!(sink);
-    for chunk in 0..10 {
-        let rows = (1000 + chunk * 300..).take(300);
-        let rows: Vec<String> =
-            rows.map(|n| format!("{tenant}\t{quote}\t{n}\tcopied\t2\t3.5\t7\n")).collect();
-        let text = rows.concat();
-        sink.send(bytes::Bytes::from(text)).await.unwrap();
-    }
-    assert_eq!(sink.as_mut().finish().await.unwrap(), 3000);
+    let columns = "tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount";
+    copy_lines(&admin, &format!("copy quote_lines ({columns}) from stdin"), |n| {
+        format!("{tenant}\t{quote}\t{n}\tcopied\t2\t3.5\t7\n")
+    })
+    .await;
+    assert_eq!(history::proven(&admin).await.as_deref(), Ok("CREATE 3000"));
+}
+
+/// Rows that everybody sees at once, of a table that is made in the same transaction.
+#[tokio::test]
+async fn copy_of_frozen_rows() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create extension quote_collab_ext").await;
+    run(
+        &admin,
+        "begin; create schema frozen;
+         create table frozen.quotes (id uuid primary key, tenant_id uuid not null);
+         create table frozen.quote_lines (id uuid primary key default gen_random_uuid(), tenant_id uuid not null, quote_id uuid not null, line_number integer);
+         select attach_quote_collaboration('frozen.quotes', 'frozen.quote_lines')",
+    )
+    .await;
+    history::prepare(&admin).await;
+    history::begin(&admin).await;
+    let copy = "copy frozen.quote_lines (tenant_id, quote_id, line_number) from stdin with (freeze)";
+    let id = Uuid::now_v7();
+    copy_lines(&admin, copy, |n| format!("{id}\t{id}\t{n}\n")).await;
+    run(&admin, "commit").await;
     assert_eq!(history::proven(&admin).await.as_deref(), Ok("CREATE 3000"));
 }
 
