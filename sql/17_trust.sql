@@ -116,13 +116,20 @@ as $$
 $$;
 comment on function strange_quote_tables() is 'relations under names of ours that belong to somebody whom attach did not trust';
 
--- The settings decide which tables that is: whoever may write every table (pg_write_all_data) may not write these.
+create function quote_extension_owner() returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select pg_get_userbyid(e.extowner) from pg_extension e where e.extname = 'quote_collab_ext' $$;
+comment on function quote_extension_owner() is 'the role that owns the extension';
+
+-- The settings decide which tables that is: whoever may write every table (pg_write_all_data) may not write these, nor may whom they were given to
+-- with all others of their schema.
 create function guard_quote_settings() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not pg_has_role(current_user, (select c.relowner from pg_class c where c.oid = tg_relid), 'member') then
+    if not pg_has_role(current_user, @extschema@.quote_extension_owner(), 'member') then
         raise exception 'table % is written by functions of the extension alone', tg_relid::regclass using errcode = 'insufficient_privilege',
             hint = 'Settings are given to attach_quote_collaboration(), by a superuser; the anchor of the seals is kept by sealing.';
     end if;
@@ -139,3 +146,25 @@ create trigger guard_quote_settings before insert or update or delete or truncat
 for each statement execute function @extschema@.guard_quote_settings();
 alter table @extschema@.quote_seal_anchor enable always trigger guard_quote_settings;
 comment on trigger guard_quote_settings on @extschema@.quote_seal_anchor is 'written by the owner of the extension alone';
+
+-- What is not as the extension made it with its own tables, and what mends it. Who owns one may take its guard away.
+create function quote_extension_table_faults() returns table (relation regclass, problem text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass, format('%s belongs to %s', c.oid::regclass, pg_get_userbyid(c.relowner)),
+        format('alter table %s owner to %I;', c.oid::regclass, @extschema@.quote_extension_owner())
+    from pg_class c
+    where c.oid = any (array['@extschema@.quote_collab_settings', '@extschema@.quote_seal_anchor', '@extschema@.quote_former_versions']::regclass[])
+        and pg_get_userbyid(c.relowner) <> @extschema@.quote_extension_owner()
+    union all
+    select k.relation, format('trigger %s of %s is gone or altered', k.name, k.relation),
+        format('create or replace trigger %1$I %2$s insert or update or delete or truncate on %3$s for each statement execute function %4$s; '
+            'alter table %3$s enable always trigger %1$I;', k.name, case k.type when 62 then 'before' else 'after' end, k.relation, k.called)
+    from (values ('guard_quote_settings'::name, '@extschema@.quote_collab_settings'::regclass, '@extschema@.guard_quote_settings()'::regprocedure, 62),
+        ('guard_quote_settings', '@extschema@.quote_seal_anchor', '@extschema@.guard_quote_settings()', 62),
+        ('quote_settings_changed', '@extschema@.quote_collab_settings', '@extschema@.quote_settings_changed()', 60)) k (name, relation, called, type)
+    where not exists (select from pg_trigger t where t.tgrelid = k.relation and t.tgname = k.name and t.tgfoid = k.called and t.tgtype = k.type
+        and t.tgenabled = 'A' and t.tgqual is null)
+$$;
+comment on function quote_extension_table_faults() is 'what is not as the extension made it with its own tables';

@@ -19,47 +19,6 @@ set search_path = pg_catalog, pg_temp
 as $$ select 'audit log of earlier months, moved here by archive_quote_changes(); append-only' $$;
 comment on function quote_archive_comment() is 'the comment that an archive is given';
 
--- An archive that was renamed or moved, known by the comment that it was given; null where there is none. Views and seals find it in its place only.
-create function quote_archive_astray(target_schema name) returns regclass
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind = 'p' and (n.nspname, c.relname) <> (target_schema, 'quote_changes_archive')
-        and obj_description(c.oid, 'pg_class') = @extschema@.quote_archive_comment()
-        and exists (select from pg_policy p where p.polrelid = c.oid and p.polname = 'quote_changes_tenant_isolation')
-        and to_regclass(format('%I.quote_changes_archive', target_schema)) is null
-    limit 1
-$$;
-comment on function quote_archive_astray(name) is 'the archive, where it was renamed or moved';
-
--- What puts an archive that went astray back.
-create function quote_archive_return(astray regclass, target_schema name) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select concat_ws(' ',
-        case when c.relname <> 'quote_changes_archive' then format('alter table %s rename to quote_changes_archive;', astray) end,
-        case when n.nspname <> target_schema then format('alter table %I.quote_changes_archive set schema %I;', n.nspname, target_schema) end)
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = astray
-$$;
-comment on function quote_archive_return(regclass, name) is 'statements that put an archive back in its place';
-
--- SQLSTATE 55000 for an archive that went astray: without it the history would look as if somebody had taken rows away.
-create function check_quote_archive(target_schema name) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    astray regclass := @extschema@.quote_archive_astray(target_schema);
-begin
-    if astray is not null then
-        raise exception 'the archive was moved away: %', astray using errcode = 'object_not_in_prerequisite_state',
-            hint = format('Put it back: %s', @extschema@.quote_archive_return(astray, target_schema));
-    end if;
-end $$;
-comment on function check_quote_archive(name) is 'refuses to go on without an archive that was renamed or moved';
-
 create function quote_changes_all_query(target_schema name) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp

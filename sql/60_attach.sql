@@ -97,7 +97,7 @@ begin
     perform @extschema@.follow_quote_tables(array[header, lines]), @extschema@.follow_quote_home();
     perform @extschema@.check_quote_tables(header, lines, options);
     select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
-    perform @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner), @extschema@.check_quote_archive(home);
+    perform @extschema@.require_quote_relations(home), @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner);
     is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
     is_followed := exists (select from @extschema@.quote_collab_settings s where s.replicated_history);
     -- While the tables are not locked yet: it may take its time.

@@ -239,7 +239,7 @@ begin
     headers := @extschema@.choose_quote_pairs(quotes);
     header := @extschema@.join_quote_headers(headers);
     if drop_history then
-        perform @extschema@.check_quote_archive(header.log_schema);
+        perform @extschema@.require_quote_relations(header.log_schema);
     end if;
     leaving := headers || array(select @extschema@.quote_collab_partner(h) from unnest(headers) h);
     perform @extschema@.lock_quote_pairs(leaving);

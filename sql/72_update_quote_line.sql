@@ -11,9 +11,11 @@ begin
     if not (header.columns ? 'subtotal' and line.columns ? 'line_amount') then
         return @extschema@.find_quote_row(header, quote_id, '');
     end if;
-    sum_expression := format('(select coalesce(pg_catalog.sum(l.%s), 0) from %I.%I l where l.%s operator(pg_catalog.=) t.%s)',
+    -- Lines that another tenant put below the quote are not the quote's, whether row security shows them or not.
+    sum_expression := format('(select coalesce(pg_catalog.sum(l.%s), 0) from %I.%I l where l.%s operator(pg_catalog.=) t.%s and l.%s operator(pg_catalog.=) t.%s)',
         @extschema@.quote_collab_column(line, 'line_amount'), line.table_schema, line.table_name,
-        @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'));
+        @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'),
+        @extschema@.quote_collab_column(line, 'tenant'), @extschema@.quote_collab_column(header, 'tenant'));
     derived := jsonb_build_object(header.columns ->> 'subtotal', sum_expression);
     if header.columns ? 'total_amount' then
         derived := derived || jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sum_expression, '{}'::jsonb));

@@ -64,6 +64,8 @@ as $$
     select format('%s belongs to %s, whom attach did not know', c.oid::regclass, pg_get_userbyid(c.relowner)) from expected e
     join pg_class c on c.oid = e.relation where not @extschema@.quote_owner_trusted(c.relowner)
     union all
+    select f.problem from @extschema@.quote_extension_table_faults() f where f.relation = '@extschema@.quote_seal_anchor'::regclass
+    union all
     select format('%s is not a table as attach made it', c.oid::regclass) from expected e
     cross join lateral (
         select e.relation, e.kind union

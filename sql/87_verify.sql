@@ -15,7 +15,8 @@ begin
     if num_nulls(b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows, b.root, b.hash, b.sealed_at, b.form) > 0 then
         finding := 'block'; detail := 'this block is not whole any more';
     elsif before.no is null then
-        if b.no <> 0 or b.hash <> sha256(convert_to('quote_changes', 'UTF8')) or b.rows <> 0 or b.cur::text <> '3:3:' then
+        if b.no <> 0 or b.hash <> sha256(convert_to('quote_changes', 'UTF8')) or b.rows <> 0 or b.prev::text <> '3:3:' or b.cur::text <> '3:3:'
+            or b.root <> sha256('') or array[b.floor_at, b.prev_at, b.cur_at] <> array_fill('-infinity'::timestamptz, '{3}') then
             finding := 'chain'; detail := 'the chain does not begin with its first block';
         end if;
     elsif b.no <> before.no + 1 then

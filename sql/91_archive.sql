@@ -14,7 +14,7 @@ begin
     select n.nspname, r.rolname into log_schema, log_owner
     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_roles r on r.oid = c.relowner where c.oid = log;
     archive := format('%I.quote_changes_archive', log_schema);
-    perform @extschema@.check_quote_archive(log_schema);
+    perform @extschema@.require_quote_relations(log_schema);
     if not @extschema@.quote_relation_stands(archive, 'p'::"char", log_owner) then
         execute format('create table %s (like %s including all excluding defaults) partition by range (changed_at)', archive, log);
         execute format('comment on table %s is %L', archive, @extschema@.quote_archive_comment());

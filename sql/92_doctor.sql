@@ -215,9 +215,16 @@ begin
         return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
         return query select * from @extschema@.quote_collab_doctor_bypasses(s);
         return next @extschema@.quote_collab_verdict('row security on the table: ' || name,
-            (select c.relrowsecurity and c.relforcerowsecurity from pg_class c where c.oid = target), 'warning',
-            'only the functions of the extension keep tenants apart here; SQL users with rights on the table see all',
+            (select c.relrowsecurity and c.relforcerowsecurity from pg_class c where c.oid = target)
+                and exists (select from pg_policy p where p.polrelid = target and p.polpermissive), 'warning',
+            case when (select c.relrowsecurity from pg_class c where c.oid = target)
+                then 'its policies let nobody see a row, or its owner sees all'
+                else 'only the functions of the extension keep tenants apart here; SQL users with rights on the table see all' end,
             format('alter table %s enable row level security, force row level security; and a policy on the tenant', name));
+        select string_agg(format('alter table %s set logged;', c.oid::regclass), ' ') into others from pg_class c
+        where c.relpersistence = 'u' and (c.oid = target or c.oid in (select t.relid from pg_partition_tree(target) t));
+        return next @extschema@.quote_collab_verdict('rows survive a crash: ' || name, others is null, 'warning',
+            'the table is unlogged: a crash empties it, and nothing in the history says so', others);
         continue when s.entity <> 'QUOTE';
         select string_agg(format('%I.%I', x.key, x.value), ', ') into missing from (
             select x.value ->> 'schema', x.value ->> 'table' from jsonb_each(s.relations) x where not @extschema@.quote_relation_fits_still(x.key, x.value)) x (key, value);

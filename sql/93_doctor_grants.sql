@@ -69,6 +69,7 @@ begin
     return next @extschema@.quote_collab_verdict('truncate granted to nobody', names is null, 'warning',
         format('the trigger alone refuses what these roles may do: %s', names), hints);
     return query select * from @extschema@.quote_collab_doctor_functions();
+    return query select * from @extschema@.quote_collab_doctor_extension();
     return query select * from @extschema@.quote_collab_doctor_schemas(target_schema);
     return query select * from @extschema@.quote_collab_doctor_readers(target_schema);
 end $$;

@@ -28,6 +28,20 @@ end $$;
 comment on function quote_month_statement(regclass, timestamptz) is 'doctor: statement that gives an audit log a partition for a month';
 
 -- The sequence that numbers what the log tells.
+-- Keys without which saves, sealing or the relay fail, or rows come twice; logs of earlier releases have theirs over other columns.
+create function quote_keys_missing(target_schema name) returns table (relation regclass, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass, format('alter table %s add constraint %I primary key (%s);', c.oid::regclass, c.relname || '_pkey', k.columns)
+    from (values ('quote_changes', 'xid, position, id, changed_at'), ('quote_changes_seals', 'no'), ('quote_relay_batch', 'no'),
+        ('quote_relay_lease', 'singleton'), ('active_quote_sessions', 'id'), ('quote_former_versions', 'row_id, is_line')) k (name, columns)
+    join pg_class c on c.relname = k.name and (c.relnamespace = (select n.oid from pg_namespace n where n.nspname = target_schema)
+        and k.name <> 'quote_former_versions' or c.oid = '@extschema@.quote_former_versions'::regclass)
+    where not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indisvalid)
+$$;
+comment on function quote_keys_missing(name) is 'doctor: tables of the history that lost their key';
+
 create function quote_collab_doctor_positions(log regclass, target_schema name) returns quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -36,7 +50,7 @@ declare
     name text := format('%I.quote_changes_position_seq', target_schema);
     s record;
 begin
-    select q.* into s from pg_sequence q join pg_class c on c.oid = q.seqrelid join pg_namespace n on n.oid = c.relnamespace
+    select q.*, c.relpersistence into s from pg_sequence q join pg_class c on c.oid = q.seqrelid join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = target_schema and c.relname = 'quote_changes_position_seq';
     if not found then
         return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is gone: no change can be written',
@@ -44,6 +58,9 @@ begin
     elsif s.seqincrement <> 1 or s.seqcycle or s.seqcache <> 1 or s.seqmax < 9223372036854775807 or s.seqtypid <> 'bigint'::regtype then
         return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is not as attach made it',
             format('alter sequence %s as bigint increment 1 no maxvalue no cycle cache 1;', name));
+    elsif s.relpersistence = 'u' then
+        return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is unlogged: a crash sets it back',
+            format('alter sequence %s set logged;', name));
     elsif not @extschema@.quote_positions_kept(log, target_schema) then
         return @extschema@.quote_collab_verdict('positions left', false, 'warning', 'the sequence of positions can be dropped: nothing depends on it',
             @extschema@.quote_attach_statement());
@@ -88,7 +105,6 @@ declare
     next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
     keep record;
     found record;
-    astray regclass := @extschema@.quote_archive_astray(target_schema);
 begin
     return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', repair);
     if log is null then
@@ -103,8 +119,8 @@ begin
     select * into found from @extschema@.quote_log_repairs(log);
     return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
     return next @extschema@.quote_collab_doctor_positions(log, target_schema);
-    return next @extschema@.quote_collab_verdict('archive in its place', astray is null, 'error',
-        format('the archive was renamed or moved to %s, where views and seals do not find it', astray), @extschema@.quote_archive_return(astray, target_schema));
+    select string_agg(k.relation::text, ', ') as names, string_agg(k.repair, ' ') as repair into found from @extschema@.quote_keys_missing(target_schema) k;
+    return next @extschema@.quote_collab_verdict('keys stand', found.names is null, 'error', format('these tables lost their key: %s', found.names), found.repair);
     select * into keep from @extschema@.quote_history_policy();
     return next @extschema@.quote_collab_verdict('history let go as it was sealed',
         not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',
@@ -168,6 +184,8 @@ begin
     return next @extschema@.quote_collab_verdict('relay keeps up', lag is null or lag < interval '30 seconds', 'warning',
         format('the newest change is %s old and no gateway has cut a batch since', lag), 'Look at the /health of the gateway.');
     execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
+    return next @extschema@.quote_collab_verdict('lease of the relay stands', at is not null, 'error',
+        'quote_relay_lease has lost its row: no gateway can relay events', @extschema@.quote_attach_statement());
     return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning',
         'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
     -- Sessions are unlogged: a standby has none.

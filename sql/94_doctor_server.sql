@@ -168,6 +168,20 @@ exception
 end $$;
 comment on function quote_collab_doctor_part(text, name) is 'doctor: one part of its checks';
 
+-- What is to be done about a table of a stranger. One with the key of ours is ours in other hands, or made to look so.
+create function quote_stranger_hint(stranger regclass) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when exists (select from pg_constraint k where k.conrelid = c.oid and k.contype = 'p' and k.conname = c.relname || '_pkey'
+            and c.relname in ('quote_changes', 'quote_changes_seals', 'active_quote_sessions', 'quote_relay_batch', 'quote_relay_lease'))
+        then format('If an administrator gave it away: alter table %s owner to %I; if not: ', stranger, coalesce((
+            select s.owners[1] from @extschema@.quote_collab_settings s where s.entity = 'QUOTE' and s.owners <> '{}' order by s.attached_at limit 1), current_user)) else '' end
+        || format('alter table %s rename to %I;', stranger, left('not_ours_' || c.relname, 63))
+    from pg_class c where c.oid = stranger
+$$;
+comment on function quote_stranger_hint(regclass) is 'doctor: what to do about a relation of a stranger under a name of ours';
+
 -- Everything at once, but no table of a stranger is read: that would run his code. Not for PUBLIC: it tells how this server is set up. Its
 -- parts are: they ask with the rights of the caller, so that granting this one is enough.
 create function quote_collab_doctor() returns setof quote_collab_check
@@ -178,19 +192,24 @@ declare
     home name := (select s.log_schema from @extschema@.quote_collab_settings s limit 1);
     part text;
     strange text;
+    astray text;
     hints text;
 begin
     return next @extschema@.quote_collab_verdict('attached', home is not null, 'error', 'quote collaboration is not attached',
         'select @extschema@.attach_quote_collaboration();');
     if home is not null then
         select string_agg(format('%s of %s', t.relation, pg_get_userbyid(c.relowner)), ', ' order by c.relname),
-            string_agg(format('alter table %s rename to %I;', t.relation, left('not_ours_' || c.relname, 63)), ' ' order by c.relname)
+            string_agg(@extschema@.quote_stranger_hint(t.relation), ' ' order by c.relname)
         into strange, hints from @extschema@.strange_quote_tables() t (relation) join pg_class c on c.oid = t.relation;
         if strange is not null and @extschema@.quote_settings_restored() then
             hints := @extschema@.quote_attach_statement();
         end if;
         return next @extschema@.quote_collab_verdict('tables are those of attach', strange is null, 'error',
             format('these took the names of attached tables or of the history, and nothing more is checked: %s', strange), hints);
+        select string_agg(a.relation::text, ', '), string_agg(@extschema@.quote_relation_return(a.relation, home, a.name), ' ')
+        into astray, hints from @extschema@.quote_relations_astray(home) a;
+        return next @extschema@.quote_collab_verdict('history in its place', astray is null, 'error',
+            format('these were renamed or moved, where nothing finds them: %s', astray), hints);
         return next @extschema@.quote_collab_verdict('owners are noted', not exists (select from @extschema@.quote_collab_settings s where s.owners = '{}'), 'warning',
             'the settings come from a release that did not note to whom the tables belong', @extschema@.quote_attach_statement());
     end if;

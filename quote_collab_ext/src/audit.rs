@@ -6,6 +6,7 @@ mod indexes;
 mod insert;
 mod log;
 mod memory;
+mod order;
 mod partition;
 mod pending;
 mod spi;
@@ -72,6 +73,9 @@ pub struct Mint {
     pub position: i64,
 }
 
+/// A quote or a line, by its id.
+type Row = (Entity, Uuid);
+
 /// One row change, noted and not yet written.
 pub struct RowChange {
     /// What its datums live in.
@@ -83,6 +87,8 @@ pub struct RowChange {
     pub tenant: Uuid,
     pub quote: Uuid,
     pub line: Option<Uuid>,
+    /// The id under which a row was there before, where this begins it under another.
+    pub former_id: Option<Uuid>,
     pub actor: Option<Uuid>,
     pub session: Option<Uuid>,
     pub version_before: Option<i32>,
@@ -99,9 +105,9 @@ pub struct RowChange {
 }
 
 impl RowChange {
-    /// Which row.
-    fn row(&self) -> (Uuid, Option<Uuid>) {
-        (self.quote, self.line)
+    /// Which row: a line may move from quote to quote.
+    fn row(&self) -> Row {
+        (self.entity, self.line.unwrap_or(self.quote))
     }
 
     /// Has its values kept in another memory.

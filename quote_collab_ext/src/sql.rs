@@ -15,7 +15,8 @@ extension_sql_file!("../../sql/14_users.sql", name = "users", requires = ["pairs
 extension_sql_file!("../../sql/15_seal_anchor.sql", name = "seal_anchor", requires = ["users"]);
 extension_sql_file!("../../sql/16_prepared_rows.sql", name = "prepared_rows", requires = ["seal_anchor"]);
 extension_sql_file!("../../sql/17_trust.sql", name = "trust", requires = ["prepared_rows"]);
-extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["trust"]);
+extension_sql_file!("../../sql/18_astray.sql", name = "astray", requires = ["trust"]);
+extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["astray"]);
 extension_sql_file!(
     "../../sql/21_quote_changes_months.sql",
     name = "quote_changes_months",
@@ -81,7 +82,16 @@ extension_sql_file!("../../sql/90_maintenance.sql", name = "maintenance", requir
 extension_sql_file!("../../sql/91_archive.sql", name = "archive", requires = ["maintenance"]);
 extension_sql_file!("../../sql/92_doctor.sql", name = "doctor", requires = ["archive"]);
 extension_sql_file!("../../sql/93_doctor_grants.sql", name = "doctor_grants", requires = ["doctor"]);
-extension_sql_file!("../../sql/93_doctor_history.sql", name = "doctor_history", requires = ["doctor_grants"]);
+extension_sql_file!(
+    "../../sql/93_doctor_extension.sql",
+    name = "doctor_extension",
+    requires = ["doctor_grants"]
+);
+extension_sql_file!(
+    "../../sql/93_doctor_history.sql",
+    name = "doctor_history",
+    requires = ["doctor_extension"]
+);
 extension_sql_file!(
     "../../sql/93_doctor_objects.sql",
     name = "doctor_objects",

@@ -3,6 +3,8 @@
 
 #![expect(unsafe_code, reason = "PostgreSQL's executor hooks")]
 
+mod copy;
+
 use std::cell::{Cell, RefCell};
 
 use pgrx::{PgList, pg_guard, pg_sys};
@@ -12,10 +14,19 @@ use crate::{audit, memory, server, transaction, trigger};
 static mut EARLIER_RUN: pg_sys::ExecutorRun_hook_type = None;
 static mut EARLIER_FINISH: pg_sys::ExecutorFinish_hook_type = None;
 
+/// What runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// A query of the executor.
+    Query(*mut pg_sys::QueryDesc),
+    /// COPY into a table.
+    Copy(pg_sys::Oid),
+}
+
 /// A statement that changes rows, from when it begins until its triggers have fired.
 #[derive(Clone, Copy)]
 struct Running {
-    query: *mut pg_sys::QueryDesc,
+    work: Work,
     /// Its number among the commands of the transaction.
     command: pg_sys::CommandId,
     /// Nesting depth of its subtransaction.
@@ -24,10 +35,10 @@ struct Running {
     message: pg_sys::TimestampTz,
     /// What is noted from here on is noted by it, its triggers, or what runs in its middle.
     first: u64,
-    /// Its triggers fire.
+    /// Triggers that fire while it is the newest are its own.
     is_ending: bool,
-    /// Whether it changes rows of attached tables, once that is known.
-    is_of_ours: Option<bool>,
+    /// Whether it is known to change rows of attached tables. It may open more of them later.
+    is_of_ours: bool,
 }
 
 /// How the library came into a statement whose end or middle it does not see.
@@ -59,6 +70,7 @@ pub fn watch() {
             MISSED.set(Missed::Perhaps);
         }
     }
+    copy::watch();
 }
 
 /// A trigger fires before a row. Where no statement was seen to begin that does so, the library came in its middle.
@@ -143,32 +155,32 @@ unsafe fn run(query: *mut pg_sys::QueryDesc, next: impl FnOnce()) {
     // SAFETY: per contract.
     unsafe {
         if server::trigger_depth() == 0 && changes_rows((*query).plannedstmt) {
-            begin(query, audit::next_note());
+            begin(Work::Query(query), (*(*query).estate).es_output_cid, audit::next_note());
         }
         next();
     }
 }
 
-/// # Safety
-/// The query must be live, with the state of its execution.
-unsafe fn begin(query: *mut pg_sys::QueryDesc, first: u64) {
-    // SAFETY: per contract.
-    let command = unsafe { (*(*query).estate).es_output_cid };
+/// Work begins as a command of the transaction, and notes from this number on.
+fn begin(work: Work, command: pg_sys::CommandId, first: u64) {
     let level = transaction::depth();
     // SAFETY: reads a variable of this backend.
     let message = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
     RUNNING.with_borrow_mut(|running| {
         // No statement outlives its message; who runs one and does not end it leaves nothing behind here.
         running.retain(|earlier| earlier.message == message);
-        if running.last().is_none_or(|last| last.query != query) {
+        let is_copy = matches!(work, Work::Copy(_));
+        // A query may run piece by piece.
+        if is_copy || running.last().is_none_or(|last| last.work != work) {
             running.push(Running {
-                query,
+                work,
                 command,
                 level,
                 message,
                 first,
-                is_ending: false,
-                is_of_ours: None,
+                // Its own triggers are all that COPY fires by itself, and no hook says when.
+                is_ending: is_copy,
+                is_of_ours: false,
             });
         }
     });
@@ -182,12 +194,13 @@ unsafe extern "C-unwind" fn on_finish(query: *mut pg_sys::QueryDesc) {
         if server::trigger_depth() > 0 {
             return next(query);
         }
-        if place_of(query).is_none() && MISSED.get() != Missed::No && is_in_missed(query) {
+        let work = Work::Query(query);
+        if place_of(work).is_none() && MISSED.get() != Missed::No && is_in_missed(query) {
             MISSED.set(Missed::Middle(transaction::depth()));
             // What ran in its middle is noted already.
-            begin(query, 0);
+            begin(work, (*(*query).estate).es_output_cid, 0);
         }
-        let Some(place) = place_of(query) else {
+        let Some(place) = place_of(work) else {
             next(query);
             return missed_end(query);
         };
@@ -200,9 +213,9 @@ unsafe extern "C-unwind" fn on_finish(query: *mut pg_sys::QueryDesc) {
     }
 }
 
-/// Where a query stands among those that run.
-fn place_of(query: *mut pg_sys::QueryDesc) -> Option<usize> {
-    RUNNING.with_borrow(|running| running.iter().rposition(|running| running.query == query))
+/// Where work stands among what runs.
+fn place_of(work: Work) -> Option<usize> {
+    RUNNING.with_borrow(|running| running.iter().rposition(|running| running.work == work))
 }
 
 /// A query has ended that was not seen to begin: where it changes rows, the library came in its middle.
@@ -233,12 +246,15 @@ fn is_in_ours() -> bool {
 fn first_of_ours(among: usize) -> Option<Running> {
     let known = RUNNING.with_borrow(|running| running.iter().take(among).copied().collect::<Vec<_>>());
     known.into_iter().enumerate().find_map(|(place, running)| {
-        let is_of_ours = running.is_of_ours.unwrap_or_else(|| {
-            // SAFETY: it is live as long as it runs.
-            let is_of_ours = unsafe { changes_ours(running.query) };
-            RUNNING.with_borrow_mut(|all| all[place].is_of_ours = Some(is_of_ours));
-            is_of_ours
-        });
+        // SAFETY: it is live as long as it runs.
+        let is_of_ours = running.is_of_ours
+            || unsafe {
+                match running.work {
+                    Work::Query(query) => changes_ours(query),
+                    Work::Copy(table) => copy::changes_ours(table),
+                }
+            };
+        RUNNING.with_borrow_mut(|all| all[place].is_of_ours = is_of_ours);
         is_of_ours.then_some(running)
     })
 }
@@ -246,10 +262,15 @@ fn first_of_ours(among: usize) -> Option<Running> {
 /// # Safety
 /// The query must be running.
 unsafe fn changes_ours(query: *mut pg_sys::QueryDesc) -> bool {
-    // SAFETY: per contract; the executor keeps its tables open, and what it knows of their triggers.
+    // SAFETY: per contract; the executor keeps its tables open, those that rows were routed to with them, and what it knows of their triggers.
     unsafe {
-        let tables = PgList::<pg_sys::ResultRelInfo>::from_pg((*(*query).estate).es_opened_result_relations);
-        tables.iter_ptr().any(|table| trigger::any_captures((*table).ri_TrigDesc))
+        let state = (*query).estate;
+        [(*state).es_opened_result_relations, (*state).es_tuple_routing_result_relations].into_iter().any(
+            |tables| {
+                let tables = PgList::<pg_sys::ResultRelInfo>::from_pg(tables);
+                tables.iter_ptr().any(|table| trigger::any_captures((*table).ri_TrigDesc))
+            },
+        )
     }
 }
 
@@ -278,7 +299,7 @@ unsafe fn is_in_missed(query: *mut pg_sys::QueryDesc) -> bool {
     }
 }
 
-/// Writes what the newest statement and its triggers have changed; of one in the middle of another, as far as it may be written.
+/// The newest query is through.
 #[pg_guard]
 unsafe extern "C-unwind" fn after(query: *mut pg_sys::QueryDesc) {
     if MISSED.get() == Missed::Perhaps {
@@ -286,6 +307,12 @@ unsafe extern "C-unwind" fn after(query: *mut pg_sys::QueryDesc) {
         let is_in_missed = unsafe { is_in_missed(query) };
         MISSED.set(if is_in_missed { Missed::Middle(transaction::depth()) } else { Missed::No });
     }
+    end_newest();
+}
+
+/// The newest statement and its triggers are through: writes what they have changed; of one in the middle of another, as far as it may be
+/// written.
+fn end_newest() {
     let is_nested = is_in_ours();
     match RUNNING.with_borrow_mut(Vec::pop) {
         Some(ended) if is_nested => write(|| audit::flush_nested(ended.first)),

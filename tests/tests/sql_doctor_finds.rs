@@ -124,7 +124,8 @@ async fn a_gateway_and_row_security_are_good_news() {
     for (repair, check) in [
         ("select quote_relay_lease('a gateway', interval '1 hour')", "a gateway is connected"),
         (
-            "alter table quotes enable row level security, force row level security",
+            "alter table quotes enable row level security, force row level security;
+             create policy tenant on quotes using (tenant_id = (select current_quote_tenant()))",
             "row security on the table: public.quotes",
         ),
     ] {

@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 81] = [
+const MENDED: [(&str, &str); 96] = [
     (
         "create or replace trigger trg_guard_quote_session before insert or update of status or delete on active_quote_sessions for each row execute function guard_quote_session()",
         "presence guarded",
@@ -35,12 +35,33 @@ const MENDED: [(&str, &str); 81] = [
     ("drop index quote_changes_quote", "log as attached"),
     (
         "select create_quote_changes_archive('quote_changes'); create schema attic; alter table quote_changes_archive set schema attic",
-        "archive in its place",
+        "history in its place",
     ),
     (
         "select create_quote_changes_archive('quote_changes'); alter table quote_changes_archive rename to old_changes",
-        "archive in its place",
+        "history in its place",
     ),
+    ("alter table quote_relay_lease rename to leases", "history in its place"),
+    ("alter table quote_changes rename to changes", "history in its place"),
+    (
+        "create schema attic; alter table quote_changes_seals set schema attic; alter table active_quote_sessions rename to sessions",
+        "history in its place",
+    ),
+    ("delete from quote_relay_lease", "lease of the relay stands"),
+    ("alter table quote_former_versions drop constraint quote_former_versions_pkey", "keys stand"),
+    (
+        "alter table quote_changes drop constraint quote_changes_pkey; alter table quote_relay_batch drop constraint quote_relay_batch_pkey",
+        "keys stand",
+    ),
+    ("alter sequence quote_changes_position_seq set unlogged", "positions left"),
+    ("alter table quote_lines set unlogged", "rows survive a crash: public.quote_lines"),
+    ("alter table quote_seal_anchor owner to erp_app", "tables of the extension guarded"),
+    ("grant update on quote_collab_settings to erp_app", "tables of the extension guarded"),
+    ("grant select on quote_former_versions to erp_app", "tables of the extension guarded"),
+    ("alter table quote_collab_settings disable trigger all", "tables of the extension guarded"),
+    ("drop trigger guard_quote_settings on quote_seal_anchor", "tables of the extension guarded"),
+    ("revoke execute on function current_quote_tenant() from public", "functions open to who needs them"),
+    ("revoke select on quote_collab_settings from public", "functions open to who needs them"),
     (
         "alter table quotes rename to quotes_before; create table quotes (like quotes_before including all);
          alter table quote_lines drop constraint quote_lines_quote_fkey; select attach_quote_collaboration()",

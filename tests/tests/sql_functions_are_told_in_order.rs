@@ -1,6 +1,7 @@
 //! What functions change in the middle of a statement is told behind what that statement itself has changed before, row by row; and whoever
 //! goes on in the middle of it reads what is told already.
 
+use futures_util::SinkExt as _;
 use quote_collab_tests::Erp;
 use quote_collab_tests::history::{OUT_OF_CHAIN, OUT_OF_ORDER};
 use quote_collab_tests::statement::{count, run, text};
@@ -38,6 +39,14 @@ async fn in_order(what: &str, functions: &str, changes: &str) {
 async fn what_a_function_changes_in_the_middle_of_a_statement_is_in_order() {
     for (what, functions, changes) in [
         ("returning", "", "update quotes set notes = 'done' returning touch(quote_number)"),
+        (
+            "lines that move on",
+            "create function move_on(line uuid) returns uuid language plpgsql as $$ begin
+                 update quote_lines set quote_id = (select id from quotes order by id desc limit 1) where id = line;
+                 update quote_lines set description = 'moved' where id = line; return line; end $$;",
+            "update quote_lines l set quote_id = (select id from quotes order by id limit 1), line_number = 1000 + (select count(*) from quotes q where q.id < l.quote_id)
+             where line_number = 1 returning move_on(id)",
+        ),
         (
             "in the condition, of rows changed before",
             "",
@@ -188,4 +197,87 @@ async fn a_save_in_the_middle_of_a_statement_knows_those_before() {
         assert_eq!(text(&admin, "select result from done").await, "true, false first, false first", "{statement}");
         assert_eq!(erp.count(OUT_OF_CHAIN).await, 0, "{statement}");
     }
+}
+
+#[tokio::test]
+async fn a_row_that_becomes_another_ends_before_it_begins() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create function rename_again(line uuid) returns uuid language plpgsql as $$ begin
+             update quote_lines set id = gen_random_uuid() where id = line; return line; end $$;
+         update quote_lines set id = gen_random_uuid() where ctid = (select ctid from quote_lines limit 1) returning rename_again(id)",
+    )
+    .await;
+    let told = "select string_agg(change_type || coalesce(x.which, ''), ' ' order by position) from (
+        select position, change_type, ' ' || dense_rank() over (order by first) as which from (
+            select c.*, min(position) over (partition by quote_line_id) as first from quote_changes c where entity_type = 'QUOTE_LINE') c) x";
+    assert_eq!(text(&admin, told).await, "DELETE 1 CREATE 2 DELETE 2 CREATE 3");
+}
+
+/// The executor does not run COPY.
+#[tokio::test]
+async fn what_copy_calls_is_told_behind_the_rows_that_it_changes() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create function touched() returns text language plpgsql as $$ begin
+             update quotes set contact_name = coalesce(contact_name, '') || '.' where notes = 'copied'; return 'copied'; end $$;
+         alter table quotes alter notes set default touched();
+         update quotes set contact_name = 'known' where quote_number < 'Q-2026-00003'",
+    )
+    .await;
+    for copy in ["from stdin", "from stdin where touched() = 'copied'"] {
+        let rows = text(
+            &admin,
+            "select string_agg(format(E'%s\\t%s\\tCOPY-%s\\t2026-01-01\\t%s', gen_random_uuid(), tenant_id, gen_random_uuid(), customer_id), E'\\n') from (select * from quotes limit 3) q",
+        )
+        .await;
+        let sink = admin
+            .copy_in(&format!("copy quotes (id, tenant_id, quote_number, quote_date, customer_id) {copy}"))
+            .await
+            .unwrap();
+        let mut sink = std::pin::pin!(sink);
+        sink.send(bytes::Bytes::from(rows + "\n")).await.unwrap();
+        assert_eq!(sink.finish().await.unwrap(), 3);
+        assert_eq!(count(&admin, OUT_OF_CHAIN).await, 0, "{copy}");
+    }
+    assert!(
+        count(
+            &admin,
+            "select count(*) from quote_changes where change_type = 'UPDATE' and new_value #>> '{}' = '..'"
+        )
+        .await
+            > 0
+    );
+}
+
+/// Rows come to it by its parent, which is not attached.
+#[tokio::test]
+async fn a_partition_that_is_attached_for_itself_is_told_in_order() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create extension quote_collab_ext; create schema parts; set search_path = parts, public;
+         create table everything (id uuid not null default gen_random_uuid(), tenant_id uuid not null, kind text not null, number integer,
+             version integer not null default 1) partition by list (kind);
+         create table quotes partition of everything for values in ('quote');
+         create table orders partition of everything for values in ('order');
+         alter table quotes add primary key (id);
+         create table quote_lines (id uuid primary key, tenant_id uuid not null, quote_id uuid not null);
+         select attach_quote_collaboration('quotes', 'quote_lines');
+         create function count_on(given uuid) returns uuid language plpgsql as $$ begin
+             update quotes set number = coalesce(number, 0) + 1 where id = given; return given; end $$;
+         insert into everything (tenant_id, kind) values (gen_random_uuid(), 'quote'), (gen_random_uuid(), 'order'), (gen_random_uuid(), 'quote')
+             returning count_on(id);
+         update everything set kind = 'quote' where kind = 'order' returning count_on(id)",
+    )
+    .await;
+    let told = "select string_agg(change_type, ' ' order by position) from quote_changes group by quote_id";
+    let rows = admin.query(told, &[]).await.unwrap();
+    let told: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(told, ["CREATE UPDATE", "CREATE UPDATE", "CREATE UPDATE"]);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quote_collab_tests::statement::{run, text};
+use quote_collab_tests::statement::{run, sqlstate, text};
 use quote_collab_tests::{Erp, Postgres, Settings, eventually};
 use tokio_postgres::Client;
 
@@ -213,6 +213,18 @@ async fn nobody_but_the_extensions_owner_writes_the_anchor() {
             run(&admin, "rollback").await;
         }
     }
+    // Given away with all tables of its schema, it is still guarded, as long as the guard is not taken away.
+    run(&admin, "alter table quote_seal_anchor owner to erp_owner").await;
+    assert_eq!(
+        sqlstate(&admin, "begin; set local role erp_owner; update quote_seal_anchor set no = 0").await,
+        "42501"
+    );
+    run(&admin, "rollback").await;
+    assert_eq!(findings(&admin).await, "structure");
+    run(&admin, "alter table quote_seal_anchor owner to postgres").await;
+    assert_eq!(findings(&admin).await, "");
+    run(&admin, "alter table quote_seal_anchor disable trigger guard_quote_settings").await;
+    assert_eq!(findings(&admin).await, "structure");
 }
 
 #[tokio::test]

@@ -18,6 +18,9 @@ const SETTINGS: &str = "select string_agg((to_jsonb(s) - '{attached_at,anchors,s
 const HISTORY: &str =
     "select md5(string_agg(c::text, '|' order by position, id)) || '/' || count(*) from quote_changes c";
 
+/// Releases that attach as this one does: after an update from them there is nothing to attach again.
+const ATTACHED_ALIKE: [&str; 1] = ["0.9.0"];
+
 /// The install scripts of the releases before this one, as they were.
 fn releases() -> Vec<(String, PathBuf)> {
     let dir = built::place().releases();
@@ -147,9 +150,33 @@ async fn nobody_who_writes_waits_for_the_attach_after_an_update() {
         }
         // Views and triggers are brought to the newest form by attaching again, which the doctor says.
         let asks = "select (count(*) > 0)::text from quote_collab_doctor() where severity <> 'ok' and hint ~ '^select .*attach_quote_collaboration'";
-        assert_eq!(text(&admin, asks).await, "true", "{version}");
+        let differs = !ATTACHED_ALIKE.contains(&version.as_str());
+        assert_eq!(text(&admin, asks).await, differs.to_string(), "{version}");
         let gone = "select detach_quote_collaboration(drop_history => true); drop extension quote_collab_ext";
         run(&admin, gone).await;
+    }
+}
+
+/// Who changes quotes holds them, and then reads the settings; the update holds the settings, and attach wants the quotes.
+#[tokio::test]
+async fn an_update_and_an_attach_in_one_transaction_end_nobodys_work() {
+    // Those of before had no way to lock several tables at once.
+    for (version, script) in releases().into_iter().filter(|(version, _)| version.as_str() > "0.2.0") {
+        let (erp, admin) = old(&version, &script, "public").await;
+        run(&admin, ATTACH).await;
+        let writer = erp.client("postgres").await;
+        run(&writer, "begin; select count(*) from quotes").await;
+        let waits = "select exists (select from pg_locks where not granted and pid = PID)"
+            .replace("PID", &text(&admin, "select pg_backend_pid()::text").await);
+        let updating = tokio::spawn(async move {
+            admin.batch_execute(&format!("begin; {UPDATE}; {ATTACH}; commit")).await.map(|()| admin)
+        });
+        erp.wait_until(&waits).await;
+        change(&writer, "meanwhile").await;
+        run(&writer, "commit").await;
+        let updated = updating.await.expect("it does not panic");
+        let admin = updated.unwrap_or_else(|error| panic!("updated from {version}: {error:?}"));
+        change(&admin, "after").await;
     }
 }
 

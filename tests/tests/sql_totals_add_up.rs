@@ -90,3 +90,26 @@ async fn many_editors_of_one_quote_never_deadlock_and_lose_nothing() {
         "select count(distinct event_id) from quote_changes where conflict_resolution = 'REJECTED'";
     assert_eq!(erp.count(rejected).await, 200 - wins, "each save that lost is recorded too");
 }
+
+/// Row security is off on the ERP's tables: whoever may write lines may put one below a quote of another tenant.
+#[tokio::test]
+async fn a_line_of_another_tenant_is_none_of_the_quotes() {
+    let erp = Erp::attached().await;
+    let quote = erp.quote(0).await;
+    let admin = erp.client("postgres").await;
+    let planted = format!(
+        "insert into quote_lines (tenant_id, quote_id, line_number, quantity, unit_price, line_amount)
+         select t.id, '{quote}', 999, 1, 1000000, 1000000 from tenants t join quotes q on q.tenant_id <> t.id where q.id = '{quote}' limit 1"
+    );
+    assert_eq!(admin.execute(&planted, &[]).await.unwrap(), 1);
+    let saved = format!(
+        "select s.success from quote_lines l join quotes q on q.id = l.quote_id and q.tenant_id = l.tenant_id,
+            update_quote_line_with_version_check(l.id, l.version, '{{\"quantity\": 2}}') s where q.id = '{quote}' limit 1"
+    );
+    assert!(admin.query_one(&saved, &[]).await.unwrap().get::<_, bool>(0));
+    let adds_up = format!(
+        "select q.subtotal = sum(l.line_amount) from quotes q join quote_lines l on l.quote_id = q.id and l.tenant_id = q.tenant_id
+         where q.id = '{quote}' group by q.id"
+    );
+    assert!(admin.query_one(&adds_up, &[]).await.unwrap().get::<_, bool>(0));
+}

@@ -2,7 +2,9 @@
 //! noted before that: then the order of noting is not the order of changing. PostgreSQL numbers the commands of a transaction and keeps
 //! with each row version which of them made it, which tells what stood on what.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+
+use uuid::Uuid;
 
 /// What a change did to a row: it may end and begin again, as another row under the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +20,11 @@ pub enum Deed {
 /// One change of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
+    /// Which row. A row that is given another key ends, and begins as another.
+    pub row: Uuid,
     /// What it did.
     pub deed: Deed,
-    /// Number of the command that did it. A command changes a row once.
+    /// Number of the command that did it. A command changes a row version once.
     pub command: u32,
     /// Number of the command that made the row version that it changed; none where another transaction made it.
     pub stands_on: Option<u32>,
@@ -36,7 +40,7 @@ struct Life {
     places: Vec<usize>,
 }
 
-/// The places of steps in the order in which they happened. Within a life commands follow each other: what is nested has a higher
+/// The places of steps in the order in which they happened: of one row, or of several that one became after the other. Within a life commands follow each other: what is nested has a higher
 /// number than the statement that it is nested in, and PostgreSQL refuses to change a row that such a one has changed before. The life of a row that
 /// was there is the first, and one that has no end the last.
 ///
@@ -44,8 +48,9 @@ struct Life {
 /// ```
 /// use quote_collab_core::chain::{Deed::{Begin, End}, Step, order};
 /// // An insert, and a trigger that deletes what was inserted; the trigger's change is noted first.
-/// let inserted = Step { deed: Begin, command: 0, stands_on: None, is_nested: false };
-/// let deleted = Step { deed: End, command: 1, stands_on: Some(0), is_nested: true };
+/// let row = uuid::Uuid::nil();
+/// let inserted = Step { row, deed: Begin, command: 0, stands_on: None, is_nested: false };
+/// let deleted = Step { row, deed: End, command: 1, stands_on: Some(0), is_nested: true };
 /// assert_eq!(order(&[deleted, inserted]), [1, 0]);
 /// // An insert, and a trigger that makes room for it before.
 /// let made_room = Step { stands_on: None, ..deleted };
@@ -60,19 +65,18 @@ pub fn order(steps: &[Step]) -> Vec<usize> {
 
 /// The lives that steps belong to, each in its order.
 fn lives(steps: &[Step]) -> Vec<Life> {
-    let mut lives = vec![Life { begun: None, ended: false, places: Vec::new() }];
+    let mut lives: Vec<Life> = Vec::new();
     let makers = makers(steps);
     let mut by_command: Vec<usize> = (0..steps.len()).collect();
     by_command.sort_by_key(|place| (steps[*place].deed != Deed::Begin, steps[*place].command));
     let mut life_of = vec![0; steps.len()];
+    let mut newest = Newest::default();
     for place in by_command {
         let step = &steps[place];
         let life = match step.deed {
-            Deed::Begin => {
-                lives.push(Life { begun: Some(step.command), ended: false, places: Vec::new() });
-                lives.len() - 1
-            }
-            _ => below(&makers, step).map_or_else(|| around(&lives, step), |below| life_of[below]),
+            Deed::Begin => newest.begin(&mut lives, step),
+            _ => below(&makers, step, |made| !lives[life_of[made]].ended)
+                .map_or_else(|| newest.around(&mut lives, step), |below| life_of[below]),
         };
         life_of[place] = life;
         lives[life].ended |= step.deed == Deed::End;
@@ -81,58 +85,84 @@ fn lives(steps: &[Step]) -> Vec<Life> {
     lives
 }
 
-/// The place of the step that made each row version, by its command.
-fn makers(steps: &[Step]) -> HashMap<u32, usize> {
-    let made = |(_, step): &(usize, &Step)| step.deed != Deed::End;
-    // Backwards: of two that one command made the first counts.
-    steps.iter().enumerate().rev().filter(made).map(|(place, step)| (step.command, place)).collect()
+/// The places of the steps that made row versions of each row by each command, in their order.
+fn makers(steps: &[Step]) -> HashMap<(Uuid, u32), Vec<usize>> {
+    let mut makers: HashMap<_, Vec<usize>> = HashMap::new();
+    for (place, step) in steps.iter().enumerate().filter(|(_, step)| step.deed != Deed::End) {
+        makers.entry((step.row, step.command)).or_default().push(place);
+    }
+    makers
 }
 
-/// The step that made the row version that this one changed, if it is among them.
-fn below(makers: &HashMap<u32, usize>, step: &Step) -> Option<usize> {
-    makers.get(&step.stands_on?).copied()
+/// The step that made the row version that this one changed, if it is among them. Of several that one command made under one key, each had ended
+/// before the next was made.
+fn below(
+    makers: &HashMap<(Uuid, u32), Vec<usize>>,
+    step: &Step,
+    goes_on: impl Fn(usize) -> bool,
+) -> Option<usize> {
+    let made = makers.get(&(step.row, step.stands_on?))?;
+    made.iter().copied().find(|place| goes_on(*place)).or(made.first().copied())
 }
 
-/// The life that a step belongs to where what it stands on is not among the steps, since it counts as no change: the newest that had begun.
-fn around(lives: &[Life], step: &Step) -> usize {
-    let begun =
-        |life: &Life| life.begun.filter(|begun| step.stands_on.is_some_and(|command| *begun <= command));
-    let newest = lives.iter().enumerate().filter_map(|(place, life)| Some((begun(life)?, place))).max();
-    newest.map_or(0, |(_, place)| place)
+/// The lives of each row by the command that began them, those that were there before.
+#[derive(Default)]
+struct Newest(HashMap<Uuid, BTreeMap<Option<u32>, usize>>);
+
+impl Newest {
+    /// A life that a step begins.
+    fn begin(&mut self, lives: &mut Vec<Life>, step: &Step) -> usize {
+        self.add(lives, step.row, Some(step.command))
+    }
+
+    /// The life that a step belongs to where what it stands on is not among the steps, since it counts as no change: the newest that had
+    /// begun.
+    fn around(&mut self, lives: &mut Vec<Life>, step: &Step) -> usize {
+        let begun = self.0.get(&step.row).and_then(|of_row| of_row.range(..=step.stands_on).next_back());
+        begun.map(|(_, life)| *life).unwrap_or_else(|| self.add(lives, step.row, None))
+    }
+
+    fn add(&mut self, lives: &mut Vec<Life>, row: Uuid, begun: Option<u32>) -> usize {
+        lives.push(Life { begun, ended: false, places: Vec::new() });
+        self.0.entry(row).or_default().insert(begun, lives.len() - 1);
+        lives.len() - 1
+    }
 }
 
 /// Whether everything that happened to a row before any of these steps is among them, or was told before, in the middle of a statement:
-/// `statement` is the number of the one that is not nested, as far as it is known, and `told` that of the command whose change of this row
+/// `statement` is the number of the one that is not nested, as far as it is known, and `told` that of the command whose change of a row
 /// was told last while it ran. What is nested may stand on a change of that statement, or of another nested one, which is noted later; what
 /// begins a row, on an end of it.
 #[must_use]
-pub fn complete(steps: &[Step], statement: Option<u32>, told: Option<u32>) -> bool {
+pub fn complete(steps: &[Step], statement: Option<u32>, told: impl Fn(Uuid) -> Option<u32>) -> bool {
     let makers = makers(steps);
     let own = steps.iter().any(|step| !step.is_nested);
-    let is_noted = |command: u32| {
+    let is_noted = |row: Uuid, command: u32| {
         statement.is_some_and(|statement| command < statement)
-            || told == Some(command)
-            || makers.contains_key(&command)
+            || told(row) == Some(command)
+            || makers.contains_key(&(row, command))
     };
     steps.iter().all(|step| match step.stands_on {
         _ if !step.is_nested => true,
         None => own || step.deed != Deed::Begin,
-        Some(command) => is_noted(command),
+        Some(command) => is_noted(step.row, command),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::{Deed, Step, complete, order};
 
     /// Of the statement itself, which is command 10.
     fn own(deed: Deed) -> Step {
-        Step { deed, command: 10, stands_on: None, is_nested: false }
+        Step { row: Uuid::nil(), deed, command: 10, stands_on: None, is_nested: false }
     }
 
     /// Of a nested statement: a command after that one, on the row version that a command made.
     fn nested(deed: Deed, command: u32, stands_on: impl Into<Option<u32>>) -> Step {
-        Step { deed, command, stands_on: stands_on.into(), is_nested: true }
+        Step { row: Uuid::nil(), deed, command, stands_on: stands_on.into(), is_nested: true }
     }
 
     #[test]
@@ -173,9 +203,39 @@ mod tests {
             (vec![own(Begin), own(End)], vec![1, 0]),
             // Inserted twice by one command, and deleted in between by a function that it calls.
             (vec![nested(End, 11, 10), own(Begin), own(Begin)], vec![1, 0, 2]),
+            (
+                vec![nested(End, 11, 10), nested(End, 12, 10), own(Begin), own(Begin), own(Begin)],
+                vec![2, 0, 3, 1, 4],
+            ),
+            // Moved to another quote, and moved again by what that fired.
+            (vec![nested(End, 11, 10), nested(Begin, 11, None), own(End), own(Begin)], vec![2, 3, 0, 1]),
         ] {
             assert_eq!(order(&steps), expected, "{steps:?}");
         }
+    }
+
+    #[test]
+    fn a_row_may_become_another() {
+        use Deed::{Begin, End};
+        let of = |row: u128, step: Step| Step { row: Uuid::from_u128(row), ..step };
+        for (steps, expected) in [
+            // Given another id, and yet another by what that fired.
+            (
+                vec![
+                    of(2, nested(End, 11, 10)),
+                    of(3, nested(Begin, 11, None)),
+                    of(1, own(End)),
+                    of(2, own(Begin)),
+                ],
+                vec![2, 3, 0, 1],
+            ),
+            // Two that take each other's id.
+            (vec![of(1, own(End)), of(2, own(Begin)), of(2, own(End)), of(1, own(Begin))], vec![0, 2, 1, 3]),
+        ] {
+            assert_eq!(order(&steps), expected, "{steps:?}");
+        }
+        let again = [of(2, nested(End, 11, 10)), of(3, nested(Begin, 11, None))];
+        assert!(!complete(&again, Some(10), |_| None), "the first of them is noted later");
     }
 
     #[test]
@@ -198,12 +258,12 @@ mod tests {
             (vec![nested(Change, 13, 12), own(Change), nested(Change, 12, 10)], true),
             (vec![own(End), nested(Begin, 11, None)], true),
         ] {
-            assert_eq!(complete(&steps, Some(10), None), expected, "{steps:?}");
+            assert_eq!(complete(&steps, Some(10), |_| None), expected, "{steps:?}");
         }
-        assert!(!complete(&[nested(Change, 11, 9)], None, None), "it may be of the statement");
+        assert!(!complete(&[nested(Change, 11, 9)], None, |_| None), "it may be of the statement");
         let again = [nested(Change, 13, 12), nested(Change, 12, 11)];
-        assert!(complete(&again, Some(10), Some(11)), "it stands on what was told");
-        assert!(!complete(&again, Some(10), Some(9)));
+        assert!(complete(&again, Some(10), |_| Some(11)), "it stands on what was told");
+        assert!(!complete(&again, Some(10), |_| Some(9)));
     }
 
     #[test]
@@ -211,7 +271,7 @@ mod tests {
         let number = 200_000;
         let changes = (11..number).map(|command| nested(Deed::Change, command, command - 1));
         let steps: Vec<Step> = changes.chain([own(Deed::Change)]).collect();
-        assert!(complete(&steps, Some(10), None));
+        assert!(complete(&steps, Some(10), |_| None));
         assert_eq!(order(&steps).first(), Some(&(steps.len() - 1)));
     }
 }

@@ -8,11 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
-use quote_collab_core::chain;
-use uuid::Uuid;
 
 use super::memory::Memory;
-use super::{Kind, RowChange, direct, former, insert};
+use super::order::{any_nested, complete, is_unordered, put_in_order};
+use super::{Row, RowChange, direct, former, insert};
 use crate::error::Error;
 use crate::{statement, transaction};
 
@@ -26,16 +25,15 @@ const MOST_HELD: usize = 400_000;
 /// And up to so many bytes of values.
 const MOST_HELD_BYTES: usize = 128 * 1024 * 1024;
 
-/// A quote, or one of its lines.
-type Row = (Uuid, Option<Uuid>);
-
-struct Noted {
-    change: RowChange,
+/// A row change that is not written yet.
+pub(super) struct Noted {
+    pub(super) change: RowChange,
     /// Ascending.
     number: u64,
     /// Done by a nested statement: what the one around it did to the same row before may be noted later.
-    is_nested: bool,
-    /// Nesting depth of the subtransaction that noted it: when that one is rolled back, the note goes with it.
+    pub(super) is_nested: bool,
+    /// Nesting depth of the subtransaction that noted it: when that one is rolled back, the note goes with it. Never less than that of a note
+    /// before, so that a subtransaction looks at its own only.
     level: i32,
 }
 
@@ -154,9 +152,8 @@ fn take_ready() -> Vec<Noted> {
 fn take_from(first: u64) -> Vec<Noted> {
     let level = transaction::depth();
     NOTED.with_borrow_mut(|noted| {
-        let first = noted.partition_point(|entry| entry.number < first);
-        let ours = noted.iter().skip(first).position(|entry| entry.level >= level);
-        noted.split_off(ours.map_or(noted.len(), |place| first + place))
+        let first = noted.partition_point(|entry| entry.number < first || entry.level < level);
+        noted.split_off(first)
     })
 }
 
@@ -200,7 +197,7 @@ fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
     if !any_nested(&ready) {
         return (ready, Vec::new());
     }
-    let is_complete = complete(&ready);
+    let is_complete = complete(&ready, |row| TOLD.with_borrow(|told| told.get(&row).copied()));
     let (ripe, mut held) = part(ready, is_complete);
     if held.is_empty() {
         return (ripe, held);
@@ -221,51 +218,6 @@ fn part(ready: Vec<Noted>, chosen: Vec<bool>) -> (Vec<Noted>, Vec<Noted>) {
         ready.into_iter().zip(chosen).partition(|(_, is_chosen)| *is_chosen);
     let notes = |part: Vec<(Noted, bool)>| part.into_iter().map(|(entry, _)| entry).collect();
     (notes(chosen), notes(others))
-}
-
-/// Which notes have all before them noted.
-fn complete(ready: &[Noted]) -> Vec<bool> {
-    let statement = statement::outermost();
-    let mut is_complete = vec![true; ready.len()];
-    for places in places_by_row(ready) {
-        let told = TOLD.with_borrow(|told| told.get(&ready[places[0]].change.row()).copied());
-        if !chain::complete(&steps(ready, &places), statement, told) {
-            for place in places {
-                is_complete[place] = false;
-            }
-        }
-    }
-    is_complete
-}
-
-fn any_nested(ready: &[Noted]) -> bool {
-    ready.iter().any(|entry| entry.is_nested)
-}
-
-/// The places of the changes of each row, in their order.
-fn places_by_row(ready: &[Noted]) -> Vec<Vec<usize>> {
-    let mut rows: HashMap<_, Vec<usize>> = HashMap::new();
-    for (place, entry) in ready.iter().enumerate() {
-        rows.entry(entry.change.row()).or_default().push(place);
-    }
-    rows.into_values().collect()
-}
-
-/// What happened to one row.
-fn steps(ready: &[Noted], places: &[usize]) -> Vec<chain::Step> {
-    let step = |Noted { change, is_nested, .. }: &Noted| chain::Step {
-        deed: change.kind.deed(),
-        command: change.command,
-        stands_on: change.stands_on,
-        is_nested: *is_nested,
-    };
-    places.iter().map(|place| step(&ready[*place])).collect()
-}
-
-/// Whether rows may be noted in another order than they were changed in: by nested statements, or where ids are swapped.
-fn is_unordered(ready: &[Noted]) -> bool {
-    let any = |kind| ready.iter().any(|entry| entry.change.kind == kind);
-    any_nested(ready) || any(Kind::Create) && any(Kind::Delete)
 }
 
 fn write(mut ready: Vec<Noted>) {
@@ -312,18 +264,6 @@ fn is_forgotten(log: pg_sys::Oid) -> bool {
         && unsafe { pg_sys::get_rel_name(log) }.is_null()
 }
 
-/// Gives the changes of each row their places in the log in the order in which they happened.
-fn put_in_order(ready: &mut [Noted]) {
-    for places in places_by_row(ready).iter().filter(|places| places.len() > 1) {
-        let order = chain::order(&steps(ready, places));
-        let mints: Vec<_> = places.iter().map(|place| ready[*place].change.mint).collect();
-        for (mint, step) in mints.into_iter().zip(order) {
-            ready[places[step]].change.mint = mint;
-        }
-    }
-    ready.sort_by_key(|entry| entry.change.mint.position);
-}
-
 /// Forgets everything: the transaction is over.
 pub fn discard() {
     NOTED.with_borrow_mut(Vec::clear);
@@ -339,8 +279,8 @@ pub fn discard() {
 pub fn hand_on() {
     let level = transaction::depth();
     NOTED.with_borrow_mut(|noted| {
-        for entry in noted {
-            entry.level = entry.level.min(level - 1);
+        for entry in noted.iter_mut().rev().take_while(|entry| entry.level >= level) {
+            entry.level = level - 1;
         }
     });
     MEMORY.take();
@@ -349,7 +289,7 @@ pub fn hand_on() {
 /// Forgets what the subtransaction that is being rolled back noted.
 pub fn discard_aborted() {
     let level = transaction::depth();
-    NOTED.with_borrow_mut(|noted| noted.retain(|entry| entry.level < level));
+    NOTED.with_borrow_mut(|noted| noted.truncate(noted.partition_point(|entry| entry.level < level)));
     MEMORY.take();
     HELD_VALUES.take();
 }

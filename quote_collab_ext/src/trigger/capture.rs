@@ -32,8 +32,8 @@ pub unsafe fn capture(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum,
     }
     let plan = Plan::of(call)?;
     match operation {
-        Operation::Insert => note_whole(&plan, call, Kind::Create, &call.first_row())?,
-        Operation::Delete => note_whole(&plan, call, Kind::Delete, &call.first_row())?,
+        Operation::Insert => note_whole(&plan, call, Kind::Create, &call.first_row(), None)?,
+        Operation::Delete => note_whole(&plan, call, Kind::Delete, &call.first_row(), None)?,
         Operation::Update => capture_update(&plan, call)?,
     }
     Ok(pg_sys::Datum::null())
@@ -51,8 +51,8 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
     let keys = [Some(roles.id), Some(roles.tenant), roles.quote];
     if changed.iter().any(|column| keys.contains(&Some(column.attnum))) {
         // The row went elsewhere: gone for those who saw it there, new for those who see it here.
-        note_whole(plan, call, Kind::Delete, &old)?;
-        return note_whole(plan, call, Kind::Create, &new);
+        note_whole(plan, call, Kind::Delete, &old, None)?;
+        return note_whole(plan, call, Kind::Create, &new, old.uuid(roles.id));
     }
     let Some(keys) = Keys::of(roles, &new) else { return Ok(()) };
     let totals_changed =
@@ -111,7 +111,14 @@ impl Keys {
     }
 }
 
-fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<(), Error> {
+/// `former_id`: under which a row that begins here was there before.
+fn note_whole(
+    plan: &Plan,
+    call: Call<'_>,
+    kind: Kind,
+    row: &Row<'_>,
+    former_id: Option<Uuid>,
+) -> Result<(), Error> {
     let Some(keys) = Keys::of(&plan.roles, row) else { return Ok(()) };
     audit::note(|memory| {
         let members: Vec<_> = plan
@@ -142,6 +149,7 @@ fn note_whole(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<
         };
         Ok(RowChange {
             fields: vec![Field { name: Rc::clone(&plan.whole_row), old, new }],
+            former_id,
             context,
             ..change
         })
@@ -168,6 +176,7 @@ fn row_change(
         tenant,
         quote,
         line,
+        former_id: None,
         actor: actor(plan, call, kind, row)?,
         session: attribution::current_session()?,
         version_before: None,
