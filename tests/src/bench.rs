@@ -8,12 +8,21 @@ pub mod notify;
 pub mod peers;
 pub mod pgbench;
 pub mod processor;
+pub mod resume;
 pub mod seal;
 pub mod write;
 
 /// Settings of a server that is measured: nothing happens by itself meanwhile.
 pub const QUIET: [(&str, &str); 4] =
     [("autovacuum", "off"), ("shared_buffers", "1GB"), ("max_wal_size", "4GB"), ("checkpoint_timeout", "1h")];
+
+/// The release before this one, whose functions the library still serves, and this one: a title, and what makes it.
+pub const RELEASES: [(&str, &str); 2] = [
+    ("0.9.0", "create extension quote_collab_ext version '0.9.0'"),
+    ("this", "create extension quote_collab_ext"),
+];
+/// The install script of the release before.
+pub const SCRIPT: &str = "quote_collab_ext--0.9.0.sql";
 
 /// The median; of an even number of values the lower one.
 ///

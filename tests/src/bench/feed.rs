@@ -7,16 +7,11 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::peers::{self, Peer};
-use super::{QUIET, machine, median};
+use super::{QUIET, RELEASES, SCRIPT, machine, median};
 use crate::built;
 use crate::postgres::{Postgres, Settings};
 
-/// The release before this one, whose functions the library still serves, and this one: a title, a database, and what makes it.
-const RELEASES: [(&str, &str, &str); 2] = [
-    ("0.8.0", "bench_feed_before", "create extension quote_collab_ext version '0.8.0'"),
-    ("this", "bench_feed_now", "create extension quote_collab_ext"),
-];
-const SCRIPT: &str = "quote_collab_ext--0.8.0.sql";
+const DATABASES: [&str; 2] = ["bench_feed_before", "bench_feed_now"];
 const WAKE_UPS: usize = 300;
 const BACKLOG: i64 = 20_000;
 /// Changes of one transaction.
@@ -47,7 +42,7 @@ pub async fn run() {
     let server = Postgres::start_with(Settings::default().with(&QUIET)).await;
     server.add_script(&built::place().releases().join(SCRIPT));
     let mut releases = Vec::new();
-    for (title, name, setup) in RELEASES {
+    for ((title, setup), name) in RELEASES.into_iter().zip(DATABASES) {
         let setup = vec![setup, "select attach_quote_collaboration()", "set quote_collab.notify = off"];
         releases.push(Release::prepare(&server, &Peer { name, title, setup, update: "" }).await);
     }
@@ -66,7 +61,7 @@ pub async fn run() {
     println!(
         "\n| release | one wake-up, ms | backlog of {BACKLOG} transactions, ms | one of {LARGE} changes, ms |\n|---|---|---|---|"
     );
-    for (release, name) in releases.iter_mut().zip(RELEASES.map(|(title, _, _)| title)) {
+    for (release, name) in releases.iter_mut().zip(RELEASES.map(|(title, _)| title)) {
         let (wake_up, backlog) = (median(&mut release.wake_ups), median(&mut release.backlogs));
         println!("| {name} | {wake_up:.2} | {backlog:.0} | {:.0} |", median(&mut release.larges));
     }

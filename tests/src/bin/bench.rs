@@ -10,6 +10,7 @@ async fn main() {
         Some("seal") => bench::seal::run().await,
         Some("notify") => bench::notify::run().await,
         Some("feed") => bench::feed::run().await,
+        Some("resume") => bench::resume::run().await,
         Some("latency") => bench::latency::run().await,
         _ => {
             bench::write::run().await;
@@ -17,6 +18,7 @@ async fn main() {
             bench::seal::run().await;
             bench::notify::run().await;
             bench::feed::run().await;
+            bench::resume::run().await;
             bench::latency::run().await;
         }
     }

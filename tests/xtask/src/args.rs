@@ -24,7 +24,7 @@ cargo xtask test    prove everything against the real parts
                       how many queries SQLsmith makes up (3000, at most 50 seconds)
 cargo xtask build   build the extension below target/extensions and the gateway
 cargo xtask lint    formatting, clippy, compiling for PostgreSQL 14, cargo-deny where it is installed
-cargo xtask bench [write|instructions|seal|notify|feed|latency]
+cargo xtask bench [write|instructions|seal|notify|feed|resume|latency]
                     measure, with the real parts; prints medians
 cargo xtask setup   install what is missing, and nothing else
     --run             only what `up` needs
@@ -191,7 +191,7 @@ fn read_versions(list: &str) -> Result<Vec<u32>> {
 fn bench(mut words: VecDeque<String>) -> Result<Command> {
     let what = words.pop_front();
     match (what.as_deref(), words.pop_front()) {
-        (None | Some("write" | "instructions" | "seal" | "notify" | "feed" | "latency"), None) => {
+        (None | Some("write" | "instructions" | "seal" | "notify" | "feed" | "resume" | "latency"), None) => {
             Ok(Command::Bench { what })
         }
         (Some(_), Some(word)) => Err(unknown(&word)),
