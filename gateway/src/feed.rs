@@ -12,6 +12,7 @@ use quote_collab_core::subject::QuoteAddress;
 use uuid::Uuid;
 
 use crate::cursor::{ClientCursor, Cursor};
+use crate::errand::errand;
 use crate::failure::Failure;
 use crate::hub::{Delivery, Event, Hub, Subscription};
 use crate::portion::Portion;
@@ -19,6 +20,7 @@ use crate::ports::{Logged, ReadLimit};
 use crate::postgres::{Database, Missed, RequestContext};
 use crate::token::Identity;
 use crate::turns::Turns;
+use crate::unread::Room;
 
 /// Events of one read of the past.
 const PAGE_EVENTS: u16 = 100;
@@ -40,11 +42,14 @@ pub struct Interest {
 }
 
 /// Where the past is read.
+#[derive(Clone)]
 pub struct Source {
     /// The database.
     pub database: Database,
     /// Turns at it.
     pub turns: Turns,
+    /// Room on the subscriber's socket.
+    pub room: Arc<Room>,
 }
 
 /// Opens a feed for somebody who may see the quote.
@@ -71,7 +76,8 @@ pub async fn open(
     let phase = after.map_or(Phase::Live, Phase::Past);
     let portion = Portion::first(PAGE_EVENTS, PAGE_BYTES);
     let page = VecDeque::new();
-    let mut feed = Feed { source, subscription, interest, fingerprint, floor, phase, portion, page };
+    let mut feed =
+        Feed { source, subscription, interest, fingerprint, floor, phase, portion, page, room: None };
     if matches!(feed.phase, Phase::Past(_)) {
         // An unknown cursor is an answer to the subscription itself, not its first event.
         feed.turn_page().await?;
@@ -94,18 +100,31 @@ impl Interest {
 
 impl Source {
     async fn is_accessible(&self, interest: &Interest) -> Result<bool, Failure> {
-        let _turn = self.turns.take(&interest.identity).await?;
-        Ok(self.database.is_accessible(interest.context(), interest.quote).await?)
+        let (source, context, quote) = (self.clone(), interest.context(), interest.quote);
+        errand(async move {
+            let _turn = source.room.turn(&source.turns, 0).await?;
+            Ok(source.database.is_accessible(context, quote).await?)
+        })
+        .await
     }
 
+    /// Events, and the room that they take. While the socket has much unsent, nothing is read ahead.
     async fn events_between(
         &self,
         interest: &Interest,
         between: (Cursor, Cursor),
         limit: ReadLimit,
-    ) -> Result<Missed, Failure> {
-        let _turn = self.turns.take(&interest.identity).await?;
-        Ok(self.database.events_between(interest.context(), interest.quote, between, limit).await?)
+    ) -> Result<(Missed, Room), Failure> {
+        let (source, context, quote) = (self.clone(), interest.context(), interest.quote);
+        errand(async move {
+            let room = source.room.page();
+            let (_turn, bytes) = room.reserve(&source.turns, limit.bytes).await?;
+            let limit = ReadLimit { bytes, ..limit };
+            let missed = source.database.events_between(context, quote, between, limit).await?;
+            room.settle(missed.bytes);
+            Ok((missed, room))
+        })
+        .await
     }
 }
 
@@ -127,6 +146,8 @@ struct Feed {
     phase: Phase,
     portion: Portion,
     page: VecDeque<Arc<Event>>,
+    /// What the page takes. Whoever asks for the next event has sent the one before.
+    room: Option<Room>,
 }
 
 impl Feed {
@@ -135,6 +156,7 @@ impl Feed {
             if let Some(event) = self.page.pop_front() {
                 return Some(Ok(event));
             }
+            self.room = None;
             let failure = match self.phase {
                 Phase::Ended => return None,
                 Phase::Past(_) => match self.turn_page().await {
@@ -158,8 +180,8 @@ impl Feed {
         let Phase::Past(after) = self.phase else { return Ok(()) };
         let (address, entity) = (self.interest.address(), self.interest.entity);
         let limit = self.portion.at_any_rate(1);
-        let missed = self.source.events_between(&self.interest, (after, self.floor), limit).await?;
-        let Missed { events, bytes, rest } = missed;
+        let read = self.source.events_between(&self.interest, (after, self.floor), limit);
+        let (Missed { events, bytes, rest }, room) = read.await?;
         self.portion.adapt(events.len(), bytes);
         self.phase = rest.map_or(Phase::Live, Phase::Past);
         let fingerprint = self.fingerprint;
@@ -170,6 +192,7 @@ impl Feed {
             let payload = logged.filter(is_own)?.payload();
             Some(Arc::new(Event { cursor: ClientCursor { cursor, fingerprint }, payload }))
         }));
+        self.room = Some(room).filter(|_| !self.page.is_empty());
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! from himself first.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// The shares of everybody.
 #[derive(Clone)]
 pub struct Shares {
+    own: Option<Arc<Queues>>,
     users: Arc<Queues>,
     tenants: Arc<Queues>,
 }
@@ -26,22 +28,41 @@ pub struct Shares {
 /// One piece of somebody's share, given back when dropped.
 pub struct Share {
     _user: Place,
-    _tenant: Place,
+    _tenant: Option<Place>,
 }
 
 impl Shares {
     /// Shares of so many: half of them for a tenant, half of that for a user.
     #[must_use]
     pub fn new(all: usize) -> Self {
-        Self { users: Queues::new(all / 4), tenants: Queues::new(all / 2) }
+        Self { own: None, users: Queues::new(all / 4), tenants: Queues::new(all / 2) }
+    }
+
+    /// The same, but that a user has so many of his share whatever the others of his tenant have.
+    #[must_use]
+    pub fn with_own(all: usize, own: usize) -> Self {
+        let users = Queues::new((all / 4).saturating_sub(own));
+        Self { own: Some(Queues::new(own)), users, tenants: Queues::new(all / 2) }
     }
 
     /// Waits for a piece, for the user's own first; none when the user or the tenant keeps having as many as there may be.
     pub async fn wait(&self, who: &Identity) -> Option<Share> {
-        let share = async {
+        let own = async {
+            match &self.own {
+                Some(own) => Share { _user: own.wait(who.user).await, _tenant: None },
+                None => pending().await,
+            }
+        };
+        let common = async {
             let user = self.users.wait(who.user).await;
-            let tenant = self.tenants.wait(who.tenant).await;
-            Share { _user: user, _tenant: tenant }
+            Share { _user: user, _tenant: Some(self.tenants.wait(who.tenant).await) }
+        };
+        let share = async {
+            tokio::select! {
+                biased;
+                share = own => share,
+                share = common => share,
+            }
         };
         timeout(WAIT, share).await.ok()
     }
@@ -49,16 +70,20 @@ impl Shares {
     /// A piece; none when the user or the tenant has as many as there may be.
     #[must_use]
     pub fn take(&self, who: &Identity) -> Option<Share> {
+        if let Some(own) = self.own.as_ref().and_then(|own| own.take(who.user)) {
+            return Some(Share { _user: own, _tenant: None });
+        }
         let user = self.users.take(who.user)?;
         let tenant = self.tenants.take(who.tenant)?;
-        Some(Share { _user: user, _tenant: tenant })
+        Some(Share { _user: user, _tenant: Some(tenant) })
     }
 
     /// Whether nobody has anything, and nothing is kept of anybody.
     #[cfg(test)]
     #[must_use]
     pub fn is_unused(&self) -> bool {
-        [&self.users, &self.tenants].into_iter().all(|queues| queues.open().is_empty())
+        let all = [Some(&self.users), Some(&self.tenants), self.own.as_ref()];
+        all.into_iter().flatten().all(|queues| queues.open().is_empty())
     }
 }
 
@@ -150,5 +175,21 @@ mod tests {
         let share = shares.take(&Identity::numbered(1, 1));
         assert!(share.is_some() && shares.take(&Identity::numbered(2, 2)).is_some());
         assert!(shares.take(&Identity::numbered(1, 1)).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_a_users_own_is_his_whatever_his_tenant_has() {
+        let shares = Shares::with_own(8, 1);
+        let everybody = [1, 2, 3, 4, 5].map(|user| Identity::numbered(user, 1));
+        let [.., late] = &everybody;
+        let held: Vec<_> =
+            everybody[..4].iter().flat_map(|who| [shares.take(who), shares.take(who)]).collect();
+        assert!(held.iter().all(Option::is_some) && shares.take(&everybody[0]).is_none());
+        let own = shares.take(late).unwrap();
+        assert!(shares.wait(late).await.is_none(), "the tenant has its half");
+        let (next, ()) = tokio::join!(shares.wait(late), async { drop(own) });
+        assert!(next.is_some());
+        drop((held, next));
+        assert!(shares.is_unused());
     }
 }

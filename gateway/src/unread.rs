@@ -1,31 +1,77 @@
 //! Answers on their way: whoever asks and does not read has them wait in memory, and his share of it is bounded. The connection of
-//! one who reads nothing at all is closed by the operating system, see the port. Events are not answers: what waits of them is bounded by subscription.
+//! one who reads nothing at all is closed by the operating system, see the port. Events that happen are not answers: what waits of
+//! them is bounded by subscription. Those of the past are read for somebody, page by page, and are.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, Bytes};
 
 use crate::failure::Failure;
+use crate::postgres::DatabaseError;
 use crate::shares::{ASK_AGAIN, Share, Shares};
 use crate::token::Identity;
+use crate::turns::Turns;
+use crate::unsent::{Expected, Unsent};
 
 /// What one share may have waiting.
 const PER_SHARE: usize = 256 << 10;
 /// A user may have a quarter of them, 32 MiB, and a tenant half.
 const SHARES: usize = 512;
+/// What a user may have.
+const MOST: usize = PER_SHARE * (SHARES / 4);
+/// So many of them he has whatever the others of his tenant leave unread: room for ordinary answers.
+const OWN: usize = 4;
+/// Few pages are full.
+const PAGES_AT_ONCE: usize = 4;
 
 /// Room for the answers of everybody.
 #[derive(Clone)]
 pub struct Unread(Shares);
 
-/// Room for one answer, given back when it is read or given up.
+/// Room for one answer, or one page of events, given back when it is read or given up.
 pub struct Room {
     who: Identity,
     all: Shares,
-    held: Vec<Share>,
+    unsent: Unsent,
+    begun: AtomicBool,
+    large_part: tokio::sync::Mutex<()>,
+    held: Mutex<Held>,
+}
+
+/// A turn at the database, given back when dropped.
+pub struct Turn {
+    _share: Share,
+    _expected: Expected,
+}
+
+#[derive(Default)]
+struct Held {
+    shares: Vec<Share>,
+    bytes: usize,
+    refusal: Option<Failure>,
+}
+
+/// How large a part of an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// As it came from the database.
+    pub rows: usize,
+    /// As it will be written: a value that is asked for twice counts twice.
+    pub answer: usize,
+}
+
+impl Size {
+    /// Of what is written as it came.
+    #[must_use]
+    pub const fn of(bytes: usize) -> Self {
+        Self { rows: bytes, answer: bytes }
+    }
 }
 
 impl Default for Unread {
     fn default() -> Self {
-        Self(Shares::new(SHARES))
+        Self(Shares::with_own(SHARES, OWN))
     }
 }
 
@@ -37,45 +83,175 @@ impl Unread {
     /// When the user or the tenant leaves too much unread.
     pub async fn room(&self, who: &Identity) -> Result<Room, Failure> {
         let share = self.0.wait(who).await.ok_or_else(refused)?;
-        Ok(Room { who: who.clone(), all: self.0.clone(), held: vec![share] })
+        let room = self.room_at(who, Unsent::default());
+        room.held().shares.push(share);
+        Ok(room)
     }
 
-    /// Room for an answer that is worked out already.
-    ///
-    /// # Errors
-    ///
-    /// When the user or the tenant leaves too much unread.
-    pub fn room_for(&self, who: &Identity, size: usize) -> Result<Room, Failure> {
-        let mut room = Room { who: who.clone(), all: self.0.clone(), held: Vec::new() };
-        room.grow(size)?;
-        Ok(room)
+    /// Room for an answer on a socket: none yet. It is made as the answer comes.
+    #[must_use]
+    pub fn room_at(&self, who: &Identity, unsent: Unsent) -> Room {
+        Room::new(who.clone(), self.0.clone(), unsent)
     }
 }
 
 impl Room {
-    /// Makes room for an answer of this size, as far as there is any.
+    fn new(who: Identity, all: Shares, unsent: Unsent) -> Self {
+        let (begun, held) = (AtomicBool::new(false), Mutex::default());
+        Self { who, all, unsent, begun, large_part: tokio::sync::Mutex::default(), held }
+    }
+
+    /// Room for a page of events on the same socket: none yet.
+    #[must_use]
+    pub fn page(&self) -> Self {
+        Self::new(self.who.clone(), self.all.clone(), self.unsent.clone())
+    }
+
+    /// Waits until no other large part of this answer is on its way: the answer may be refused for it.
+    pub async fn large_part(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.large_part.lock().await
+    }
+
+    /// Waits for a turn at the database for something that brings about so much, and before that until the socket has little unsent.
+    /// What has begun is not held up any more: two operations would wait for each other's end.
+    ///
+    /// # Errors
+    ///
+    /// When the user's or the tenant's statements keep running for too long, or the answer is refused already.
+    pub async fn turn(&self, turns: &Turns, expected: usize) -> Result<Turn, Failure> {
+        loop {
+            let has_begun = || self.begun.load(Ordering::Relaxed);
+            if !has_begun() {
+                self.unsent.low(expected).await;
+            }
+            let share = turns.take(&self.who).await?;
+            if let Some(refusal) = self.refusal() {
+                return Err(refusal);
+            }
+            // Others have had theirs meanwhile.
+            let expected =
+                if has_begun() { Some(self.unsent.go_on(expected)) } else { self.unsent.begin(expected) };
+            if let Some(expected) = expected {
+                self.begun.store(true, Ordering::Relaxed);
+                return Ok(Turn { _share: share, _expected: expected });
+            }
+        }
+    }
+
+    /// Waits for a turn at the database and room for what it will bring: the turn, and the bytes, as many as are wanted or as there are.
+    ///
+    /// # Errors
+    ///
+    /// When the user or the tenant leaves too much unread, or as for [`Room::turn`].
+    pub async fn reserve(&self, turns: &Turns, wanted: usize) -> Result<(Turn, usize), Failure> {
+        loop {
+            let turn = self.turn(turns, wanted / PAGES_AT_ONCE).await?;
+            let shares = {
+                let mut held = self.held();
+                let _ = self.fill(&mut held, wanted);
+                held.shares.len()
+            };
+            if shares > 0 {
+                return Ok((turn, wanted.min(shares * PER_SHARE)));
+            }
+            drop(turn);
+            self.begun.store(false, Ordering::Relaxed);
+            // Only to see that there is some again.
+            drop(self.all.wait(&self.who).await.ok_or_else(refused)?);
+        }
+    }
+
+    /// So much of what was reserved is needed. A single event may be larger.
+    pub fn settle(&self, bytes: usize) {
+        let mut held = self.held();
+        held.shares.truncate(shares(bytes));
+        let _ = self.reach(&mut held, bytes);
+    }
+
+    /// Makes room for one more part of an answer. Rows that may come alone have room whatever their size.
+    ///
+    /// # Errors
+    ///
+    /// When the answer gets larger than a user's share, or there is too little room left of it. All of the answer is refused then.
+    pub fn charge(&self, part: Size) -> Result<(), Failure> {
+        let mut held = self.held();
+        let bytes = held.bytes.saturating_add(part.answer);
+        let alone = if held.bytes == 0 { part.rows } else { 0 };
+        let refusal = if bytes > MOST.max(alone) {
+            DatabaseError::TooLarge.into()
+        } else if self.reach(&mut held, bytes) {
+            return Ok(());
+        } else {
+            refused()
+        };
+        Err(held.refusal.insert(refusal).clone())
+    }
+
+    /// Why this answer is not given, though parts of it may be there.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Failure> {
+        self.held().refusal.clone()
+    }
+
+    /// Counts a part of an answer that is given in any case, in as much room as there is.
+    pub fn hold(&self, bytes: usize) {
+        let mut held = self.held();
+        let bytes = held.bytes.saturating_add(bytes);
+        let _ = self.reach(&mut held, bytes);
+    }
+
+    /// Makes room for the whole answer, which is worked out, as far as there is any.
     ///
     /// # Errors
     ///
     /// When there is too little.
-    pub fn grow(&mut self, size: usize) -> Result<(), Failure> {
-        let wanted = size.div_ceil(PER_SHARE).min(SHARES / 4);
-        while self.held.len() < wanted {
-            self.held.push(self.all.take(&self.who).ok_or_else(refused)?);
+    pub fn grow(&self, size: usize) -> Result<(), Failure> {
+        let mut held = self.held();
+        let bytes = held.bytes.max(size);
+        if self.reach(&mut held, bytes) { Ok(()) } else { Err(refused()) }
+    }
+
+    fn reach(&self, held: &mut Held, bytes: usize) -> bool {
+        self.unsent.add(bytes.saturating_sub(held.bytes));
+        held.bytes = bytes.max(held.bytes);
+        self.fill(held, bytes)
+    }
+
+    fn fill(&self, held: &mut Held, bytes: usize) -> bool {
+        while held.shares.len() < shares(bytes) {
+            let Some(share) = self.all.take(&self.who) else { return false };
+            held.shares.push(share);
         }
-        Ok(())
+        true
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Nothing panics while it is held.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An answer in this room, which is given back when the last of it has been handed to the operating system, or the connection is over.
-    pub fn body(self, text: String) -> Body {
+    pub fn body(self: Arc<Self>, text: String) -> Body {
         Body::from(Bytes::from_owner(Answer { text, _room: self }))
     }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let bytes = self.held().bytes;
+        self.unsent.remove(bytes);
+    }
+}
+
+/// The shares that so many bytes take: all that there may be for more than those.
+fn shares(bytes: usize) -> usize {
+    bytes.div_ceil(PER_SHARE).min(SHARES / 4)
 }
 
 /// What the pieces of an answer, wherever they are, keep alive.
 struct Answer {
     text: String,
-    _room: Room,
+    _room: Arc<Room>,
 }
 
 impl AsRef<[u8]> for Answer {
@@ -92,6 +268,7 @@ fn refused() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::Code;
     use axum::body::to_bytes;
 
     #[tokio::test(start_paused = true)]
@@ -100,9 +277,9 @@ mod tests {
         let (ann, bob) = (Identity::numbered(1, 1), Identity::numbered(2, 2));
         let mut waiting = Vec::new();
         for _ in 0..4 {
-            let mut room = unread.room(&ann).await.unwrap();
+            let room = unread.room(&ann).await.unwrap();
             room.grow(8 << 20).unwrap();
-            waiting.push(room.body("x".repeat(8 << 20)));
+            waiting.push(Arc::new(room).body("x".repeat(8 << 20)));
         }
         assert!(unread.room(&ann).await.is_err());
         assert!(unread.room(&bob).await.unwrap().grow(16 << 20).is_ok());
@@ -120,10 +297,63 @@ mod tests {
         let unread = Unread::default();
         for size in [0, 1, PER_SHARE, PER_SHARE + 1, 40 << 20] {
             let answer = "x".repeat(size);
-            let mut room = unread.room(&Identity::numbered(1, 1)).await.unwrap();
+            let room = Arc::new(unread.room(&Identity::numbered(1, 1)).await.unwrap());
             room.grow(size).unwrap();
             assert_eq!(to_bytes(room.body(answer), usize::MAX).await.unwrap().len(), size);
             assert!(unread.0.is_unused(), "{size}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_be_as_large_as_a_share_and_a_single_row_of_any_size() {
+        let unread = Unread::default();
+        let ann = Identity::numbered(1, 1);
+        let at_socket = || unread.room_at(&ann, Unsent::default());
+        let (room, turns) = (at_socket(), Turns::new(4));
+        drop(room.turn(&turns, 1).await.unwrap());
+        assert!(room.charge(Size::of(16 << 20)).is_ok() && room.charge(Size::of(16 << 20)).is_ok());
+        assert_eq!(room.charge(Size::of(1)).unwrap_err().code, Code::PayloadTooLarge);
+        assert_eq!(room.turn(&turns, 1).await.err(), room.refusal());
+        assert_eq!(at_socket().charge(Size::of(1)).unwrap_err().code, Code::RateLimited);
+        room.hold(1 << 20);
+        drop(room);
+        assert!(unread.0.is_unused());
+        assert!(at_socket().charge(Size::of(200 << 20)).is_ok());
+        let often = Size { rows: 16 << 20, answer: 33 << 20 };
+        assert_eq!(at_socket().charge(often).unwrap_err().code, Code::PayloadTooLarge);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_with_much_unsent_has_no_turn_until_it_is_sent() {
+        let (unread, turns, unsent) = (Unread::default(), Turns::new(4), Unsent::default());
+        let ann = Identity::numbered(1, 1);
+        let first = unread.room_at(&ann, unsent.clone());
+        drop(first.turn(&turns, 1).await.unwrap());
+        first.charge(Size::of(16 << 20)).unwrap();
+        let next = unread.room_at(&ann, unsent.clone());
+        let (turn, ()) = tokio::join!(next.turn(&turns, 1), async {
+            // One that waits has taken nothing, and what has begun goes on.
+            drop(first.turn(&turns, 1).await.unwrap());
+            let elsewhere = unread.room_at(&ann, Unsent::default());
+            drop(elsewhere.turn(&turns, 1).await.unwrap());
+            drop(first);
+        });
+        assert!(turn.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_has_as_much_room_as_there_is_and_keeps_what_it_needs() {
+        let (unread, turns) = (Unread::default(), Turns::new(4));
+        let ann = Identity::numbered(1, 1);
+        let other = unread.room_at(&ann, Unsent::default());
+        other.charge(Size::of(MOST - 3 * PER_SHARE)).unwrap();
+        let page = unread.room_at(&ann, Unsent::default()).page();
+        assert_eq!(page.reserve(&turns, 4 << 20).await.unwrap().1, 3 * PER_SHARE);
+        let late = unread.room_at(&ann, Unsent::default()).page();
+        assert_eq!(late.reserve(&turns, 4 << 20).await.err().unwrap().code, Code::RateLimited);
+        let (reserved, ()) = tokio::join!(late.reserve(&turns, 4 << 20), async { page.settle(1) });
+        assert_eq!(reserved.unwrap().1, 2 * PER_SHARE);
+        drop((other, page, late));
+        assert!(unread.0.is_unused());
     }
 }

@@ -28,6 +28,7 @@ pub mod statement;
 pub mod subscriber;
 mod template;
 pub mod waker;
+pub mod wire;
 pub mod world;
 
 pub use browser::Browser;
@@ -43,4 +44,5 @@ pub use patience::{eventually, within};
 pub use people::{ALICE, BOB, CAROL, Person, TENANT, TENANT_OTHER};
 pub use postgres::{Postgres, Settings};
 pub use subscriber::{Kind, Subscriber};
+pub use wire::Wire;
 pub use world::{Quote, World};

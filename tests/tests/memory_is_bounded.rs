@@ -2,8 +2,8 @@
 
 use quote_collab_tests::graphql::get;
 use quote_collab_tests::{
-    ALICE, Gateway, Kind, Ledger, Postgres, Quote, Settings, Subscriber, TENANT, World, ask, eventually,
-    ledger, node,
+    ALICE, Gateway, Kind, Ledger, Postgres, Quote, Settings, Subscriber, TENANT, Wire, World, ask,
+    eventually, ledger, node,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -151,6 +151,35 @@ async fn whoever_asks_and_does_not_read_has_little_waiting() {
         ask(&world.gateway, &token, query, json!({ "id": quote.id })).await.body["errors"].is_null()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_many_large_parts_is_refused_before_it_is_whole() {
+    let world = patient_world().await;
+    let quote = world.quote_of(TENANT).await;
+    write_huge_notes(&world, quote, 6).await;
+    let token = world.gateway.token(&ALICE);
+    let parts = |part: &dyn Fn(u8) -> String| (0..40).map(part).collect::<Vec<_>>().join(" ");
+    let often = parts(&|alias| {
+        format!("a{alias}: getQuoteChangeHistory(quoteId: $id, limit: 5) {{ newValue oldValue }}")
+    });
+    let values = parts(&|alias| format!("a{alias}: newValue"));
+    let values = format!("getQuoteChangeHistory(quoteId: $id, limit: 5) {{ {values} }}");
+    for fields in [often, values] {
+        let (query, variables) = (format!("query ($id: ID!) {{ {fields} }}"), json!({ "id": quote.id }));
+        let refused = ask(&world.gateway, &token, &query, variables.clone()).await;
+        assert_eq!(refused.code(), "PAYLOAD_TOO_LARGE");
+        let mut wire = Wire::open(&world.gateway, &ALICE).await;
+        wire.begin("1", &query, &variables).await;
+        let message = wire.message().await;
+        assert_eq!(message["payload"][0]["extensions"]["code"], "PAYLOAD_TOO_LARGE", "{}", message["type"]);
+        must_be_small(&world);
+    }
+    let three = "query ($id: ID!) { a: getQuoteChangeHistory(quoteId: $id, limit: 5) { newValue oldValue }
+        b: getQuoteChangeHistory(quoteId: $id, limit: 5) { newValue oldValue }
+        c: getQuoteChangeHistory(quoteId: $id, limit: 5) { newValue oldValue } }";
+    let answer = ask(&world.gateway, &token, three, json!({ "id": quote.id })).await;
+    assert_eq!(answer.data("c").as_array().map(Vec::len), Some(5));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! A socket ends with a close on both sides, whoever begins.
 
 use quote_collab_tests::{
-    ALICE, BOB, CAROL, Gateway, Node, Person, Postgres, Settings, TENANT, World, node, within,
+    ALICE, BOB, CAROL, Gateway, Node, Person, Postgres, Settings, TENANT, Wire, World, node, within,
 };
 use serde_json::json;
 
@@ -76,4 +76,26 @@ async fn nobody_takes_the_sockets_of_everybody() {
     };
     within("there is room", room).await;
     drop((alice, carol));
+}
+
+#[tokio::test]
+async fn whoever_breaks_the_rules_of_frames_is_told() {
+    let world = World::embedded().await;
+    let long = [b'x'; 126];
+    let cases: [(u8, &[u8], u16); 6] = [
+        (0x81 | 0x40, b"{}", 1002),
+        (0x80, b"{}", 1002),
+        (0x83, b"{}", 1002),
+        (0x8b, b"", 1002),
+        (0x89, &long, 1002),
+        (0x81, b"\xff", 1007),
+    ];
+    for (first, payload, code) in cases {
+        let mut wire = Wire::open(&world.gateway, &ALICE).await;
+        wire.frame(first, payload).await;
+        assert_eq!(wire.close_code().await, code, "{first:#x}");
+    }
+    let mut wire = Wire::open(&world.gateway, &ALICE).await;
+    wire.send(b"\x81\x02{}").await;
+    assert_eq!(wire.close_code().await, 1002, "no mask");
 }

@@ -1,5 +1,6 @@
 //! The GraphQL interface. It opens no socket and knows no SQL: it converts, calls and converts back.
 
+mod ask;
 mod error;
 mod json;
 mod model;
@@ -8,6 +9,7 @@ mod operation;
 mod plan;
 mod query;
 mod root;
+mod size;
 mod subscription;
 
 use std::sync::Arc;
@@ -16,9 +18,8 @@ use async_graphql::{Context, SchemaBuilder};
 
 use crate::failure::{Code, Failure};
 use crate::hub::Hub;
-use crate::postgres::{Database, RequestContext};
+use crate::postgres::Database;
 use crate::presence::Board;
-use crate::shares::Share;
 use crate::token::Identity;
 use crate::turns::Turns;
 
@@ -74,13 +75,6 @@ fn builder() -> SchemaBuilder<Query, Mutation, Subscription> {
         .limit_recursive_depth(DEEPEST_TEXT)
         // A suggestion would spell the schema out to somebody who guesses.
         .disable_suggestions()
-}
-
-/// The database, in whose name to use it, and the turn to do so, which is to be held for as long.
-async fn caller<'a>(context: &Context<'a>) -> Result<(&'a Database, RequestContext, Share), Failure> {
-    let (services, identity) = (services(context)?, identity(context)?);
-    let turn = services.turns.take(identity).await?;
-    Ok((&services.database, RequestContext::of(identity), turn))
 }
 
 fn services<'a>(context: &Context<'a>) -> Result<&'a Services, Failure> {

@@ -7,9 +7,14 @@ use super::model::{
     ActiveSession, JoinQuoteSessionInput, QuoteCollaborationResult, QuoteLineCollaborationResult,
     UpdateSessionHeartbeatInput, VersionedQuoteLineUpdateInput, VersionedQuoteUpdateInput,
 };
-use super::{caller, identity};
+use super::size::of_saved;
+use super::{ask::Caller, identity};
 use crate::failure::Failure;
 use crate::postgres::{Heartbeat, Save};
+use crate::unread::Size;
+
+/// A session, or a yes or no.
+const SMALL: Size = Size::of(256);
 
 /// The root of mutations.
 pub struct Mutation;
@@ -22,8 +27,10 @@ impl Mutation {
         context: &Context<'_>,
         input: VersionedQuoteUpdateInput,
     ) -> Result<QuoteCollaborationResult, Failure> {
-        let (database, of, _turn) = caller(context).await?;
-        Ok(database.save_quote(of, &Save::try_from(input)?).await?.into())
+        let save = Save::try_from(input)?;
+        let saved = Caller::of(context)?
+            .change(move |database, of| async move { database.save_quote(of, &save).await }, of_saved);
+        Ok(saved.await?.into())
     }
 
     /// Saves fields of a line, and the quote's totals, if nobody else was first
@@ -32,8 +39,10 @@ impl Mutation {
         context: &Context<'_>,
         input: VersionedQuoteLineUpdateInput,
     ) -> Result<QuoteLineCollaborationResult, Failure> {
-        let (database, of, _turn) = caller(context).await?;
-        Ok(database.save_line(of, &Save::try_from(input)?).await?.into())
+        let save = Save::try_from(input)?;
+        let saved = Caller::of(context)?
+            .change(move |database, of| async move { database.save_line(of, &save).await }, of_saved);
+        Ok(saved.await?.into())
     }
 
     /// Joins a quote, or renews a session
@@ -42,18 +51,25 @@ impl Mutation {
         context: &Context<'_>,
         input: JoinQuoteSessionInput,
     ) -> Result<ActiveSession, Failure> {
-        let (database, of, _turn) = caller(context).await?;
-        let identity = identity(context)?;
+        let identity = identity(context)?.clone();
         let quote = uuid("quoteId", &input.quote_id)?;
         let session = optional_uuid("sessionId", input.session_id.as_ref())?;
-        let person = (identity.username.as_deref(), identity.email.as_deref());
-        Ok(database.join(of, quote, session, person).await?.into())
+        let joined = Caller::of(context)?.change(
+            move |database, of| async move {
+                let person = (identity.username.as_deref(), identity.email.as_deref());
+                database.join(of, quote, session, person).await
+            },
+            |_| SMALL,
+        );
+        Ok(joined.await?.into())
     }
 
     /// Leaves; false when there was no such session
     async fn leave_quote_session(&self, context: &Context<'_>, session_id: ID) -> Result<bool, Failure> {
-        let (database, of, _turn) = caller(context).await?;
-        Ok(database.leave(of, uuid("sessionId", &session_id)?).await?)
+        let session = uuid("sessionId", &session_id)?;
+        let left = Caller::of(context)?
+            .change(move |database, of| async move { database.leave(of, session).await }, |_| SMALL);
+        left.await
     }
 
     /// Renews a session; false when it is unknown or stale: join again
@@ -62,7 +78,9 @@ impl Mutation {
         context: &Context<'_>,
         input: UpdateSessionHeartbeatInput,
     ) -> Result<bool, Failure> {
-        let (database, of, _turn) = caller(context).await?;
-        Ok(database.heartbeat(of, &Heartbeat::try_from(input)?).await?)
+        let beat = Heartbeat::try_from(input)?;
+        let beaten = Caller::of(context)?
+            .change(move |database, of| async move { database.heartbeat(of, &beat).await }, |_| SMALL);
+        beaten.await
     }
 }

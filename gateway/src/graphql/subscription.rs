@@ -8,12 +8,14 @@ use futures_util::{Stream, StreamExt, stream};
 use quote_collab_core::change::Entity;
 use quote_collab_core::subject::QuoteAddress;
 
+use super::ask::{Caller, room};
 use super::error::uuid;
 use super::model::{PresenceEvent, QuoteChangedEvent, QuoteLineChangedEvent};
-use super::{caller, identity, services};
+use super::{identity, services};
 use crate::failure::{Code, Failure};
 use crate::feed::{self, Interest, Source};
 use crate::hub::Event;
+use crate::unread::Size;
 
 /// A gateway that has just started has not looked at the sessions yet.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -53,11 +55,13 @@ impl Subscription {
     ) -> Result<impl Stream<Item = PresenceEvent> + use<>, Failure> {
         let (services, quote) = (services(context)?, uuid("quoteId", &quote_id)?);
         let people = services.board.watch(QuoteAddress { tenant: identity(context)?.tenant, quote });
-        let (database, of, turn) = caller(context).await?;
-        if !database.is_accessible(of, quote).await? {
+        let is_accessible = Caller::of(context)?.read(
+            move |database, of| async move { database.is_accessible(of, quote).await },
+            |_| Size::of(0),
+        );
+        if !is_accessible.await? {
             return Err(Failure::quote_not_found());
         }
-        drop(turn);
         if !services.board.looked(FIRST_LOOK).await {
             return Err(Failure::new(Code::ServiceUnavailable, "the database cannot be reached"));
         }
@@ -79,6 +83,7 @@ async fn events(
 ) -> Result<impl Stream<Item = Result<Arc<Event>, Failure>> + use<>, Failure> {
     let (services, identity) = (services(context)?, identity(context)?.clone());
     let interest = Interest { identity, quote: uuid("quoteId", quote_id)?, entity, after };
-    let source = Source { database: services.database.clone(), turns: services.turns.clone() };
+    let (database, turns) = (services.database.clone(), services.turns.clone());
+    let source = Source { database, turns, room: room(context)? };
     feed::open(source, &services.hub, interest).await
 }

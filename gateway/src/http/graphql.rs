@@ -106,20 +106,24 @@ async fn execute(
         }
         _ => {}
     }
-    let mut room = match app.unread.room(&identity).await {
-        Ok(room) => room,
+    let room = match app.unread.room(&identity).await {
+        Ok(room) => Arc::new(room),
         Err(failure) => return respond(media, &failure.into()),
     };
-    let executing = app.schema.execute(request.data(identity));
+    let executing = app.schema.execute(request.data(identity).data(Arc::clone(&room)));
     let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, executing).await {
         Ok(response) => with_codes(response),
         Err(_) => GraphqlResponse::from(Failure::new(Code::ServiceUnavailable, "the request took too long")),
     };
+    // What was done is told in any case, in as much room as there is.
+    let is_told = plan.kind == Some(OperationType::Mutation);
+    if let Some(failure) = room.refusal().filter(|_| !is_told) {
+        return respond(media, &failure.into());
+    }
     plan.arrange(&mut response);
     let text = write(&response);
     match room.grow(text.len()) {
-        // What was done is told in any case, in as much room as there is.
-        Err(failure) if plan.kind != Some(OperationType::Mutation) => respond(media, &failure.into()),
+        Err(failure) if !is_told => respond(media, &failure.into()),
         _ => answer(media, &response, room.body(text)),
     }
 }

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use super::App;
 use crate::relay::{Report, Role};
 
-/// Alive, with a summary. Only a gateway that is shutting down says no: one that waits for the database or NATS must
+/// Alive, with a summary, at once: what the database said last, also while it hangs. Only a gateway that is shutting down says no: one that waits for the database or NATS must
 /// not be restarted for it.
 pub async fn summary(State(app): State<Arc<App>>) -> Response {
-    let (_, database) = database_state(&app).await;
+    ask_behind(&app);
+    let (_, database) = database_state(&app, app.probe.found());
     let (_, nats) = nats_state(&app);
     let sockets = app.sockets.open.load(std::sync::atomic::Ordering::Relaxed);
     let draining = app.drain.is_cancelled();
@@ -32,7 +33,7 @@ pub async fn summary(State(app): State<Arc<App>>) -> Response {
 
 /// Whether the database answers.
 pub async fn database(State(app): State<Arc<App>>) -> Response {
-    let (code, body) = database_state(&app).await;
+    let (code, body) = database_state(&app, answers(&app).await);
     (code, Json(body)).into_response()
 }
 
@@ -49,9 +50,21 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
 }
 
-async fn database_state(app: &App) -> (StatusCode, Value) {
+/// The next summary will know better. One probe runs at a time, and not for long.
+fn ask_behind(app: &Arc<App>) {
+    if app.probe.is_due() {
+        let app = Arc::clone(app);
+        tokio::spawn(async move { answers(&app).await });
+    }
+}
+
+async fn answers(app: &App) -> bool {
+    app.probe.finds(async || app.database.ping().await.is_ok()).await
+}
+
+fn database_state(app: &App, answers: bool) -> (StatusCode, Value) {
     let (busy, connections) = app.database.load();
-    if app.probe.finds(async || app.database.ping().await.is_ok()).await {
+    if answers {
         (StatusCode::OK, json!({"status": "ok", "connections": connections, "busy": busy}))
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "unavailable"}))

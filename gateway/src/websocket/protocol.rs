@@ -19,6 +19,10 @@ pub const MOST_OPERATIONS: usize = 100;
 /// Why a socket is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseCode {
+    /// A frame against the rules of WebSocket.
+    Protocol,
+    /// A text that is no UTF-8.
+    NotText,
     /// A message is larger than allowed.
     TooBig,
     /// The gateway is shutting down: come back, to another one.
@@ -84,6 +88,8 @@ impl CloseCode {
     #[must_use]
     pub const fn number(self) -> u16 {
         match self {
+            Self::Protocol => 1002,
+            Self::NotText => 1007,
             Self::TooBig => 1009,
             Self::Restart => 1012,
             Self::Overload => 1013,

@@ -1,5 +1,5 @@
-//! One socket: a single task that reads, executes, writes and keeps time. It spawns nothing, so what belongs to a
-//! socket ends with it.
+//! One socket: a single task that reads, executes, writes and keeps time. While it writes it does nothing else: what its operations
+//! run in the database goes on meanwhile, each statement as an errand, and what belongs to a socket ends with it.
 
 use std::collections::HashMap;
 use std::future::ready;
@@ -11,30 +11,30 @@ use async_graphql::{Response, Value};
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{AbortHandle, Abortable, BoxStream, SelectAll};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::fault::fault;
 use super::protocol::{self, Close, CloseCode, Conversation, Step};
+use super::silence::{Silence, patience_for};
 use super::upgrade::Sockets;
 use crate::failure::{Code, Failure};
 use crate::graphql::{Operation, Prepared, is_request_error, with_codes, write};
 use crate::shares::Share;
 use crate::token::{Identity, TokenError};
+use crate::unread::Room;
+use crate::unsent::Unsent;
 
 /// Longest wait for `connection_init`.
 const INIT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a ping is sent.
 const PING_PERIOD: Duration = Duration::from_secs(10);
-/// A client that has been silent for so long, or has taken nothing for so long, is gone.
-const SILENCE: Duration = Duration::from_secs(30);
-/// Bytes that a client takes in a second at least.
-const SLOWEST: usize = 32 << 10;
 /// Longest wait for the client's side of a close.
 pub const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What an operation yields.
 enum Outcome {
-    Result(Arc<str>, Box<Response>, Option<OperationType>),
+    Result(Arc<str>, Box<Response>, Option<OperationType>, Arc<Room>),
     End(Arc<str>),
 }
 
@@ -55,10 +55,11 @@ pub struct Socket {
     conversation: Conversation,
     identity: Option<Identity>,
     share: Option<Share>,
+    unsent: Unsent,
     results: SelectAll<Abortable<BoxStream<'static, Outcome>>>,
     running: HashMap<Arc<str>, AbortHandle>,
     opened: Instant,
-    heard: Instant,
+    silence: Silence,
     next_ping: Instant,
     expires: Option<Instant>,
 }
@@ -73,10 +74,11 @@ impl Socket {
             conversation: Conversation::default(),
             identity,
             share: None,
+            unsent: Unsent::default(),
             results: SelectAll::new(),
             running: HashMap::new(),
             opened: now,
-            heard: now,
+            silence: Silence::at(now),
             next_ping: now + PING_PERIOD,
             expires: None,
         }
@@ -111,7 +113,7 @@ impl Socket {
 
     fn deadline(&self) -> Instant {
         let init = (!self.conversation.is_acknowledged()).then(|| self.opened + INIT_TIMEOUT);
-        [Some(self.next_ping), Some(self.heard + SILENCE), init, self.expires]
+        [Some(self.next_ping), Some(self.silence.ends()), init, self.expires]
             .into_iter()
             .flatten()
             .min()
@@ -126,8 +128,10 @@ impl Socket {
         if self.expires.is_some_and(|expires| now >= expires) {
             return Err(closing(CloseCode::Forbidden, TokenError::Expired.to_string()));
         }
-        if now >= self.heard + SILENCE {
-            return Err(Ending::Gone);
+        if now >= self.silence.ends() {
+            // What has come while this task was writing has not been looked at.
+            let message = self.link.recv().now_or_never().ok_or(Ending::Gone)?;
+            return self.on_message(message).await;
         }
         if now >= self.next_ping {
             self.next_ping = now + PING_PERIOD;
@@ -137,15 +141,15 @@ impl Socket {
     }
 
     async fn on_message(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Ending> {
-        self.heard = Instant::now();
+        self.silence.heard(Instant::now());
         match message {
             Some(Ok(Message::Text(text))) => self.on_text(&text).await,
             Some(Ok(Message::Binary(_))) => Err(closing(CloseCode::BadMessage, "Message must be text")),
             // The library answers a ping by itself.
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
-            Some(Err(error)) if is_too_big(&error) => Err(closing(CloseCode::TooBig, "Message too big")),
             Some(Ok(Message::Close(_))) => Err(Ending::Closed),
-            Some(Err(_)) | None => Err(Ending::Gone),
+            Some(Err(error)) => Err(fault(&error).map_or(Ending::Gone, Ending::Close)),
+            None => Err(Ending::Gone),
         }
     }
 
@@ -224,14 +228,16 @@ impl Socket {
             }
         };
         let kind = plan.kind;
+        let room = Arc::new(self.sockets.unread.room_at(&identity, self.unsent.clone()));
+        let request = request.data(identity).data(Arc::clone(&room));
         let (result_id, end_id) = (Arc::clone(&id), Arc::clone(&id));
         let results = self
             .sockets
             .schema
-            .execute_stream(request.data(identity))
+            .execute_stream(request)
             .map(move |mut response| {
                 plan.arrange(&mut response);
-                Outcome::Result(Arc::clone(&result_id), Box::new(response), kind)
+                Outcome::Result(Arc::clone(&result_id), Box::new(response), kind, Arc::clone(&room))
             })
             .chain(stream::once(ready(Outcome::End(end_id))))
             .boxed();
@@ -243,10 +249,10 @@ impl Socket {
 
     async fn on_outcome(&mut self, outcome: Outcome) -> Result<(), Ending> {
         match outcome {
-            Outcome::Result(id, response, kind) => {
+            Outcome::Result(id, response, kind, room) => {
                 let response = with_codes(*response);
                 if !ends_operation(&response, kind) {
-                    return self.answer(&id, &response, kind).await;
+                    return self.answer(&id, response, kind, &room).await;
                 }
                 self.forget(&id);
                 self.send(protocol::error(&id, &errors(&response))).await
@@ -264,23 +270,31 @@ impl Socket {
     async fn answer(
         &mut self,
         id: &Arc<str>,
-        response: &Response,
+        response: Response,
         kind: Option<OperationType>,
+        room: &Room,
     ) -> Result<(), Ending> {
-        let text = protocol::next(id, &write(response));
-        let room = match (&self.identity, kind) {
-            (Some(identity), Some(OperationType::Query)) => {
-                self.sockets.unread.room_for(identity, text.len())
-            }
-            _ => return self.send(text).await,
-        };
-        match room {
-            Ok(_room) => self.send(text).await,
-            Err(failure) => {
-                self.forget(id);
-                self.send(protocol::error(id, &errors(&failure.into()))).await
-            }
+        let is_refusable = kind == Some(OperationType::Query);
+        if let Some(failure) = room.refusal().filter(|_| is_refusable) {
+            return self.refuse(id, failure).await;
         }
+        let text = protocol::next(id, &write(&response));
+        // Sending may take long.
+        drop(response);
+        // An event has the room of its page, or none.
+        let is_event = kind == Some(OperationType::Subscription);
+        if !is_event
+            && let Err(failure) = room.grow(text.len())
+            && is_refusable
+        {
+            return self.refuse(id, failure).await;
+        }
+        self.send(text).await
+    }
+
+    async fn refuse(&mut self, id: &Arc<str>, failure: Failure) -> Result<(), Ending> {
+        self.forget(id);
+        self.send(protocol::error(id, &errors(&failure.into()))).await
     }
 
     fn forget(&mut self, id: &Arc<str>) -> bool {
@@ -301,11 +315,11 @@ impl Socket {
             Message::Text(text) => text.len(),
             _ => 0,
         };
-        let patience = SILENCE + Duration::from_secs((size / SLOWEST) as u64);
-        match timeout(patience, self.link.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Ending::Gone),
-        }
+        let Ok(Ok(())) = timeout(patience_for(size), self.link.send(message)).await else {
+            return Err(Ending::Gone);
+        };
+        self.silence.taken(Instant::now(), size);
+        Ok(())
     }
 
     /// The library has the answer ready and writes it while it is asked for more.
@@ -337,9 +351,4 @@ fn ends_operation(response: &Response, kind: Option<OperationType>) -> bool {
 
 fn errors(response: &Response) -> String {
     serde_json::to_string(&response.errors).unwrap_or_else(|_| "[]".to_owned())
-}
-
-fn is_too_big(error: &axum::Error) -> bool {
-    // The library's error type is private to it; its words are all there is.
-    error.to_string().contains("too long")
 }

@@ -1,0 +1,110 @@
+//! Asking the database in the caller's name, when it is the caller's turn and there is room for the answer.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_graphql::Context;
+
+use super::{identity, services};
+use crate::errand::errand;
+use crate::failure::{Code, Failure};
+use crate::postgres::{Database, DatabaseError, RequestContext};
+use crate::turns::Turns;
+use crate::unread::{Room, Size};
+
+/// Few answers are larger.
+const ORDINARY: usize = 64 << 10;
+/// Of what may be large an operation, and a socket, has one at a time, and leaves room for others beside it.
+const MUCH: usize = 3 << 20;
+
+/// Somebody whose request is executed.
+pub struct Caller {
+    database: Database,
+    of: RequestContext,
+    turns: Turns,
+    room: Arc<Room>,
+    wants_much: bool,
+}
+
+impl Caller {
+    /// Whose request it is, and the room for its answer.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has said who it is.
+    pub fn of(context: &Context<'_>) -> Result<Self, Failure> {
+        let (services, identity) = (services(context)?, identity(context)?);
+        Ok(Self {
+            database: services.database.clone(),
+            of: RequestContext::of(identity),
+            turns: services.turns.clone(),
+            room: room(context)?,
+            wants_much: false,
+        })
+    }
+
+    /// What is asked for may be large.
+    #[must_use]
+    pub const fn for_much(mut self) -> Self {
+        self.wants_much = true;
+        self
+    }
+
+    /// Part of an answer, which is refused where there is no room for it.
+    ///
+    /// # Errors
+    ///
+    /// When the statement fails, or the answer gets too large.
+    pub async fn read<T, F>(
+        self,
+        statement: impl FnOnce(Database, RequestContext) -> F + Send + 'static,
+        size: impl FnOnce(&T) -> Size + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, DatabaseError>> + Send + 'static,
+    {
+        errand(async move {
+            let _alone = if self.wants_much { Some(self.room.large_part().await) } else { None };
+            let expected = if self.wants_much { MUCH } else { ORDINARY };
+            let _turn = self.room.turn(&self.turns, expected).await?;
+            let answer = statement(self.database, self.of).await?;
+            self.room.charge(size(&answer))?;
+            Ok(answer)
+        })
+        .await
+    }
+
+    /// What became of a change, which is told in any case.
+    ///
+    /// # Errors
+    ///
+    /// When the statement fails.
+    pub async fn change<T, F>(
+        self,
+        statement: impl FnOnce(Database, RequestContext) -> F + Send + 'static,
+        size: impl FnOnce(&T) -> Size + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, DatabaseError>> + Send + 'static,
+    {
+        errand(async move {
+            let _turn = self.room.turn(&self.turns, ORDINARY).await?;
+            let done = statement(self.database, self.of).await?;
+            self.room.hold(size(&done).answer);
+            Ok(done)
+        })
+        .await
+    }
+}
+
+/// The room for the answer to this request. Whoever has a request executed makes it.
+///
+/// # Errors
+///
+/// When there is none, which is a fault of ours.
+pub fn room(context: &Context<'_>) -> Result<Arc<Room>, Failure> {
+    let room = context.data::<Arc<Room>>().map_err(|_| Failure::new(Code::Internal, "internal error"))?;
+    Ok(Arc::clone(room))
+}
