@@ -101,21 +101,6 @@ $$;
 comment on function note_quote_owners() is 'keeps the names of those to whom the attached tables belong';
 revoke execute on function note_quote_owners() from public;
 
--- What stands under the name of an attached table or of one of the home, and came after attach by somebody else.
-create function strange_quote_tables() returns setof regclass
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select distinct c.oid::regclass
-    from @extschema@.quote_collab_settings s
-    cross join lateral (
-        values (s.table_schema, s.table_name), (s.log_schema, 'quote_changes'), (s.log_schema, 'quote_changes_seals'), (s.log_schema, 'active_quote_sessions'),
-            (s.log_schema, 'quote_relay_batch'), (s.log_schema, 'quote_relay_lease')) k (schema, name)
-    join pg_namespace n on n.nspname = k.schema join pg_class c on c.relnamespace = n.oid and c.relname = k.name
-    where not @extschema@.quote_owner_trusted(c.relowner)
-$$;
-comment on function strange_quote_tables() is 'relations under names of ours that belong to somebody whom attach did not trust';
-
 create function quote_extension_owner() returns name
 language sql stable
 set search_path = pg_catalog, pg_temp

@@ -233,6 +233,6 @@ begin
     ) as c (name, text) loop
         execute format('comment on column %s.%I is %L', log, item.name, item.text);
     end loop;
-    execute format('comment on table %s is %L', log, 'audit log of quotes and their lines, one row per changed field; append-only');
+    execute format('comment on table %s is %L', log, @extschema@.quote_table_comment('quote_changes'::name));
 end $$;
 comment on function comment_quote_changes(regclass) is 'describes the audit log and its columns';

@@ -69,6 +69,6 @@ begin
     ) as c (name, text) loop
         execute format('comment on column %s.%I is %L', sessions, item.name, item.text);
     end loop;
-    execute format('comment on table %s is %L', sessions, 'who has which quote open; rows without a heartbeat for 30 seconds are gone from every list');
+    execute format('comment on table %s is %L', sessions, @extschema@.quote_table_comment('active_quote_sessions'::name));
 end $$;
 comment on function comment_active_quote_sessions(regclass) is 'describes the presence table and its columns';

@@ -22,7 +22,7 @@ begin
                 constraint quote_relay_batch_pkey primary key (no)
             )$ddl$, batch);
         execute format('create index quote_relay_batch_xmax on %s (cur_xmax, no)', batch);
-        execute format('comment on table %s is %L', batch, 'batches of the event feed: what is visible in cur and was not in prev');
+        execute format('comment on table %s is %L', batch, @extschema@.quote_table_comment('quote_relay_batch'::name));
         execute format('comment on column %s.floor_at is %L', batch, 'no change of this or a later batch was made before, save for steps of the clock');
         execute format('alter table %s owner to %I', batch, target_owner);
         perform @extschema@.close_quote_table(batch::regclass);
@@ -40,7 +40,7 @@ begin
                 constraint quote_relay_lease_pkey primary key (singleton),
                 constraint quote_relay_lease_singleton check (singleton)
             )$ddl$, lease);
-        execute format('comment on table %s is %L', lease, 'who relays events now, and a lazy copy of the position in the stream');
+        execute format('comment on table %s is %L', lease, @extschema@.quote_table_comment('quote_relay_lease'::name));
         execute format('alter table %s owner to %I', lease, target_owner);
         perform @extschema@.close_quote_table(lease::regclass);
     end if;

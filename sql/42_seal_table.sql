@@ -63,7 +63,7 @@ begin
     ) as c (name, text) loop
         execute format('comment on column %s.%I is %L', seals, item.name, item.text);
     end loop;
-    execute format('comment on table %s is %L', seals, 'chain of seals over quote_changes; verify_quote_history() checks it');
+    execute format('comment on table %s is %L', seals, @extschema@.quote_table_comment('quote_changes_seals'::name));
     perform @extschema@.begin_quote_changes_seals(target_schema);
     execute format('alter table %s owner to %I', seals, target_owner);
     perform @extschema@.close_quote_table(seals::regclass);

@@ -13,12 +13,6 @@ as $$
 $$;
 comment on function quote_archive_stands(name) is 'whether there is an archive that belongs to the owner of the audit log';
 
-create function quote_archive_comment() returns text
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$ select 'audit log of earlier months, moved here by archive_quote_changes(); append-only' $$;
-comment on function quote_archive_comment() is 'the comment that an archive is given';
-
 create function quote_changes_all_query(target_schema name) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp

@@ -89,6 +89,8 @@ begin
                   hint = 'Begin the transaction with isolation level read committed.';
     end if;
     perform @extschema@.require_quote_table(settings), @extschema@.require_quote_home('{quote_changes}'::text[]);
+    -- Positions are given to whoever has a number: readers of the feed rely on that order.
+    perform pg_current_xact_id();
     for part in
         select t.relid from pg_partition_tree(tg_relid) t join pg_class c on c.oid = t.relid
         where t.isleaf and c.relkind = 'r' and (t.relid = tg_relid or not exists (

@@ -32,6 +32,22 @@ as $$
 $$;
 comment on function quote_places_behind_query() is 'query for the next places of a quote that a snapshot does not show';
 
+-- The last position of a quote that a snapshot shows, or 0. Costs a look at each later change.
+create function quote_position_shown(quote_id uuid, origin bigint, since timestamptz, seen pg_snapshot) returns bigint
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_position bigint;
+begin
+    execute format('select c.position from %s c where c.quote_id = $1 and c.origin = $2 and c.changed_at >= $3 and pg_visible_in_snapshot(c.xid, $4)
+        order by c.position desc limit 1', @extschema@.quote_relay_table('quote_changes'))
+    into found_position using quote_id, origin, since, seen;
+    return coalesce(found_position, 0);
+end $$;
+comment on function quote_position_shown(uuid, bigint, timestamptz, pg_snapshot) is 'the last position of a quote that a snapshot shows';
+revoke execute on function quote_position_shown(uuid, bigint, timestamptz, pg_snapshot) from public;
+
 -- The events at some places of a quote, and at those of transactions that were running at a snapshot, by batch. Which batch each transaction
 -- is in is found once, and only what is asked for is put together. $1 quote, $2 tenant, $3 origin, $4 no change was made before, $5 the
 -- snapshot, $6 up to this position of those that were running, $7 of any tenant, $8 and $9 the places, $10 of batches that were closed
@@ -73,9 +89,9 @@ begin
 end $$;
 comment on function quote_later_batches_query() is 'query for the events of a quote in later batches';
 
--- The events of a quote in the batches behind a snapshot, up to a place. shown: a position of the quote that the snapshot shows, or 0. It looks at
--- the next few changes only, as many times more as it takes: whoever began after a batch was closed has his positions behind all that is
--- in it, so the batches before the newest transaction among them are seen whole.
+-- The events of a quote in the batches behind a snapshot, up to a place in a batch that was closed before. shown: a position that the snapshot shows, or 0.
+-- It looks at the next few changes only, as many times more as it takes: whoever began after a batch was closed has his positions behind all
+-- that is in it, so the batches closed before the newest transaction among them began are seen whole.
 create function quote_events_behind(
     quote_id uuid, origin bigint, since timestamptz, behind pg_snapshot, shown bigint, until_batch bigint, until_position bigint, max integer)
 returns table (batch bigint, "position" bigint, event jsonb)
@@ -85,20 +101,30 @@ as $$
 declare
     tenant uuid := @extschema@.current_quote_tenant();
     any_tenant boolean := @extschema@.sees_every_quote_tenant();
-    width bigint := 4 * max;
+    batches text := @extschema@.quote_relay_table('quote_relay_batch');
+    width bigint := 4 * max::bigint;
     next record;
     newest xid8;
+    is_any boolean;
+    is_all boolean;
     given integer := 0;
     got integer;
 begin
     loop
         execute @extschema@.quote_places_behind_query() into next using quote_id, tenant, origin, since, behind, shown, any_tenant, width;
         newest := case when cardinality(next.positions) = width then (select x from unnest(next.xids) x order by x desc limit 1) end;
-        return query execute @extschema@.quote_later_batches_query()
-        using quote_id, tenant, origin, since, behind, shown, any_tenant, next.xids, next.positions, newest, until_batch, until_position, max - given, given;
-        get diagnostics got = row_count;
-        given := given + got;
-        exit when given = max or newest is null;
+        -- A transaction that changed many rows may fill all of it, and none of its batches be whole.
+        execute format('select coalesce(bool_or(x.cur_xmax > pg_snapshot_xmax($1)), false), coalesce(bool_or(x.no >= $2), false) from %s x
+            where x.cur_xmax >= pg_snapshot_xmax($1) and x.cur_xmax <= $3', batches)
+        into is_any, is_all using behind, until_batch, newest;
+        if newest is null or is_any or is_all then
+            return query execute @extschema@.quote_later_batches_query()
+            using quote_id, tenant, origin, since, behind, shown, any_tenant, next.xids, next.positions, newest, until_batch, until_position,
+                max - given, given;
+            get diagnostics got = row_count;
+            given := given + got;
+            exit when given = max or newest is null or is_all;
+        end if;
         width := width * 8;
     end loop;
 end $$;
@@ -118,6 +144,7 @@ set jit = off
 as $$
 declare
     last constant bigint := 9223372036854775807;
+    shown bigint := 0;
     tenant uuid := @extschema@.current_quote_tenant();
     any_tenant boolean := @extschema@.sees_every_quote_tenant();
     start record;
@@ -140,9 +167,12 @@ begin
         get diagnostics given = row_count;
     end if;
     if given < max and after_batch < until_batch then
+        if is_begun then
+            shown := case when after_position < last then after_position
+                else @extschema@.quote_position_shown(quote_id, start.origin, start.floor_at - interval '1 day', start.cur) end;
+        end if;
         return query select * from @extschema@.quote_events_behind(quote_id, start.origin, start.floor_at - interval '1 day',
-            case when is_begun then start.cur else start.prev end, case when is_begun and after_position < last then after_position else 0 end,
-            until_batch, until_position, max - given);
+            case when is_begun then start.cur else start.prev end, shown, until_batch, until_position, max - given);
     end if;
 end $$;
 comment on function quote_events_between(uuid, bigint, bigint, bigint, bigint, integer) is 'what a subscriber of a quote missed between two cursors';

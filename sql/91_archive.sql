@@ -17,7 +17,7 @@ begin
     perform @extschema@.require_quote_relations(log_schema);
     if not @extschema@.quote_relation_stands(archive, 'p'::"char", log_owner) then
         execute format('create table %s (like %s including all excluding defaults) partition by range (changed_at)', archive, log);
-        execute format('comment on table %s is %L', archive, @extschema@.quote_archive_comment());
+        execute format('comment on table %s is %L', archive, @extschema@.quote_table_comment('quote_changes_archive'::name));
         execute format('alter table %s owner to %I', archive, log_owner);
         perform @extschema@.close_quote_table(archive::regclass);
         perform @extschema@.protect_quote_table(archive::regclass, 'quote_changes_tenant_isolation'::name);

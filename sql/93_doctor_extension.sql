@@ -1,28 +1,53 @@
 -- doctor: the extension's own tables and functions.
 
--- What everybody may call or read after CREATE EXTENSION, and some role that may change quotes may not any more.
+-- What everybody may call after CREATE EXTENSION.
+create function quote_public_functions() returns setof regprocedure
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select f.oid::regprocedure
+    from pg_extension e join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e' and d.classid = 'pg_proc'::regclass
+    join pg_proc f on f.oid = d.objid
+    where e.extname = 'quote_collab_ext' and not exists (select from pg_init_privs i where i.classoid = 'pg_proc'::regclass and i.objoid = f.oid)
+$$;
+comment on function quote_public_functions() is 'functions that everybody may call after CREATE EXTENSION';
+
+-- Where PUBLIC may call nothing: lets a role that works with quotes call what everybody else might, and read the settings. Under the rights of the caller.
+create function grant_quote_functions(role name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    function regprocedure;
+begin
+    for function in select f from @extschema@.quote_public_functions() f loop
+        execute format('grant execute on function %s to %I', function, role);
+    end loop;
+    execute format('grant select on @extschema@.quote_collab_settings to %I', role);
+end $$;
+comment on function grant_quote_functions(name) is 'lets a role call what PUBLIC may call after CREATE EXTENSION';
+revoke execute on function grant_quote_functions(name) from public;
+
+-- Roles that may change quotes or lines and may not call what everybody may after CREATE EXTENSION, or not read the settings.
 create function quote_rights_withdrawn() returns table (told text, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with writers as (
-        select distinct acl.grantee from @extschema@.quote_collab_pairs() p join pg_class c on c.oid = @extschema@.quote_collab_table(p.header)
-        cross join lateral aclexplode(c.relacl) acl where acl.privilege_type = 'UPDATE' and acl.grantee not in (0, c.relowner)),
-    withdrawn as (
-        select w.grantee, count(*) as functions, min(f.oid::regprocedure::text) as example,
-            string_agg(format('grant execute on function %s to %I;', f.oid::regprocedure, pg_get_userbyid(w.grantee)), ' ' order by f.oid) as repair
-        from pg_extension e join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e' and d.classid = 'pg_proc'::regclass
-        join pg_proc f on f.oid = d.objid and f.proacl is not null
-            and not exists (select from pg_init_privs i where i.classoid = 'pg_proc'::regclass and i.objoid = f.oid)
-        cross join writers w
-        where e.extname = 'quote_collab_ext' and not has_function_privilege(w.grantee, f.oid, 'execute')
-        group by w.grantee)
-    select format('%s may not call %s functions, %s among them', pg_get_userbyid(w.grantee), w.functions, w.example), w.repair from withdrawn w
-    union all
-    select format('%s may not read %s', pg_get_userbyid(w.grantee), t.relation), format('grant select on %s to %I;', t.relation, pg_get_userbyid(w.grantee))
-    from writers w cross join (values ('@extschema@.quote_collab_settings'::regclass)) t (relation) where not has_table_privilege(w.grantee, t.relation, 'select')
+        select distinct acl.grantee from @extschema@.quote_collab_settings s join pg_class c on c.oid = @extschema@.quote_collab_table(s)
+        cross join lateral (
+            select a.* from aclexplode(c.relacl) a union all
+            select a.* from pg_attribute t cross join lateral aclexplode(t.attacl) a where t.attrelid = c.oid) acl
+        where acl.privilege_type = 'UPDATE' and acl.grantee not in (0, c.relowner))
+    select format('%s may not call %s, or not read %s', pg_get_userbyid(w.grantee), f.told, '@extschema@.quote_collab_settings'::regclass),
+        format('select @extschema@.grant_quote_functions(%L);', pg_get_userbyid(w.grantee))
+    from writers w
+    cross join lateral (
+        select format('%s functions, %s among them', count(*), min(f::text)) as told, count(*) as functions from @extschema@.quote_public_functions() f
+        where not has_function_privilege(w.grantee, f::oid, 'execute')) f
+    where f.functions > 0 or not has_table_privilege(w.grantee, '@extschema@.quote_collab_settings'::regclass, 'select')
 $$;
-comment on function quote_rights_withdrawn() is 'doctor: rights on the extension that roles which change quotes need and do not have';
+comment on function quote_rights_withdrawn() is 'doctor: rights on the extension that were withdrawn from roles which change quotes';
 
 create function quote_collab_doctor_extension() returns setof quote_collab_check
 language plpgsql stable
@@ -41,7 +66,7 @@ begin
     return next @extschema@.quote_collab_verdict('tables of the extension guarded', names is null, 'error',
         format('others may say what is attached, or what was sealed: %s', names), hints);
     select string_agg(w.told, ', '), string_agg(w.repair, ' ') into names, hints from @extschema@.quote_rights_withdrawn() w;
-    return next @extschema@.quote_collab_verdict('functions open to who needs them', names is null, 'error',
-        format('changes of quotes by these roles are refused: %s', names), hints);
+    return next @extschema@.quote_collab_verdict('functions open to who needs them', names is null, 'warning',
+        format('saves, history or presence may be refused to these roles: %s', names), hints);
 end $$;
 comment on function quote_collab_doctor_extension() is 'doctor: the extension''s own tables and functions';

@@ -27,21 +27,23 @@ begin
 end $$;
 comment on function quote_month_statement(regclass, timestamptz) is 'doctor: statement that gives an audit log a partition for a month';
 
--- The sequence that numbers what the log tells.
 -- Keys without which saves, sealing or the relay fail, or rows come twice; logs of earlier releases have theirs over other columns.
 create function quote_keys_missing(target_schema name) returns table (relation regclass, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select c.oid::regclass, format('alter table %s add constraint %I primary key (%s);', c.oid::regclass, c.relname || '_pkey', k.columns)
-    from (values ('quote_changes', 'xid, position, id, changed_at'), ('quote_changes_seals', 'no'), ('quote_relay_batch', 'no'),
-        ('quote_relay_lease', 'singleton'), ('active_quote_sessions', 'id'), ('quote_former_versions', 'row_id, is_line')) k (name, columns)
-    join pg_class c on c.relname = k.name and (c.relnamespace = (select n.oid from pg_namespace n where n.nspname = target_schema)
-        and k.name <> 'quote_former_versions' or c.oid = '@extschema@.quote_former_versions'::regclass)
+    select c.oid::regclass, format('alter table %s add constraint %I primary key (%s);', c.oid::regclass, c.relname || '_pkey', k.key)
+    from (
+        select c.oid, h.key from @extschema@.quote_home_tables() h join pg_class c on c.relname = h.name and c.relkind = h.kind
+        where c.relnamespace = (select n.oid from pg_namespace n where n.nspname = target_schema)
+        union all
+        values ('@extschema@.quote_former_versions'::regclass::oid, 'row_id, is_line')) k (oid, key)
+    join pg_class c on c.oid = k.oid
     where not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indisvalid)
 $$;
 comment on function quote_keys_missing(name) is 'doctor: tables of the history that lost their key';
 
+-- The sequence that numbers what the log tells.
 create function quote_collab_doctor_positions(log regclass, target_schema name) returns quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

@@ -174,7 +174,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when exists (select from pg_constraint k where k.conrelid = c.oid and k.contype = 'p' and k.conname = c.relname || '_pkey'
-            and c.relname in ('quote_changes', 'quote_changes_seals', 'active_quote_sessions', 'quote_relay_batch', 'quote_relay_lease'))
+            and c.relname in (select h.name from @extschema@.quote_home_tables() h))
         then format('If an administrator gave it away: alter table %s owner to %I; if not: ', stranger, coalesce((
             select s.owners[1] from @extschema@.quote_collab_settings s where s.entity = 'QUOTE' and s.owners <> '{}' order by s.attached_at limit 1), current_user)) else '' end
         || format('alter table %s rename to %I;', stranger, left('not_ours_' || c.relname, 63))

@@ -302,7 +302,8 @@ unsafe fn is_in_missed(query: *mut pg_sys::QueryDesc) -> bool {
 /// The newest query is through.
 #[pg_guard]
 unsafe extern "C-unwind" fn after(query: *mut pg_sys::QueryDesc) {
-    if MISSED.get() == Missed::Perhaps {
+    // One that was seen to begin around it tells more when it ends.
+    if MISSED.get() == Missed::Perhaps && RUNNING.with_borrow(Vec::len) == 1 {
         // SAFETY: the query is live, as it is about to end.
         let is_in_missed = unsafe { is_in_missed(query) };
         MISSED.set(if is_in_missed { Missed::Middle(transaction::depth()) } else { Missed::No });

@@ -2,6 +2,7 @@
 drop function quote_archive_astray(name);
 drop function quote_archive_return(regclass, name);
 drop function check_quote_archive(name);
+drop function quote_archive_comment();
 create function quote_extension_owner() returns name
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -38,16 +39,40 @@ as $$
         and t.tgenabled = 'A' and t.tgqual is null)
 $$;
 comment on function quote_extension_table_faults() is 'what is not as the extension made it with its own tables';
+create function quote_home_tables() returns table (name name, kind "char", key text, said text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    values ('quote_changes'::name, 'p'::"char", 'xid, position, id, changed_at', 'audit log of quotes and their lines, one row per changed field; append-only'),
+        ('quote_changes_archive', 'p', 'xid, position, id, changed_at', 'audit log of earlier months, moved here by archive_quote_changes(); append-only'),
+        ('quote_changes_seals', 'r', 'no', 'chain of seals over quote_changes; verify_quote_history() checks it'),
+        ('active_quote_sessions', 'r', 'id', 'who has which quote open; rows without a heartbeat for 30 seconds are gone from every list'),
+        ('quote_relay_batch', 'r', 'no', 'batches of the event feed: what is visible in cur and was not in prev'),
+        ('quote_relay_lease', 'r', 'singleton', 'who relays events now, and a lazy copy of the position in the stream')
+$$;
+comment on function quote_home_tables() is 'the tables of a history';
+create function quote_table_comment(table_name name) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select k.said from @extschema@.quote_home_tables() k where k.name = table_name $$;
+comment on function quote_table_comment(name) is 'the comment that a table of a history is given';
 create function quote_relations_astray(home name) returns table (name name, relation regclass)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
+    with logs as (
+        select distinct a.oid from @extschema@.quote_collab_settings s cross join lateral unnest(s.anchors) a (oid)
+        where s.settled_in = '@extschema@.quote_collab_settings'::regclass and s.log_schema = home)
     select k.name, c.oid
-    from unnest('{quote_changes,quote_changes_archive,quote_changes_seals,active_quote_sessions,quote_relay_batch,quote_relay_lease}'::name[]) k (name)
-    join pg_constraint p on p.conname = k.name || '_pkey' and p.contype = 'p'
-    join pg_class c on c.oid = p.conrelid join pg_namespace n on n.oid = c.relnamespace
-    where to_regclass(format('%I.%I', home, k.name)) is null and not c.relispartition and @extschema@.quote_owner_trusted(c.relowner)
-        and (n.nspname = home or not exists (select from pg_class s where s.relnamespace = n.oid and s.relname = 'quote_changes_position_seq'))
+    from @extschema@.quote_home_tables() k join pg_class c on c.relkind = k.kind and not c.relispartition
+    join pg_namespace n on n.oid = c.relnamespace
+    where exists (select from @extschema@.quote_collab_settings s where s.log_schema = home)
+        and exists (select from pg_namespace h where h.nspname = home) and to_regclass(format('%I.%I', home, k.name)) is null
+        and @extschema@.quote_owner_trusted(c.relowner)
+        and exists (select from pg_constraint p where p.conrelid = c.oid and p.contype = 'p' and p.conname = k.name || '_pkey')
+        and case k.name when 'quote_changes' then c.oid in (select l.oid from logs l) else obj_description(c.oid, 'pg_class') = k.said
+            and not exists (select from pg_class l where l.relnamespace = n.oid and n.nspname <> home and l.relname = 'quote_changes' and l.relkind = 'p'
+                and l.oid not in (select o.oid from logs o)) end
 $$;
 comment on function quote_relations_astray(name) is 'tables of a history that were renamed or moved, each with the name that it should have';
 create function quote_relation_return(astray regclass, home name, name name) returns text
@@ -76,6 +101,186 @@ begin
     end if;
 end $$;
 comment on function require_quote_relations(name) is 'refuses to go on without a table of the history that was renamed or moved';
+create or replace function strange_quote_tables() returns setof regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select distinct c.oid::regclass
+    from @extschema@.quote_collab_settings s
+    cross join lateral (
+        select s.table_schema, s.table_name union all
+        select s.log_schema, h.name from @extschema@.quote_home_tables() h where h.name <> 'quote_changes_archive') k (schema, name)
+    join pg_namespace n on n.nspname = k.schema join pg_class c on c.relnamespace = n.oid and c.relname = k.name
+    where not @extschema@.quote_owner_trusted(c.relowner)
+$$;
+create or replace function comment_quote_changes(log regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    item record;
+begin
+    for item in select * from (values
+        ('id', 'key of the row, UUIDv7: sorts by time'),
+        ('tenant_id', 'tenant of the quote; row security compares it'),
+        ('quote_id', 'the quote; no foreign key: the log outlives a deleted quote'),
+        ('quote_line_id', 'the line, null when the header changed'),
+        ('changed_by', 'who: the verified user, else app.current_user_id, else the row''s updated_by, else the configured system user'),
+        ('changed_at', 'when, by the database''s clock; partition key'),
+        ('entity_type', 'QUOTE or QUOTE_LINE'),
+        ('field_name', 'changed column; * for a whole row'),
+        ('old_value', 'value before, exactly as to_jsonb gives it; null on CREATE'),
+        ('new_value', 'value after, exactly as to_jsonb gives it; null on DELETE'),
+        ('change_type', 'CREATE, UPDATE or DELETE'),
+        ('session_id', 'editing session, from app.current_session_id'),
+        ('was_conflict', 'true when the row tells of a conflict'),
+        ('conflict_resolution', 'ACCEPTED, REJECTED or MERGED; a REJECTED row was never applied'),
+        ('entity_version_before', 'version the change started from'),
+        ('entity_version_after', 'version the change produced'),
+        ('event_id', 'shared by the rows of one row change; message id on the way to NATS'),
+        ('position', 'order of row changes: within one snapshot of the log it is version order per row'),
+        ('xid', 'top-level transaction that wrote it; readers batch by it'),
+        ('origin', 'system identifier of the cluster whose xid it is'),
+        ('context', 'what a reader needs beside the change: line_number, the totals after it, roles of columns that are called otherwise')
+    ) as c (name, text) loop
+        execute format('comment on column %s.%I is %L', log, item.name, item.text);
+    end loop;
+    execute format('comment on table %s is %L', log, @extschema@.quote_table_comment('quote_changes'::name));
+end $$;
+create or replace function comment_active_quote_sessions(sessions regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    item record;
+begin
+    for item in select * from (values
+        ('id', 'key of the row, UUIDv7'),
+        ('tenant_id', 'tenant of the quote; row security compares it'),
+        ('session_id', 'one browser tab or client; joining again with it moves the session'),
+        ('quote_id', 'the quote that is open'),
+        ('user_id', 'who'),
+        ('user_name', 'name to show'),
+        ('user_email', 'address to show'),
+        ('joined_at', 'when the session joined'),
+        ('last_heartbeat', 'last sign of life by the database''s clock; stale after 30 seconds'),
+        ('current_line_id', 'line that has the focus'),
+        ('current_field', 'field that has the focus'),
+        ('cursor_position', 'caret in the field, in UTF-16 code units'),
+        ('is_editing', 'true while something is being typed'),
+        ('status', 'VIEWING, EDITING or IDLE')
+    ) as c (name, text) loop
+        execute format('comment on column %s.%I is %L', sessions, item.name, item.text);
+    end loop;
+    execute format('comment on table %s is %L', sessions, @extschema@.quote_table_comment('active_quote_sessions'::name));
+end $$;
+create or replace function create_quote_relay_tables(target_schema name, target_owner name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    batch text := format('%I.quote_relay_batch', target_schema);
+    lease text := format('%I.quote_relay_lease', target_schema);
+begin
+    if not @extschema@.quote_relation_stands(batch, 'r'::"char", target_owner) then
+        execute format($ddl$
+            create table %s (
+                no        bigint      not null,
+                prev      pg_snapshot not null,
+                cur       pg_snapshot not null,
+                prev_at   timestamptz not null,
+                cur_at    timestamptz not null,
+                floor_at  timestamptz not null,
+                origin    bigint      not null,
+                cur_xmax  xid8        not null generated always as (pg_snapshot_xmax(cur)) stored,
+                constraint quote_relay_batch_pkey primary key (no)
+            )$ddl$, batch);
+        execute format('create index quote_relay_batch_xmax on %s (cur_xmax, no)', batch);
+        execute format('comment on table %s is %L', batch, @extschema@.quote_table_comment('quote_relay_batch'::name));
+        execute format('comment on column %s.floor_at is %L', batch, 'no change of this or a later batch was made before, save for steps of the clock');
+        execute format('alter table %s owner to %I', batch, target_owner);
+        perform @extschema@.close_quote_table(batch::regclass);
+    end if;
+    if not @extschema@.quote_relation_stands(lease, 'r'::"char", target_owner) then
+        execute format($ddl$
+            create table %s (
+                singleton  boolean     not null default true,
+                epoch      bigint      not null,
+                holder     text        not null,
+                expires_at timestamptz not null,
+                batch      bigint      not null,
+                position   bigint      not null,
+                stream_seq bigint      not null,
+                constraint quote_relay_lease_pkey primary key (singleton),
+                constraint quote_relay_lease_singleton check (singleton)
+            )$ddl$, lease);
+        execute format('comment on table %s is %L', lease, @extschema@.quote_table_comment('quote_relay_lease'::name));
+        execute format('alter table %s owner to %I', lease, target_owner);
+        perform @extschema@.close_quote_table(lease::regclass);
+    end if;
+    -- Also where a dump without data brought the tables.
+    execute format('insert into %1$s (no, prev, cur, prev_at, cur_at, floor_at, origin)
+        select 0, s, s, now(), now(), now(), @extschema@.quote_cluster_identifier()
+        from pg_current_snapshot() s where not exists (select from %1$s)', batch);
+    execute format('insert into %1$s select true, 0, '''', ''-infinity'', 0, 0, 0 where not exists (select from %1$s)', lease);
+end $$;
+create or replace function create_quote_changes_seals(target_schema name, target_owner name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals text := format('%I.quote_changes_seals', target_schema);
+    item record;
+begin
+    if @extschema@.quote_relation_stands(seals, 'r'::"char", target_owner) then
+        perform @extschema@.begin_quote_changes_seals(target_schema);
+        return;
+    end if;
+    execute format($ddl$
+        create table %s (
+            no        bigint      not null,
+            prev      pg_snapshot not null,
+            cur       pg_snapshot not null,
+            floor_at  timestamptz not null,
+            prev_at   timestamptz not null,
+            cur_at    timestamptz not null,
+            origin    bigint      not null,
+            rows      bigint      not null,
+            root      bytea       not null,
+            hash      bytea       not null,
+            sealed_at timestamptz not null,
+            form      smallint    not null,
+            signature bytea,
+            signed_by bytea,
+            released  jsonb,
+            constraint quote_changes_seals_pkey primary key (no)
+        )$ddl$, seals);
+    for item in select * from (values
+        ('no', 'number of the block, without gaps; 0 begins the chain'),
+        ('prev', 'the block holds what was not visible in this snapshot'),
+        ('cur', 'and is visible in this one'),
+        ('floor_at', 'no change of this or a later block was made before, save for steps of the clock'),
+        ('prev_at', 'when prev was taken'),
+        ('cur_at', 'when cur was taken'),
+        ('origin', 'system identifier of the cluster whose transactions the snapshots speak of'),
+        ('rows', 'how many rows of quote_changes'),
+        ('root', 'SHA-256 over its rows, as quote_block_query() has it'),
+        ('hash', 'SHA-256 over the hash of the block before and all of this block'),
+        ('sealed_at', 'when the block was made'),
+        ('form', 'how its rows are hashed: 1 as 0.2.0 did, 2 by quote_changes_digest()'),
+        ('signature', 'Ed25519 signature of the hash; null when no key was configured'),
+        ('signed_by', 'public key that it holds under'),
+        ('released', 'in a block that lets rows go: how many, blocks of which none is left, rows and root of what is left of others')
+    ) as c (name, text) loop
+        execute format('comment on column %s.%I is %L', seals, item.name, item.text);
+    end loop;
+    execute format('comment on table %s is %L', seals, @extschema@.quote_table_comment('quote_changes_seals'::name));
+    perform @extschema@.begin_quote_changes_seals(target_schema);
+    execute format('alter table %s owner to %I', seals, target_owner);
+    perform @extschema@.close_quote_table(seals::regclass);
+    execute format('alter table %s enable row level security', seals);
+    execute format('alter table %s force row level security', seals);
+end $$;
 create or replace function active_quote_names() returns table (quote_id uuid, tenant_id uuid, quote_number text, customer_id text, customer_name text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -101,6 +306,48 @@ begin
             case when customers is null then '' else @extschema@.quote_customer_join(pair.header, customers, 'q.' || customer_column,
                 'q.' || @extschema@.quote_collab_column(pair.header, 'tenant')) end, (pair.header).log_schema);
     end loop;
+end $$;
+create or replace function record_quote_truncate() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set row_security = off
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+as $$
+declare
+    settings @extschema@.quote_collab_settings := @extschema@.quote_collab_settings_of(tg_relid::regclass);
+    part regclass;
+    noted bigint;
+begin
+    if settings.entity is null then
+        return null;
+    elsif current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'truncate of % is recorded under read committed only', tg_relid::regclass
+            using errcode = 'feature_not_supported',
+                  detail = 'An older snapshot may not show every row that it removes.',
+                  hint = 'Begin the transaction with isolation level read committed.';
+    end if;
+    perform @extschema@.require_quote_table(settings), @extschema@.require_quote_home('{quote_changes}'::text[]);
+    -- Positions are given to whoever has a number: readers of the feed rely on that order.
+    perform pg_current_xact_id();
+    for part in
+        select t.relid from pg_partition_tree(tg_relid) t join pg_class c on c.oid = t.relid
+        where t.isleaf and c.relkind = 'r' and (t.relid = tg_relid or not exists (
+            select from pg_trigger g where g.tgrelid = t.relid and g.tgfoid = '@extschema@.record_quote_truncate()'::regprocedure))
+        union select tg_relid where not (select c.relispartition or c.relkind = 'p' from pg_class c where c.oid = tg_relid)
+    loop
+        execute @extschema@.quote_truncate_statement(settings, part) using
+            coalesce(@extschema@.current_quote_user(null::uuid), settings.system_user_id),
+            nullif(current_setting('app.current_session_id', true), '')::uuid;
+        get diagnostics noted = row_count;
+        perform @extschema@.remember_quote_versions(settings, part);
+        if noted > 0 then
+            perform @extschema@.wake_quote_listeners();
+        end if;
+    end loop;
+    return null;
 end $$;
 create or replace function attach_quote_collaboration(
     quotes regclass default pg_catalog.to_regclass('quotes'), quote_lines regclass default pg_catalog.to_regclass('quote_lines'),
@@ -464,6 +711,19 @@ as $$
             group by c.position, c.xid order by c.position limit $8) w$query$, @extschema@.quote_relay_table('quote_changes'))
 $$;
 comment on function quote_places_behind_query() is 'query for the next places of a quote that a snapshot does not show';
+create function quote_position_shown(quote_id uuid, origin bigint, since timestamptz, seen pg_snapshot) returns bigint
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_position bigint;
+begin
+    execute format('select c.position from %s c where c.quote_id = $1 and c.origin = $2 and c.changed_at >= $3 and pg_visible_in_snapshot(c.xid, $4)
+        order by c.position desc limit 1', @extschema@.quote_relay_table('quote_changes'))
+    into found_position using quote_id, origin, since, seen;
+    return coalesce(found_position, 0);
+end $$;
+comment on function quote_position_shown(uuid, bigint, timestamptz, pg_snapshot) is 'the last position of a quote that a snapshot shows';
 create or replace function quote_later_batches_query() returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -507,20 +767,30 @@ as $$
 declare
     tenant uuid := @extschema@.current_quote_tenant();
     any_tenant boolean := @extschema@.sees_every_quote_tenant();
-    width bigint := 4 * max;
+    batches text := @extschema@.quote_relay_table('quote_relay_batch');
+    width bigint := 4 * max::bigint;
     next record;
     newest xid8;
+    is_any boolean;
+    is_all boolean;
     given integer := 0;
     got integer;
 begin
     loop
         execute @extschema@.quote_places_behind_query() into next using quote_id, tenant, origin, since, behind, shown, any_tenant, width;
         newest := case when cardinality(next.positions) = width then (select x from unnest(next.xids) x order by x desc limit 1) end;
-        return query execute @extschema@.quote_later_batches_query()
-        using quote_id, tenant, origin, since, behind, shown, any_tenant, next.xids, next.positions, newest, until_batch, until_position, max - given, given;
-        get diagnostics got = row_count;
-        given := given + got;
-        exit when given = max or newest is null;
+        -- A transaction that changed many rows may fill all of it, and none of its batches be whole.
+        execute format('select coalesce(bool_or(x.cur_xmax > pg_snapshot_xmax($1)), false), coalesce(bool_or(x.no >= $2), false) from %s x
+            where x.cur_xmax >= pg_snapshot_xmax($1) and x.cur_xmax <= $3', batches)
+        into is_any, is_all using behind, until_batch, newest;
+        if newest is null or is_any or is_all then
+            return query execute @extschema@.quote_later_batches_query()
+            using quote_id, tenant, origin, since, behind, shown, any_tenant, next.xids, next.positions, newest, until_batch, until_position,
+                max - given, given;
+            get diagnostics got = row_count;
+            given := given + got;
+            exit when given = max or newest is null or is_all;
+        end if;
         width := width * 8;
     end loop;
 end $$;
@@ -536,6 +806,7 @@ set jit = off
 as $$
 declare
     last constant bigint := 9223372036854775807;
+    shown bigint := 0;
     tenant uuid := @extschema@.current_quote_tenant();
     any_tenant boolean := @extschema@.sees_every_quote_tenant();
     start record;
@@ -558,9 +829,12 @@ begin
         get diagnostics given = row_count;
     end if;
     if given < max and after_batch < until_batch then
+        if is_begun then
+            shown := case when after_position < last then after_position
+                else @extschema@.quote_position_shown(quote_id, start.origin, start.floor_at - interval '1 day', start.cur) end;
+        end if;
         return query select * from @extschema@.quote_events_behind(quote_id, start.origin, start.floor_at - interval '1 day',
-            case when is_begun then start.cur else start.prev end, case when is_begun and after_position < last then after_position else 0 end,
-            until_batch, until_position, max - given);
+            case when is_begun then start.cur else start.prev end, shown, until_batch, until_position, max - given);
     end if;
 end $$;
 create or replace function quote_history_faults() returns setof text
@@ -763,7 +1037,7 @@ begin
     perform @extschema@.require_quote_relations(log_schema);
     if not @extschema@.quote_relation_stands(archive, 'p'::"char", log_owner) then
         execute format('create table %s (like %s including all excluding defaults) partition by range (changed_at)', archive, log);
-        execute format('comment on table %s is %L', archive, @extschema@.quote_archive_comment());
+        execute format('comment on table %s is %L', archive, @extschema@.quote_table_comment('quote_changes_archive'::name));
         execute format('alter table %s owner to %I', archive, log_owner);
         perform @extschema@.close_quote_table(archive::regclass);
         perform @extschema@.protect_quote_table(archive::regclass, 'quote_changes_tenant_isolation'::name);
@@ -886,28 +1160,48 @@ begin
     return query select * from @extschema@.quote_collab_doctor_schemas(target_schema);
     return query select * from @extschema@.quote_collab_doctor_readers(target_schema);
 end $$;
+create function quote_public_functions() returns setof regprocedure
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select f.oid::regprocedure
+    from pg_extension e join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e' and d.classid = 'pg_proc'::regclass
+    join pg_proc f on f.oid = d.objid
+    where e.extname = 'quote_collab_ext' and not exists (select from pg_init_privs i where i.classoid = 'pg_proc'::regclass and i.objoid = f.oid)
+$$;
+comment on function quote_public_functions() is 'functions that everybody may call after CREATE EXTENSION';
+create function grant_quote_functions(role name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    function regprocedure;
+begin
+    for function in select f from @extschema@.quote_public_functions() f loop
+        execute format('grant execute on function %s to %I', function, role);
+    end loop;
+    execute format('grant select on @extschema@.quote_collab_settings to %I', role);
+end $$;
+comment on function grant_quote_functions(name) is 'lets a role call what PUBLIC may call after CREATE EXTENSION';
 create function quote_rights_withdrawn() returns table (told text, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with writers as (
-        select distinct acl.grantee from @extschema@.quote_collab_pairs() p join pg_class c on c.oid = @extschema@.quote_collab_table(p.header)
-        cross join lateral aclexplode(c.relacl) acl where acl.privilege_type = 'UPDATE' and acl.grantee not in (0, c.relowner)),
-    withdrawn as (
-        select w.grantee, count(*) as functions, min(f.oid::regprocedure::text) as example,
-            string_agg(format('grant execute on function %s to %I;', f.oid::regprocedure, pg_get_userbyid(w.grantee)), ' ' order by f.oid) as repair
-        from pg_extension e join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e' and d.classid = 'pg_proc'::regclass
-        join pg_proc f on f.oid = d.objid and f.proacl is not null
-            and not exists (select from pg_init_privs i where i.classoid = 'pg_proc'::regclass and i.objoid = f.oid)
-        cross join writers w
-        where e.extname = 'quote_collab_ext' and not has_function_privilege(w.grantee, f.oid, 'execute')
-        group by w.grantee)
-    select format('%s may not call %s functions, %s among them', pg_get_userbyid(w.grantee), w.functions, w.example), w.repair from withdrawn w
-    union all
-    select format('%s may not read %s', pg_get_userbyid(w.grantee), t.relation), format('grant select on %s to %I;', t.relation, pg_get_userbyid(w.grantee))
-    from writers w cross join (values ('@extschema@.quote_collab_settings'::regclass)) t (relation) where not has_table_privilege(w.grantee, t.relation, 'select')
+        select distinct acl.grantee from @extschema@.quote_collab_settings s join pg_class c on c.oid = @extschema@.quote_collab_table(s)
+        cross join lateral (
+            select a.* from aclexplode(c.relacl) a union all
+            select a.* from pg_attribute t cross join lateral aclexplode(t.attacl) a where t.attrelid = c.oid) acl
+        where acl.privilege_type = 'UPDATE' and acl.grantee not in (0, c.relowner))
+    select format('%s may not call %s, or not read %s', pg_get_userbyid(w.grantee), f.told, '@extschema@.quote_collab_settings'::regclass),
+        format('select @extschema@.grant_quote_functions(%L);', pg_get_userbyid(w.grantee))
+    from writers w
+    cross join lateral (
+        select format('%s functions, %s among them', count(*), min(f::text)) as told, count(*) as functions from @extschema@.quote_public_functions() f
+        where not has_function_privilege(w.grantee, f::oid, 'execute')) f
+    where f.functions > 0 or not has_table_privilege(w.grantee, '@extschema@.quote_collab_settings'::regclass, 'select')
 $$;
-comment on function quote_rights_withdrawn() is 'doctor: rights on the extension that roles which change quotes need and do not have';
+comment on function quote_rights_withdrawn() is 'doctor: rights on the extension that were withdrawn from roles which change quotes';
 create function quote_collab_doctor_extension() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -925,19 +1219,21 @@ begin
     return next @extschema@.quote_collab_verdict('tables of the extension guarded', names is null, 'error',
         format('others may say what is attached, or what was sealed: %s', names), hints);
     select string_agg(w.told, ', '), string_agg(w.repair, ' ') into names, hints from @extschema@.quote_rights_withdrawn() w;
-    return next @extschema@.quote_collab_verdict('functions open to who needs them', names is null, 'error',
-        format('changes of quotes by these roles are refused: %s', names), hints);
+    return next @extschema@.quote_collab_verdict('functions open to who needs them', names is null, 'warning',
+        format('saves, history or presence may be refused to these roles: %s', names), hints);
 end $$;
 comment on function quote_collab_doctor_extension() is 'doctor: the extension''s own tables and functions';
 create function quote_keys_missing(target_schema name) returns table (relation regclass, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select c.oid::regclass, format('alter table %s add constraint %I primary key (%s);', c.oid::regclass, c.relname || '_pkey', k.columns)
-    from (values ('quote_changes', 'xid, position, id, changed_at'), ('quote_changes_seals', 'no'), ('quote_relay_batch', 'no'),
-        ('quote_relay_lease', 'singleton'), ('active_quote_sessions', 'id'), ('quote_former_versions', 'row_id, is_line')) k (name, columns)
-    join pg_class c on c.relname = k.name and (c.relnamespace = (select n.oid from pg_namespace n where n.nspname = target_schema)
-        and k.name <> 'quote_former_versions' or c.oid = '@extschema@.quote_former_versions'::regclass)
+    select c.oid::regclass, format('alter table %s add constraint %I primary key (%s);', c.oid::regclass, c.relname || '_pkey', k.key)
+    from (
+        select c.oid, h.key from @extschema@.quote_home_tables() h join pg_class c on c.relname = h.name and c.relkind = h.kind
+        where c.relnamespace = (select n.oid from pg_namespace n where n.nspname = target_schema)
+        union all
+        values ('@extschema@.quote_former_versions'::regclass::oid, 'row_id, is_line')) k (oid, key)
+    join pg_class c on c.oid = k.oid
     where not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indisvalid)
 $$;
 comment on function quote_keys_missing(name) is 'doctor: tables of the history that lost their key';
@@ -1080,7 +1376,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when exists (select from pg_constraint k where k.conrelid = c.oid and k.contype = 'p' and k.conname = c.relname || '_pkey'
-            and c.relname in ('quote_changes', 'quote_changes_seals', 'active_quote_sessions', 'quote_relay_batch', 'quote_relay_lease'))
+            and c.relname in (select h.name from @extschema@.quote_home_tables() h))
         then format('If an administrator gave it away: alter table %s owner to %I; if not: ', stranger, coalesce((
             select s.owners[1] from @extschema@.quote_collab_settings s where s.entity = 'QUOTE' and s.owners <> '{}' order by s.attached_at limit 1), current_user)) else '' end
         || format('alter table %s rename to %I;', stranger, left('not_ours_' || c.relname, 63))
@@ -1123,3 +1419,5 @@ begin
     end loop;
 end $$;
 revoke execute on function quote_events_behind(uuid, bigint, timestamptz, pg_snapshot, bigint, bigint, bigint, integer) from public;
+revoke execute on function quote_position_shown(uuid, bigint, timestamptz, pg_snapshot) from public;
+revoke execute on function grant_quote_functions(name) from public;

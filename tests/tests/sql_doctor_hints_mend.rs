@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 96] = [
+const MENDED: [(&str, &str); 97] = [
     (
         "create or replace trigger trg_guard_quote_session before insert or update of status or delete on active_quote_sessions for each row execute function guard_quote_session()",
         "presence guarded",
@@ -47,6 +47,7 @@ const MENDED: [(&str, &str); 96] = [
         "create schema attic; alter table quote_changes_seals set schema attic; alter table active_quote_sessions rename to sessions",
         "history in its place",
     ),
+    ("create schema attic; alter table quote_changes set schema attic", "history in its place"),
     ("delete from quote_relay_lease", "lease of the relay stands"),
     ("alter table quote_former_versions drop constraint quote_former_versions_pkey", "keys stand"),
     (

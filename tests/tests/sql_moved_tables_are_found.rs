@@ -358,3 +358,35 @@ async fn tables_without_their_settings_are_attached_again() {
     assert!(erp.count(history).await > before);
     assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
 }
+
+/// An ERP may have tables of such names, and an administrator copies of ours.
+#[tokio::test]
+async fn what_only_has_a_name_of_ours_is_no_history() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create schema crm; create table crm.quote_changes (id serial primary key, note text);
+         create table crm.quote_changes_archive (id serial primary key); create table crm.locks (id integer, constraint quote_relay_lease_pkey primary key (id));
+         create extension quote_collab_ext; select attach_quote_collaboration(); update quotes set notes = 'x'",
+    )
+    .await;
+    run(
+        &admin,
+        "create schema legal; create table legal.quote_changes (like quote_changes including all excluding defaults);
+         create table legal.quote_changes_archive (like quote_changes including all excluding defaults) partition by range (changed_at);
+         select attach_quote_collaboration()",
+    )
+    .await;
+    let told = "select severity from quote_collab_doctor() where check_name = 'history in its place'";
+    assert_eq!(text(&admin, told).await, "ok");
+    run(
+        &admin,
+        "select detach_quote_collaboration(drop_history => true); select attach_quote_collaboration()",
+    )
+    .await;
+    // Kept, and attached elsewhere.
+    run(&admin, "select detach_quote_collaboration()").await;
+    run(&admin, &format!("{SALES} {ATTACH}")).await;
+    assert_eq!(text(&admin, told).await, "ok");
+}

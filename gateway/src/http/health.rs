@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use super::App;
 use crate::relay::{Report, Role};
 
-/// Alive, with a summary, at once: what the database said last, also while it hangs. Only a gateway that is shutting down says no: one that waits for the database or NATS must
-/// not be restarted for it.
+/// Alive, with a summary, at once: what the database said last, also while it hangs. Only a gateway that is shutting down says no: one
+/// that waits for the database or NATS must not be restarted for it.
 pub async fn summary(State(app): State<Arc<App>>) -> Response {
     ask_behind(&app);
     let (_, database) = database_state(&app, app.probe.found());

@@ -2,7 +2,7 @@
 //! noted before that: then the order of noting is not the order of changing. PostgreSQL numbers the commands of a transaction and keeps
 //! with each row version which of them made it, which tells what stood on what.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -36,13 +36,14 @@ pub struct Step {
 struct Life {
     /// The command that began it; none for a row that was there.
     begun: Option<u32>,
-    ended: bool,
+    /// The command that ended it; none while it goes on.
+    ended: Option<u32>,
     places: Vec<usize>,
 }
 
 /// The places of steps in the order in which they happened: of one row, or of several that one became after the other. Within a life commands follow each other: what is nested has a higher
 /// number than the statement that it is nested in, and PostgreSQL refuses to change a row that such a one has changed before. The life of a row that
-/// was there is the first, and one that has no end the last.
+/// was there is the first, one that has no end the last, and the others follow each other as they ended: no command ends what a later one began.
 ///
 /// # Examples
 /// ```
@@ -59,7 +60,7 @@ struct Life {
 #[must_use]
 pub fn order(steps: &[Step]) -> Vec<usize> {
     let mut lives = lives(steps);
-    lives.sort_by_key(|life| (life.begun.is_some(), !life.ended, life.begun));
+    lives.sort_by_key(|life| (life.begun.is_some(), life.ended.is_none(), life.ended, life.begun));
     lives.into_iter().flat_map(|life| life.places).collect()
 }
 
@@ -75,11 +76,13 @@ fn lives(steps: &[Step]) -> Vec<Life> {
         let step = &steps[place];
         let life = match step.deed {
             Deed::Begin => newest.begin(&mut lives, step),
-            _ => below(&makers, step, |made| !lives[life_of[made]].ended)
+            _ => below(&makers, step, |made| lives[life_of[made]].ended.is_none())
                 .map_or_else(|| newest.around(&mut lives, step), |below| life_of[below]),
         };
         life_of[place] = life;
-        lives[life].ended |= step.deed == Deed::End;
+        if step.deed == Deed::End {
+            lives[life].ended = Some(step.command);
+        }
         lives[life].places.push(place);
     }
     lives
@@ -105,9 +108,9 @@ fn below(
     made.iter().copied().find(|place| goes_on(*place)).or(made.first().copied())
 }
 
-/// The lives of each row by the command that began them, those that were there before.
+/// The lives of each row by the command that began them, first the one that was there.
 #[derive(Default)]
-struct Newest(HashMap<Uuid, BTreeMap<Option<u32>, usize>>);
+struct Newest(HashMap<Uuid, BTreeMap<Option<u32>, Vec<usize>>>);
 
 impl Newest {
     /// A life that a step begins.
@@ -116,15 +119,18 @@ impl Newest {
     }
 
     /// The life that a step belongs to where what it stands on is not among the steps, since it counts as no change: the newest that had
-    /// begun.
+    /// begun; of several that one command began, the first that goes on.
     fn around(&mut self, lives: &mut Vec<Life>, step: &Step) -> usize {
         let begun = self.0.get(&step.row).and_then(|of_row| of_row.range(..=step.stands_on).next_back());
-        begun.map(|(_, life)| *life).unwrap_or_else(|| self.add(lives, step.row, None))
+        let life = begun.and_then(|(_, begun)| {
+            begun.iter().find(|life| lives[**life].ended.is_none()).or(begun.first()).copied()
+        });
+        life.unwrap_or_else(|| self.add(lives, step.row, None))
     }
 
     fn add(&mut self, lives: &mut Vec<Life>, row: Uuid, begun: Option<u32>) -> usize {
-        lives.push(Life { begun, ended: false, places: Vec::new() });
-        self.0.entry(row).or_default().insert(begun, lives.len() - 1);
+        lives.push(Life { begun, ended: None, places: Vec::new() });
+        self.0.entry(row).or_default().entry(begun).or_default().push(lives.len() - 1);
         lives.len() - 1
     }
 }
@@ -136,15 +142,20 @@ impl Newest {
 #[must_use]
 pub fn complete(steps: &[Step], statement: Option<u32>, told: impl Fn(Uuid) -> Option<u32>) -> bool {
     let makers = makers(steps);
-    let own = steps.iter().any(|step| !step.is_nested);
+    let own: HashSet<Uuid> = steps.iter().filter(|step| !step.is_nested).map(|step| step.row).collect();
+    let mut standing: HashMap<(Uuid, Option<u32>), usize> = HashMap::new();
+    for step in steps.iter().filter(|step| step.stands_on.is_some()) {
+        *standing.entry((step.row, step.stands_on)).or_default() += 1;
+    }
+    // A row version is changed once: where more stand on those of a command than are noted of it, others of it are noted later.
     let is_noted = |row: Uuid, command: u32| {
         statement.is_some_and(|statement| command < statement)
             || told(row) == Some(command)
-            || makers.contains_key(&(row, command))
+            || makers.get(&(row, command)).is_some_and(|made| made.len() >= standing[&(row, Some(command))])
     };
     steps.iter().all(|step| match step.stands_on {
         _ if !step.is_nested => true,
-        None => own || step.deed != Deed::Begin,
+        None => own.contains(&step.row) || step.deed != Deed::Begin,
         Some(command) => is_noted(step.row, command),
     })
 }
@@ -207,6 +218,13 @@ mod tests {
                 vec![nested(End, 11, 10), nested(End, 12, 10), own(Begin), own(Begin), own(Begin)],
                 vec![2, 0, 3, 1, 4],
             ),
+            // The same, each touched before by what counts as no change.
+            (vec![nested(End, 12, 11), own(Begin), own(Begin)], vec![1, 0, 2]),
+            // Inserted and deleted before the insertion, whose row is deleted behind it.
+            (
+                vec![nested(Begin, 11, None), nested(End, 12, 11), nested(End, 13, 10), own(Begin)],
+                vec![0, 1, 3, 2],
+            ),
             // Moved to another quote, and moved again by what that fired.
             (vec![nested(End, 11, 10), nested(Begin, 11, None), own(End), own(Begin)], vec![2, 3, 0, 1]),
         ] {
@@ -236,6 +254,9 @@ mod tests {
         }
         let again = [of(2, nested(End, 11, 10)), of(3, nested(Begin, 11, None))];
         assert!(!complete(&again, Some(10), |_| None), "the first of them is noted later");
+        let others =
+            [of(1, own(End)), of(2, own(Begin)), of(2, nested(End, 11, 10)), of(3, nested(Begin, 11, None))];
+        assert!(!complete(&others, Some(10), |_| None), "the third may have ended");
     }
 
     #[test]
@@ -257,6 +278,9 @@ mod tests {
             (vec![own(Change), nested(Change, 13, 12)], false),
             (vec![nested(Change, 13, 12), own(Change), nested(Change, 12, 10)], true),
             (vec![own(End), nested(Begin, 11, None)], true),
+            // Two versions of one command ended, and one of them is noted.
+            (vec![own(Begin), nested(End, 11, 10), nested(End, 12, 10)], false),
+            (vec![own(Begin), nested(End, 11, 10), own(Begin), nested(End, 12, 10)], true),
         ] {
             assert_eq!(complete(&steps, Some(10), |_| None), expected, "{steps:?}");
         }
