@@ -170,13 +170,13 @@ async fn merge_that_returns() {
 
 /// Sends 3,000 rows, from line 1,000 on.
 async fn copy_lines(client: &Client, copy: &str, row: impl Fn(usize) -> String) {
-    let sink = client.copy_in(copy).await.unwrap();
+    let sink = client.copy_in(copy).await.expect(copy);
     let mut sink = std::pin::pin!(sink);
     for chunk in 0..10 {
         let rows: String = (1000 + chunk * 300..).take(300).map(&row).collect();
-        sink.send(bytes::Bytes::from(rows)).await.unwrap();
+        sink.send(bytes::Bytes::from(rows)).await.expect(copy);
     }
-    assert_eq!(sink.as_mut().finish().await.unwrap(), 3000);
+    assert_eq!(sink.as_mut().finish().await.expect(copy), 3000);
 }
 
 #[tokio::test]
