@@ -2,10 +2,10 @@
 //! one who reads nothing at all is closed by the operating system, see the port. Events that happen are not answers: what waits of
 //! them is bounded by subscription. Those of the past are read for somebody, page by page, and are.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, Bytes};
+use tokio::sync::watch;
 
 use crate::failure::Failure;
 use crate::postgres::DatabaseError;
@@ -34,7 +34,7 @@ pub struct Room {
     who: Identity,
     all: Shares,
     unsent: Unsent,
-    begun: AtomicBool,
+    begun: watch::Sender<bool>,
     large_part: tokio::sync::Mutex<()>,
     held: Mutex<Held>,
 }
@@ -97,7 +97,7 @@ impl Unread {
 
 impl Room {
     fn new(who: Identity, all: Shares, unsent: Unsent) -> Self {
-        let (begun, held) = (AtomicBool::new(false), Mutex::default());
+        let (begun, held) = (watch::Sender::new(false), Mutex::default());
         Self { who, all, unsent, begun, large_part: tokio::sync::Mutex::default(), held }
     }
 
@@ -120,9 +120,14 @@ impl Room {
     /// When the user's or the tenant's statements keep running for too long, or the answer is refused already.
     pub async fn turn(&self, turns: &Turns, expected: usize) -> Result<Turn, Failure> {
         loop {
-            let has_begun = || self.begun.load(Ordering::Relaxed);
+            let has_begun = || *self.begun.borrow();
             if !has_begun() {
-                self.unsent.low(expected).await;
+                // Another part of the same answer may begin meanwhile, and its end waits for this one.
+                let mut begun = self.begun.subscribe();
+                tokio::select! {
+                    () = self.unsent.low(expected) => {}
+                    _ = begun.wait_for(|begun| *begun) => {}
+                }
             }
             let share = turns.take(&self.who).await?;
             if let Some(refusal) = self.refusal() {
@@ -132,7 +137,7 @@ impl Room {
             let expected =
                 if has_begun() { Some(self.unsent.go_on(expected)) } else { self.unsent.begin(expected) };
             if let Some(expected) = expected {
-                self.begun.store(true, Ordering::Relaxed);
+                self.begun.send_replace(true);
                 return Ok(Turn { _share: share, _expected: expected });
             }
         }
@@ -144,6 +149,7 @@ impl Room {
     ///
     /// When the user or the tenant leaves too much unread, or as for [`Room::turn`].
     pub async fn reserve(&self, turns: &Turns, wanted: usize) -> Result<(Turn, usize), Failure> {
+        let wanted = wanted.max(1);
         loop {
             let turn = self.turn(turns, wanted / PAGES_AT_ONCE).await?;
             let shares = {
@@ -155,7 +161,7 @@ impl Room {
                 return Ok((turn, wanted.min(shares * PER_SHARE)));
             }
             drop(turn);
-            self.begun.store(false, Ordering::Relaxed);
+            self.begun.send_replace(false);
             // Only to see that there is some again.
             drop(self.all.wait(&self.who).await.ok_or_else(refused)?);
         }
@@ -339,6 +345,22 @@ mod tests {
             drop(first);
         });
         assert!(turn.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_part_that_waits_goes_on_when_another_part_of_its_answer_has_begun() {
+        let (unread, turns, unsent) = (Unread::default(), Turns::new(16), Unsent::default());
+        let ann = Identity::numbered(1, 1);
+        let first = unread.room_at(&ann, unsent.clone());
+        let busy = first.turn(&turns, 3 << 20).await.unwrap();
+        let second = unread.room_at(&ann, unsent.clone());
+        let (large, ()) = tokio::join!(second.turn(&turns, 3 << 20), async {
+            tokio::task::yield_now().await;
+            drop(second.turn(&turns, 64 << 10).await.unwrap());
+            second.charge(Size::of(2 << 20)).unwrap();
+            drop((busy, first));
+        });
+        assert!(large.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

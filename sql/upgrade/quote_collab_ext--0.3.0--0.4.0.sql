@@ -1,18 +1,27 @@
 -- From 0.3.0 to 0.4.0.
 -- Who changes quotes holds them and then reads the settings; attach, in the same transaction as this, wants the quotes. All of what both take is locked at once,
 -- or nothing.
-do $$ begin
-    if current_setting('lock_timeout') = '0' then
-        perform set_config('lock_timeout', '5s', true);
+create function lock_quote_update() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    relations regclass[] := array(
+        select to_regclass(format('%I.%I', s.table_schema, s.table_name)) from @extschema@.quote_collab_settings s
+        where to_regclass(format('%I.%I', s.table_schema, s.table_name)) is not null
+        union
+        select h.relation from (select distinct s.log_schema from @extschema@.quote_collab_settings s) l
+        cross join lateral unnest(@extschema@.quote_home_relations(l.log_schema)) h (relation));
+begin
+    if relations <> '{}' then
+        if current_setting('lock_timeout') = '0' then
+            perform set_config('lock_timeout', '5s', true);
+        end if;
+        perform @extschema@.lock_quote_relations(relations || '@extschema@.quote_collab_settings'::regclass);
     end if;
-    perform @extschema@.lock_quote_relations(r.relations) from (
-        select array_agg(distinct to_regclass(format('%I.%I', s.table_schema, s.table_name))::oid)::regclass[] || (
-                select array_agg(h.relation) from (select distinct s.log_schema from @extschema@.quote_collab_settings s) l
-                cross join lateral unnest(@extschema@.quote_home_relations(l.log_schema)) h (relation))
-            || '@extschema@.quote_collab_settings'::regclass as relations
-        from @extschema@.quote_collab_settings s where to_regclass(format('%I.%I', s.table_schema, s.table_name)) is not null) r
-    where r.relations is not null;
 end $$;
+select @extschema@.lock_quote_update();
+drop function lock_quote_update();
 do $$
 declare
     batch text;

@@ -12,6 +12,8 @@ use crate::failure::Failure;
 const MOST_ROOT_FIELDS: usize = 50;
 /// Each is checked, and complained of where nothing uses it.
 const MOST_VARIABLES: usize = 500;
+/// For each root field of an operation whose answer cannot be refused.
+const MOST_LARGE_FIELDS: usize = 10;
 
 /// What is known of an operation before it is executed.
 #[derive(Debug)]
@@ -52,6 +54,13 @@ impl Plan {
         if cost > MOST_ROOT_FIELDS {
             return Err(Failure::bad_input(format!(
                 "an operation may ask for {MOST_ROOT_FIELDS} root fields, aliases included"
+            )));
+        }
+        // What was done is told in any case, and so is what happens: too much of it is refused before.
+        let most_large = MOST_LARGE_FIELDS * cost.max(1);
+        if operation.ty != OperationType::Query && root::large_fields(operation, fragments) > most_large {
+            return Err(Failure::bad_input(format!(
+                "a mutation or subscription may ask for {MOST_LARGE_FIELDS} rows and values of each root field, aliases included"
             )));
         }
         if operation.ty == OperationType::Subscription {
@@ -192,5 +201,24 @@ mod tests {
         let mut response = Response::new(data);
         plan.arrange(&mut response);
         assert_eq!(serde_json::to_string(&response.data).unwrap(), r#"{"z":4,"b":2,"a":1,"other":3}"#);
+    }
+
+    #[test]
+    fn what_cannot_be_refused_afterwards_names_few_large_values() {
+        let values =
+            |count: usize| (0..count).map(|n| format!("v{n}: newValue ")).collect::<Vec<_>>().concat();
+        let subscription = |count| {
+            format!(
+                "subscription {{ a(quoteId: 1) {{ changes {{ ...v }} }} }} fragment v on V {{ {} }}",
+                values(count)
+            )
+        };
+        assert!(plan(&subscription(10)).is_ok());
+        assert!(plan(&subscription(11)).is_err());
+        let saved = "{ success quote conflicts { baseValue currentValue attemptedValue } }";
+        let mutation = (0..50).map(|n| format!("m{n}: save {saved} ")).collect::<Vec<_>>().concat();
+        assert!(plan(&format!("mutation {{ {mutation} }}")).is_ok());
+        assert!(plan(&format!("mutation {{ save {{ {} }} }}", values(11))).is_err());
+        assert!(plan(&format!("query {{ a {{ {} }} }}", values(11))).is_ok());
     }
 }

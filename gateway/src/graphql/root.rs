@@ -15,26 +15,62 @@ const MOST_SELECTIONS: usize = 10_000;
 
 type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
 
+/// Fields that may be large. What is written of them grows with the names that they are asked for by.
+const LARGE: [&str; 9] = [
+    "quote",
+    "quoteLine",
+    "lineData",
+    "newTotals",
+    "oldValue",
+    "newValue",
+    "baseValue",
+    "currentValue",
+    "attemptedValue",
+];
+
 /// Whether the text stays within bounds when its fragments are written out. Fragments that lead in a circle do not.
 pub fn is_bounded(document: &ExecutableDocument) -> bool {
-    let mut open: Vec<_> =
-        document.operations.iter().map(|(_, operation)| items(&operation.node.selection_set)).collect();
-    let mut seen = 0;
-    while let Some(selections) = open.last_mut() {
-        let Some(selection) = selections.next() else {
-            open.pop();
-            continue;
-        };
-        seen += 1;
-        if seen > MOST_SELECTIONS {
-            return false;
-        }
-        match &selection.node {
-            Selection::Field(field) => open.push(items(&field.node.selection_set)),
-            fragment => open.extend(inside(fragment, &document.fragments)),
+    let operations = document.operations.iter().map(|(_, operation)| &operation.node);
+    let selections = Selections::of(operations, &document.fragments);
+    selections.take(MOST_SELECTIONS + 1).count() <= MOST_SELECTIONS
+}
+
+/// How often an operation asks for fields that may be large, however deep they stand. The text must be bounded.
+pub fn large_fields(operation: &OperationDefinition, fragments: &Fragments) -> usize {
+    let is_large = |selection: &&Selection| matches!(selection, Selection::Field(field) if LARGE.contains(&field.node.name.node.as_str()));
+    Selections::of([operation], fragments).filter(is_large).count()
+}
+
+/// All selections, with those inside of them, fragments written out.
+struct Selections<'a> {
+    open: Vec<Iter<'a, Positioned<Selection>>>,
+    fragments: &'a Fragments,
+}
+
+impl<'a> Selections<'a> {
+    fn of(operations: impl IntoIterator<Item = &'a OperationDefinition>, fragments: &'a Fragments) -> Self {
+        let open = operations.into_iter().map(|operation| items(&operation.selection_set)).collect();
+        Self { open, fragments }
+    }
+}
+
+impl<'a> Iterator for Selections<'a> {
+    type Item = &'a Selection;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.open.last_mut()?.next().map(|selection| &selection.node) {
+                None => drop(self.open.pop()),
+                Some(selection) => {
+                    match selection {
+                        Selection::Field(field) => self.open.push(items(&field.node.selection_set)),
+                        fragment => self.open.extend(inside(fragment, self.fragments)),
+                    }
+                    return Some(selection);
+                }
+            }
         }
     }
-    true
 }
 
 /// The root fields of an operation in the order of the text, those that conditions leave out not among them. The text

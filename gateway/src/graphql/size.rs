@@ -8,8 +8,8 @@ use crate::unread::Size;
 
 /// About the size of an id, a time or a name, and what is written around it.
 const PLAIN: usize = 64;
-/// Fields of a row that are no JSON, and what is written around them.
-const FRAME: usize = 16 * PLAIN;
+/// Fields of a row that are no JSON, their names, and what is written around them.
+const FRAME: usize = 32 * PLAIN;
 
 /// What is asked of each row.
 pub struct Selected(Vec<Field>);

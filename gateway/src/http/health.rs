@@ -33,7 +33,10 @@ pub async fn summary(State(app): State<Arc<App>>) -> Response {
 
 /// Whether the database answers.
 pub async fn database(State(app): State<Arc<App>>) -> Response {
-    let (code, body) = database_state(&app, answers(&app).await);
+    // Whoever hangs up leaves the question running, or the next would ask it again at once.
+    let asking = Arc::clone(&app);
+    let is_there = tokio::spawn(async move { answers(&asking).await }).await.unwrap_or(false);
+    let (code, body) = database_state(&app, is_there);
     (code, Json(body)).into_response()
 }
 

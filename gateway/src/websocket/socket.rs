@@ -12,6 +12,7 @@ use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{AbortHandle, Abortable, BoxStream, SelectAll};
 use futures_util::{FutureExt, StreamExt, stream};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::fault::fault;
@@ -130,7 +131,7 @@ impl Socket {
         }
         if now >= self.silence.ends() {
             // What has come while this task was writing has not been looked at.
-            let message = self.link.recv().now_or_never().ok_or(Ending::Gone)?;
+            let message = unconstrained(self.link.recv()).now_or_never().ok_or(Ending::Gone)?;
             return self.on_message(message).await;
         }
         if now >= self.next_ping {
@@ -276,6 +277,7 @@ impl Socket {
     ) -> Result<(), Ending> {
         let is_refusable = kind == Some(OperationType::Query);
         if let Some(failure) = room.refusal().filter(|_| is_refusable) {
+            drop(response);
             return self.refuse(id, failure).await;
         }
         let text = protocol::next(id, &write(&response));
@@ -287,6 +289,7 @@ impl Socket {
             && let Err(failure) = room.grow(text.len())
             && is_refusable
         {
+            drop(text);
             return self.refuse(id, failure).await;
         }
         self.send(text).await
@@ -318,7 +321,10 @@ impl Socket {
         let Ok(Ok(())) = timeout(patience_for(size), self.link.send(message)).await else {
             return Err(Ending::Gone);
         };
-        self.silence.taken(Instant::now(), size);
+        // The system takes a ping at once, which says nothing of the client.
+        if size > 0 {
+            self.silence.taken(Instant::now(), size);
+        }
         Ok(())
     }
 
