@@ -769,7 +769,8 @@ declare
     any_tenant boolean := @extschema@.sees_every_quote_tenant();
     batches text := @extschema@.quote_relay_table('quote_relay_batch');
     width bigint := 4 * max::bigint;
-    next record;
+    xids xid8[];
+    positions bigint[];
     newest xid8;
     is_any boolean;
     is_all boolean;
@@ -777,15 +778,15 @@ declare
     got integer;
 begin
     loop
-        execute @extschema@.quote_places_behind_query() into next using quote_id, tenant, origin, since, behind, shown, any_tenant, width;
-        newest := case when cardinality(next.positions) = width then (select x from unnest(next.xids) x order by x desc limit 1) end;
+        execute @extschema@.quote_places_behind_query() into xids, positions using quote_id, tenant, origin, since, behind, shown, any_tenant, width;
+        newest := case when cardinality(positions) = width then (select x from unnest(xids) x order by x desc limit 1) end;
         -- A transaction that changed many rows may fill all of it, and none of its batches be whole.
         execute format('select coalesce(bool_or(x.cur_xmax > pg_snapshot_xmax($1)), false), coalesce(bool_or(x.no >= $2), false) from %s x
             where x.cur_xmax >= pg_snapshot_xmax($1) and x.cur_xmax <= $3', batches)
         into is_any, is_all using behind, until_batch, newest;
         if newest is null or is_any or is_all then
             return query execute @extschema@.quote_later_batches_query()
-            using quote_id, tenant, origin, since, behind, shown, any_tenant, next.xids, next.positions, newest, until_batch, until_position,
+            using quote_id, tenant, origin, since, behind, shown, any_tenant, xids, positions, newest, until_batch, until_position,
                 max - given, given;
             get diagnostics got = row_count;
             given := given + got;
