@@ -103,9 +103,8 @@ set search_path = pg_catalog, pg_temp
 as $$
     select array(
         select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where n.nspname = home and c.relkind in ('r', 'p', 'v') and c.relname in ('quote_changes', 'quote_changes_archive', 'quote_changes_seals',
-            'active_quote_sessions', 'quote_relay_batch', 'quote_relay_lease', 'v_quote_change_events', 'v_quote_changes_all',
-            'v_recent_quote_changes', 'v_active_quote_collaborators')
+        where n.nspname = home and c.relkind in ('r', 'p', 'v') and (c.relname in (select h.name from @extschema@.quote_home_tables() h)
+            or c.relname in ('v_quote_change_events', 'v_quote_changes_all', 'v_recent_quote_changes', 'v_active_quote_collaborators'))
         order by c.relkind = 'v', c.relname)
 $$;
 comment on function quote_home_relations(name) is 'what belongs to an audit log, as far as it is there';

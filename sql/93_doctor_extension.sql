@@ -1,17 +1,5 @@
 -- doctor: the extension's own tables and functions.
 
--- What everybody may call after CREATE EXTENSION.
-create function quote_public_functions() returns setof regprocedure
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select f.oid::regprocedure
-    from pg_extension e join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e' and d.classid = 'pg_proc'::regclass
-    join pg_proc f on f.oid = d.objid
-    where e.extname = 'quote_collab_ext' and not exists (select from pg_init_privs i where i.classoid = 'pg_proc'::regclass and i.objoid = f.oid)
-$$;
-comment on function quote_public_functions() is 'functions that everybody may call after CREATE EXTENSION';
-
 -- Where PUBLIC may call nothing: lets a role that works with quotes call what everybody else might, and read the settings. Under the rights of the caller.
 create function grant_quote_functions(role name) returns void
 language plpgsql
@@ -20,7 +8,7 @@ as $$
 declare
     function regprocedure;
 begin
-    for function in select f from @extschema@.quote_public_functions() f loop
+    for function in select f.function from @extschema@.quote_extension_functions() f where f.is_public loop
         execute format('grant execute on function %s to %I', function, role);
     end loop;
     execute format('grant select on @extschema@.quote_collab_settings to %I', role);
@@ -43,8 +31,8 @@ as $$
         format('select @extschema@.grant_quote_functions(%L);', pg_get_userbyid(w.grantee))
     from writers w
     cross join lateral (
-        select format('%s functions, %s among them', count(*), min(f::text)) as told, count(*) as functions from @extschema@.quote_public_functions() f
-        where not has_function_privilege(w.grantee, f::oid, 'execute')) f
+        select format('%s functions, %s among them', count(*), min(f.function::text)) as told, count(*) as functions
+        from @extschema@.quote_extension_functions() f where f.is_public and not has_function_privilege(w.grantee, f.function::oid, 'execute')) f
     where f.functions > 0 or not has_table_privilege(w.grantee, '@extschema@.quote_collab_settings'::regclass, 'select')
 $$;
 comment on function quote_rights_withdrawn() is 'doctor: rights on the extension that were withdrawn from roles which change quotes';

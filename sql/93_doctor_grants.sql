@@ -75,7 +75,21 @@ begin
 end $$;
 comment on function quote_collab_doctor_grants(name) is 'doctor: what is granted to whom';
 
--- What the install script left of the rights on functions is kept in pg_init_privs.
+-- The functions of the extension, and whether everybody may call them after CREATE EXTENSION: what the install script left of their rights is kept in
+-- pg_init_privs.
+create function quote_extension_functions() returns table (function regprocedure, is_public boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select p.oid::regprocedure, exists (select from aclexplode(coalesce(i.initprivs, acldefault('f', p.proowner))) acl where acl.grantee = 0)
+    from pg_extension e
+    join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e'
+    join pg_proc p on p.oid = d.objid
+    left join pg_init_privs i on i.classoid = 'pg_proc'::regclass and i.objoid = p.oid and i.objsubid = 0
+    where e.extname = 'quote_collab_ext'
+$$;
+comment on function quote_extension_functions() is 'functions of the extension, and which of them everybody may call after CREATE EXTENSION';
+
 create function quote_collab_doctor_functions() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -84,15 +98,10 @@ declare
     names text;
     hints text;
 begin
-    select string_agg(p.oid::regprocedure::text, ', '), string_agg(format('revoke execute on function %s from public;', p.oid::regprocedure), ' ')
+    select string_agg(f.function::text, ', '), string_agg(format('revoke execute on function %s from public;', f.function), ' ')
     into names, hints
-    from pg_extension e
-    join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e'
-    join pg_proc p on p.oid = d.objid
-    left join pg_init_privs i on i.classoid = 'pg_proc'::regclass and i.objoid = p.oid and i.objsubid = 0
-    where e.extname = 'quote_collab_ext'
-        and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl where acl.grantee = 0)
-        and not exists (select from aclexplode(coalesce(i.initprivs, acldefault('f', p.proowner))) acl where acl.grantee = 0);
+    from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
+    where not f.is_public and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl where acl.grantee = 0);
     return next @extschema@.quote_collab_verdict('functions open as installed', names is null, 'error',
         format('everybody may call: %s', names), hints);
     select string_agg(format('%s to %s', f.function, @extschema@.quote_grantee(acl.grantee)), ', '),
@@ -104,11 +113,9 @@ begin
         and exists (select from @extschema@.quote_gateway_functions() g (function) where not has_function_privilege(r.oid, g.function, 'execute'));
     return next @extschema@.quote_collab_verdict('relay run by gateways only', names is null, 'warning',
         format('these roles are no gateway and may disturb it: %s', names), hints);
-    select string_agg(p.oid::regprocedure::text, ', '),
-        string_agg(format('alter function %s set search_path = pg_catalog, pg_temp;', p.oid::regprocedure), ' ')
-    into names, hints from pg_proc p
-    join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
-    join pg_extension e on e.oid = d.refobjid and e.extname = 'quote_collab_ext'
+    select string_agg(f.function::text, ', '), string_agg(format('alter function %s set search_path = pg_catalog, pg_temp;', f.function), ' ')
+    into names, hints
+    from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
     where p.prosecdef and not coalesce(p.proconfig::text like '%search_path=pg_catalog, pg_temp%', false);
     return next @extschema@.quote_collab_verdict('definer functions pinned', names is null, 'error',
         format('security definer without a pinned search_path: %s', names), hints);

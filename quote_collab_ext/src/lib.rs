@@ -25,6 +25,7 @@ mod tenant;
 mod token;
 mod transaction;
 mod trigger;
+mod utility;
 mod varlena;
 mod wakeup;
 mod worker;
@@ -37,6 +38,7 @@ pub extern "C-unwind" fn _PG_init() {
     guc::define();
     transaction::watch();
     statement::watch();
+    utility::watch();
     trigger::plan::watch();
     kept_query::watch();
     worker::register();

@@ -9,6 +9,8 @@ use std::cell::{Cell, RefCell};
 
 use pgrx::{PgList, pg_guard, pg_sys};
 
+pub use copy::{begin_copy, end_copy};
+
 use crate::{audit, memory, server, transaction, trigger};
 
 static mut EARLIER_RUN: pg_sys::ExecutorRun_hook_type = None;
@@ -70,7 +72,6 @@ pub fn watch() {
             MISSED.set(Missed::Perhaps);
         }
     }
-    copy::watch();
 }
 
 /// A trigger fires before a row. Where no statement was seen to begin that does so, the library came in its middle.

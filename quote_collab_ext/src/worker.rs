@@ -11,7 +11,7 @@ pub mod board;
 mod databases;
 mod keeper;
 mod launcher;
-mod release;
+pub mod release;
 mod waker;
 
 /// The library came with the server's start.
@@ -29,7 +29,6 @@ pub fn register() {
     }
     PRELOADED.store(true, Ordering::Relaxed);
     board::reserve();
-    release::watch();
     // pg_upgrade starts a server to copy its catalogs: nobody else may create or write anything meanwhile.
     // SAFETY: reads a variable of the postmaster.
     if unsafe { pg_sys::IsBinaryUpgrade } {

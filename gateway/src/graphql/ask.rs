@@ -14,7 +14,7 @@ use crate::unread::{Room, Size};
 
 /// Few answers are larger.
 const ORDINARY: usize = 64 << 10;
-/// Of what may be large an operation, and a socket, has one at a time, and leaves room for others beside it.
+/// Of what may be large an operation has one at a time, and leaves room for others of its socket.
 const MUCH: usize = 3 << 20;
 
 /// Somebody whose request is executed.
@@ -64,15 +64,7 @@ impl Caller {
         T: Send + 'static,
         F: Future<Output = Result<T, DatabaseError>> + Send + 'static,
     {
-        errand(async move {
-            let _alone = if self.wants_much { Some(self.room.large_part().await) } else { None };
-            let expected = if self.wants_much { MUCH } else { ORDINARY };
-            let _turn = self.room.turn(&self.turns, expected).await?;
-            let answer = statement(self.database, self.of).await?;
-            self.room.charge(size(&answer))?;
-            Ok(answer)
-        })
-        .await
+        self.ask(statement, move |room, answer| room.charge(size(answer))).await
     }
 
     /// What became of a change, which is told in any case.
@@ -89,11 +81,29 @@ impl Caller {
         T: Send + 'static,
         F: Future<Output = Result<T, DatabaseError>> + Send + 'static,
     {
+        let hold = move |room: &Room, done: &T| {
+            room.hold(size(done).answer);
+            Ok(())
+        };
+        self.ask(statement, hold).await
+    }
+
+    async fn ask<T, F>(
+        self,
+        statement: impl FnOnce(Database, RequestContext) -> F + Send + 'static,
+        count: impl FnOnce(&Room, &T) -> Result<(), Failure> + Send + 'static,
+    ) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, DatabaseError>> + Send + 'static,
+    {
         errand(async move {
-            let _turn = self.room.turn(&self.turns, ORDINARY).await?;
-            let done = statement(self.database, self.of).await?;
-            self.room.hold(size(&done).answer);
-            Ok(done)
+            let _alone = if self.wants_much { Some(self.room.large_part().await) } else { None };
+            let expected = if self.wants_much { MUCH } else { ORDINARY };
+            let _turn = self.room.turn(&self.turns, expected).await?;
+            let answer = statement(self.database, self.of).await?;
+            count(&self.room, &answer)?;
+            Ok(answer)
         })
         .await
     }

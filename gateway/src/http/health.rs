@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use super::App;
 use crate::relay::{Report, Role};
@@ -14,7 +15,10 @@ use crate::relay::{Report, Role};
 /// Alive, with a summary, at once: what the database said last, also while it hangs. Only a gateway that is shutting down says no: one
 /// that waits for the database or NATS must not be restarted for it.
 pub async fn summary(State(app): State<Arc<App>>) -> Response {
-    ask_behind(&app);
+    if app.probe.is_due() {
+        // The next summary will know better.
+        drop(ask(&app));
+    }
     let (_, database) = database_state(&app, app.probe.found());
     let (_, nats) = nats_state(&app);
     let sockets = app.sockets.open.load(std::sync::atomic::Ordering::Relaxed);
@@ -33,10 +37,8 @@ pub async fn summary(State(app): State<Arc<App>>) -> Response {
 
 /// Whether the database answers.
 pub async fn database(State(app): State<Arc<App>>) -> Response {
-    // Whoever hangs up leaves the question running, or the next would ask it again at once.
-    let asking = Arc::clone(&app);
-    let is_there = tokio::spawn(async move { answers(&asking).await }).await.unwrap_or(false);
-    let (code, body) = database_state(&app, is_there);
+    let answers = ask(&app).await.unwrap_or(false);
+    let (code, body) = database_state(&app, answers);
     (code, Json(body)).into_response()
 }
 
@@ -53,16 +55,10 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], handle.render()).into_response()
 }
 
-/// The next summary will know better. One probe runs at a time, and not for long.
-fn ask_behind(app: &Arc<App>) {
-    if app.probe.is_due() {
-        let app = Arc::clone(app);
-        tokio::spawn(async move { answers(&app).await });
-    }
-}
-
-async fn answers(app: &App) -> bool {
-    app.probe.finds(async || app.database.ping().await.is_ok()).await
+/// Asks the database, unless somebody has just done so. Whoever hangs up leaves the question running: the next would ask it again at once.
+fn ask(app: &Arc<App>) -> JoinHandle<bool> {
+    let app = Arc::clone(app);
+    tokio::spawn(async move { app.probe.finds(async || app.database.ping().await.is_ok()).await })
 }
 
 fn database_state(app: &App, answers: bool) -> (StatusCode, Value) {

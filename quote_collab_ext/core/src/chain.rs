@@ -41,9 +41,10 @@ struct Life {
     places: Vec<usize>,
 }
 
-/// The places of steps in the order in which they happened: of one row, or of several that one became after the other. Within a life commands follow each other: what is nested has a higher
-/// number than the statement that it is nested in, and PostgreSQL refuses to change a row that such a one has changed before. The life of a row that
-/// was there is the first, one that has no end the last, and the others follow each other as they ended: no command ends what a later one began.
+/// The places of steps in the order in which they happened: of one row, or of several that one became after the other. Within a life
+/// commands follow each other: what is nested has a higher number than the statement that it is nested in, and PostgreSQL refuses to change a
+/// row that such a one has changed before. The life of a row that was there is the first, one that has no end the last, and the others follow
+/// each other as they ended: no command ends what a later one began.
 ///
 /// # Examples
 /// ```
@@ -74,10 +75,12 @@ fn lives(steps: &[Step]) -> Vec<Life> {
     let mut newest = Newest::default();
     for place in by_command {
         let step = &steps[place];
-        let life = match step.deed {
-            Deed::Begin => newest.begin(&mut lives, step),
-            _ => below(&makers, step, |made| lives[life_of[made]].ended.is_none())
-                .map_or_else(|| newest.around(&mut lives, step), |below| life_of[below]),
+        let life = if step.deed == Deed::Begin {
+            newest.begin(&mut lives, step.row, Some(step.command))
+        } else {
+            let made = step.stands_on.and_then(|command| makers.get(&(step.row, command)));
+            let below = made.and_then(|made| first_open(&lives, made.iter().map(|place| life_of[*place])));
+            below.unwrap_or_else(|| newest.around(&mut lives, step))
         };
         life_of[place] = life;
         if step.deed == Deed::End {
@@ -97,15 +100,10 @@ fn makers(steps: &[Step]) -> HashMap<(Uuid, u32), Vec<usize>> {
     makers
 }
 
-/// The step that made the row version that this one changed, if it is among them. Of several that one command made under one key, each had ended
-/// before the next was made.
-fn below(
-    makers: &HashMap<(Uuid, u32), Vec<usize>>,
-    step: &Step,
-    goes_on: impl Fn(usize) -> bool,
-) -> Option<usize> {
-    let made = makers.get(&(step.row, step.stands_on?))?;
-    made.iter().copied().find(|place| goes_on(*place)).or(made.first().copied())
+/// The life that goes on, among those that one command made under one key: each had ended before the next began. The first where all have ended.
+fn first_open(lives: &[Life], mut among: impl Iterator<Item = usize> + Clone) -> Option<usize> {
+    let open = among.clone().find(|life| lives[*life].ended.is_none());
+    open.or_else(|| among.next())
 }
 
 /// The lives of each row by the command that began them, first the one that was there.
@@ -113,25 +111,19 @@ fn below(
 struct Newest(HashMap<Uuid, BTreeMap<Option<u32>, Vec<usize>>>);
 
 impl Newest {
-    /// A life that a step begins.
-    fn begin(&mut self, lives: &mut Vec<Life>, step: &Step) -> usize {
-        self.add(lives, step.row, Some(step.command))
+    /// A life that a command begins; none for a row that was there.
+    fn begin(&mut self, lives: &mut Vec<Life>, row: Uuid, begun: Option<u32>) -> usize {
+        lives.push(Life { begun, ended: None, places: Vec::new() });
+        self.0.entry(row).or_default().entry(begun).or_default().push(lives.len() - 1);
+        lives.len() - 1
     }
 
     /// The life that a step belongs to where what it stands on is not among the steps, since it counts as no change: the newest that had
     /// begun; of several that one command began, the first that goes on.
     fn around(&mut self, lives: &mut Vec<Life>, step: &Step) -> usize {
         let begun = self.0.get(&step.row).and_then(|of_row| of_row.range(..=step.stands_on).next_back());
-        let life = begun.and_then(|(_, begun)| {
-            begun.iter().find(|life| lives[**life].ended.is_none()).or(begun.first()).copied()
-        });
-        life.unwrap_or_else(|| self.add(lives, step.row, None))
-    }
-
-    fn add(&mut self, lives: &mut Vec<Life>, row: Uuid, begun: Option<u32>) -> usize {
-        lives.push(Life { begun, ended: None, places: Vec::new() });
-        self.0.entry(row).or_default().entry(begun).or_default().push(lives.len() - 1);
-        lives.len() - 1
+        let life = begun.and_then(|(_, begun)| first_open(lives, begun.iter().copied()));
+        life.unwrap_or_else(|| self.begin(lives, step.row, None))
     }
 }
 

@@ -1,52 +1,19 @@
 //! COPY into tables: the executor does not run it, and yet it calls functions for defaults and conditions before its triggers fire.
 
-#![expect(unsafe_code, reason = "PostgreSQL's utility hook")]
-
-use std::ffi::c_char;
+#![expect(unsafe_code, reason = "PostgreSQL's statements and relations")]
 
 use pgrx::{pg_guard, pg_sys};
 
 use super::{RUNNING, Work, begin, end_newest};
 use crate::{audit, server, trigger};
 
-static mut EARLIER: pg_sys::ProcessUtility_hook_type = None;
-
-/// Installs the hook, once per backend, or in the server that preloads the library.
-pub fn watch() {
-    // SAFETY: a process of PostgreSQL has one thread; the hook keeps the one before it.
-    unsafe {
-        EARLIER = pg_sys::ProcessUtility_hook;
-        pg_sys::ProcessUtility_hook = Some(on_utility);
-    }
-}
-
-/// Not guarded: an ERROR of the statement passes through as through any C function. The frame has nothing to drop, and what it has set ends
-/// with the (sub)transaction.
-unsafe extern "C-unwind" fn on_utility(
-    statement: *mut pg_sys::PlannedStmt,
-    query: *const c_char,
-    read_only_tree: bool,
-    context: pg_sys::ProcessUtilityContext::Type,
-    parameters: pg_sys::ParamListInfo,
-    environment: *mut pg_sys::QueryEnvironment,
-    receiver: *mut pg_sys::DestReceiver,
-    completion: *mut pg_sys::QueryCompletion,
-) {
-    // SAFETY: the arguments are PostgreSQL's own and go on unchanged.
-    unsafe {
-        let next = EARLIER.unwrap_or(server::STANDARD_UTILITY);
-        let depth = before(statement);
-        next(statement, query, read_only_tree, context, parameters, environment, receiver, completion);
-        if depth > 0 {
-            after(depth);
-        }
-    }
-}
-
 /// A COPY from a client or a file begins, if the statement is one that no trigger runs: how many statements run with it, else 0. Looks the name of
 /// its table up as COPY will; no lock is taken for that.
+///
+/// # Safety
+/// The statement must be about to run.
 #[pg_guard]
-unsafe extern "C-unwind" fn before(statement: *mut pg_sys::PlannedStmt) -> usize {
+pub unsafe extern "C-unwind" fn begin_copy(statement: *mut pg_sys::PlannedStmt) -> usize {
     // SAFETY: the node's tag says what it is; looks into the catalogs inside a transaction.
     unsafe {
         let node = (*statement).utilityStmt;
@@ -75,9 +42,9 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::PlannedStmt) -> usize
     }
 }
 
-/// It has ended, and so have all that it called.
+/// It has ended, and so have all that it called: so many were running when it began.
 #[pg_guard]
-unsafe extern "C-unwind" fn after(depth: usize) {
+pub unsafe extern "C-unwind" fn end_copy(depth: usize) {
     RUNNING.with_borrow_mut(|running| running.truncate(depth));
     end_newest();
 }

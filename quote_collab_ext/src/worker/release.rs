@@ -1,7 +1,7 @@
 //! Statements that concern a waker, seen on their way: before a database is dropped, renamed, moved or copied its waker
 //! leaves, since PostgreSQL wants nobody connected; after COMMIT PREPARED it is told, since no callback runs then.
 
-#![expect(unsafe_code, reason = "PostgreSQL's utility hook")]
+#![expect(unsafe_code, reason = "PostgreSQL's statements and catalogs")]
 #![expect(clippy::cast_ptr_alignment, reason = "PostgreSQL allocates nodes aligned for every type")]
 
 use std::ffi::{CStr, c_char};
@@ -9,48 +9,13 @@ use std::ffi::{CStr, c_char};
 use pgrx::{pg_guard, pg_sys};
 
 use super::board;
-use crate::server;
 
-static mut EARLIER: pg_sys::ProcessUtility_hook_type = None;
-
-/// Installs the hook while PostgreSQL preloads the library.
-pub fn watch() {
-    // SAFETY: the postmaster has one thread; the hook keeps the one before it.
-    unsafe {
-        EARLIER = pg_sys::ProcessUtility_hook;
-        pg_sys::ProcessUtility_hook = Some(on_utility);
-    }
-}
-
-/// Not guarded: an ERROR of the statement passes through as through any C function. The frame has nothing to drop.
-unsafe extern "C-unwind" fn on_utility(
-    statement: *mut pg_sys::PlannedStmt,
-    query: *const c_char,
-    read_only_tree: bool,
-    context: pg_sys::ProcessUtilityContext::Type,
-    parameters: pg_sys::ParamListInfo,
-    environment: *mut pg_sys::QueryEnvironment,
-    receiver: *mut pg_sys::DestReceiver,
-    completion: *mut pg_sys::QueryCompletion,
-) {
-    // SAFETY: the arguments are PostgreSQL's own and go on unchanged.
-    unsafe {
-        let commits_prepared = before(statement);
-        let next = match EARLIER {
-            Some(earlier) => earlier,
-            None => server::STANDARD_UTILITY,
-        };
-        next(statement, query, read_only_tree, context, parameters, environment, receiver, completion);
-        // The statement's tree may be gone by now.
-        if commits_prepared && let Some(slot) = board::find(pg_sys::MyDatabaseId) {
-            slot.tell();
-        }
-    }
-}
-
-/// Whether the statement is a COMMIT PREPARED.
+/// Sends the waker away that a statement concerns; whether it is a COMMIT PREPARED.
+///
+/// # Safety
+/// The statement must be about to run.
 #[pg_guard]
-unsafe extern "C-unwind" fn before(statement: *mut pg_sys::PlannedStmt) -> bool {
+pub unsafe extern "C-unwind" fn release(statement: *mut pg_sys::PlannedStmt) -> bool {
     // SAFETY: the node's tag says what it is.
     unsafe {
         let node = (*statement).utilityStmt;
@@ -75,6 +40,14 @@ unsafe extern "C-unwind" fn before(statement: *mut pg_sys::PlannedStmt) -> bool 
             }
         }
         false
+    }
+}
+
+/// A prepared transaction was committed: the waker of this database is told.
+pub fn tell() {
+    // SAFETY: reads a variable of this backend.
+    if let Some(slot) = board::find(unsafe { pg_sys::MyDatabaseId }) {
+        slot.tell();
     }
 }
 
