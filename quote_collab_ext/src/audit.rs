@@ -4,11 +4,13 @@ mod direct;
 mod former;
 mod indexes;
 mod insert;
+mod lent;
 mod log;
 mod memory;
 mod order;
 mod partition;
 mod pending;
+mod silent;
 mod spi;
 mod text;
 mod values;
@@ -22,7 +24,8 @@ use uuid::Uuid;
 pub use log::Log;
 pub use memory::Memory;
 pub use pending::{
-    discard, discard_aborted, flush, flush_nested, flush_table, forget, hand_on, is_noted, next_note, note,
+    discard, discard_aborted, flush, flush_nested, flush_table, forget, gather, hand_on, is_noted, next_note,
+    note, pass_over, written,
 };
 pub use text::text;
 
@@ -55,6 +58,7 @@ impl Kind {
 }
 
 /// One changed column; `old` and `new` are jsonb datums, `None` for SQL null.
+#[derive(Clone)]
 pub struct Field {
     /// As a datum of type text.
     pub name: Rc<[u8]>,
@@ -74,9 +78,10 @@ pub struct Mint {
 }
 
 /// A quote or a line, by its id.
-type Row = (Entity, Uuid);
+pub type Row = (Entity, Uuid);
 
 /// One row change, noted and not yet written.
+#[derive(Clone)]
 pub struct RowChange {
     /// What its datums live in.
     pub memory: Memory,
@@ -89,6 +94,8 @@ pub struct RowChange {
     pub line: Option<Uuid>,
     /// The id under which a row was there before, where this begins it under another.
     pub former_id: Option<Uuid>,
+    /// PostgreSQL looks whether this row's id is there once only when a statement, or the transaction, has ended.
+    pub is_checked_late: bool,
     pub actor: Option<Uuid>,
     pub session: Option<Uuid>,
     pub version_before: Option<i32>,

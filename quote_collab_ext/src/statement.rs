@@ -4,6 +4,8 @@
 #![expect(unsafe_code, reason = "PostgreSQL's executor hooks")]
 
 mod copy;
+mod ends;
+mod inner;
 
 use std::cell::{Cell, RefCell};
 
@@ -41,6 +43,8 @@ struct Running {
     is_ending: bool,
     /// Whether it is known to change rows of attached tables. It may open more of them later.
     is_of_ours: bool,
+    /// Whether it may delete rows, or give them other ids.
+    may_end_rows: bool,
 }
 
 /// How the library came into a statement whose end or middle it does not see.
@@ -96,8 +100,25 @@ pub fn outermost() -> Option<pg_sys::CommandId> {
     if matches!(MISSED.get(), Missed::Middle(_)) {
         return None;
     }
-    let ours = first_of_ours(usize::MAX);
-    ours.or_else(|| RUNNING.with_borrow(|running| running.first().copied())).map(|running| running.command)
+    let running =
+        first_of_ours(usize::MAX).or_else(|| RUNNING.with_borrow(|running| running.first().copied()));
+    match running {
+        Some(running) => Some(running.command),
+        // Deferred triggers fire: all that was there before is written.
+        None if !is_missed() => audit::written().map(|command| command + 1),
+        None => None,
+    }
+}
+
+/// Whether the statements around the nested one whose triggers fire do nothing but insert rows, as far as it is known: none of them ends rows.
+pub fn is_within_inserts() -> bool {
+    let is_inner = inner::is_any();
+    let around = RUNNING.with_borrow(|running| {
+        // The newest is the one whose triggers fire, unless these have run it.
+        let own = usize::from(!is_inner && running.last().is_some_and(|last| last.is_ending));
+        running.iter().take(running.len() - own).all(|running| !running.may_end_rows)
+    });
+    MISSED.get() == Missed::No && around && !inner::any_around_ends_rows()
 }
 
 /// Whether the end of the running statement may not be seen.
@@ -108,6 +129,7 @@ pub fn is_missed() -> bool {
 /// A transaction is over.
 pub fn forget() {
     RUNNING.with_borrow_mut(Vec::clear);
+    inner::forget();
     MISSED.set(Missed::No);
 }
 
@@ -115,6 +137,7 @@ pub fn forget() {
 pub fn forget_subtransaction() {
     let depth = transaction::depth();
     RUNNING.with_borrow_mut(|running| running.retain(|running| running.level < depth));
+    inner::forget_subtransaction(depth);
     if matches!(MISSED.get(), Missed::Middle(level) if depth <= level) {
         MISSED.set(Missed::No);
     }
@@ -155,8 +178,12 @@ unsafe extern "C-unwind" fn on_run(
 unsafe fn run(query: *mut pg_sys::QueryDesc, next: impl FnOnce()) {
     // SAFETY: per contract.
     unsafe {
-        if server::trigger_depth() == 0 && changes_rows((*query).plannedstmt) {
-            begin(Work::Query(query), (*(*query).estate).es_output_cid, audit::next_note());
+        if changes_rows((*query).plannedstmt) {
+            if server::trigger_depth() == 0 {
+                begin(Work::Query(query), (*(*query).estate).es_output_cid, audit::next_note());
+            } else {
+                inner::begin(query);
+            }
         }
         next();
     }
@@ -167,6 +194,11 @@ fn begin(work: Work, command: pg_sys::CommandId, first: u64) {
     let level = transaction::depth();
     // SAFETY: reads a variable of this backend.
     let message = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
+    let may_end_rows = match work {
+        // SAFETY: it is about to run.
+        Work::Query(query) => unsafe { ends::may_end_rows((*query).plannedstmt) },
+        Work::Copy(_) => false,
+    };
     RUNNING.with_borrow_mut(|running| {
         // No statement outlives its message; who runs one and does not end it leaves nothing behind here.
         running.retain(|earlier| earlier.message == message);
@@ -182,6 +214,7 @@ fn begin(work: Work, command: pg_sys::CommandId, first: u64) {
                 // Its own triggers are all that COPY fires by itself, and no hook says when.
                 is_ending: is_copy,
                 is_of_ours: false,
+                may_end_rows,
             });
         }
     });
@@ -193,7 +226,8 @@ unsafe extern "C-unwind" fn on_finish(query: *mut pg_sys::QueryDesc) {
     unsafe {
         let next = EARLIER_FINISH.unwrap_or(server::STANDARD_FINISH);
         if server::trigger_depth() > 0 {
-            return next(query);
+            next(query);
+            return inner::end(query);
         }
         let work = Work::Query(query);
         if place_of(work).is_none() && MISSED.get() != Missed::No && is_in_missed(query) {
@@ -322,6 +356,20 @@ fn end_newest() {
     }
 }
 
+/// A utility statement has ended. One in the middle of which nothing runs any more, and which no trigger runs, may have fired deferred triggers, or
+/// called functions.
+pub fn end_utility() {
+    if audit::is_noted() && !is_missed() && server::trigger_depth() == 0 && RUNNING.with_borrow(Vec::is_empty)
+    {
+        // SAFETY: asks for the state of the transaction; what is noted is written inside it.
+        unsafe {
+            if pg_sys::IsTransactionState() {
+                flush_all();
+            }
+        }
+    }
+}
+
 /// Writes all that is noted.
 #[pg_guard]
 unsafe extern "C-unwind" fn flush_all() {
@@ -330,7 +378,7 @@ unsafe extern "C-unwind" fn flush_all() {
 
 fn write(flush: impl FnOnce()) {
     if !audit::is_noted() {
-        return;
+        return flush();
     }
     // SAFETY: what writing allocates is gone with a context of its own, and with the statement's where it fails.
     unsafe {

@@ -54,7 +54,9 @@ extern "C-unwind" fn on_subtransaction(
 ) {
     use pg_sys::SubXactEvent as E;
     match event {
-        E::SUBXACT_EVENT_PRE_COMMIT_SUB => {
+        E::SUBXACT_EVENT_PRE_COMMIT_SUB => audit::gather(),
+        // Not before: until here it may still fail.
+        E::SUBXACT_EVENT_COMMIT_SUB => {
             audit::hand_on();
             attribution::hand_on();
         }

@@ -45,5 +45,6 @@ unsafe extern "C-unwind" fn on_utility(
         if commits_prepared {
             release::tell();
         }
+        statement::end_utility();
     }
 }

@@ -30,6 +30,8 @@ pub struct Step {
     pub stands_on: Option<u32>,
     /// By a statement that a trigger ran, or a function in the middle of another statement, whose own changes may be noted later.
     pub is_nested: bool,
+    /// It begins a row under a key at which a row may have ended just before, by a command that notes this later.
+    pub may_follow_end: bool,
 }
 
 /// One life of a row.
@@ -51,8 +53,8 @@ struct Life {
 /// use quote_collab_core::chain::{Deed::{Begin, End}, Step, order};
 /// // An insert, and a trigger that deletes what was inserted; the trigger's change is noted first.
 /// let row = uuid::Uuid::nil();
-/// let inserted = Step { row, deed: Begin, command: 0, stands_on: None, is_nested: false };
-/// let deleted = Step { row, deed: End, command: 1, stands_on: Some(0), is_nested: true };
+/// let inserted = Step { row, deed: Begin, command: 0, stands_on: None, is_nested: false, may_follow_end: false };
+/// let deleted = Step { row, deed: End, command: 1, stands_on: Some(0), is_nested: true, may_follow_end: false };
 /// assert_eq!(order(&[deleted, inserted]), [1, 0]);
 /// // An insert, and a trigger that makes room for it before.
 /// let made_room = Step { stands_on: None, ..deleted };
@@ -68,87 +70,103 @@ pub fn order(steps: &[Step]) -> Vec<usize> {
 /// The lives that steps belong to, each in its order.
 fn lives(steps: &[Step]) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
-    let makers = makers(steps);
     let mut by_command: Vec<usize> = (0..steps.len()).collect();
     by_command.sort_by_key(|place| (steps[*place].deed != Deed::Begin, steps[*place].command));
-    let mut life_of = vec![0; steps.len()];
+    // By the command that made their newest row version, and by the one that began them.
+    let mut made: HashMap<(Uuid, u32), Succession> = HashMap::new();
     let mut newest = Newest::default();
     for place in by_command {
         let step = &steps[place];
         let life = if step.deed == Deed::Begin {
             newest.begin(&mut lives, step.row, Some(step.command))
         } else {
-            let made = step.stands_on.and_then(|command| makers.get(&(step.row, command)));
-            let below = made.and_then(|made| first_open(&lives, made.iter().map(|place| life_of[*place])));
+            let below = step.stands_on.and_then(|command| made.get_mut(&(step.row, command)));
+            let below = below.and_then(|made| made.open(&lives));
             below.unwrap_or_else(|| newest.around(&mut lives, step))
         };
-        life_of[place] = life;
         if step.deed == Deed::End {
             lives[life].ended = Some(step.command);
+        } else {
+            made.entry((step.row, step.command)).or_default().lives.push(life);
         }
         lives[life].places.push(place);
     }
     lives
 }
 
-/// The places of the steps that made row versions of each row by each command, in their order.
-fn makers(steps: &[Step]) -> HashMap<(Uuid, u32), Vec<usize>> {
-    let mut makers: HashMap<_, Vec<usize>> = HashMap::new();
-    for (place, step) in steps.iter().enumerate().filter(|(_, step)| step.deed != Deed::End) {
-        makers.entry((step.row, step.command)).or_default().push(place);
-    }
-    makers
+/// Lives of which one command began each, or made its newest row version, under one key: each had ended before the next began.
+#[derive(Default)]
+struct Succession {
+    lives: Vec<usize>,
+    /// So many of them have ended.
+    ended: usize,
 }
 
-/// The life that goes on, among those that one command made under one key: each had ended before the next began. The first where all have ended.
-fn first_open(lives: &[Life], mut among: impl Iterator<Item = usize> + Clone) -> Option<usize> {
-    let open = among.clone().find(|life| lives[*life].ended.is_none());
-    open.or_else(|| among.next())
+impl Succession {
+    /// The first that goes on. None that has ended is looked at twice.
+    fn open(&mut self, lives: &[Life]) -> Option<usize> {
+        let ended = self.lives[self.ended..].iter().take_while(|life| lives[**life].ended.is_some());
+        self.ended += ended.count();
+        self.lives.get(self.ended).copied()
+    }
 }
 
 /// The lives of each row by the command that began them, first the one that was there.
 #[derive(Default)]
-struct Newest(HashMap<Uuid, BTreeMap<Option<u32>, Vec<usize>>>);
+struct Newest(HashMap<Uuid, BTreeMap<Option<u32>, Succession>>);
 
 impl Newest {
     /// A life that a command begins; none for a row that was there.
     fn begin(&mut self, lives: &mut Vec<Life>, row: Uuid, begun: Option<u32>) -> usize {
         lives.push(Life { begun, ended: None, places: Vec::new() });
-        self.0.entry(row).or_default().entry(begun).or_default().push(lives.len() - 1);
+        self.0.entry(row).or_default().entry(begun).or_default().lives.push(lives.len() - 1);
         lives.len() - 1
     }
 
-    /// The life that a step belongs to where what it stands on is not among the steps, since it counts as no change: the newest that had
-    /// begun; of several that one command began, the first that goes on.
+    /// The life that a step belongs to where what it stands on is not among the steps: the newest that had begun and goes on.
     fn around(&mut self, lives: &mut Vec<Life>, step: &Step) -> usize {
-        let begun = self.0.get(&step.row).and_then(|of_row| of_row.range(..=step.stands_on).next_back());
-        let life = begun.and_then(|(_, begun)| first_open(lives, begun.iter().copied()));
-        life.unwrap_or_else(|| self.begin(lives, step.row, None))
+        let of_row = self.0.entry(step.row).or_default();
+        while let Some((begun, newest)) = of_row.range_mut(..=step.stands_on).next_back() {
+            if let Some(life) = newest.open(lives) {
+                return life;
+            }
+            let ended = *begun;
+            of_row.remove(&ended);
+        }
+        self.begin(lives, step.row, None)
     }
 }
 
 /// Whether everything that happened to a row before any of these steps is among them, or was told before, in the middle of a statement:
-/// `statement` is the number of the one that is not nested, as far as it is known, and `told` that of the command whose change of a row
-/// was told last while it ran. What is nested may stand on a change of that statement, or of another nested one, which is noted later; what
-/// begins a row, on an end of it.
+/// commands before `statement`, the number of the one that is not nested, as far as it is known, are all told, and `told` is the command
+/// whose change of a row was told last while it ran. What is nested may stand on a change of that statement, or of another nested one, which is
+/// noted later; what begins a row, on an end of it.
 #[must_use]
 pub fn complete(steps: &[Step], statement: Option<u32>, told: impl Fn(Uuid) -> Option<u32>) -> bool {
-    let makers = makers(steps);
-    let own: HashSet<Uuid> = steps.iter().filter(|step| !step.is_nested).map(|step| step.row).collect();
+    let mut made: HashMap<(Uuid, u32), usize> = HashMap::new();
+    for step in steps.iter().filter(|step| step.deed != Deed::End) {
+        *made.entry((step.row, step.command)).or_default() += 1;
+    }
     let mut standing: HashMap<(Uuid, Option<u32>), usize> = HashMap::new();
     for step in steps.iter().filter(|step| step.stands_on.is_some()) {
         *standing.entry((step.row, step.stands_on)).or_default() += 1;
     }
+    let own = || steps.iter().filter(|step| !step.is_nested);
+    let is_own: HashSet<Uuid> = own().map(|step| step.row).collect();
+    let is_ended: HashSet<Uuid> = own().filter(|step| step.deed == Deed::End).map(|step| step.row).collect();
     // A row version is changed once: where more stand on those of a command than are noted of it, others of it are noted later.
     let is_noted = |row: Uuid, command: u32| {
         statement.is_some_and(|statement| command < statement)
             || told(row) == Some(command)
-            || makers.get(&(row, command)).is_some_and(|made| made.len() >= standing[&(row, Some(command))])
+            || made.get(&(row, command)).is_some_and(|made| *made >= standing[&(row, Some(command))])
     };
     steps.iter().all(|step| match step.stands_on {
-        _ if !step.is_nested => true,
-        None => own.contains(&step.row) || step.deed != Deed::Begin,
-        Some(command) => is_noted(step.row, command),
+        _ if step.deed == Deed::Begin => {
+            let ended = if step.is_nested { &is_own } else { &is_ended };
+            !step.may_follow_end || ended.contains(&step.row)
+        }
+        Some(command) if step.is_nested => is_noted(step.row, command),
+        _ => true,
     })
 }
 
@@ -160,12 +178,20 @@ mod tests {
 
     /// Of the statement itself, which is command 10.
     fn own(deed: Deed) -> Step {
-        Step { row: Uuid::nil(), deed, command: 10, stands_on: None, is_nested: false }
+        Step {
+            row: Uuid::nil(),
+            deed,
+            command: 10,
+            stands_on: None,
+            is_nested: false,
+            may_follow_end: false,
+        }
     }
 
-    /// Of a nested statement: a command after that one, on the row version that a command made.
+    /// Of a nested statement: a command after that one, on the row version that a command made. That one may end rows.
     fn nested(deed: Deed, command: u32, stands_on: impl Into<Option<u32>>) -> Step {
-        Step { row: Uuid::nil(), deed, command, stands_on: stands_on.into(), is_nested: true }
+        let stands_on = stands_on.into();
+        Step { row: Uuid::nil(), deed, command, stands_on, is_nested: true, may_follow_end: true }
     }
 
     #[test]
@@ -215,6 +241,11 @@ mod tests {
             // Inserted and deleted before the insertion, whose row is deleted behind it.
             (
                 vec![nested(Begin, 11, None), nested(End, 12, 11), nested(End, 13, 10), own(Begin)],
+                vec![0, 1, 3, 2],
+            ),
+            // The same, where that end stands on what counts as no change.
+            (
+                vec![nested(Begin, 11, None), nested(End, 12, 11), nested(End, 14, 13), own(Begin)],
                 vec![0, 1, 3, 2],
             ),
             // Moved to another quote, and moved again by what that fired.
@@ -277,9 +308,25 @@ mod tests {
             assert_eq!(complete(&steps, Some(10), |_| None), expected, "{steps:?}");
         }
         assert!(!complete(&[nested(Change, 11, 9)], None, |_| None), "it may be of the statement");
+        let inserted = Step { may_follow_end: false, ..nested(Begin, 11, None) };
+        assert!(complete(&[inserted, nested(Change, 12, 11)], Some(10), |_| None), "nothing ends rows around it");
+        let swapped = Step { may_follow_end: true, ..own(Begin) };
+        assert!(!complete(&[swapped], Some(10), |_| None), "another row may have had its key");
+        assert!(complete(&[own(End), swapped], Some(10), |_| None));
         let again = [nested(Change, 13, 12), nested(Change, 12, 11)];
         assert!(complete(&again, Some(10), |_| Some(11)), "it stands on what was told");
         assert!(!complete(&again, Some(10), |_| Some(9)));
+    }
+
+    #[test]
+    fn a_row_that_lives_again_and_again_is_put_in_order_in_time() {
+        let number = 200_000;
+        let ends = (11..number).map(|command| nested(Deed::End, command, 10));
+        let steps: Vec<Step> = ends.chain((10..number).map(|_| own(Deed::Begin))).collect();
+        assert_eq!(order(&steps).last(), Some(&(steps.len() - 1)));
+        let silent = (11..number).map(|command| nested(Deed::End, 2 * command, 2 * command - 1));
+        let steps: Vec<Step> = silent.chain((10..number).map(|_| own(Deed::Begin))).collect();
+        assert_eq!(order(&steps).last(), Some(&(steps.len() - 1)));
     }
 
     #[test]

@@ -14,8 +14,12 @@ use crate::memory;
 
 /// Bytes of room that a backend keeps for putting together the next jsonb.
 const SCRATCH_KEPT: usize = 64 * 1024;
+/// Values of fewer bytes are not worth a memory of their own.
+const FEW: usize = 4 * 1024;
 
 thread_local! {
+    /// Where the next values are kept, for each nesting depth that has any, ascending.
+    static NEXT: RefCell<Vec<(i32, Memory)>> = const { RefCell::new(Vec::new()) };
     /// Where a jsonb is put together before its length is known.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -94,6 +98,47 @@ impl Memory {
             pg_sys::Datum::from(kept)
         }
     }
+}
+
+/// Where the next values of a nesting depth are kept.
+pub fn of(level: i32) -> Memory {
+    leave_from(level + 1);
+    NEXT.with_borrow_mut(|kept| {
+        if kept.last().is_none_or(|(of, _)| *of < level) {
+            kept.push((level, Memory::new()));
+        }
+        kept[kept.len() - 1].1.clone()
+    })
+}
+
+/// The next values are kept elsewhere: what is here is about to be written.
+pub fn leave() {
+    NEXT.with_borrow_mut(Vec::clear);
+}
+
+/// Nothing more is kept for this nesting depth and deeper ones.
+pub fn leave_from(level: i32) {
+    NEXT.with_borrow_mut(|kept| kept.truncate(kept.partition_point(|(of, _)| *of < level)));
+}
+
+/// The memory of a nesting depth, and that of the one around it, where the first has so little that it should go to the second.
+pub fn gathers(level: i32) -> Option<(Memory, Memory)> {
+    NEXT.with_borrow(|kept| {
+        let [.., (outer, to), (inner, from)] = kept.as_slice() else { return None };
+        (*inner == level && *outer == level - 1 && from.bytes() < FEW).then(|| (from.clone(), to.clone()))
+    })
+}
+
+/// What is kept for a nesting depth is the outer one's; where that has some, no more is kept with it.
+pub fn hand_on(level: i32) {
+    NEXT.with_borrow_mut(|kept| {
+        let outer = kept.partition_point(|(of, _)| *of < level);
+        let has_own = outer > 0 && kept[outer - 1].0 == level - 1;
+        kept.truncate(outer + usize::from(!has_own));
+        if let (false, Some((of, _))) = (has_own, kept.last_mut()) {
+            *of = level - 1;
+        }
+    });
 }
 
 impl Drop for Arena {

@@ -6,7 +6,7 @@ use quote_collab_core::chain;
 use uuid::Uuid;
 
 use super::pending::Noted;
-use super::{Kind, Row};
+use super::{Kind, Row, RowChange};
 use crate::statement;
 
 /// Which notes have all before them noted. `told` is the last command whose change of a row was written in the middle of the running statement.
@@ -26,7 +26,14 @@ pub fn complete(ready: &[Noted], told: impl Fn(Row) -> Option<u32>) -> Vec<bool>
 
 /// Whether nested statements did any of it.
 pub fn any_nested(ready: &[Noted]) -> bool {
-    ready.iter().any(|entry| entry.is_nested)
+    ready.iter().any(|entry| entry.note.is_nested)
+}
+
+/// Whether a change begins a row where one may have ended that is noted later: a nested statement, unless all around it only insert; or one that
+/// gives rows the ids of others.
+pub fn may_follow(change: &RowChange, is_nested: bool) -> bool {
+    let is_taken = || change.is_checked_late && change.former_id.is_some_and(|id| id != change.row().1);
+    change.kind == Kind::Create && if is_nested { !statement::is_within_inserts() } else { is_taken() }
 }
 
 /// Whether rows may be noted in another order than they were changed in: by nested statements, or where ids are swapped.
@@ -100,12 +107,13 @@ impl Joined {
 
 /// What happened to one row.
 fn steps(ready: &[Noted], places: &[usize]) -> Vec<chain::Step> {
-    let step = |Noted { change, is_nested, .. }: &Noted| chain::Step {
+    let step = |Noted { change, note }: &Noted| chain::Step {
         row: change.row().1,
         deed: change.kind.deed(),
         command: change.command,
         stands_on: change.stands_on,
-        is_nested: *is_nested,
+        is_nested: note.is_nested,
+        may_follow_end: note.may_follow_end,
     };
     places.iter().map(|place| step(&ready[*place])).collect()
 }

@@ -5,13 +5,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 
-use super::memory::Memory;
-use super::order::{any_nested, complete, is_unordered, put_in_order};
-use super::{Row, RowChange, direct, former, insert};
+use super::memory::{self, Memory};
+use super::order::{any_nested, complete, is_unordered, may_follow, put_in_order};
+use super::{Log, Row, RowChange, direct, former, insert, lent, silent};
 use crate::error::Error;
 use crate::{statement, transaction};
 
@@ -28,19 +29,25 @@ const MOST_HELD_BYTES: usize = 128 * 1024 * 1024;
 /// A row change that is not written yet.
 pub(super) struct Noted {
     pub(super) change: RowChange,
+    pub(super) note: Note,
+}
+
+/// How a row change was noted.
+#[derive(Clone, Copy)]
+pub(super) struct Note {
     /// Ascending.
-    number: u64,
+    pub(super) number: u64,
     /// Done by a nested statement: what the one around it did to the same row before may be noted later.
     pub(super) is_nested: bool,
+    /// It begins a row where one may have ended that is noted later.
+    pub(super) may_follow_end: bool,
     /// Nesting depth of the subtransaction that noted it: when that one is rolled back, the note goes with it. Never less than that of a note
     /// before, so that a subtransaction looks at its own only.
-    level: i32,
+    pub(super) level: i32,
 }
 
 thread_local! {
     static NOTED: RefCell<Vec<Noted>> = const { RefCell::new(Vec::new()) };
-    /// Where the next values are kept, and for which nesting depth.
-    static MEMORY: RefCell<Option<(i32, Memory)>> = const { RefCell::new(None) };
     /// Where values that are held back are moved to.
     static HELD_VALUES: RefCell<Option<Memory>> = const { RefCell::new(None) };
     /// Number of the next note of this session.
@@ -53,21 +60,26 @@ thread_local! {
     static WARNED: Cell<bool> = const { Cell::new(false) };
     /// How many rows of the log, and bytes of their values, were noted since the last batch.
     static BATCH: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+    /// All that commands up to this one have changed is written: the last at whose end nothing was left, if there was one.
+    static WRITTEN: Cell<Option<pg_sys::CommandId>> = const { Cell::new(None) };
 }
 
 /// Notes a row change. `describe` may run SQL through casts of user types.
 pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Result<(), Error> {
     let level = transaction::depth();
-    let memory = memory(level);
+    let memory = memory::of(level);
     let is_nested = statement::is_nested();
     let kept = memory.bytes();
-    let change = describe(&memory)?;
+    let mut change = describe(&memory)?;
+    change.stands_on = silent::below(change.row(), change.stands_on);
     let (rows, bytes) = BATCH.get();
     let (rows, bytes) = (rows + change.fields.len(), bytes + memory.bytes() - kept);
     BATCH.set((rows, bytes));
     let number = next_note();
     NEXT.set(number + 1);
-    NOTED.with_borrow_mut(|noted| noted.push(Noted { change, number, is_nested, level }));
+    let may_follow_end = may_follow(&change, is_nested);
+    let note = Note { number, is_nested, may_follow_end, level };
+    NOTED.with_borrow_mut(|noted| noted.push(Noted { change, note }));
     if rows >= BATCH_ROWS || bytes >= BATCH_BYTES {
         drop(memory);
         write_batch();
@@ -75,11 +87,12 @@ pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Resul
     Ok(())
 }
 
-fn memory(level: i32) -> Memory {
-    MEMORY.with_borrow_mut(|kept| match kept {
-        Some((of, memory)) if *of == level => memory.clone(),
-        _ => kept.insert((level, Memory::new())).1.clone(),
-    })
+/// A row version was made that counts as no change of the row.
+pub fn pass_over(row: Row, command: pg_sys::CommandId, stands_on: Option<pg_sys::CommandId>) {
+    // The statement's own are noted too late to help.
+    if statement::is_nested() {
+        silent::remember(row, command, stands_on);
+    }
 }
 
 /// A statement has ended for one of its tables: writes what was noted. A nested statement is part of the one that ran it, whose
@@ -107,17 +120,26 @@ fn any_nested_noted() -> bool {
     NOTED.with_borrow(|noted| any_nested(noted))
 }
 
-/// Writes what this subtransaction noted, and what triggers on the log change in turn.
+/// Writes all that is noted, and what triggers on the log change in turn.
 pub fn flush() {
     TOLD.take();
+    silent::forget();
     loop {
         let ready = take_ready();
         if ready.is_empty() {
+            // SAFETY: reads a counter of this backend.
+            WRITTEN.set(Some(unsafe { pg_sys::GetCurrentCommandId(false) }));
             return;
         }
+        HELD_VALUES.take();
         write(ready);
         pgrx::check_for_interrupts!();
     }
+}
+
+/// The last command of this transaction of which, and of all before it, nothing is left to write, as far as it is known.
+pub fn written() -> Option<pg_sys::CommandId> {
+    WRITTEN.get()
 }
 
 /// Writes a full batch in the middle of a statement, but for what is held back.
@@ -135,26 +157,21 @@ fn write_ripe(ready: Vec<Noted>) {
     let (ripe, held) = hold_back(ready);
     NOTED.with_borrow_mut(|noted| noted.extend(held));
     if !ripe.is_empty() {
-        MEMORY.take();
+        memory::leave();
         write(ripe);
     }
 }
 
-/// What is noted and may be written now.
+/// What is noted.
 fn take_ready() -> Vec<Noted> {
-    MEMORY.take();
+    memory::leave();
     BATCH.set((0, 0));
     take_from(0)
 }
 
-/// What is noted from this number on. Notes of an outer subtransaction wait: written here they would be lost if this subtransaction rolls
-/// back.
+/// What is noted from this number on.
 fn take_from(first: u64) -> Vec<Noted> {
-    let level = transaction::depth();
-    NOTED.with_borrow_mut(|noted| {
-        let first = noted.partition_point(|entry| entry.number < first || entry.level < level);
-        noted.split_off(first)
-    })
+    NOTED.with_borrow_mut(|noted| noted.split_off(noted.partition_point(|entry| entry.note.number < first)))
 }
 
 /// Nothing is missing from such a history, and the versions say what came first. Told once a transaction.
@@ -194,7 +211,7 @@ fn move_out(ripe: &[Noted], held: &mut [Noted]) -> usize {
 /// Parts what may be written from what nested statements did to rows while the one that ran them is not noted yet, which may have changed
 /// them before. Nothing more is held back once that is too much.
 fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
-    if !any_nested(&ready) {
+    if ready.iter().all(|entry| !entry.note.is_nested && !entry.note.may_follow_end) {
         return (ready, Vec::new());
     }
     let is_complete = complete(&ready, |row| TOLD.with_borrow(|told| told.get(&row).copied()));
@@ -225,17 +242,26 @@ fn write(mut ready: Vec<Noted>) {
         put_in_order(&mut ready);
     }
     remember_told(&ready);
-    let changes: Vec<RowChange> = ready.into_iter().map(|entry| entry.change).collect();
+    let (changes, notes): (Vec<RowChange>, Vec<Note>) =
+        ready.into_iter().map(|entry| (entry.change, entry.note)).unzip();
+    let changes = Rc::new(changes);
+    lent::keep(&changes, notes);
     for group in changes.chunk_by(|a, b| a.log.relation == b.log.relation) {
-        let log = &group[0].log;
-        if is_forgotten(log.relation) {
-            continue;
+        for part in group.chunks(BATCH_ROWS) {
+            write_to(&part[0].log, part);
         }
-        let written = if direct::write(log, group) { Ok(()) } else { insert::insert(log, group) };
-        let kept = written.and_then(|()| former::remember(log, group));
-        if let Err(error) = kept {
-            error.raise();
-        }
+    }
+}
+
+/// Writes changes that all go to one log.
+fn write_to(log: &Log, changes: &[RowChange]) {
+    if is_forgotten(log.relation) {
+        return;
+    }
+    let written = if direct::write(log, changes) { Ok(()) } else { insert::insert(log, changes) };
+    let kept = written.and_then(|()| former::remember(log, changes));
+    if let Err(error) = kept {
+        error.raise();
     }
 }
 
@@ -243,7 +269,7 @@ fn write(mut ready: Vec<Noted>) {
 /// be remembered is as if it had not been told: what stands on it is held back.
 fn remember_told(written: &[Noted]) {
     TOLD.with_borrow_mut(|told| {
-        for Noted { change, .. } in written.iter().filter(|entry| entry.is_nested) {
+        for Noted { change, .. } in written.iter().filter(|entry| entry.note.is_nested) {
             let last = told.entry(change.row()).or_insert(change.command);
             *last = change.command.max(*last);
         }
@@ -267,29 +293,52 @@ fn is_forgotten(log: pg_sys::Oid) -> bool {
 /// Forgets everything: the transaction is over.
 pub fn discard() {
     NOTED.with_borrow_mut(Vec::clear);
-    MEMORY.take();
+    memory::leave();
     HELD_VALUES.take();
     TOLD.take();
+    silent::forget();
+    lent::forget();
     BATCH.set((0, 0));
     WARNED.set(false);
+    WRITTEN.set(None);
     FORGOTTEN.with_borrow_mut(HashSet::clear);
 }
 
-/// A subtransaction commits: what it noted is its parent's.
+/// A subtransaction is about to commit: few values go to where its parent's are, so that many small ones do not keep a block of memory each.
+pub fn gather() {
+    let level = transaction::depth();
+    let Some((from, to)) = memory::gathers(level) else { return };
+    NOTED.with_borrow_mut(|noted| {
+        let own = noted.iter_mut().rev().take_while(|entry| entry.note.level >= level);
+        for entry in own.filter(|entry| entry.change.memory.is(&from)) {
+            entry.change.move_to(&to);
+        }
+    });
+}
+
+/// A subtransaction has committed: what it noted is its parent's.
 pub fn hand_on() {
     let level = transaction::depth();
     NOTED.with_borrow_mut(|noted| {
-        for entry in noted.iter_mut().rev().take_while(|entry| entry.level >= level) {
-            entry.level = level - 1;
+        for entry in noted.iter_mut().rev().take_while(|entry| entry.note.level >= level) {
+            entry.note.level = level - 1;
         }
     });
-    MEMORY.take();
+    memory::hand_on(level);
+    lent::hand_on(level);
 }
 
-/// Forgets what the subtransaction that is being rolled back noted.
+/// Forgets what the subtransaction that is being rolled back noted, and takes back what it has written of others.
 pub fn discard_aborted() {
     let level = transaction::depth();
-    NOTED.with_borrow_mut(|noted| noted.truncate(noted.partition_point(|entry| entry.level < level)));
-    MEMORY.take();
+    NOTED.with_borrow_mut(|noted| {
+        noted.truncate(noted.partition_point(|entry| entry.note.level < level));
+        let back = lent::take_back(level);
+        if !back.is_empty() {
+            noted.extend(back);
+            noted.sort_by_key(|entry| entry.note.number);
+        }
+    });
+    memory::leave_from(level);
     HELD_VALUES.take();
 }

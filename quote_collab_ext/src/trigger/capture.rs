@@ -44,10 +44,13 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
     let audited = plan.columns.iter().filter(|column| column.audited);
     let changed: Vec<&Column> = audited.filter(|column| old.differs(&new, column)).collect();
     // What PostgreSQL generates follows from other columns: where none of those counts, nothing has changed.
+    let roles = &plan.roles;
     if changed.iter().all(|column| column.generated) {
+        if let Some(id) = new.uuid(roles.id) {
+            audit::pass_over((plan.entity, id), call.command(), call.command_before());
+        }
         return Ok(());
     }
-    let roles = &plan.roles;
     let keys = [Some(roles.id), Some(roles.tenant), roles.quote];
     if changed.iter().any(|column| keys.contains(&Some(column.attnum))) {
         // The row went elsewhere: gone for those who saw it there, new for those who see it here.
@@ -150,6 +153,7 @@ fn note_whole(
         Ok(RowChange {
             fields: vec![Field { name: Rc::clone(&plan.whole_row), old, new }],
             former_id,
+            is_checked_late: plan.is_checked_late,
             context,
             ..change
         })
@@ -177,6 +181,7 @@ fn row_change(
         quote,
         line,
         former_id: None,
+        is_checked_late: false,
         actor: actor(plan, call, kind, row)?,
         session: attribution::current_session()?,
         version_before: None,

@@ -50,6 +50,8 @@ pub struct Plan {
     pub whole_row: Rc<[u8]>,
     pub log: Rc<Log>,
     pub system_user: Option<uuid::Uuid>,
+    /// Whether two rows may have one id in the middle of a statement.
+    pub is_checked_late: bool,
     relation: pg_sys::Oid,
     /// Where the prepared functions live.
     _memory: memory::Owned,
@@ -103,9 +105,12 @@ impl Plan {
         };
         let mut by_name: Vec<usize> = (0..columns.len()).collect();
         by_name.sort_by_key(|place| (columns[*place].name.len(), columns[*place].name.as_bytes()));
+        let roles = Roles::of(entity, &arguments, &columns)?;
         Ok(Self {
             entity,
-            roles: Roles::of(entity, &arguments, &columns)?,
+            // SAFETY: the executor holds the relation open and locked.
+            is_checked_late: !unsafe { is_unique_at_once(call.relation(), roles.id) },
+            roles,
             columns,
             by_name,
             whole_row: audit::text(WHOLE_ROW),
@@ -122,6 +127,33 @@ impl Plan {
     /// A column by attribute number.
     pub fn column(&self, attnum: i16) -> Option<&Column> {
         self.columns.iter().find(|column| column.attnum == attnum)
+    }
+}
+
+/// Whether an index refuses a second row with the value of this column at once.
+///
+/// # Safety
+/// The relation must be open and locked.
+unsafe fn is_unique_at_once(relation: &pg_sys::RelationData, attnum: i16) -> bool {
+    // SAFETY: per contract; PostgreSQL only reads the relation. The look-up in its catalog keeps the row until it is released.
+    unsafe {
+        let indexes = pg_sys::RelationGetIndexList(std::ptr::from_ref(relation).cast_mut());
+        let indexes = pgrx::PgList::<std::ffi::c_void>::from_pg(indexes);
+        let indexes_by_oid = pg_sys::SysCacheIdentifier::INDEXRELID.cast_signed();
+        indexes.iter_oid().any(|oid| {
+            let index = pg_sys::SearchSysCache1(indexes_by_oid, oid.into());
+            if index.is_null() {
+                return false;
+            }
+            #[expect(clippy::cast_ptr_alignment, reason = "PostgreSQL aligns what follows a tuple's header")]
+            let form = &*pg_sys::GETSTRUCT(index).cast::<pg_sys::FormData_pg_index>();
+            let is_of_this = form.indnkeyatts == 1 && form.indkey.values.as_slice(1)[0] == attnum;
+            let predicate = pg_sys::Anum_pg_index_indpred.cast_signed();
+            let is_whole = pg_sys::heap_attisnull(index, predicate, std::ptr::null_mut());
+            let refuses = form.indisunique && form.indimmediate && form.indisvalid && is_of_this && is_whole;
+            pg_sys::ReleaseSysCache(index);
+            refuses
+        })
     }
 }
 

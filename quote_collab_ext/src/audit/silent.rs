@@ -1,0 +1,43 @@
+//! Row versions that nested statements made and that count as no change: nothing is noted of them, and what is changed behind them stands on
+//! what was before.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use pgrx::pg_sys::CommandId;
+
+use super::Row;
+
+/// So many are remembered. Behind others the order of a row's changes may be a guess.
+const MOST: usize = 400_000;
+
+thread_local! {
+    /// What a row version stands on, by its row and the command that made it.
+    static SILENT: RefCell<HashMap<(Row, CommandId), Option<CommandId>>> = RefCell::default();
+}
+
+/// A command has made a row version that counts as no change of the one that it stands on.
+pub fn remember(row: Row, command: CommandId, stands_on: Option<CommandId>) {
+    let stands_on = below(row, stands_on);
+    SILENT.with_borrow_mut(|silent| {
+        if silent.len() >= MOST {
+            silent.clear();
+        }
+        silent.insert((row, command), stands_on);
+    });
+}
+
+/// The command whose change of a row one stands on that stands on this command's version of it.
+pub fn below(row: Row, command: Option<CommandId>) -> Option<CommandId> {
+    let made = command?;
+    SILENT.with_borrow(|silent| silent.get(&(row, made)).copied().unwrap_or(command))
+}
+
+/// Nothing that comes later stands on them.
+pub fn forget() {
+    SILENT.with_borrow_mut(|silent| {
+        if !silent.is_empty() {
+            *silent = HashMap::new();
+        }
+    });
+}
