@@ -68,12 +68,54 @@ begin
     elsif found_kind = kind and (pg_get_userbyid(found_owner) = owner or @extschema@.quote_owner_trusted(found_owner)) then
         return true;
     end if;
+    if found_kind <> kind then
+        raise exception 'relation % is in the way', relation
+            using errcode = 'duplicate_table', detail = 'It is none that attach or the archive has made.',
+                hint = @extschema@.quote_copy_return(to_regclass(relation), 'rename it or move it to another schema.');
+    end if;
     raise exception 'relation % is in the way', relation
         using errcode = 'duplicate_table', detail = format('It belongs to %s, to whom nothing belonged that attach knows.', pg_get_userbyid(found_owner)),
               hint = format('If it is of an earlier attach: %s Else rename it, and let nobody but %s create anything in schema %s.',
                   @extschema@.quote_home_handover(to_regclass(relation), owner), owner, split_part(relation, '.', 1));
 end $$;
 comment on function quote_relation_stands(text, "char", name) is 'whether a relation of ours stands under a name; refuses another that does';
+
+-- What becomes of a table beside the log to which somebody has copied rows of it by hand: they go back. Of any other what is said.
+create function quote_copy_return(target regclass, other text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log regclass := (
+        select l.oid from pg_class l join pg_class t on t.relnamespace = l.relnamespace
+        where t.oid = target and t.relkind = 'r' and l.relname = 'quote_changes' and l.relkind = 'p' and l.oid <> t.oid);
+    columns text[] := array(select a.attname::text from pg_attribute a where a.attrelid = log and a.attnum > 0 and not a.attisdropped order by a.attnum);
+begin
+    if log is null or columns <> array(select a.attname::text from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped order by a.attnum) then
+        return other;
+    end if;
+    return format('insert into %s select * from %s; drop table %s;', log, target, target);
+end $$;
+comment on function quote_copy_return(regclass, text) is 'statements that put rows back which were copied out of an audit log by hand';
+
+-- Index names that a new log needs, where an earlier table took them.
+create function require_quote_index_names(target_schema name) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    taken record;
+begin
+    select i.indexrelid::regclass as index, i.indrelid::regclass as relation into taken
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_index i on i.indexrelid = c.oid
+    where n.nspname = target_schema and c.relname in ('quote_changes_pkey', 'quote_changes_quote', 'quote_changes_changed_at') order by c.relname limit 1;
+    if found then
+        raise exception 'relation % is in the way', taken.index
+            using errcode = 'duplicate_table', detail = format('It is an index of table %s.', taken.relation),
+                hint = 'Move that table to another schema, or rename its indexes.';
+    end if;
+end $$;
+comment on function require_quote_index_names(name) is 'refuses to make an audit log where an index of another table has the name of one of its own';
 
 create function quote_grantee(role oid) returns text
 language sql stable
@@ -113,6 +155,7 @@ declare
     item record;
 begin
     if not @extschema@.quote_relation_stands(log, 'p'::"char", target_owner) then
+        perform @extschema@.require_quote_index_names(target_schema);
         execute format($ddl$
             create table %s (
                 id                    uuid        not null,

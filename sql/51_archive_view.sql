@@ -1,6 +1,6 @@
 -- The whole history: what is in the log and what was moved to the archive, one view for both.
 
--- Is there an archive, and is it ours? What others planted under its name, before there was one, is none of the history: planning a query
+-- Is there an archive, and is it ours? A plain table of that name was made by hand: rows that were copied there are no part of the history. What others planted under its name, before there was one, is none of the history: planning a query
 -- over it runs their code.
 create function quote_archive_stands(target_schema name) returns boolean
 language sql stable
@@ -9,7 +9,7 @@ as $$
     select exists (
         select from pg_class a join pg_namespace n on n.oid = a.relnamespace join pg_roles r on r.oid = a.relowner
         join pg_class log on log.relnamespace = n.oid and log.relname = 'quote_changes'
-        where n.nspname = target_schema and a.relname = 'quote_changes_archive' and (r.rolsuper or a.relowner = log.relowner))
+        where n.nspname = target_schema and a.relname = 'quote_changes_archive' and a.relkind = 'p' and (r.rolsuper or a.relowner = log.relowner))
 $$;
 comment on function quote_archive_stands(name) is 'whether there is an archive that belongs to the owner of the audit log';
 

@@ -21,6 +21,24 @@ begin
 end $$;
 comment on function require_quote_session_status(text) is 'refuses a status that is none';
 
+-- Somebody who opens more and more sessions makes the list of who is there longer for everybody. One that is there already may join again.
+create function require_quote_session_room(tenant uuid, who uuid, joining uuid) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    most constant integer := 200;
+    others bigint;
+begin
+    execute format('select count(*) from %s s where s.tenant_id = $1 and s.user_id = $2 and s.session_id is distinct from $3
+        and @extschema@.quote_session_lives(s.last_heartbeat)', @extschema@.quote_session_target()) into others using tenant, who, joining;
+    if others >= most then
+        raise exception 'too many sessions of one user' using errcode = 'configuration_limit_exceeded', detail = format('%s of them are alive.', others),
+            hint = 'Leave those that nobody needs, or wait until they are stale.';
+    end if;
+end $$;
+comment on function require_quote_session_room(uuid, uuid, uuid) is 'refuses to open one session more for somebody who has very many';
+
 -- An upsert by session_id: joining again moves the session and counts as a heartbeat. user_id defaults to
 -- app.current_user_id; a verified user joins as himself whatever is passed, under the name that the ERP has for him. SQLSTATE 42501
 -- when the session belongs to somebody else.
@@ -53,6 +71,7 @@ begin
         user_email := null;
     end if;
     perform @extschema@.require_quote_session_texts(user_name, user_email);
+    perform @extschema@.require_quote_session_room((quote ->> (header.columns ->> 'tenant'))::uuid, who, session_id);
     begin
         execute format($query$
         insert into %s as s (id, tenant_id, session_id, quote_id, user_id, user_name, user_email, joined_at, last_heartbeat, is_editing, status)

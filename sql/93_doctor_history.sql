@@ -107,6 +107,7 @@ declare
     next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
     keep record;
     found record;
+    copy regclass;
 begin
     return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', repair);
     if log is null then
@@ -120,6 +121,11 @@ begin
         'a change of a month without a partition is refused, and the save with it', repair);
     select * into found from @extschema@.quote_log_repairs(log);
     return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
+    copy := (select c.oid from pg_class c join pg_class l on l.relnamespace = c.relnamespace
+        where l.oid = log and c.relname = 'quote_changes_archive' and c.relkind <> 'p' and @extschema@.quote_owner_trusted(c.relowner));
+    return next @extschema@.quote_collab_verdict('archive made by archiving', copy is null, 'error',
+        format('%s was made by hand: what is there is no part of the history, and nothing can be archived', copy),
+        @extschema@.quote_copy_return(copy, format('alter table %s rename to earlier_quote_changes;', copy)));
     return next @extschema@.quote_collab_doctor_positions(log, target_schema);
     select string_agg(k.relation::text, ', ') as names, string_agg(k.repair, ' ') as repair into found from @extschema@.quote_keys_missing(target_schema) k;
     return next @extschema@.quote_collab_verdict('keys stand', found.names is null, 'error', format('these tables lost their key: %s', found.names), found.repair);

@@ -50,7 +50,7 @@ begin
     execute format('grant execute on function %s to %I', (select string_agg(f::text, ', ') from @extschema@.quote_gateway_functions() f), role);
     execute format('grant select on %1$I.quote_changes, %1$I.v_quote_changes_all, %1$I.v_quote_change_events, %1$I.v_recent_quote_changes,
         %1$I.v_active_quote_collaborators to %2$I', home, role);
-    if to_regclass(format('%I.quote_changes_archive', home)) is not null then
+    if @extschema@.quote_archive_stands(home) then
         execute format('grant select on %I.quote_changes_archive to %I', home, role);
     end if;
     execute format('grant select, insert, update, delete on %I.active_quote_sessions to %I', home, role);

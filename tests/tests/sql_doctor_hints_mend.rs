@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 97] = [
+const MENDED: [(&str, &str); 99] = [
     (
         "create or replace trigger trg_guard_quote_session before insert or update of status or delete on active_quote_sessions for each row execute function guard_quote_session()",
         "presence guarded",
@@ -41,6 +41,12 @@ const MENDED: [(&str, &str); 97] = [
         "select create_quote_changes_archive('quote_changes'); alter table quote_changes_archive rename to old_changes",
         "history in its place",
     ),
+    (
+        "update quotes set notes = 'copied'; create table quote_changes_archive (like quote_changes including all);
+         insert into quote_changes_archive select * from quote_changes; delete from quote_changes",
+        "archive made by archiving",
+    ),
+    ("create table quote_changes_archive (changed_at timestamptz)", "archive made by archiving"),
     ("alter table quote_relay_lease rename to leases", "history in its place"),
     ("alter table quote_changes rename to changes", "history in its place"),
     (

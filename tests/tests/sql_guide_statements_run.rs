@@ -1,6 +1,7 @@
 //! Every statement of the deployment guide's SQL sections runs and shows what the guide says.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::statement::run;
 
 #[tokio::test]
 async fn verification_shows_tables_row_security_and_versions() {
@@ -68,6 +69,36 @@ async fn the_archive_statements_move_old_rows() {
         erp.count("select count(*) from quote_changes where changed_at < now() - interval '90 days'").await,
         0
     );
+    // They are no part of the history any more; what attach says puts them back.
+    run(&admin, "select quote_collab_maintenance()").await;
+    let error =
+        admin.batch_execute("select attach_quote_collaboration()").await.expect_err("it is in the way");
+    let error = error.as_db_error().expect("the server answered");
+    assert_eq!(error.code().code(), "42P07");
+    run(&admin, error.hint().expect("a hint")).await;
+    run(&admin, "select attach_quote_collaboration(); select quote_collab_maintenance(); select archive_quote_changes(interval '60 days')").await;
+    assert_eq!(erp.count("select count(*) from quote_changes_archive").await, 7);
+}
+
+#[tokio::test]
+async fn an_earlier_log_that_was_only_renamed_is_named() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create table quote_changes (id uuid primary key); alter table quote_changes rename to earlier_changes; create extension quote_collab_ext",
+    )
+    .await;
+    let error = admin
+        .batch_execute("select attach_quote_collaboration()")
+        .await
+        .expect_err("its index is in the way");
+    let error = error.as_db_error().expect("the server answered");
+    assert_eq!(
+        (error.code().code(), error.message()),
+        ("42P07", "relation public.quote_changes_pkey is in the way")
+    );
+    assert_eq!(error.detail(), Some("It is an index of table public.earlier_changes."));
 }
 
 #[tokio::test]

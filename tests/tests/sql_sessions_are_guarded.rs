@@ -50,6 +50,32 @@ async fn no_session_outlives_its_last_sign_of_life() {
 }
 
 #[tokio::test]
+async fn nobody_is_there_in_very_many_sessions() {
+    let erp = Erp::attached().await;
+    let app = writer(&erp).await;
+    let join = |user: uuid::Uuid, session: &str| {
+        format!(
+            "select count(*) from (select id from quotes where tenant_id = current_quote_tenant() order by quote_number limit 1) q,
+            join_quote_session(q.id, {session}, '{user}')"
+        )
+    };
+    let first = "'86ad43b5-0b0b-2140-79d4-1d62054ff8e5'";
+    assert_eq!(count(&app, &join(ALICE.id, first)).await, 1);
+    for _ in 1..200 {
+        assert_eq!(count(&app, &join(ALICE.id, "null")).await, 1);
+    }
+    assert_eq!(sqlstate(&app, &join(ALICE.id, "null")).await, "53400");
+    assert_eq!(count(&app, &join(ALICE.id, first)).await, 1, "who is there joins again");
+    assert_eq!(count(&app, &join(BOB.id, "null")).await, 1, "nobody else is concerned");
+    run(
+        &erp.client("postgres").await,
+        "update active_quote_sessions set last_heartbeat = now() - interval '1 hour'",
+    )
+    .await;
+    assert_eq!(count(&app, &join(ALICE.id, "null")).await, 1, "what is stale does not count");
+}
+
+#[tokio::test]
 async fn a_name_is_no_longer_than_can_be_shown() {
     let erp = Erp::attached().await;
     let app = writer(&erp).await;
