@@ -1,5 +1,6 @@
 //! The audit log: row changes are noted by the row trigger and written, many at once, when the statement ends.
 
+mod batch;
 mod direct;
 mod former;
 mod indexes;
@@ -24,9 +25,10 @@ use uuid::Uuid;
 pub use log::Log;
 pub use memory::Memory;
 pub use pending::{
-    discard, discard_aborted, flush, flush_nested, flush_table, forget, gather, hand_on, is_noted, next_note,
-    note, pass_over, written,
+    discard, discard_aborted, finish, flush, flush_nested, flush_table, forget, gather, hand_on, is_noted,
+    next_note, note, written,
 };
+pub use silent::remember as pass_over;
 pub use text::text;
 
 /// What happened to a row.
@@ -115,6 +117,15 @@ impl RowChange {
     /// Which row: a line may move from quote to quote.
     fn row(&self) -> Row {
         (self.entity, self.line.unwrap_or(self.quote))
+    }
+
+    /// Bytes of its values.
+    fn bytes(&self) -> usize {
+        let values = self.fields.iter().flat_map(|field| [field.old, field.new]).chain([self.context]);
+        // SAFETY: as below, jsonb with their length in front.
+        #[expect(unsafe_code, reason = "PostgreSQL's datums")]
+        let bytes = |value: pg_sys::Datum| unsafe { pgrx::varsize_any(value.cast_mut_ptr()) };
+        values.flatten().map(bytes).sum()
     }
 
     /// Has its values kept in another memory.

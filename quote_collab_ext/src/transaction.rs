@@ -28,7 +28,7 @@ extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg: *mut s
     use pg_sys::XactEvent as E;
     match event {
         // Rows that no statement trigger wrote: logical replication fires row triggers only.
-        E::XACT_EVENT_PRE_COMMIT | E::XACT_EVENT_PRE_PREPARE => audit::flush(),
+        E::XACT_EVENT_PRE_COMMIT | E::XACT_EVENT_PRE_PREPARE => audit::finish(),
         E::XACT_EVENT_COMMIT => {
             attribution::forget();
             audit::discard();

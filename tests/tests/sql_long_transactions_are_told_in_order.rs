@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quote_collab_tests::history::OUT_OF_CHAIN;
-use quote_collab_tests::statement::{count, run};
+use quote_collab_tests::statement::{count, run, sqlstate, text};
 use quote_collab_tests::{Erp, Postgres};
 
 /// Bytes of all that is noted and not written yet.
@@ -221,4 +221,153 @@ async fn triggers_that_wait_find_everything_told() {
     assert_eq!(count(&admin, OUT_OF_CHAIN).await, 0);
     let most = count(&admin, MOST).await;
     assert!((0..30).contains(&most), "{most} MB were kept");
+}
+
+/// A block that writes a batch for others and fails takes what it wrote back.
+const FAILS: &str = "create function fails() returns trigger language plpgsql as $$ begin
+         if new.description like 'x%' then
+             begin update quotes set notes = repeat('y', 9000000) where id = new.quote_id; raise 'no'; exception when raise_exception then null; end;
+         end if;
+         return null; end $$;
+     create trigger zz_fails after update on quote_lines for each row execute function fails();";
+
+#[tokio::test]
+async fn what_a_failed_block_had_written_is_put_in_order_once() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        &format!(
+            "create function again(line uuid) returns uuid language plpgsql as $$ begin
+                 update quote_lines set description = 'again' where id = line; return line; end $$;
+             {FAILS} {WARM};
+             update quote_lines set description = 'x' where id = (select id from quote_lines order by id limit 1) returning again(id)"
+        ),
+    )
+    .await;
+    assert_eq!(count(&admin, "select count(*) from quote_changes where field_name = 'description'").await, 2);
+    assert_eq!(count(&admin, OUT_OF_CHAIN).await, 0);
+}
+
+#[tokio::test]
+async fn blocks_that_fail_behind_a_batch_keep_little_of_what_others_changed() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        &format!(
+            "{KEPT} {FAILS} {WARM};
+             create function look() returns trigger language plpgsql as $$ begin insert into seen values (kept()); return null; end $$;
+             create trigger zz_look after update on quote_lines for each row when (new.description like 'x%') execute function look();
+             update quote_lines set description = repeat('x', 1000000) where id in (select id from quote_lines order by id limit 40)"
+        ),
+    )
+    .await;
+    assert_eq!(
+        count(&admin, "select count(*) from quote_changes where field_name = 'description'").await,
+        40
+    );
+    let most = count(&admin, MOST).await;
+    assert!((0..25).contains(&most), "{most} MB were kept");
+}
+
+#[tokio::test]
+async fn what_was_told_is_not_taken_for_what_comes_later() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        &format!(
+            "create table known as select * from quote_lines order by id limit 1;
+             create function move(line uuid) returns text language plpgsql as $$ begin
+                 update quote_lines set id = 'bbbbbbbb-0000-4000-8000-000000000003' where id = line; return 'moved'; end $$;
+             create function make_room(line uuid) returns boolean language plpgsql as $$ begin
+                 update quote_lines set description = 'a' where id = line;
+                 update quotes set notes = move(line) where id = (select quote_id from known); return true; end $$;
+             {WARM};
+             insert into quote_lines (id, tenant_id, quote_id, line_number, quantity, unit_price, line_amount)
+                 select id, tenant_id, quote_id, 90001, 1, 1, 1 from known where make_room(id)"
+        ),
+    )
+    .await;
+    assert_eq!(count(&admin, OUT_OF_CHAIN).await, 0);
+}
+
+#[tokio::test]
+async fn a_silent_change_may_be_known_late() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let line = "'cccccccc-0000-4000-8000-000000000001'";
+    run(
+        &admin,
+        &format!(
+            "create table known as select id, tenant_id, quote_id from quote_lines order by ctid limit 1;
+             create function stamp(line uuid) returns boolean language plpgsql as $$ begin
+                 update quote_lines set updated_by = gen_random_uuid() where id in (line, (select id from known)); return true; end $$;
+             create function again(line uuid) returns boolean language plpgsql as $$ begin
+                 insert into quote_lines (id, tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount)
+                     select line, tenant_id, quote_id, 90002, 'new', 1, 1, 1 from known where stamp(line); return true; end $$;
+             create function makes_room() returns trigger language plpgsql as $$ begin
+                 if new.id = (select id from known) then delete from quote_lines where id = {line}; end if; return null; end $$;
+             create trigger aa_first after update on quote_lines for each row execute function makes_room();
+             {WARM};
+             insert into quote_lines (id, tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount)
+                 select {line}, tenant_id, quote_id, 90003, 'old', 1, 1, 1 from known returning again(id)"
+        ),
+    )
+    .await;
+    let told = format!(
+        "select string_agg(change_type || ' ' || (coalesce(new_value, old_value) ->> 'description'), ', ' order by position)
+         from quote_changes where quote_line_id = {line}"
+    );
+    assert_eq!(text(&admin, &told).await, "CREATE old, DELETE old, CREATE new");
+}
+
+#[tokio::test]
+async fn what_stands_on_a_change_of_nothing_waits_for_nothing() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        &format!(
+            "{KEPT} create function describe() returns trigger language plpgsql as $$ begin
+                 update quote_lines set description = repeat('d', 50000) where id = new.id;
+                 insert into seen values (kept()); return null; end $$;
+             create trigger zz_describe after update of updated_by on quote_lines for each row
+                 when (new.description is not distinct from old.description) execute function describe();
+             {WARM};
+             update quote_lines set updated_by = gen_random_uuid() where id in (select id from quote_lines limit 600)"
+        ),
+    )
+    .await;
+    assert!(count(&admin, "select count(*) from quote_changes where field_name = 'description'").await > 300);
+    let most = count(&admin, MOST).await;
+    assert!((0..20).contains(&most), "{most} MB were kept");
+}
+
+/// What deferred triggers change is written when the transaction ends.
+#[tokio::test]
+async fn what_the_log_defers_is_not_forgotten() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create table known (position bigint primary key);
+         create table heard (position bigint references known deferrable initially deferred); grant all on known, heard to public;
+         create function hear() returns trigger language plpgsql as $$ begin
+             if new.field_name = 'description' then insert into heard values (new.position); end if; return null; end $$;
+         create trigger hear after insert on quote_changes for each row execute function hear();
+         create function late() returns trigger language plpgsql as $$ begin
+             update quote_lines set description = 'late' where quote_id = new.id; return null; end $$;
+         create constraint trigger late after update on quotes deferrable initially deferred for each row execute function late()",
+    )
+    .await;
+    let change =
+        "update quotes set notes = 'x' where id = (select quote_id from quote_lines order by id limit 1)";
+    assert_eq!(sqlstate(&admin, change).await, "23503", "nobody knows what was heard");
+    assert_eq!(count(&admin, "select count(*) from heard").await, 0);
+    run(&admin, "drop table heard; create table heard (position bigint); grant all on heard to public").await;
+    run(&admin, change).await;
+    assert!(count(&admin, "select count(*) from heard").await > 0);
+    assert_eq!(count(&admin, OUT_OF_CHAIN).await, 0);
 }

@@ -46,7 +46,8 @@ struct Life {
 /// The places of steps in the order in which they happened: of one row, or of several that one became after the other. Within a life
 /// commands follow each other: what is nested has a higher number than the statement that it is nested in, and PostgreSQL refuses to change a
 /// row that such a one has changed before. The life of a row that was there is the first, one that has no end the last, and the others follow
-/// each other as they ended: no command ends what a later one began.
+/// each other as they ended: no command ends what a later one began. `told` is the command whose change of a row was told last, in the middle of
+/// the same statement.
 ///
 /// # Examples
 /// ```
@@ -55,20 +56,21 @@ struct Life {
 /// let row = uuid::Uuid::nil();
 /// let inserted = Step { row, deed: Begin, command: 0, stands_on: None, is_nested: false, may_follow_end: false };
 /// let deleted = Step { row, deed: End, command: 1, stands_on: Some(0), is_nested: true, may_follow_end: false };
-/// assert_eq!(order(&[deleted, inserted]), [1, 0]);
+/// let told = |_| None;
+/// assert_eq!(order(&[deleted, inserted], told), [1, 0]);
 /// // An insert, and a trigger that makes room for it before.
 /// let made_room = Step { stands_on: None, ..deleted };
-/// assert_eq!(order(&[made_room, inserted]), [0, 1]);
+/// assert_eq!(order(&[made_room, inserted], told), [0, 1]);
 /// ```
 #[must_use]
-pub fn order(steps: &[Step]) -> Vec<usize> {
-    let mut lives = lives(steps);
+pub fn order(steps: &[Step], told: impl Fn(Uuid) -> Option<u32>) -> Vec<usize> {
+    let mut lives = lives(steps, told);
     lives.sort_by_key(|life| (life.begun.is_some(), life.ended.is_none(), life.ended, life.begun));
     lives.into_iter().flat_map(|life| life.places).collect()
 }
 
 /// The lives that steps belong to, each in its order.
-fn lives(steps: &[Step]) -> Vec<Life> {
+fn lives(steps: &[Step], told: impl Fn(Uuid) -> Option<u32>) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
     let mut by_command: Vec<usize> = (0..steps.len()).collect();
     by_command.sort_by_key(|place| (steps[*place].deed != Deed::Begin, steps[*place].command));
@@ -82,7 +84,10 @@ fn lives(steps: &[Step]) -> Vec<Life> {
         } else {
             let below = step.stands_on.and_then(|command| made.get_mut(&(step.row, command)));
             let below = below.and_then(|made| made.open(&lives));
-            below.unwrap_or_else(|| newest.around(&mut lives, step))
+            // What was told goes on from before these steps, whatever command began others of them.
+            let is_told = step.stands_on.is_some() && step.stands_on == told(step.row);
+            let since = if is_told { None } else { step.stands_on };
+            below.unwrap_or_else(|| newest.around(&mut lives, step.row, since))
         };
         if step.deed == Deed::End {
             lives[life].ended = Some(step.command);
@@ -123,17 +128,18 @@ impl Newest {
         lives.len() - 1
     }
 
-    /// The life that a step belongs to where what it stands on is not among the steps: the newest that had begun and goes on.
-    fn around(&mut self, lives: &mut Vec<Life>, step: &Step) -> usize {
-        let of_row = self.0.entry(step.row).or_default();
-        while let Some((begun, newest)) = of_row.range_mut(..=step.stands_on).next_back() {
+    /// The life that a step belongs to where what it stands on is not among the steps: the newest that goes on, of those that a command up to
+    /// this one began, or that was there.
+    fn around(&mut self, lives: &mut Vec<Life>, row: Uuid, command: Option<u32>) -> usize {
+        let of_row = self.0.entry(row).or_default();
+        while let Some((begun, newest)) = of_row.range_mut(..=command).next_back() {
             if let Some(life) = newest.open(lives) {
                 return life;
             }
             let ended = *begun;
             of_row.remove(&ended);
         }
-        self.begin(lives, step.row, None)
+        self.begin(lives, row, None)
     }
 }
 
@@ -178,14 +184,7 @@ mod tests {
 
     /// Of the statement itself, which is command 10.
     fn own(deed: Deed) -> Step {
-        Step {
-            row: Uuid::nil(),
-            deed,
-            command: 10,
-            stands_on: None,
-            is_nested: false,
-            may_follow_end: false,
-        }
+        Step { row: Uuid::nil(), deed, command: 10, stands_on: None, is_nested: false, may_follow_end: false }
     }
 
     /// Of a nested statement: a command after that one, on the row version that a command made. That one may end rows.
@@ -205,7 +204,7 @@ mod tests {
             // Something between was no change.
             (vec![nested(Change, 14, 12), own(Change)], vec![1, 0]),
         ] {
-            assert_eq!(order(&steps), expected, "{steps:?}");
+            assert_eq!(order(&steps, |_| None), expected, "{steps:?}");
         }
     }
 
@@ -251,8 +250,21 @@ mod tests {
             // Moved to another quote, and moved again by what that fired.
             (vec![nested(End, 11, 10), nested(Begin, 11, None), own(End), own(Begin)], vec![2, 3, 0, 1]),
         ] {
-            assert_eq!(order(&steps), expected, "{steps:?}");
+            assert_eq!(order(&steps, |_| None), expected, "{steps:?}");
         }
+    }
+
+    #[test]
+    fn what_was_told_goes_on_from_before() {
+        use Deed::{Begin, Change, End};
+        let makes_room = [nested(End, 13, 11), own(Begin)];
+        assert_eq!(order(&makes_room, |_| Some(11)), [0, 1]);
+        assert_eq!(order(&makes_room, |_| None), [1, 0]);
+        let again = [nested(Change, 12, 11), nested(End, 13, 12), own(Begin)];
+        assert_eq!(order(&again, |_| Some(11)), [0, 1, 2]);
+        // Told, and taken back since.
+        let back = [nested(Change, 11, 10), nested(Change, 12, 11), own(Begin)];
+        assert_eq!(order(&back, |_| Some(11)), [2, 0, 1]);
     }
 
     #[test]
@@ -273,7 +285,7 @@ mod tests {
             // Two that take each other's id.
             (vec![of(1, own(End)), of(2, own(Begin)), of(2, own(End)), of(1, own(Begin))], vec![0, 2, 1, 3]),
         ] {
-            assert_eq!(order(&steps), expected, "{steps:?}");
+            assert_eq!(order(&steps, |_| None), expected, "{steps:?}");
         }
         let again = [of(2, nested(End, 11, 10)), of(3, nested(Begin, 11, None))];
         assert!(!complete(&again, Some(10), |_| None), "the first of them is noted later");
@@ -309,7 +321,10 @@ mod tests {
         }
         assert!(!complete(&[nested(Change, 11, 9)], None, |_| None), "it may be of the statement");
         let inserted = Step { may_follow_end: false, ..nested(Begin, 11, None) };
-        assert!(complete(&[inserted, nested(Change, 12, 11)], Some(10), |_| None), "nothing ends rows around it");
+        assert!(
+            complete(&[inserted, nested(Change, 12, 11)], Some(10), |_| None),
+            "nothing ends rows around it"
+        );
         let swapped = Step { may_follow_end: true, ..own(Begin) };
         assert!(!complete(&[swapped], Some(10), |_| None), "another row may have had its key");
         assert!(complete(&[own(End), swapped], Some(10), |_| None));
@@ -323,10 +338,10 @@ mod tests {
         let number = 200_000;
         let ends = (11..number).map(|command| nested(Deed::End, command, 10));
         let steps: Vec<Step> = ends.chain((10..number).map(|_| own(Deed::Begin))).collect();
-        assert_eq!(order(&steps).last(), Some(&(steps.len() - 1)));
+        assert_eq!(order(&steps, |_| None).last(), Some(&(steps.len() - 1)));
         let silent = (11..number).map(|command| nested(Deed::End, 2 * command, 2 * command - 1));
         let steps: Vec<Step> = silent.chain((10..number).map(|_| own(Deed::Begin))).collect();
-        assert_eq!(order(&steps).last(), Some(&(steps.len() - 1)));
+        assert_eq!(order(&steps, |_| None).last(), Some(&(steps.len() - 1)));
     }
 
     #[test]
@@ -335,6 +350,6 @@ mod tests {
         let changes = (11..number).map(|command| nested(Deed::Change, command, command - 1));
         let steps: Vec<Step> = changes.chain([own(Deed::Change)]).collect();
         assert!(complete(&steps, Some(10), |_| None));
-        assert_eq!(order(&steps).first(), Some(&(steps.len() - 1)));
+        assert_eq!(order(&steps, |_| None).first(), Some(&(steps.len() - 1)));
     }
 }

@@ -6,7 +6,7 @@ use quote_collab_core::chain;
 use uuid::Uuid;
 
 use super::pending::Noted;
-use super::{Kind, Row, RowChange};
+use super::{Kind, Row, RowChange, silent};
 use crate::statement;
 
 /// Which notes have all before them noted. `told` is the last command whose change of a row was written in the middle of the running statement.
@@ -43,10 +43,13 @@ pub fn is_unordered(ready: &[Noted]) -> bool {
 }
 
 /// Gives the changes of each row their places in the log in the order in which they happened.
-pub fn put_in_order(ready: &mut [Noted]) {
+pub fn put_in_order(ready: &mut [Noted], told: impl Fn(Row) -> Option<u32>) {
     for places in places_by_row(ready).iter().filter(|places| places.len() > 1) {
-        let order = chain::order(&steps(ready, places));
-        let mints: Vec<_> = places.iter().map(|place| ready[*place].change.mint).collect();
+        let entity = ready[places[0]].change.entity;
+        let order = chain::order(&steps(ready, places), |id: Uuid| told((entity, id)));
+        // Those that were taken back have been put in order before.
+        let mut mints: Vec<_> = places.iter().map(|place| ready[*place].change.mint).collect();
+        mints.sort_by_key(|mint| mint.position);
         for (mint, step) in mints.into_iter().zip(order) {
             ready[places[step]].change.mint = mint;
         }
@@ -111,7 +114,7 @@ fn steps(ready: &[Noted], places: &[usize]) -> Vec<chain::Step> {
         row: change.row().1,
         deed: change.kind.deed(),
         command: change.command,
-        stands_on: change.stands_on,
+        stands_on: silent::below(change.row(), change.stands_on),
         is_nested: note.is_nested,
         may_follow_end: note.may_follow_end,
     };

@@ -12,15 +12,10 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 
 use super::memory::{self, Memory};
 use super::order::{any_nested, complete, is_unordered, may_follow, put_in_order};
-use super::{Log, Row, RowChange, direct, former, insert, lent, silent};
+use super::{Log, Row, RowChange, batch, direct, former, insert, lent, silent};
 use crate::error::Error;
 use crate::{statement, transaction};
 
-/// So many rows of the log are written at once, to bound memory while a statement touches millions of rows. The more there are, the
-/// more of them find their neighbours on one page of an index.
-const BATCH_ROWS: usize = 20_000;
-/// Values of so many bytes are written at once, and at most one row change more.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// What nested statements changed is held back until what ran them is noted, up to so many row changes.
 const MOST_HELD: usize = 400_000;
 /// And up to so many bytes of values.
@@ -58,8 +53,6 @@ thread_local! {
     static FORGOTTEN: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
     /// Whoever runs this transaction was told that its history is not in order.
     static WARNED: Cell<bool> = const { Cell::new(false) };
-    /// How many rows of the log, and bytes of their values, were noted since the last batch.
-    static BATCH: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
     /// All that commands up to this one have changed is written: the last at whose end nothing was left, if there was one.
     static WRITTEN: Cell<Option<pg_sys::CommandId>> = const { Cell::new(None) };
 }
@@ -70,29 +63,18 @@ pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Resul
     let memory = memory::of(level);
     let is_nested = statement::is_nested();
     let kept = memory.bytes();
-    let mut change = describe(&memory)?;
-    change.stands_on = silent::below(change.row(), change.stands_on);
-    let (rows, bytes) = BATCH.get();
-    let (rows, bytes) = (rows + change.fields.len(), bytes + memory.bytes() - kept);
-    BATCH.set((rows, bytes));
+    let change = describe(&memory)?;
+    let is_full = batch::add(level, change.fields.len(), memory.bytes() - kept);
     let number = next_note();
     NEXT.set(number + 1);
     let may_follow_end = may_follow(&change, is_nested);
     let note = Note { number, is_nested, may_follow_end, level };
     NOTED.with_borrow_mut(|noted| noted.push(Noted { change, note }));
-    if rows >= BATCH_ROWS || bytes >= BATCH_BYTES {
+    if is_full {
         drop(memory);
         write_batch();
     }
     Ok(())
-}
-
-/// A row version was made that counts as no change of the row.
-pub fn pass_over(row: Row, command: pg_sys::CommandId, stands_on: Option<pg_sys::CommandId>) {
-    // The statement's own are noted too late to help.
-    if statement::is_nested() {
-        silent::remember(row, command, stands_on);
-    }
 }
 
 /// A statement has ended for one of its tables: writes what was noted. A nested statement is part of the one that ran it, whose
@@ -122,18 +104,27 @@ fn any_nested_noted() -> bool {
 
 /// Writes all that is noted, and what triggers on the log change in turn.
 pub fn flush() {
-    TOLD.take();
-    silent::forget();
     loop {
         let ready = take_ready();
         if ready.is_empty() {
-            // SAFETY: reads a counter of this backend.
-            WRITTEN.set(Some(unsafe { pg_sys::GetCurrentCommandId(false) }));
-            return;
+            break;
         }
         HELD_VALUES.take();
         write(ready);
         pgrx::check_for_interrupts!();
+    }
+    TOLD.take();
+    silent::forget();
+    // SAFETY: reads a counter of this backend.
+    WRITTEN.set(Some(unsafe { pg_sys::GetCurrentCommandId(false) }));
+}
+
+/// The transaction is about to end: writes all that is noted, and fires the triggers that this defers, as PostgreSQL does not any more.
+pub fn finish() {
+    while is_noted() {
+        flush();
+        // SAFETY: in the transaction, before PostgreSQL shuts its deferred triggers down.
+        unsafe { pg_sys::AfterTriggerFireDeferred() };
     }
 }
 
@@ -165,7 +156,7 @@ fn write_ripe(ready: Vec<Noted>) {
 /// What is noted.
 fn take_ready() -> Vec<Noted> {
     memory::leave();
-    BATCH.set((0, 0));
+    batch::begin();
     take_from(0)
 }
 
@@ -239,7 +230,7 @@ fn part(ready: Vec<Noted>, chosen: Vec<bool>) -> (Vec<Noted>, Vec<Noted>) {
 
 fn write(mut ready: Vec<Noted>) {
     if is_unordered(&ready) {
-        put_in_order(&mut ready);
+        put_in_order(&mut ready, |row| TOLD.with_borrow(|told| told.get(&row).copied()));
     }
     remember_told(&ready);
     let (changes, notes): (Vec<RowChange>, Vec<Note>) =
@@ -247,7 +238,7 @@ fn write(mut ready: Vec<Noted>) {
     let changes = Rc::new(changes);
     lent::keep(&changes, notes);
     for group in changes.chunk_by(|a, b| a.log.relation == b.log.relation) {
-        for part in group.chunks(BATCH_ROWS) {
+        for part in group.chunks(batch::ROWS) {
             write_to(&part[0].log, part);
         }
     }
@@ -298,7 +289,7 @@ pub fn discard() {
     TOLD.take();
     silent::forget();
     lent::forget();
-    BATCH.set((0, 0));
+    batch::begin();
     WARNED.set(false);
     WRITTEN.set(None);
     FORGOTTEN.with_borrow_mut(HashSet::clear);
@@ -324,6 +315,7 @@ pub fn hand_on() {
             entry.note.level = level - 1;
         }
     });
+    batch::hand_on(level);
     memory::hand_on(level);
     lent::hand_on(level);
 }
@@ -335,6 +327,7 @@ pub fn discard_aborted() {
         noted.truncate(noted.partition_point(|entry| entry.note.level < level));
         let back = lent::take_back(level);
         if !back.is_empty() {
+            batch::take_back(&back);
             noted.extend(back);
             noted.sort_by_key(|entry| entry.note.number);
         }

@@ -1,5 +1,4 @@
-//! Row versions that nested statements made and that count as no change: nothing is noted of them, and what is changed behind them stands on
-//! what was before.
+//! Row versions that count as no change: nothing is noted of them, and what is changed behind them stands on what was before.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
