@@ -107,6 +107,12 @@ impl Failure {
             .hint("Subscribe again with the cursor of the last event.")
     }
 
+    /// Nobody knows what became of a change.
+    #[must_use]
+    pub fn perhaps_done(self) -> Self {
+        self.hint("It may have been done all the same: read again before you repeat it.")
+    }
+
     /// The user's budget is empty.
     #[must_use]
     pub fn rate_limited(wait: Duration) -> Self {

@@ -20,7 +20,7 @@ use crate::ports::{Logged, ReadLimit};
 use crate::postgres::{Database, Missed, RequestContext};
 use crate::token::Identity;
 use crate::turns::Turns;
-use crate::unread::Room;
+use crate::unread::{Room, Size};
 
 /// Events of one read of the past.
 const PAGE_EVENTS: u16 = 100;
@@ -39,6 +39,8 @@ pub struct Interest {
     pub entity: Entity,
     /// Behind which event; none: from now on.
     pub after: Option<String>,
+    /// How often it is written what an event says, at most.
+    pub times: usize,
 }
 
 /// Where the past is read.
@@ -62,7 +64,7 @@ pub async fn open(
     hub: &Arc<Hub>,
     interest: Interest,
 ) -> Result<impl Stream<Item = Result<Arc<Event>, Failure>> + use<>, Failure> {
-    let (subscription, head) = hub.subscribe(interest.address(), interest.entity);
+    let (subscription, head) = hub.subscribe(interest.address(), interest.entity, source.room.waiting());
     let fingerprint = hub.lineage().fingerprint();
     let after = match interest.after.as_deref().map(ClientCursor::parse).transpose() {
         Err(error) => return Err(Failure::bad_input(error.to_string())),
@@ -77,7 +79,7 @@ pub async fn open(
     let portion = Portion::first(PAGE_EVENTS, PAGE_BYTES);
     let page = VecDeque::new();
     let mut feed =
-        Feed { source, subscription, interest, fingerprint, floor, phase, portion, page, room: None };
+        Feed { source, subscription, interest, fingerprint, floor, phase, portion, page, rooms: Vec::new() };
     if matches!(feed.phase, Phase::Past(_)) {
         // An unknown cursor is an answer to the subscription itself, not its first event.
         feed.turn_page().await?;
@@ -102,8 +104,8 @@ impl Source {
     async fn is_accessible(&self, interest: &Interest) -> Result<bool, Failure> {
         let (source, context, quote) = (self.clone(), interest.context(), interest.quote);
         errand(async move {
-            let _turn = source.room.turn(&source.turns, 0).await?;
-            Ok(source.database.is_accessible(context, quote).await?)
+            let mut turn = source.room.turn(&source.turns, 0).await?;
+            Ok(turn.run(source.database.is_accessible(context, quote)).await?)
         })
         .await
     }
@@ -118,9 +120,10 @@ impl Source {
         let (source, context, quote) = (self.clone(), interest.context(), interest.quote);
         errand(async move {
             let room = source.room.page();
-            let (_turn, bytes) = room.reserve(&source.turns, limit.bytes).await?;
+            let (mut turn, bytes) = room.reserve(&source.turns, limit.bytes).await?;
             let limit = ReadLimit { bytes, ..limit };
-            let missed = source.database.events_between(context, quote, between, limit).await?;
+            let read = source.database.events_between(context, quote, between, limit);
+            let missed = turn.run(read).await?;
             room.settle(missed.bytes);
             Ok((missed, room))
         })
@@ -146,8 +149,8 @@ struct Feed {
     phase: Phase,
     portion: Portion,
     page: VecDeque<Arc<Event>>,
-    /// What the page takes. Whoever asks for the next event has sent the one before.
-    room: Option<Room>,
+    /// What the page takes, or the event. Whoever asks for the next event has sent the one before.
+    rooms: Vec<Room>,
 }
 
 impl Feed {
@@ -156,7 +159,7 @@ impl Feed {
             if let Some(event) = self.page.pop_front() {
                 return Some(Ok(event));
             }
-            self.room = None;
+            self.rooms.clear();
             let failure = match self.phase {
                 Phase::Ended => return None,
                 Phase::Past(_) => match self.turn_page().await {
@@ -164,8 +167,11 @@ impl Feed {
                     Err(failure) => failure,
                 },
                 Phase::Live => match self.subscription.next().await? {
-                    Delivery::Event(event) if event.cursor.cursor <= self.floor => continue,
-                    Delivery::Event(event) => return Some(Ok(event)),
+                    Delivery::Event(event, _) if event.cursor.cursor <= self.floor => continue,
+                    Delivery::Event(event, bytes) => match self.make_room(bytes) {
+                        Ok(()) => return Some(Ok(event)),
+                        Err(failure) => failure,
+                    },
                     Delivery::Lagged => Failure::lagged(),
                     Delivery::Resync => Failure::resync(),
                 },
@@ -173,6 +179,12 @@ impl Feed {
             self.phase = Phase::Ended;
             return Some(Err(failure));
         }
+    }
+
+    fn make_room(&mut self, bytes: usize) -> Result<(), Failure> {
+        let size = Size { rows: bytes, answer: bytes.saturating_mul(self.interest.times) };
+        self.rooms.push(self.source.room.event(size)?);
+        Ok(())
     }
 
     /// Reads the next events of the past.
@@ -192,7 +204,11 @@ impl Feed {
             let payload = logged.filter(is_own)?.payload();
             Some(Arc::new(Event { cursor: ClientCursor { cursor, fingerprint }, payload }))
         }));
-        self.room = Some(room).filter(|_| !self.page.is_empty());
+        if !self.page.is_empty() {
+            // Written once they take no more than they do now; they are written one after the other.
+            let more = bytes.saturating_mul(self.interest.times - 1);
+            self.rooms = vec![self.source.room.event(Size::of(more))?, room];
+        }
         Ok(())
     }
 }

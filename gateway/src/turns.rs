@@ -1,8 +1,19 @@
 //! Turns at the database: shares of the pool's connections, for which a statement waits.
 
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
 use crate::failure::Failure;
+use crate::postgres::DatabaseError;
 use crate::shares::{ASK_AGAIN, Share, Shares};
 use crate::token::Identity;
+use crate::unsent::Expected;
+
+/// PostgreSQL looks four times a second for clients that are gone.
+const GIVEN_UP: Duration = Duration::from_millis(300);
 
 /// The turns of everybody.
 #[derive(Clone)]
@@ -28,10 +39,57 @@ impl Turns {
     }
 }
 
+/// A turn at the database for what will bring about so much, given back when dropped.
+pub struct Turn {
+    share: Option<Share>,
+    is_running: bool,
+    _expected: Expected,
+}
+
+impl Turn {
+    /// A turn at which nothing runs yet.
+    #[must_use]
+    pub const fn new(share: Share, expected: Expected) -> Self {
+        Self { share: Some(share), is_running: false, _expected: expected }
+    }
+
+    /// Runs a statement.
+    ///
+    /// # Errors
+    ///
+    /// When it fails.
+    pub async fn run<T>(
+        &mut self,
+        statement: impl Future<Output = Result<T, DatabaseError>>,
+    ) -> Result<T, DatabaseError> {
+        self.is_running = true;
+        let answer = statement.await;
+        self.is_running = matches!(answer, Err(DatabaseError::TimedOut));
+        answer
+    }
+}
+
+impl Drop for Turn {
+    /// A statement that nobody waits for any more runs on in the database for a while. Whoever asks and gives up again and again
+    /// would have many of them there at once, each on a connection of its own.
+    fn drop(&mut self) {
+        if self.is_running
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let share = self.share.take();
+            runtime.spawn(async move {
+                sleep(GIVEN_UP).await;
+                drop(share);
+            });
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::failure::Code;
+    use crate::unsent::Unsent;
 
     #[tokio::test(start_paused = true)]
     async fn whoever_has_his_share_waits_and_keeps_nobody_else_waiting() {
@@ -65,5 +123,29 @@ mod tests {
         assert!(turns.take(&Identity::numbered(2, 2)).await.is_ok());
         assert!(turns.take(&Identity::numbered(1, 1)).await.is_err());
         drop(turn);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_lasts_as_long_as_a_statement_that_was_given_up() {
+        let (turns, ann) = (Turns::new(4), Identity::numbered(1, 1));
+        let unsent = Unsent::default();
+        let turn = async || Turn::new(turns.take(&ann).await.unwrap(), unsent.go_on(0));
+        let waits = async |error: Option<DatabaseError>| {
+            let mut turn = turn().await;
+            match error {
+                None => {
+                    let statement = turn.run(std::future::pending::<Result<(), _>>());
+                    assert!(tokio::time::timeout(Duration::ZERO, statement).await.is_err());
+                }
+                Some(error) => drop(turn.run(async { Err::<(), _>(error) }).await),
+            }
+            drop(turn);
+            let given_back = tokio::time::Instant::now();
+            drop(turns.take(&ann).await.unwrap());
+            given_back.elapsed() >= GIVEN_UP
+        };
+        assert!(waits(None).await && waits(Some(DatabaseError::TimedOut)).await);
+        assert!(!waits(Some(DatabaseError::TooLarge)).await, "it has answered");
+        assert!(turns.0.is_unused());
     }
 }

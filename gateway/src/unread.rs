@@ -1,18 +1,19 @@
 //! Answers on their way: whoever asks and does not read has them wait in memory, and his share of it is bounded. The connection of
-//! one who reads nothing at all is closed by the operating system, see the port. Events that happen are not answers: what waits of
-//! them is bounded by subscription. Those of the past are read for somebody, page by page, and are.
+//! one who reads nothing at all is closed by the operating system, see the port. Events that happen wait in the hub, where they are
+//! bounded by socket, and are answers one at a time, while they are sent. Those of the past are read for somebody, page by page, and are.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, Bytes};
 use tokio::sync::watch;
 
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
+use crate::hub::Waiting;
 use crate::postgres::DatabaseError;
 use crate::shares::{ASK_AGAIN, Share, Shares};
 use crate::token::Identity;
-use crate::turns::Turns;
-use crate::unsent::{Expected, Unsent};
+use crate::turns::{Turn, Turns};
+use crate::unsent::Unsent;
 
 /// What one share may have waiting.
 const PER_SHARE: usize = 256 << 10;
@@ -24,6 +25,8 @@ const MOST: usize = PER_SHARE * (SHARES / 4);
 const OWN: usize = 4;
 /// Few pages are full.
 const PAGES_AT_ONCE: usize = 4;
+/// An event of no more bytes has room on any socket: thousands of sockets that take nothing must not keep events from the others.
+const SMALL_EVENT: usize = 32 << 10;
 
 /// Room for the answers of everybody.
 #[derive(Clone)]
@@ -37,12 +40,6 @@ pub struct Room {
     begun: watch::Sender<bool>,
     large_part: tokio::sync::Mutex<()>,
     held: Mutex<Held>,
-}
-
-/// A turn at the database, given back when dropped.
-pub struct Turn {
-    _share: Share,
-    _expected: Expected,
 }
 
 #[derive(Default)]
@@ -107,6 +104,29 @@ impl Room {
         Self::new(self.who.clone(), self.all.clone(), self.unsent.clone())
     }
 
+    /// Room for an event that happens, on the same socket, while it is sent. Whoever has none for a large one is told to come back.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or the event gets larger than a user's share by the names that it is asked for by.
+    pub fn event(&self, size: Size) -> Result<Self, Failure> {
+        let room = self.page();
+        if size.answer <= SMALL_EVENT {
+            return Ok(room);
+        }
+        match room.charge(size) {
+            Ok(()) => Ok(room),
+            Err(failure) if failure.code == Code::RateLimited => Err(Failure::lagged()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Where events wait that happen for this socket.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.unsent.waiting()
+    }
+
     /// Waits until no other large part of this answer is on its way: the answer may be refused for it.
     pub async fn large_part(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.large_part.lock().await
@@ -138,7 +158,7 @@ impl Room {
                 if has_begun() { Some(self.unsent.go_on(expected)) } else { self.unsent.begin(expected) };
             if let Some(expected) = expected {
                 self.begun.send_replace(true);
-                return Ok(Turn { _share: share, _expected: expected });
+                return Ok(Turn::new(share, expected));
             }
         }
     }
@@ -197,6 +217,24 @@ impl Room {
     #[must_use]
     pub fn refusal(&self) -> Option<Failure> {
         self.held().refusal.clone()
+    }
+
+    /// Refuses to begin what is told in any case where there is no room for any of it, or what was told before is a whole answer already.
+    ///
+    /// # Errors
+    ///
+    /// When it is so.
+    pub fn may_begin(&self) -> Result<(), Failure> {
+        let mut held = self.held();
+        if held.bytes > MOST {
+            return Err(Failure::new(
+                Code::PayloadTooLarge,
+                "not begun: the answer to what stands before it is too large",
+            )
+            .hint("What stands before it is done. Do the rest in requests of their own."));
+        }
+        let more = held.bytes.saturating_add(1);
+        if self.fill(&mut held, more) { Ok(()) } else { Err(refused()) }
     }
 
     /// Counts a part of an answer that is given in any case, in as much room as there is.
@@ -272,110 +310,4 @@ fn refused() -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::failure::Code;
-    use axum::body::to_bytes;
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_leaves_much_unread_gets_no_more_and_leaves_room_to_others() {
-        let unread = Unread::default();
-        let (ann, bob) = (Identity::numbered(1, 1), Identity::numbered(2, 2));
-        let mut waiting = Vec::new();
-        for _ in 0..4 {
-            let room = unread.room(&ann).await.unwrap();
-            room.grow(8 << 20).unwrap();
-            waiting.push(Arc::new(room).body("x".repeat(8 << 20)));
-        }
-        assert!(unread.room(&ann).await.is_err());
-        assert!(unread.room(&bob).await.unwrap().grow(16 << 20).is_ok());
-        // Whatever piece of it somebody still has.
-        let answer = to_bytes(waiting.pop().unwrap(), usize::MAX).await.unwrap();
-        let rest = answer.slice(answer.len() - 1..);
-        drop(answer);
-        assert!(unread.room(&ann).await.is_err());
-        drop(rest);
-        assert!(unread.room(&ann).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn an_answer_arrives_whole_and_gives_its_room_back() {
-        let unread = Unread::default();
-        for size in [0, 1, PER_SHARE, PER_SHARE + 1, 40 << 20] {
-            let answer = "x".repeat(size);
-            let room = Arc::new(unread.room(&Identity::numbered(1, 1)).await.unwrap());
-            room.grow(size).unwrap();
-            assert_eq!(to_bytes(room.body(answer), usize::MAX).await.unwrap().len(), size);
-            assert!(unread.0.is_unused(), "{size}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_may_be_as_large_as_a_share_and_a_single_row_of_any_size() {
-        let unread = Unread::default();
-        let ann = Identity::numbered(1, 1);
-        let at_socket = || unread.room_at(&ann, Unsent::default());
-        let (room, turns) = (at_socket(), Turns::new(4));
-        drop(room.turn(&turns, 1).await.unwrap());
-        assert!(room.charge(Size::of(16 << 20)).is_ok() && room.charge(Size::of(16 << 20)).is_ok());
-        assert_eq!(room.charge(Size::of(1)).unwrap_err().code, Code::PayloadTooLarge);
-        assert_eq!(room.turn(&turns, 1).await.err(), room.refusal());
-        assert_eq!(at_socket().charge(Size::of(1)).unwrap_err().code, Code::RateLimited);
-        room.hold(1 << 20);
-        drop(room);
-        assert!(unread.0.is_unused());
-        assert!(at_socket().charge(Size::of(200 << 20)).is_ok());
-        let often = Size { rows: 16 << 20, answer: 33 << 20 };
-        assert_eq!(at_socket().charge(often).unwrap_err().code, Code::PayloadTooLarge);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_socket_with_much_unsent_has_no_turn_until_it_is_sent() {
-        let (unread, turns, unsent) = (Unread::default(), Turns::new(4), Unsent::default());
-        let ann = Identity::numbered(1, 1);
-        let first = unread.room_at(&ann, unsent.clone());
-        drop(first.turn(&turns, 1).await.unwrap());
-        first.charge(Size::of(16 << 20)).unwrap();
-        let next = unread.room_at(&ann, unsent.clone());
-        let (turn, ()) = tokio::join!(next.turn(&turns, 1), async {
-            // One that waits has taken nothing, and what has begun goes on.
-            drop(first.turn(&turns, 1).await.unwrap());
-            let elsewhere = unread.room_at(&ann, Unsent::default());
-            drop(elsewhere.turn(&turns, 1).await.unwrap());
-            drop(first);
-        });
-        assert!(turn.is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_part_that_waits_goes_on_when_another_part_of_its_answer_has_begun() {
-        let (unread, turns, unsent) = (Unread::default(), Turns::new(16), Unsent::default());
-        let ann = Identity::numbered(1, 1);
-        let first = unread.room_at(&ann, unsent.clone());
-        let busy = first.turn(&turns, 3 << 20).await.unwrap();
-        let second = unread.room_at(&ann, unsent.clone());
-        let (large, ()) = tokio::join!(second.turn(&turns, 3 << 20), async {
-            tokio::task::yield_now().await;
-            drop(second.turn(&turns, 64 << 10).await.unwrap());
-            second.charge(Size::of(2 << 20)).unwrap();
-            drop((busy, first));
-        });
-        assert!(large.is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_page_has_as_much_room_as_there_is_and_keeps_what_it_needs() {
-        let (unread, turns) = (Unread::default(), Turns::new(4));
-        let ann = Identity::numbered(1, 1);
-        let other = unread.room_at(&ann, Unsent::default());
-        other.charge(Size::of(MOST - 3 * PER_SHARE)).unwrap();
-        let page = unread.room_at(&ann, Unsent::default()).page();
-        assert_eq!(page.reserve(&turns, 4 << 20).await.unwrap().1, 3 * PER_SHARE);
-        let late = unread.room_at(&ann, Unsent::default()).page();
-        assert_eq!(late.reserve(&turns, 4 << 20).await.err().unwrap().code, Code::RateLimited);
-        let (reserved, ()) = tokio::join!(late.reserve(&turns, 4 << 20), async { page.settle(1) });
-        assert_eq!(reserved.unwrap().1, 2 * PER_SHARE);
-        drop((other, page, late));
-        assert!(unread.0.is_unused());
-    }
-}
+mod tests;

@@ -4,24 +4,29 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::hub::Waiting;
+
 /// So much may be ready before the next operation, or the next page of events, waits.
 const MOST: usize = 4 << 20;
 
 /// The bytes that wait for one client. An HTTP request has one of its own.
 #[derive(Clone, Default)]
-pub struct Unsent(Arc<watch::Sender<usize>>);
+pub struct Unsent {
+    ready: Arc<watch::Sender<usize>>,
+    waiting: Waiting,
+}
 
 impl Unsent {
     /// Waits until something new that will bring about so much may begin: for as long as the client may take, which the socket bounds.
     pub async fn low(&self, bytes: usize) {
         // The sender is ours, so nobody closes it.
-        let _ = self.0.subscribe().wait_for(|all| may_begin(*all, bytes)).await;
+        let _ = self.ready.subscribe().wait_for(|all| may_begin(*all, bytes)).await;
     }
 
     /// Begins something that will bring about so much, if it may.
     #[must_use]
     pub fn begin(&self, bytes: usize) -> Option<Expected> {
-        let begun = self.0.send_if_modified(|all| {
+        let begun = self.ready.send_if_modified(|all| {
             let may = may_begin(*all, bytes);
             if may {
                 *all = all.saturating_add(bytes);
@@ -38,18 +43,24 @@ impl Unsent {
         self.expected(bytes)
     }
 
+    /// Events that happen, which have been made ready for nobody yet: they keep nothing waiting.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.waiting.clone()
+    }
+
     fn expected(&self, bytes: usize) -> Expected {
         Expected { unsent: self.clone(), bytes }
     }
 
     /// So much more is ready.
     pub fn add(&self, bytes: usize) {
-        self.0.send_modify(|all| *all = all.saturating_add(bytes));
+        self.ready.send_modify(|all| *all = all.saturating_add(bytes));
     }
 
     /// So much is taken, or given up.
     pub fn remove(&self, bytes: usize) {
-        self.0.send_modify(|all| *all = all.saturating_sub(bytes));
+        self.ready.send_modify(|all| *all = all.saturating_sub(bytes));
     }
 }
 

@@ -119,6 +119,12 @@ async fn what_is_no_request_at_all_is_refused() {
         let start = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
         assert_eq!((answer.status, answer.code()), (status, code), "{start}: {answer:?}");
     }
+    // Whoever is nobody is not listened to.
+    assert_eq!(post(&world.gateway, None, b"{").await.status, 401);
+    let long = json!({ "query": format!("{{ quotes }}{}", " ".repeat(64 << 10)) }).to_string();
+    assert_eq!(post(&world.gateway, Some(&authorization), long.as_bytes()).await.code(), "PAYLOAD_TOO_LARGE");
+    let many = json!({ "query": SAVE_QUOTE, "variables": { "input": vec![0; 20_000] } }).to_string();
+    assert_eq!(post(&world.gateway, Some(&authorization), many.as_bytes()).await.code(), "BAD_USER_INPUT");
     let subscription = br#"{"query": "subscription { quoteChanged(quoteId: \"x\") { eventId } }"}"#;
     assert_eq!(post(&world.gateway, Some(&authorization), subscription).await.code(), "BAD_USER_INPUT");
     assert_eq!(everything(&world).await, before, "nothing is written");

@@ -183,6 +183,55 @@ async fn an_answer_of_many_large_parts_is_refused_before_it_is_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn saves_are_not_begun_behind_an_answer_that_is_whole() {
+    let world = patient_world().await;
+    let quote = world.quote_of(TENANT).await;
+    let huge = "update quotes set notes = repeat('a', 1000000) where id = $1 returning version";
+    let version: i32 =
+        world.app().await.query_one(huge, &[&quote.id]).await.expect("an update of one").get(0);
+    let token = world.gateway.token(&ALICE);
+    let saves = |names: usize| {
+        let names: Vec<String> = (0..names).map(|name| format!("q{name}: quote")).collect();
+        let save = |n: i32| {
+            format!(
+                "s{n}: updateQuoteWithVersionCheck(input: {{ quoteId: \"{}\", expectedVersion: {}, \
+                 changes: {{ contactName: \"{n}\" }} }}) {{ success {} }}",
+                quote.id,
+                version + n,
+                names.join(" ")
+            )
+        };
+        format!("mutation {{ {} }}", (0..50).map(save).collect::<Vec<_>>().join(" "))
+    };
+    let answer = ask(&world.gateway, &token, &saves(11), json!({})).await;
+    assert_eq!(answer.code(), "BAD_USER_INPUT");
+    let answer = ask(&world.gateway, &token, &saves(10), json!({})).await;
+    let error = &answer.body["errors"][0];
+    assert_eq!((answer.status, answer.code(), &error["path"]), (200, "PAYLOAD_TOO_LARGE", &json!(["s4"])));
+    let name = "select contact_name from quotes where id = $1";
+    let name: String = world.admin().await.query_one(name, &[&quote.id]).await.expect("one").get(0);
+    assert_eq!(name, "3", "what stands before it is done, and nothing behind it");
+    must_be_small(&world);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_schema_says_of_itself_does_not_multiply() {
+    let world = patient_world().await;
+    let token = world.gateway.token(&ALICE);
+    let names = |count: usize| (0..count).map(|n| format!("n{n}: name")).collect::<Vec<_>>().join(" ");
+    let long = format!("{}: name", "x".repeat(1_000));
+    for inside in
+        [names(900), long, format!("fields {{ type {{ ofType {{ fields {{ {} }} }} }} }}", names(50))]
+    {
+        let query = format!("{{ __schema {{ types {{ fields {{ type {{ {inside} }} }} }} }} }}");
+        assert_eq!(ask(&world.gateway, &token, &query, json!({})).await.code(), "BAD_USER_INPUT");
+    }
+    let many = format!("{{ __schema {{ types {{ fields {{ type {{ {} }} }} }} }} }}", names(90));
+    assert!(ask(&world.gateway, &token, &many, json!({})).await.data("__schema").is_object());
+    must_be_small(&world);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_of_huge_values_is_relayed_in_little_memory() {
     let world = World::start().await;
     let admin = world.admin().await;

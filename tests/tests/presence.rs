@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use quote_collab_tests::{
-    ALICE, BOB, Browser, CAROL, Gateway, Kind, Person, Quote, Subscriber, TENANT, TENANT_OTHER, World, ask,
-    eventually, within,
+    ALICE, BOB, Browser, CAROL, Gateway, Kind, Person, Quote, Subscriber, TENANT, TENANT_OTHER, Wire, World,
+    ask, eventually, within,
 };
 use serde_json::{Value, json};
 
@@ -232,4 +232,46 @@ async fn who_comes_while_nobody_leads_is_told_by_the_next_who_does() {
     join(&world, &BOB, &quote).await;
     assert!(!world.gateway.log().contains("relaying as epoch"), "nobody leads yet");
     assert_eq!(told(&mut events).await, ("USER_JOINED".to_owned(), BOB.name.to_owned()), "and nobody twice");
+}
+
+#[tokio::test]
+async fn a_list_that_would_grow_by_its_names_is_refused_before_it_is_made() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    // As long as a name may be.
+    let name: &'static str = "\u{1f9fe}".repeat(250).leak();
+    let joins: String = (0..20)
+        .map(|n| format!("j{n}: joinQuoteSession(input: {{ quoteId: \"{}\" }}) {{ sessionId }} ", quote.id))
+        .collect::<Vec<_>>()
+        .concat();
+    for _ in 0..7 {
+        let person = Person { id: uuid::Uuid::now_v7(), name, ..ALICE };
+        let token = world.gateway.token(&person);
+        let joined = ask(&world.gateway, &token, &format!("mutation {{ {joins} }}"), json!({})).await;
+        assert!(joined.data("j19").is_object());
+    }
+    let list = |names: usize| {
+        let names: Vec<String> = (0..names).map(|n| format!("n{n}: userName e{n}: joinedAt")).collect();
+        format!(
+            "subscription ($id: ID!) {{ presenceUpdated(quoteId: $id) {{ activeUsers {{ {} }} }} }}",
+            names.join(" ")
+        )
+    };
+    let mut wire = Wire::open(&world.gateway, &BOB).await;
+    wire.begin("all", &list(1), &json!({ "id": quote.id })).await;
+    let all = async {
+        while wire.message().await["payload"]["data"]["presenceUpdated"]["activeUsers"][139].is_null() {}
+    };
+    within("everybody is told", all).await;
+    wire.tell(&json!({ "type": "complete", "id": "all" })).await;
+    for (names, code) in [(20, None), (30, Some("PAYLOAD_TOO_LARGE")), (31, Some("BAD_USER_INPUT"))] {
+        let id = names.to_string();
+        wire.begin(&id, &list(names), &json!({ "id": quote.id })).await;
+        let message = wire.message().await;
+        assert_eq!(
+            (&message["id"], message["payload"][0]["extensions"]["code"].as_str()),
+            (&json!(id), code)
+        );
+        wire.tell(&json!({ "type": "complete", "id": id })).await;
+    }
 }

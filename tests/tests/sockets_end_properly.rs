@@ -1,9 +1,12 @@
 //! A socket ends with a close on both sides, whoever begins.
 
 use quote_collab_tests::{
-    ALICE, BOB, CAROL, Gateway, Node, Person, Postgres, Settings, TENANT, Wire, World, node, within,
+    ALICE, BOB, CAROL, Gateway, Node, Person, Postgres, Settings, TENANT, Wire, World, eventually, node,
+    within,
 };
+use rustix::process::Signal;
 use serde_json::json;
+use tokio_postgres::Client;
 
 #[tokio::test]
 async fn a_socket_that_its_client_closes_is_closed_and_not_cut() {
@@ -98,4 +101,45 @@ async fn whoever_breaks_the_rules_of_frames_is_told() {
     let mut wire = Wire::open(&world.gateway, &ALICE).await;
     wire.send(b"\x81\x02{}").await;
     assert_eq!(wire.close_code().await, 1002, "no mask");
+}
+
+async fn waiting(admin: &Client) -> i64 {
+    let waiting = "select count(*) from pg_stat_activity where application_name = 'quote_gateway'
+        and state = 'active' and wait_event_type = 'Lock'";
+    admin.query_one(waiting, &[]).await.expect("the server tells").get(0)
+}
+
+/// A save that is held up by somebody's lock while its socket is about to end, by a signal or with its token.
+async fn a_save_is_told(expires: &str, signal: Option<Signal>, code: i64) {
+    let world = World::embedded().await;
+    let (mut app, admin, quote) = (world.app().await, world.admin().await, world.quote_of(TENANT).await);
+    let holding = app.transaction().await.expect("a transaction");
+    holding.execute("select from quotes where id = $1 for update", &[&quote.id]).await.expect("a lock");
+    let authentication = json!({ "authToken": world.gateway.token_for(&ALICE, expires) });
+    let init = json!({ "type": "connection_init", "payload": authentication }).to_string();
+    let save = format!(
+        "mutation {{ updateQuoteWithVersionCheck(input: {{ quoteId: \"{}\", expectedVersion: 1, \
+         changes: {{ notes: \"held\" }} }}) {{ success }} }}",
+        quote.id
+    );
+    let begin = json!({ "id": "1", "type": "subscribe", "payload": { "query": save } }).to_string();
+    let url = world.gateway.web_socket_url();
+    let args = ["--url", &url, "--protocol", "graphql-transport-ws", "--send", &init, "--send", &begin];
+    let mut socket = node("socket.mjs", &args, &[]);
+    eventually("the save waits", async || waiting(&admin).await == 1).await;
+    match signal {
+        Some(signal) => world.gateway.process().signal(signal),
+        None => tokio::time::sleep(std::time::Duration::from_secs(3)).await,
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    holding.rollback().await.expect("the lock is given back");
+    let line = socket.next_where(|line| line["message"]["id"] == "1").await;
+    assert_eq!(line["message"]["payload"]["data"]["updateQuoteWithVersionCheck"]["success"], true, "{line}");
+    let line = socket.next_where(|line| line["type"] == "closed").await;
+    assert_eq!(line["code"], code, "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mutation_that_runs_is_told_before_its_socket_ends() {
+    tokio::join!(a_save_is_told("24h", Some(Signal::TERM), 1012), a_save_is_told("2s", None, 4403));
 }

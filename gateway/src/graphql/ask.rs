@@ -64,14 +64,14 @@ impl Caller {
         T: Send + 'static,
         F: Future<Output = Result<T, DatabaseError>> + Send + 'static,
     {
-        self.ask(statement, move |room, answer| room.charge(size(answer))).await
+        self.ask(|_| Ok(()), statement, move |room, answer| room.charge(size(answer))).await
     }
 
     /// What became of a change, which is told in any case.
     ///
     /// # Errors
     ///
-    /// When the statement fails.
+    /// When the statement fails, or was not begun because there is no room for what becomes of it.
     pub async fn change<T, F>(
         self,
         statement: impl FnOnce(Database, RequestContext) -> F + Send + 'static,
@@ -85,11 +85,15 @@ impl Caller {
             room.hold(size(done).answer);
             Ok(())
         };
-        self.ask(statement, hold).await
+        self.ask(Room::may_begin, statement, hold).await.map_err(|failure| {
+            let is_known = failure.code != Code::ServiceUnavailable || failure.sqlstate.is_some();
+            if is_known { failure } else { failure.perhaps_done() }
+        })
     }
 
     async fn ask<T, F>(
         self,
+        begin: impl FnOnce(&Room) -> Result<(), Failure> + Send + 'static,
         statement: impl FnOnce(Database, RequestContext) -> F + Send + 'static,
         count: impl FnOnce(&Room, &T) -> Result<(), Failure> + Send + 'static,
     ) -> Result<T, Failure>
@@ -100,8 +104,9 @@ impl Caller {
         errand(async move {
             let _alone = if self.wants_much { Some(self.room.large_part().await) } else { None };
             let expected = if self.wants_much { MUCH } else { ORDINARY };
-            let _turn = self.room.turn(&self.turns, expected).await?;
-            let answer = statement(self.database, self.of).await?;
+            let mut turn = self.room.turn(&self.turns, expected).await?;
+            begin(&self.room)?;
+            let answer = turn.run(statement(self.database, self.of)).await?;
             count(&self.room, &answer)?;
             Ok(answer)
         })

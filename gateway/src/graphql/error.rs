@@ -90,13 +90,22 @@ pub fn is_request_error(response: &Response) -> bool {
 /// The JSON of a response. One that was never executed has no data, not even null.
 #[must_use]
 pub fn write(response: &Response) -> String {
-    let written = if is_request_error(response) {
-        json::write(&RequestErrors { errors: &response.errors })
+    if is_request_error(response) {
+        text(&RequestErrors { errors: &response.errors })
     } else {
-        json::write(response)
-    };
-    // Strings, numbers and lists cannot fail to be written.
-    written.unwrap_or_else(|_| Value::Null.to_string())
+        write_executed(response)
+    }
+}
+
+/// The JSON of a response to what was executed, as far as anybody knows.
+#[must_use]
+pub fn write_executed(response: &Response) -> String {
+    text(response)
+}
+
+/// Strings, numbers and lists cannot fail to be written.
+fn text(value: &impl serde::Serialize) -> String {
+    json::write(value).unwrap_or_else(|_| Value::Null.to_string())
 }
 
 #[derive(serde::Serialize)]

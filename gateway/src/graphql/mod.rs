@@ -1,6 +1,7 @@
 //! The GraphQL interface. It opens no socket and knows no SQL: it converts, calls and converts back.
 
 mod ask;
+mod demand;
 mod error;
 mod json;
 mod model;
@@ -11,6 +12,7 @@ mod query;
 mod root;
 mod size;
 mod subscription;
+mod variables;
 
 use std::sync::Arc;
 
@@ -23,7 +25,7 @@ use crate::presence::Board;
 use crate::token::Identity;
 use crate::turns::Turns;
 
-pub use error::{code, is_request_error, with_codes, write};
+pub use error::{code, is_request_error, with_codes, write, write_executed};
 pub use operation::{Operation, OperationError, Prepared};
 pub use plan::Plan;
 

@@ -7,7 +7,7 @@ use super::model::{
     ActiveSession, JoinQuoteSessionInput, QuoteCollaborationResult, QuoteLineCollaborationResult,
     UpdateSessionHeartbeatInput, VersionedQuoteLineUpdateInput, VersionedQuoteUpdateInput,
 };
-use super::size::of_saved;
+use super::size::Selected;
 use super::{ask::Caller, identity};
 use crate::failure::Failure;
 use crate::postgres::{Heartbeat, Save};
@@ -27,9 +27,11 @@ impl Mutation {
         context: &Context<'_>,
         input: VersionedQuoteUpdateInput,
     ) -> Result<QuoteCollaborationResult, Failure> {
-        let save = Save::try_from(input)?;
-        let saved = Caller::of(context)?
-            .change(move |database, of| async move { database.save_quote(of, &save).await }, of_saved);
+        let (save, selected) = (Save::try_from(input)?, Selected::of(context));
+        let saved = Caller::of(context)?.change(
+            move |database, of| async move { database.save_quote(of, &save).await },
+            move |saved| selected.saved(saved),
+        );
         Ok(saved.await?.into())
     }
 
@@ -39,9 +41,11 @@ impl Mutation {
         context: &Context<'_>,
         input: VersionedQuoteLineUpdateInput,
     ) -> Result<QuoteLineCollaborationResult, Failure> {
-        let save = Save::try_from(input)?;
-        let saved = Caller::of(context)?
-            .change(move |database, of| async move { database.save_line(of, &save).await }, of_saved);
+        let (save, selected) = (Save::try_from(input)?, Selected::of(context));
+        let saved = Caller::of(context)?.change(
+            move |database, of| async move { database.save_line(of, &save).await },
+            move |saved| selected.saved(saved),
+        );
         Ok(saved.await?.into())
     }
 

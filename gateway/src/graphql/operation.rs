@@ -1,14 +1,18 @@
 //! An operation as a client sends it, over HTTP or a socket alike.
 
 use async_graphql::parser::parse_query;
-use async_graphql::{Name, Request, Variables};
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Request, Variables};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::json::to_graphql;
 use super::plan::Plan;
-use crate::failure::Failure;
+use super::variables::LARGEST_KEPT;
+use crate::failure::{Code, Failure};
 use crate::rate_limit::OperationBudget;
+
+/// Bytes of a text. It grows many times as it is read, and a name in it may stand in the answer often.
+const LONGEST_QUERY: usize = 64 << 10;
 
 /// A query, mutation or subscription with its variables.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,14 +96,14 @@ impl Operation {
     /// When it asks for more than one operation may, or a subscription for anything but one field.
     pub fn prepare(self) -> Result<Prepared, Failure> {
         let name = self.name.filter(|name| !name.is_empty());
-        let mut variables = Variables::default();
-        for (name, value) in self.variables {
-            variables.insert(Name::new(name), to_graphql(&value));
-        }
-        let mut plan = Plan::default();
+        check_length(&self.query, LONGEST_QUERY)?;
+        let (mut plan, mut variables) = (Plan::default(), Variables::default());
         let mut request = Request::new(self.query);
         if let Ok(mut document) = parse_query(&request.query) {
-            plan = Plan::of(&mut document, name.as_deref(), &mut variables)?;
+            (plan, variables) = Plan::of(&mut document, name.as_deref(), self.variables)?;
+            if plan.kind == Some(OperationType::Subscription) {
+                check_length(&request.query, LARGEST_KEPT)?;
+            }
             request.set_parsed_query(document);
         }
         request = request.variables(variables);
@@ -110,9 +114,16 @@ impl Operation {
     }
 }
 
+fn check_length(query: &str, most: usize) -> Result<(), Failure> {
+    if query.len() <= most {
+        return Ok(());
+    }
+    let message = format!("the text of the operation is longer than {most} bytes");
+    Err(Failure::new(Code::PayloadTooLarge, message).hint("Give values as variables."))
+}
+
 #[cfg(test)]
 mod tests {
-    use async_graphql::parser::types::OperationType;
     use serde_json::json;
 
     use super::*;
@@ -154,8 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_short_and_one_that_is_kept_shorter() {
+        let code = |query: &str, bytes: usize| {
+            let query = format!("{query}{}", " ".repeat(bytes - query.len()));
+            let operation = Operation::from_json(json!({ "query": query })).unwrap();
+            operation.prepare().map_err(|failure| failure.code).err()
+        };
+        assert_eq!(code("{ a }", LONGEST_QUERY), None);
+        assert_eq!(code("{ a }", LONGEST_QUERY + 1), Some(Code::PayloadTooLarge));
+        assert_eq!(code("subscription { a }", LARGEST_KEPT), None);
+        assert_eq!(code("subscription { a }", LARGEST_KEPT + 1), Some(Code::PayloadTooLarge));
+    }
+
+    #[test]
     fn variables_keep_their_digits() {
-        let text = r#"{"query":"{ a }","variables":{"changes":{"unitPrice":100000000000000000.0001,"b":[0.1000,5]}}}"#;
+        let text = r#"{"query":"query ($changes: JSON) { a }","variables":{"changes":{"unitPrice":100000000000000000.0001,"b":[0.1000,5]}}}"#;
         let prepared = Operation::from_json(serde_json::from_str(text).unwrap()).unwrap().prepare().unwrap();
         let written = serde_json::to_string(&prepared.request.variables).unwrap();
         assert_eq!(written, r#"{"changes":{"b":[0.1000,5],"unitPrice":100000000000000000.0001}}"#);

@@ -3,17 +3,16 @@
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
 };
-use async_graphql::{Name, Response, Value, Variables};
+use async_graphql::{Name, PathSegment, Response, ServerError, Value, Variables};
+use serde_json::Map;
 
-use super::root;
-use crate::failure::Failure;
+use super::error::code;
+use super::variables::{self, MOST_VARIABLES};
+use super::{demand, root};
+use crate::failure::{Code, Failure};
 
 /// Each is a statement of its own, so that a list of aliases must not be one operation.
 const MOST_ROOT_FIELDS: usize = 50;
-/// Each is checked, and complained of where nothing uses it.
-const MOST_VARIABLES: usize = 500;
-/// For each root field of an operation whose answer cannot be refused.
-const MOST_LARGE_FIELDS: usize = 10;
 
 /// What is known of an operation before it is executed.
 #[derive(Debug)]
@@ -27,7 +26,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads the operation of this name, and makes a subscription one that the library can execute.
+    /// Reads the operation of this name, and what it uses of the variables that are given, and makes a subscription one that
+    /// the library can execute.
     ///
     /// # Errors
     ///
@@ -35,20 +35,18 @@ impl Plan {
     pub fn of(
         document: &mut ExecutableDocument,
         name: Option<&str>,
-        variables: &mut Variables,
-    ) -> Result<Self, Failure> {
-        if !root::is_bounded(document) {
-            return Err(Failure::bad_input("the operation is too large when its fragments are written out"));
-        }
+        given: Map<String, serde_json::Value>,
+    ) -> Result<(Self, Variables), Failure> {
+        demand::check_text(document)?;
         let definitions =
             document.operations.iter().map(|(_, operation)| operation.node.variable_definitions.len());
         if definitions.sum::<usize>() > MOST_VARIABLES {
             return Err(Failure::bad_input(format!("a request may have {MOST_VARIABLES} variables")));
         }
         let ExecutableDocument { operations, fragments } = document;
-        let Some(operation) = selected(operations, name) else { return Ok(Self::default()) };
-        set_defaults(operation, variables);
-        let fields = root::fields(operation, fragments, variables);
+        let Some(operation) = selected(operations, name) else { return Ok(Default::default()) };
+        let variables = variables::declared(given, operation)?;
+        let fields = root::fields(operation, fragments, &variables);
         let order = root::keys(&fields);
         let cost = fields.iter().filter(|field| !field.node.name.node.starts_with("__")).count();
         if cost > MOST_ROOT_FIELDS {
@@ -56,23 +54,40 @@ impl Plan {
                 "an operation may ask for {MOST_ROOT_FIELDS} root fields, aliases included"
             )));
         }
-        // What was done is told in any case, and so is what happens: too much of it is refused before.
-        let most_large = MOST_LARGE_FIELDS * cost.max(1);
-        if operation.ty != OperationType::Query && root::large_fields(operation, fragments) > most_large {
-            return Err(Failure::bad_input(format!(
-                "a mutation or subscription may ask for {MOST_LARGE_FIELDS} rows and values of each root field, aliases included"
-            )));
+        for field in &fields {
+            demand::check_described(field, fragments)?;
+            if operation.ty == OperationType::Mutation {
+                demand::check_told(&[field], fragments)?;
+            }
         }
         if operation.ty == OperationType::Subscription {
             if order.len() != 1 {
                 return Err(Failure::bad_input("a subscription must select exactly one root field"));
             }
+            demand::check_told(&fields, fragments)?;
             if !root::is_plain(operation) {
                 let fields = fields.into_iter().cloned().collect();
                 root::make_plain(operation, fields);
             }
         }
-        Ok(Self { kind: Some(operation.ty), cost: u32::try_from(cost).unwrap_or(u32::MAX).max(1), order })
+        let cost = u32::try_from(cost).unwrap_or(u32::MAX).max(1);
+        Ok((Self { kind: Some(operation.ty), cost, order }, variables))
+    }
+
+    /// Whether the result tells that nothing was done, so that the operation may be asked again. Of a mutation the fields are done
+    /// one after the other, and one that fails takes the results of those before it away.
+    #[must_use]
+    pub fn did_nothing(&self, response: &Response) -> bool {
+        let is_refusal = |error: &ServerError| match error.path.first() {
+            None => true,
+            Some(PathSegment::Field(key)) => {
+                code(error) == Some(Code::RateLimited.as_str())
+                    && self.order.first().is_some_and(|first| first == key)
+            }
+            Some(PathSegment::Index(_)) => false,
+        };
+        response.data == Value::Null
+            && (self.kind != Some(OperationType::Mutation) || response.errors.iter().all(is_refusal))
     }
 
     /// Puts the result's fields in the order in which they were asked for: the library puts them in the order in which
@@ -114,14 +129,6 @@ fn selected<'a>(
     Some(&mut operation.node)
 }
 
-/// The library forgets a variable's default where the variable is a condition.
-fn set_defaults(operation: &OperationDefinition, variables: &mut Variables) {
-    for definition in &operation.variable_definitions {
-        let Some(default) = &definition.node.default_value else { continue };
-        variables.entry(definition.node.name.node.clone()).or_insert_with(|| default.node.clone());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use async_graphql::parser::parse_query;
@@ -131,9 +138,8 @@ mod tests {
     use super::*;
 
     fn plan(query: &str) -> Result<Plan, Failure> {
-        let mut variables = Variables::default();
-        variables.insert(Name::new("yes"), Value::Boolean(true));
-        Plan::of(&mut parse_query(query).unwrap(), None, &mut variables)
+        let given = Map::from_iter([("yes".to_owned(), serde_json::Value::Bool(true))]);
+        Ok(Plan::of(&mut parse_query(query).unwrap(), None, given)?.0)
     }
 
     #[test]
@@ -163,17 +169,6 @@ mod tests {
         };
         assert!(variables(MOST_VARIABLES / 2).is_ok());
         assert!(variables(MOST_VARIABLES / 2 + 1).is_err());
-    }
-
-    #[test]
-    fn fragments_that_multiply_or_lead_in_a_circle_are_refused_at_once() {
-        let step =
-            |step: usize| format!("fragment F{step} on Query {{ ...F{next} ...F{next} }}", next = step + 1);
-        let steps: Vec<String> = (0..22).map(step).collect();
-        let doubling = format!("{{ ...F0 }} {} fragment F22 on Query {{ a }}", steps.join(" "));
-        for query in [doubling.as_str(), "{ ...F } fragment F on Query { a ...F }"] {
-            assert!(plan(query).is_err(), "{query}");
-        }
     }
 
     #[test]
@@ -220,5 +215,26 @@ mod tests {
         assert!(plan(&format!("mutation {{ {mutation} }}")).is_ok());
         assert!(plan(&format!("mutation {{ save {{ {} }} }}", values(11))).is_err());
         assert!(plan(&format!("query {{ a {{ {} }} }}", values(11))).is_ok());
+        let one = format!("mutation {{ a: save b: save c: save {{ {} }} }}", values(11));
+        assert!(plan(&one).is_err(), "others of the mutation leave it nothing");
+    }
+
+    #[test]
+    fn a_mutation_that_failed_behind_its_first_field_did_something() {
+        let failed = |failure: Failure, key: Option<&str>| {
+            let mut error = ServerError::from(failure);
+            error.path = key.map(|key| PathSegment::Field(key.to_owned())).into_iter().collect();
+            Response::from_errors(vec![error])
+        };
+        let limited = || Failure::rate_limited(std::time::Duration::from_secs(1));
+        let away = || Failure::new(Code::ServiceUnavailable, "x");
+        let mutation = plan("mutation { a: save b: save }").unwrap();
+        assert!(mutation.did_nothing(&failed(limited(), None)));
+        assert!(mutation.did_nothing(&failed(limited(), Some("a"))));
+        assert!(!mutation.did_nothing(&failed(limited(), Some("b"))));
+        assert!(!mutation.did_nothing(&failed(away(), Some("a"))), "nobody knows");
+        let query = plan("{ a b }").unwrap();
+        assert!(query.did_nothing(&failed(away(), Some("b"))));
+        assert!(!query.did_nothing(&Response::new(to_graphql(&json!({"a": 1})))));
     }
 }

@@ -29,7 +29,7 @@ impl Query {
         let (quote, selected) = (uuid("quoteId", &quote_id)?, Selected::of(context));
         let sessions = Caller::of(context)?.read(
             move |database, of| async move { database.sessions(of, quote).await },
-            move |sessions: &Vec<_>| selected.plain(sessions.len()),
+            move |sessions: &Vec<_>| selected.sessions(sessions),
         );
         Ok(sessions.await?.into_iter().map(ActiveSession::from).collect())
     }

@@ -4,74 +4,12 @@ use std::collections::HashMap;
 use std::slice::Iter;
 
 use async_graphql::parser::types::{
-    Directive, ExecutableDocument, Field, FragmentDefinition, InlineFragment, OperationDefinition, Selection,
-    SelectionSet,
+    Directive, Field, FragmentDefinition, InlineFragment, OperationDefinition, Selection, SelectionSet,
 };
 use async_graphql::{Name, Pos, Positioned, Value, Variables};
 
-/// Selections of a text when every fragment is written out. Fragments that name others twice double with each step, and
-/// the library follows every one: a text of a kilobyte would keep it busy for ever.
-const MOST_SELECTIONS: usize = 10_000;
-
-type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
-
-/// Fields that may be large. What is written of them grows with the names that they are asked for by.
-const LARGE: [&str; 9] = [
-    "quote",
-    "quoteLine",
-    "lineData",
-    "newTotals",
-    "oldValue",
-    "newValue",
-    "baseValue",
-    "currentValue",
-    "attemptedValue",
-];
-
-/// Whether the text stays within bounds when its fragments are written out. Fragments that lead in a circle do not.
-pub fn is_bounded(document: &ExecutableDocument) -> bool {
-    let operations = document.operations.iter().map(|(_, operation)| &operation.node);
-    let selections = Selections::of(operations, &document.fragments);
-    selections.take(MOST_SELECTIONS + 1).count() <= MOST_SELECTIONS
-}
-
-/// How often an operation asks for fields that may be large, however deep they stand. The text must be bounded.
-pub fn large_fields(operation: &OperationDefinition, fragments: &Fragments) -> usize {
-    let is_large = |selection: &&Selection| matches!(selection, Selection::Field(field) if LARGE.contains(&field.node.name.node.as_str()));
-    Selections::of([operation], fragments).filter(is_large).count()
-}
-
-/// All selections, with those inside of them, fragments written out.
-struct Selections<'a> {
-    open: Vec<Iter<'a, Positioned<Selection>>>,
-    fragments: &'a Fragments,
-}
-
-impl<'a> Selections<'a> {
-    fn of(operations: impl IntoIterator<Item = &'a OperationDefinition>, fragments: &'a Fragments) -> Self {
-        let open = operations.into_iter().map(|operation| items(&operation.selection_set)).collect();
-        Self { open, fragments }
-    }
-}
-
-impl<'a> Iterator for Selections<'a> {
-    type Item = &'a Selection;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.open.last_mut()?.next().map(|selection| &selection.node) {
-                None => drop(self.open.pop()),
-                Some(selection) => {
-                    match selection {
-                        Selection::Field(field) => self.open.push(items(&field.node.selection_set)),
-                        fragment => self.open.extend(inside(fragment, self.fragments)),
-                    }
-                    return Some(selection);
-                }
-            }
-        }
-    }
-}
+/// Fragments by name.
+pub type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
 
 /// The root fields of an operation in the order of the text, those that conditions leave out not among them. The text
 /// must be bounded.
@@ -133,12 +71,16 @@ pub fn make_plain(operation: &mut OperationDefinition, fields: Vec<Positioned<Fi
     ];
 }
 
-fn items(set: &Positioned<SelectionSet>) -> Iter<'_, Positioned<Selection>> {
+/// What a selection set has.
+pub fn items(set: &Positioned<SelectionSet>) -> Iter<'_, Positioned<Selection>> {
     set.node.items.iter()
 }
 
 /// What a fragment stands for. One that does not exist the library refuses later.
-fn inside<'a>(selection: &'a Selection, fragments: &'a Fragments) -> Option<Iter<'a, Positioned<Selection>>> {
+pub fn inside<'a>(
+    selection: &'a Selection,
+    fragments: &'a Fragments,
+) -> Option<Iter<'a, Positioned<Selection>>> {
     match selection {
         Selection::Field(_) => None,
         Selection::InlineFragment(fragment) => Some(items(&fragment.node.selection_set)),

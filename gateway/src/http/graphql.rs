@@ -3,18 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use async_graphql::Response as GraphqlResponse;
 use async_graphql::parser::types::OperationType;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Query, State};
+use axum::extract::{FromRequest, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
-use super::response::{Media, answer, refuse, respond};
+use super::response::{Media, answer, give_up, refuse, respond};
 use super::{App, REQUEST_TIMEOUT, assets};
 use crate::failure::{Code, Failure};
 use crate::graphql::{Operation, Prepared, sdl, with_codes, write};
@@ -35,21 +34,29 @@ pub async fn get(
         return assets::console();
     }
     let Some(media) = Media::accepted_by(&headers) else { return not_acceptable() };
-    let operation = match from_parameters(parameters) {
-        Ok(operation) => operation,
-        Err(failure) => return refuse(StatusCode::BAD_REQUEST, media, failure),
+    let identity = match bearer(&app, &headers) {
+        Ok(identity) => identity,
+        Err(error) => return unauthenticated(media, error),
     };
-    execute(&app, &headers, media, operation, true).await
+    match from_parameters(parameters) {
+        Ok(operation) => execute(&app, identity, media, operation, true).await,
+        Err(failure) => refuse(StatusCode::BAD_REQUEST, media, failure),
+    }
 }
 
-/// Any operation but a subscription.
-pub async fn post(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let Some(media) = Media::accepted_by(&headers) else { return not_acceptable() };
-    let body = match body {
+/// Any operation but a subscription. Whoever has no token is not listened to.
+pub async fn post(State(app): State<Arc<App>>, request: Request) -> Response {
+    let headers = request.headers();
+    let Some(media) = Media::accepted_by(headers) else { return not_acceptable() };
+    let identity = match bearer(&app, headers) {
+        Ok(identity) => identity,
+        Err(error) => return unauthenticated(media, error),
+    };
+    if !is_json(headers) {
+        let failure = Failure::bad_input("content-type must be application/json");
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, media, failure);
+    }
+    let body = match Bytes::from_request(request, &()).await {
         Ok(body) => body,
         Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             let failure = Failure::new(Code::PayloadTooLarge, "the request is larger than a mutation may be");
@@ -59,15 +66,11 @@ pub async fn post(
             return refuse(StatusCode::BAD_REQUEST, media, Failure::bad_input("the body cannot be read"));
         }
     };
-    if !is_json(&headers) {
-        let failure = Failure::bad_input("content-type must be application/json");
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, media, failure);
-    }
     let Ok(value) = serde_json::from_slice::<Value>(&body) else {
         return refuse(StatusCode::BAD_REQUEST, media, Failure::bad_input("the body must be JSON in UTF-8"));
     };
     match Operation::from_json(value) {
-        Ok(operation) => execute(&app, &headers, media, operation, false).await,
+        Ok(operation) => execute(&app, identity, media, operation, false).await,
         Err(error) => refuse(StatusCode::BAD_REQUEST, media, Failure::bad_input(error.to_string())),
     }
 }
@@ -79,15 +82,11 @@ pub async fn schema() -> Response {
 
 async fn execute(
     app: &App,
-    headers: &HeaderMap,
+    identity: Identity,
     media: Media,
     operation: Operation,
     safe_only: bool,
 ) -> Response {
-    let identity = match bearer(app, headers) {
-        Ok(identity) => identity,
-        Err(error) => return respond(media, &Failure::new(Code::Unauthenticated, error.to_string()).into()),
-    };
     let Prepared { request, plan } = match operation.admit(&app.budget, identity.user) {
         Ok(prepared) => prepared,
         Err(failure) => return respond(media, &failure.into()),
@@ -111,21 +110,25 @@ async fn execute(
         Err(failure) => return respond(media, &failure.into()),
     };
     let executing = app.schema.execute(request.data(identity).data(Arc::clone(&room)));
-    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, executing).await {
-        Ok(response) => with_codes(response),
-        Err(_) => GraphqlResponse::from(Failure::new(Code::ServiceUnavailable, "the request took too long")),
-    };
     // What was done is told in any case, in as much room as there is.
-    let is_told = plan.kind == Some(OperationType::Mutation);
-    if let Some(failure) = room.refusal().filter(|_| !is_told) {
+    let is_mutation = plan.kind == Some(OperationType::Mutation);
+    let Ok(response) = tokio::time::timeout(REQUEST_TIMEOUT, executing).await else {
+        return give_up(media, is_mutation);
+    };
+    if let Some(failure) = room.refusal().filter(|_| !is_mutation) {
         return respond(media, &failure.into());
     }
+    let mut response = with_codes(response);
     plan.arrange(&mut response);
     let text = write(&response);
     match room.grow(text.len()) {
-        Err(failure) if !is_told => respond(media, &failure.into()),
-        _ => answer(media, &response, room.body(text)),
+        Err(failure) if !is_mutation => respond(media, &failure.into()),
+        _ => answer(media, &response, plan.did_nothing(&response), room.body(text)),
     }
+}
+
+fn unauthenticated(media: Media, error: TokenError) -> Response {
+    respond(media, &Failure::new(Code::Unauthenticated, error.to_string()).into())
 }
 
 fn bearer(app: &App, headers: &HeaderMap) -> Result<Identity, TokenError> {

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::failure::{Code, Failure};
-use crate::graphql::{code, is_request_error, write};
+use crate::graphql::{code, is_request_error, write, write_executed};
 
 /// The media type of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +62,13 @@ fn quality(parameters: &str) -> f32 {
 /// A small response.
 #[must_use]
 pub fn respond(media: Media, response: &GraphqlResponse) -> Response {
-    answer(media, response, Body::from(write(response)))
+    answer(media, response, true, Body::from(write(response)))
 }
 
-/// A response of the schema that is written already.
+/// A response of the schema that is written already. What was done in part is no refusal: whoever were told to come back would do
+/// it again.
 #[must_use]
-pub fn answer(media: Media, response: &GraphqlResponse, body: Body) -> Response {
-    // What was done in part is no refusal: whoever were told to come back would do it again.
-    let nothing_done = response.data == async_graphql::Value::Null;
+pub fn answer(media: Media, response: &GraphqlResponse, nothing_done: bool, body: Body) -> Response {
     let status = response.errors.iter().find_map(status_of).filter(|_| nothing_done);
     let status = match (status, media) {
         (Some(status), _) => status,
@@ -89,6 +88,17 @@ pub fn refuse(status: StatusCode, media: Media, failure: Failure) -> Response {
     with_status(status, media, Body::from(write(&failure.into())))
 }
 
+/// A request that was given up. What a mutation does is done in the database, and nobody waits for its word any more.
+#[must_use]
+pub fn give_up(media: Media, is_mutation: bool) -> Response {
+    let failure = Failure::new(Code::ServiceUnavailable, "the request took too long");
+    if is_mutation {
+        let text = write_executed(&failure.perhaps_done().into());
+        return with_status(StatusCode::SERVICE_UNAVAILABLE, media, Body::from(text));
+    }
+    refuse(StatusCode::SERVICE_UNAVAILABLE, media, failure)
+}
+
 /// An address that is none of ours.
 pub async fn not_found() -> Response {
     (StatusCode::NOT_FOUND, "not found\n").into_response()
@@ -100,6 +110,7 @@ fn status_of(error: &async_graphql::ServerError) -> Option<StatusCode> {
     let known = [
         (Code::Unauthenticated, StatusCode::UNAUTHORIZED),
         (Code::RateLimited, StatusCode::TOO_MANY_REQUESTS),
+        (Code::ServiceUnavailable, StatusCode::SERVICE_UNAVAILABLE),
     ];
     known.into_iter().find_map(|(known, status)| (known.as_str() == code).then_some(status))
 }
@@ -161,11 +172,32 @@ mod tests {
             assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
             assert_eq!(response.headers()[header::RETRY_AFTER], "2");
         }
+        // Its second field was refused, and a field that may not be null takes the results of the others away.
         let mut half = limited;
-        half.data = async_graphql::Value::from_json(serde_json::json!({"a": true})).unwrap();
-        assert_eq!(respond(Media::Json, &half).status(), StatusCode::OK);
+        half.errors[0].path = vec![async_graphql::PathSegment::Field("second".to_owned())];
+        for media in [Media::Json, Media::GraphqlResponse] {
+            let response = answer(media, &half, false, Body::from(write(&half)));
+            assert_eq!(
+                (response.status(), response.headers().get(header::RETRY_AFTER)),
+                (StatusCode::OK, None)
+            );
+        }
+        let away = GraphqlResponse::from(Failure::new(Code::ServiceUnavailable, "x"));
+        assert_eq!(respond(Media::Json, &away).status(), StatusCode::SERVICE_UNAVAILABLE);
         let invalid = GraphqlResponse::from(Failure::bad_input("x"));
         assert_eq!(respond(Media::Json, &invalid).status(), StatusCode::OK);
         assert_eq!(respond(Media::GraphqlResponse, &invalid).status(), StatusCode::BAD_REQUEST);
+    }
+
+    #[tokio::test]
+    async fn what_was_given_up_is_told_as_not_done_only_where_that_is_known() {
+        for (is_mutation, data) in [(true, Some(&serde_json::Value::Null)), (false, None)] {
+            let response = give_up(Media::Json, is_mutation);
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            let text = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            let told: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            assert_eq!(told.get("data"), data);
+            assert_eq!(told["errors"][0]["extensions"].get("hint").is_some(), is_mutation);
+        }
     }
 }

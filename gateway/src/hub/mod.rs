@@ -19,12 +19,12 @@ use quote_collab_core::subject::{QuoteAddress, Subject};
 use crate::cursor::{ClientCursor, Cursor, Lineage};
 use crate::ports::Arrival;
 
-pub use subscriber::{Delivery, Subscription};
+pub use subscriber::{Delivery, Subscription, Waiting};
 use subscriber::{End, Subscriber};
 
 /// Events that wait for one subscriber.
 pub const QUEUE: usize = 1_024;
-/// Bytes of them, save that a single event may have any size.
+/// Bytes of those that wait for all subscribers of one socket, save that a single event may have any size.
 pub const QUEUE_BYTES: usize = 8 << 20;
 
 /// An event as subscribers share it.
@@ -111,13 +111,18 @@ impl Hub {
         }
     }
 
-    /// Registers a subscriber and tells it the head.
+    /// Registers a subscriber, on whose socket events wait, and tells it the head.
     #[must_use]
-    pub fn subscribe(self: &Arc<Self>, address: QuoteAddress, entity: Entity) -> (Subscription, Cursor) {
+    pub fn subscribe(
+        self: &Arc<Self>,
+        address: QuoteAddress,
+        entity: Entity,
+        waiting: Waiting,
+    ) -> (Subscription, Cursor) {
         let mut rooms = self.rooms();
         let id = rooms.next_id;
         rooms.next_id += 1;
-        let (subscriber, queue) = Subscriber::new(id, entity);
+        let (subscriber, queue) = Subscriber::new(id, entity, waiting);
         rooms.subscribers.entry(address).or_default().push(subscriber);
         metrics::gauge!("gateway_subscriptions").increment(1.0);
         (Subscription::new(Arc::clone(self), address, id, queue), rooms.head)

@@ -1,7 +1,7 @@
 //! One subscriber's queue, seen from both ends.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use quote_collab_core::change::Entity;
 use quote_collab_core::subject::QuoteAddress;
@@ -12,8 +12,8 @@ use super::{Event, Hub, QUEUE, QUEUE_BYTES};
 /// What a subscriber gets.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delivery {
-    /// An event.
-    Event(Arc<Event>),
+    /// An event, and its bytes.
+    Event(Arc<Event>, usize),
     /// It was too slow: come back with the last cursor. Nothing follows.
     Lagged,
     /// Its cursors mean nothing any more: read again. Nothing follows.
@@ -27,31 +27,71 @@ pub enum End {
     Resync,
 }
 
-/// An event that waits, and its bytes.
-type Queued = (Arc<Event>, usize);
+/// What waits in all queues of one socket, which takes them one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting(Arc<Socket>);
+
+#[derive(Debug, Default)]
+struct Socket {
+    bytes: AtomicUsize,
+    /// What came last: the hub hands an event to one queue after the other.
+    last: Mutex<Weak<Queued>>,
+}
+
+/// An event that waits in one or several queues of a socket, which share it.
+#[derive(Debug)]
+struct Queued {
+    event: Arc<Event>,
+    bytes: usize,
+    socket: Waiting,
+}
+
+impl Waiting {
+    /// The event as it waits here; none when there is no room for its bytes.
+    fn queue(&self, event: &Arc<Event>, bytes: usize) -> Option<Arc<Queued>> {
+        // Nothing panics while it is held.
+        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queued) = last.upgrade().filter(|queued| Arc::ptr_eq(&queued.event, event)) {
+            return Some(queued);
+        }
+        // Only the hub adds, and its lock is held: meanwhile it can but become less.
+        let waiting = self.0.bytes.load(Ordering::Relaxed);
+        if waiting > 0 && waiting + bytes > QUEUE_BYTES {
+            return None;
+        }
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let queued = Arc::new(Queued { event: Arc::clone(event), bytes, socket: self.clone() });
+        *last = Arc::downgrade(&queued);
+        Some(queued)
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.socket.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
 
 /// The hub's end.
 #[derive(Debug)]
 pub struct Subscriber {
     pub id: u64,
     pub entity: Entity,
-    sender: mpsc::Sender<Queued>,
-    shared: Arc<Shared>,
+    sender: mpsc::Sender<Arc<Queued>>,
+    socket: Waiting,
+    end: Arc<OnceLock<End>>,
 }
 
 /// The reader's end of the queue.
 #[derive(Debug)]
 pub struct Queue {
-    receiver: mpsc::Receiver<Queued>,
-    shared: Arc<Shared>,
-}
-
-/// What both ends know.
-#[derive(Debug, Default)]
-struct Shared {
-    /// Bytes of the events that wait.
-    bytes: AtomicUsize,
-    end: OnceLock<End>,
+    receiver: mpsc::Receiver<Arc<Queued>>,
+    end: Arc<OnceLock<End>>,
 }
 
 /// The reader's end. Dropping it unsubscribes.
@@ -65,21 +105,16 @@ pub struct Subscription {
 }
 
 impl Subscriber {
-    pub fn new(id: u64, entity: Entity) -> (Self, Queue) {
+    pub fn new(id: u64, entity: Entity, socket: Waiting) -> (Self, Queue) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let shared = Arc::<Shared>::default();
-        (Self { id, entity, sender, shared: Arc::clone(&shared) }, Queue { receiver, shared })
+        let end = Arc::<OnceLock<End>>::default();
+        (Self { id, entity, sender, socket, end: Arc::clone(&end) }, Queue { receiver, end })
     }
 
     /// Puts an event of so many bytes into the queue; false when the subscriber is to be forgotten.
     pub fn offer(&self, event: &Arc<Event>, bytes: usize) -> bool {
-        // Only this end adds, and the hub's lock is held: meanwhile it can but become less.
-        let waiting = self.shared.bytes.load(Ordering::Relaxed);
-        if waiting > 0 && waiting + bytes > QUEUE_BYTES {
-            return self.lags();
-        }
-        self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-        match self.sender.try_send((Arc::clone(event), bytes)) {
+        let Some(queued) = self.socket.queue(event, bytes) else { return self.lags() };
+        match self.sender.try_send(queued) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Full(_)) => self.lags(),
             Err(mpsc::error::TrySendError::Closed(_)) => false,
@@ -87,12 +122,12 @@ impl Subscriber {
     }
 
     fn lags(&self) -> bool {
-        let _ = self.shared.end.set(End::Lagged);
+        let _ = self.end.set(End::Lagged);
         false
     }
 
     pub fn end(self, end: End) {
-        let _ = self.shared.end.set(end);
+        let _ = self.end.set(end);
     }
 }
 
@@ -103,15 +138,14 @@ impl Subscription {
 
     /// The next delivery; none after the last. What was queued before the end comes first.
     pub async fn next(&mut self) -> Option<Delivery> {
-        let Queue { receiver, shared } = &mut self.queue;
-        if let Some((event, bytes)) = receiver.recv().await {
-            shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Some(Delivery::Event(event));
+        let Queue { receiver, end } = &mut self.queue;
+        if let Some(queued) = receiver.recv().await {
+            return Some(Delivery::Event(Arc::clone(&queued.event), queued.bytes));
         }
         if std::mem::replace(&mut self.told, true) {
             return None;
         }
-        shared.end.get().map(|end| match end {
+        end.get().map(|end| match end {
             End::Lagged => Delivery::Lagged,
             End::Resync => Delivery::Resync,
         })

@@ -127,8 +127,8 @@ impl<L: ChangeLog> StreamReader<L> {
             };
             match message {
                 Some(Ok(message)) => {
-                    backoff.reset();
                     self.take(&message).await?;
+                    backoff.reset();
                 }
                 Some(Err(error)) => return Err(unreachable(&error).into()),
                 None => return Ok(()),

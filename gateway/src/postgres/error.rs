@@ -17,7 +17,7 @@ pub enum DatabaseError {
     #[error("postgresql did not answer in time")]
     TimedOut,
     /// PostgreSQL said no.
-    #[error("postgresql refused with {}: {message}{}", sqlstate.code(), hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
+    #[error("postgresql refused with {}{}", sqlstate.code(), words(sqlstate, message, hint.as_deref()))]
     Refused {
         /// Which kind.
         sqlstate: SqlState,
@@ -47,6 +47,20 @@ pub enum DatabaseError {
         /// Its release.
         found: String,
     },
+}
+
+/// Classes of SQLSTATE whose messages are about connections, rights, names, resources and the state of the server. Those of the others
+/// may quote what a row has.
+const ABOUT_THE_SERVER: [&str; 13] =
+    ["08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58", "QC"];
+
+/// What an operator may read of a refusal.
+fn words(sqlstate: &SqlState, message: &str, hint: Option<&str>) -> String {
+    let class = sqlstate.code().get(..2).unwrap_or_default();
+    if !ABOUT_THE_SERVER.contains(&class) {
+        return String::new();
+    }
+    hint.map_or_else(|| format!(": {message}"), |hint| format!(": {message}; {hint}"))
 }
 
 /// The feed does not reach back to a cursor, or is another.
@@ -124,6 +138,7 @@ fn code(sqlstate: &str) -> Code {
     match (sqlstate, sqlstate.get(..2).unwrap_or_default()) {
         ("P0002", _) => Code::NotFound,
         ("42501", _) => Code::Forbidden,
+        ("53400", _) => Code::RateLimited,
         ("54000", _) => Code::PayloadTooLarge,
         (OTHER_HISTORY, _) => Code::ResyncRequired,
         ("42703" | "0A000" | "P0001", _) | (_, "22" | "23") => Code::BadUserInput,
@@ -175,14 +190,28 @@ impl From<DatabaseError> for Failure {
 mod tests {
     use super::*;
 
-    fn failure(sqlstate: &str) -> Failure {
+    fn refused(sqlstate: &str) -> DatabaseError {
         DatabaseError::Refused {
             sqlstate: SqlState::from_code(sqlstate),
             message: "message".to_owned(),
             detail: Some("Detail.".to_owned()),
             hint: Some("Hint.".to_owned()),
         }
-        .into()
+    }
+
+    fn failure(sqlstate: &str) -> Failure {
+        refused(sqlstate).into()
+    }
+
+    #[test]
+    fn an_operator_reads_what_is_about_the_server_and_nothing_of_rows() {
+        for sqlstate in ["42501", "42P01", "28P01", "3D000", "53300", "57P03", "55000"] {
+            let told = refused(sqlstate).to_string();
+            assert_eq!(told, format!("postgresql refused with {sqlstate}: message; Hint."));
+        }
+        for sqlstate in ["22P02", "22021", "23505", "23514", "P0001", "XX000", "38000"] {
+            assert_eq!(refused(sqlstate).to_string(), format!("postgresql refused with {sqlstate}"));
+        }
     }
 
     #[test]
@@ -197,6 +226,7 @@ mod tests {
             ("42703", Code::BadUserInput),
             ("0A000", Code::BadUserInput),
             ("42501", Code::Forbidden),
+            ("53400", Code::RateLimited),
             ("54000", Code::PayloadTooLarge),
             ("QC001", Code::ResyncRequired),
         ];

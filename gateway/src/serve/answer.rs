@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use futures_util::FutureExt;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
@@ -59,13 +59,24 @@ pub async fn answer(
     let server = axum::serve(port, router(app)).with_graceful_shutdown(signal).into_future();
     tracing::info!("ready on http://{address}");
     writeln!(std::io::stdout(), "ready on http://{address}")?;
-    tokio::select! {
-        ended = server => ended?,
-        () = async { draining.cancelled().await; sleep(drain_timeout).await } => {
-            tracing::warn!("requests still running after {drain_timeout:?} are given up");
-        }
+    let mut server = pin!(server);
+    // Without a request that runs it ends at once.
+    let ended = tokio::select! {
+        ended = &mut server => Some(ended),
+        () = draining.cancelled() => None,
+    };
+    let patience = Instant::now() + drain_timeout;
+    let ended = match ended {
+        Some(ended) => Some(ended),
+        None => timeout_at(patience, server).await.ok(),
+    };
+    if let Some(ended) = ended {
+        ended?;
+    } else {
+        tracing::warn!("requests still running after {drain_timeout:?} are given up");
     }
-    let patience = Instant::now() + SOCKETS_PATIENCE;
+    // Sockets let their mutations finish, for as long.
+    let patience = patience + SOCKETS_PATIENCE;
     while sockets.open.load(Ordering::Relaxed) > 0 && Instant::now() < patience {
         sleep(SOCKETS_POLL).await;
     }

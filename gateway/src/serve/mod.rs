@@ -186,6 +186,7 @@ fn assemble(
         shares: Shares::new(config.http.max_sockets),
         open: AtomicUsize::new(0),
         drain: drain.clone(),
+        patience: config.http.drain_timeout,
     });
     let (nats, relay) = (events.nats.clone(), Arc::clone(&events.relay));
     let probe = Probe::default();

@@ -13,6 +13,8 @@ pub const SUBPROTOCOL: &str = "graphql-transport-ws";
 const LONGEST_REASON: usize = 123;
 /// Ids are the client's; a longer one would only be carried around.
 const LONGEST_ID: usize = 256;
+/// Bytes of a message that is no operation, and of any from somebody who has not been let in.
+const LARGEST_OTHER: usize = 16 << 10;
 /// Operations of one socket at a time.
 pub const MOST_OPERATIONS: usize = 100;
 
@@ -138,7 +140,14 @@ impl Conversation {
 
     /// What to do about a text message.
     pub fn receive(&mut self, text: &str) -> Step {
+        let is_large = text.len() > LARGEST_OTHER;
+        if is_large && !self.acknowledged {
+            return too_big();
+        }
         match parse(text) {
+            Ok(ClientMessage::Init(_) | ClientMessage::Ping(_) | ClientMessage::Pong) if is_large => {
+                too_big()
+            }
             Ok(message) => self.step(message),
             Err(reason) => Step::Close(Close::new(CloseCode::BadMessage, reason)),
         }
@@ -185,6 +194,10 @@ impl Conversation {
         self.operations.insert(Arc::clone(&id));
         Step::Start(id, Box::new(operation))
     }
+}
+
+fn too_big() -> Step {
+    Step::Close(Close::new(CloseCode::TooBig, "Message too big"))
 }
 
 /// The answer to a ping.

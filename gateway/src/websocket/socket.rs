@@ -49,6 +49,12 @@ enum Ending {
     Gone,
 }
 
+/// An operation that runs.
+struct Running {
+    handle: AbortHandle,
+    is_mutation: bool,
+}
+
 /// One socket.
 pub struct Socket {
     link: WebSocket,
@@ -58,7 +64,7 @@ pub struct Socket {
     share: Option<Share>,
     unsent: Unsent,
     results: SelectAll<Abortable<BoxStream<'static, Outcome>>>,
-    running: HashMap<Arc<str>, AbortHandle>,
+    running: HashMap<Arc<str>, Running>,
     opened: Instant,
     silence: Silence,
     next_ping: Instant,
@@ -105,11 +111,36 @@ impl Socket {
             Ending::Close(close) => {
                 metrics::counter!("gateway_sockets_closed_total", "code" => close.code.number().to_string())
                     .increment(1);
-                self.close(close).await;
+                // The client is not at fault: it would come back and do again what is being done.
+                if !matches!(close.code, CloseCode::Restart | CloseCode::Forbidden) || self.finish().await {
+                    self.close(close).await;
+                }
             }
             Ending::Closed => self.answer_close().await,
             Ending::Gone => {}
         }
+    }
+
+    /// Tells what becomes of the mutations that run, and begins nothing new; whether the client is still there.
+    async fn finish(&mut self) -> bool {
+        for operation in self.running.values().filter(|operation| !operation.is_mutation) {
+            operation.handle.abort();
+        }
+        let patience = self.sockets.patience;
+        let finishing = async {
+            while self.running.values().any(|operation| operation.is_mutation) {
+                let step = tokio::select! {
+                    message = self.link.recv() => match message {
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => Err(Ending::Gone),
+                        Some(Ok(_)) => Ok(()),
+                    },
+                    Some(outcome) = self.results.next() => self.on_outcome(outcome).await,
+                };
+                step?;
+            }
+            Ok::<(), Ending>(())
+        };
+        timeout(patience, finishing).await.unwrap_or(Ok(())).is_ok()
     }
 
     fn deadline(&self) -> Instant {
@@ -166,7 +197,7 @@ impl Socket {
             }
             Step::Stop(id) => {
                 if let Some(operation) = self.running.remove(&id) {
-                    operation.abort();
+                    operation.handle.abort();
                 }
                 Ok(())
             }
@@ -244,7 +275,8 @@ impl Socket {
             .boxed();
         let (handle, registration) = AbortHandle::new_pair();
         self.results.push(Abortable::new(results, registration));
-        self.running.insert(id, handle);
+        let is_mutation = kind == Some(OperationType::Mutation);
+        self.running.insert(id, Running { handle, is_mutation });
         Ok(())
     }
 
@@ -302,7 +334,7 @@ impl Socket {
 
     fn forget(&mut self, id: &Arc<str>) -> bool {
         if let Some(operation) = self.running.remove(id) {
-            operation.abort();
+            operation.handle.abort();
         }
         self.conversation.complete(id)
     }
@@ -328,12 +360,14 @@ impl Socket {
         Ok(())
     }
 
-    /// The library has the answer ready and writes it while it is asked for more.
+    /// The library has the answer ready and writes it while it is asked for more. Nobody waits for what runs any more.
     async fn answer_close(mut self) {
+        self.results.clear();
         let _ = timeout(GOODBYE, async { while let Some(Ok(_)) = self.link.recv().await {} }).await;
     }
 
     async fn close(mut self, close: Close) {
+        self.results.clear();
         let frame = CloseFrame { code: close.code.number(), reason: close.reason.into() };
         let goodbye = async {
             if self.link.send(Message::Close(Some(frame))).await.is_ok() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -44,6 +45,8 @@ pub struct Sockets {
     pub open: AtomicUsize,
     /// Tells them to end.
     pub drain: CancellationToken,
+    /// Longest wait for the mutations of one that ends.
+    pub patience: Duration,
 }
 
 /// Counts one socket for as long as it lives.

@@ -172,3 +172,20 @@ fn arbitrary_text_never_panics() {
         acknowledged().receive(&text);
     }
 }
+
+#[test]
+fn only_operations_may_be_large_and_only_of_somebody_who_was_let_in() {
+    let padded = |text: &str, bytes: usize| format!("{text}{}", " ".repeat(bytes - text.len()));
+    let init = r#"{"type":"connection_init","payload":{"authToken":"Bearer x"}}"#;
+    for (bytes, is_taken) in [(LARGEST_OTHER, true), (LARGEST_OTHER + 1, false)] {
+        let step = Conversation::default().receive(&padded(init, bytes));
+        assert_eq!(matches!(step, Step::Authenticate(_)), is_taken);
+        for text in [r#"{"type":"ping"}"#, r#"{"type":"pong","payload":{}}"#] {
+            let step = acknowledged().receive(&padded(text, bytes));
+            assert_eq!(matches!(step, Step::Send(_) | Step::Ignore), is_taken, "{text}");
+        }
+        assert!(matches!(acknowledged().receive(&padded(SUBSCRIBE, bytes)), Step::Start(..)));
+    }
+    assert_eq!(close(Conversation::default().receive(&padded(SUBSCRIBE, LARGEST_OTHER + 1))), 1009);
+    assert_eq!(close(acknowledged().receive(&padded(r#"{"type":"ping"}"#, LARGEST_OTHER + 1))), 1009);
+}

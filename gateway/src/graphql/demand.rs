@@ -1,0 +1,245 @@
+//! How much a text asks for, counted before any of it is executed. The text must be bounded for everything else here.
+
+use std::collections::HashMap;
+use std::slice::Iter;
+
+use async_graphql::parser::types::{ExecutableDocument, Field, Selection};
+use async_graphql::{Name, Positioned};
+
+use super::root::{Fragments, inside, items};
+use crate::failure::Failure;
+
+/// Selections of a text when every fragment is written out. Fragments that name others twice double with each step, and
+/// the library follows every one: a text of a kilobyte would keep it busy for ever.
+const MOST_SELECTIONS: usize = 10_000;
+/// Bytes of a name in the answer, which stands there as often as what it names.
+const LONGEST_KEY: usize = 128;
+/// What was done is told in any case, and so is what happens: so many large values of each root field.
+const MOST_LARGE: usize = 10;
+/// For the same reason any one field may be asked for so often inside of a root field.
+const MOST_TOLD: usize = 30;
+/// The same for what the schema says of itself: the usual tools ask for a name on about 70 places.
+const MOST_DESCRIBED: usize = 100;
+
+/// Fields that may be large. What is written of them grows with the names that they are asked for by.
+const LARGE: [&str; 9] = [
+    "quote",
+    "quoteLine",
+    "lineData",
+    "newTotals",
+    "oldValue",
+    "newValue",
+    "baseValue",
+    "currentValue",
+    "attemptedValue",
+];
+/// Lists in what the schema says of itself. They lead to types that have such lists again, so that each step would
+/// multiply the answer.
+const LISTS: [&str; 7] =
+    ["types", "fields", "args", "inputFields", "interfaces", "possibleTypes", "enumValues"];
+
+/// Refuses a text that grows beyond bounds when its fragments are written out, as those do that lead in a circle, and one
+/// with long names.
+///
+/// # Errors
+///
+/// When it does, or has one.
+pub fn check_text(document: &ExecutableDocument) -> Result<(), Failure> {
+    let operations = document.operations.iter().map(|(_, operation)| items(&operation.node.selection_set));
+    let mut selections =
+        Selections { open: operations.map(|items| (None, items)).collect(), fragments: &document.fragments };
+    for (count, selection) in selections.by_ref().enumerate() {
+        if count >= MOST_SELECTIONS {
+            return Err(Failure::bad_input("the operation is too large when its fragments are written out"));
+        }
+        if let Selection::Field(field) = selection
+            && field.node.response_key().node.len() > LONGEST_KEY
+        {
+            return Err(Failure::bad_input(format!("a name in the answer may have {LONGEST_KEY} bytes")));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses root fields, one or several of one name, that ask for too much of what is told in any case.
+///
+/// # Errors
+///
+/// When they do.
+pub fn check_told(fields: &[&Positioned<Field>], fragments: &Fragments) -> Result<(), Failure> {
+    let mut times = Times::default();
+    for field in fields {
+        times.count(Selections::inside(field, fragments));
+    }
+    let large: usize = LARGE.iter().filter_map(|name| times.0.get(name)).sum();
+    if large > MOST_LARGE {
+        return Err(Failure::bad_input(format!(
+            "a mutation or subscription may ask for {MOST_LARGE} rows and values of each root field, aliases included"
+        )));
+    }
+    times.check(MOST_TOLD)
+}
+
+/// Refuses a root field that asks the schema for too much of itself; any other one is not looked at.
+///
+/// # Errors
+///
+/// When it does.
+pub fn check_described(field: &Positioned<Field>, fragments: &Fragments) -> Result<(), Failure> {
+    if !field.node.name.node.starts_with("__") {
+        return Ok(());
+    }
+    let mut selections = Selections::inside(field, fragments);
+    while let Some(selection) = selections.next() {
+        if let Selection::Field(field) = selection
+            && LISTS.contains(&field.node.name.node.as_str())
+            && selections.is_within_itself()
+        {
+            let name = &field.node.name.node;
+            return Err(Failure::bad_input(format!("{name} may not be asked for inside of {name}")));
+        }
+    }
+    let mut times = Times::default();
+    times.count(Selections::inside(field, fragments));
+    times.check(MOST_DESCRIBED)
+}
+
+/// How often each field is asked for.
+#[derive(Default)]
+struct Times<'a>(HashMap<&'a str, usize>);
+
+impl<'a> Times<'a> {
+    fn count(&mut self, selections: Selections<'a>) {
+        for selection in selections {
+            if let Selection::Field(field) = selection {
+                *self.0.entry(field.node.name.node.as_str()).or_default() += 1;
+            }
+        }
+    }
+
+    fn check(&self, most: usize) -> Result<(), Failure> {
+        if self.0.values().all(|times| *times <= most) {
+            return Ok(());
+        }
+        Err(Failure::bad_input(format!("one field may be asked for {most} times here, aliases included")))
+    }
+}
+
+/// All selections, with those inside of them, fragments written out.
+struct Selections<'a> {
+    /// What is left of each, and the field that it is inside of; none for a fragment.
+    open: Vec<(Option<&'a Name>, Iter<'a, Positioned<Selection>>)>,
+    fragments: &'a Fragments,
+}
+
+impl<'a> Selections<'a> {
+    fn inside(field: &'a Positioned<Field>, fragments: &'a Fragments) -> Self {
+        Self { open: vec![(None, items(&field.node.selection_set))], fragments }
+    }
+
+    /// Whether the field that came last stands inside of one of its name.
+    fn is_within_itself(&self) -> bool {
+        let Some(((last, _), around)) = self.open.split_last() else { return false };
+        last.is_some() && around.iter().any(|(name, _)| name == last)
+    }
+}
+
+impl<'a> Iterator for Selections<'a> {
+    type Item = &'a Selection;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.open.last_mut()?.1.next().map(|selection| &selection.node) {
+                None => drop(self.open.pop()),
+                Some(selection) => {
+                    match selection {
+                        Selection::Field(field) => {
+                            self.open.push((Some(&field.node.name.node), items(&field.node.selection_set)));
+                        }
+                        fragment => {
+                            self.open.extend(inside(fragment, self.fragments).map(|items| (None, items)));
+                        }
+                    }
+                    return Some(selection);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::parser::parse_query;
+    use async_graphql::parser::types::OperationType;
+
+    use super::super::root;
+    use super::*;
+
+    fn check(query: &str) -> Result<(), Failure> {
+        let document = parse_query(query).unwrap();
+        check_text(&document)?;
+        let (_, operation) = document.operations.iter().next().unwrap();
+        let fields = root::fields(&operation.node, &document.fragments, &async_graphql::Variables::default());
+        for field in fields {
+            check_described(field, &document.fragments)?;
+            if operation.node.ty != OperationType::Query {
+                check_told(&[field], &document.fragments)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn names(count: usize, field: &str) -> String {
+        (0..count).map(|n| format!("n{n}: {field} ")).collect::<Vec<_>>().concat()
+    }
+
+    #[test]
+    fn fragments_that_multiply_or_lead_in_a_circle_are_refused_at_once() {
+        let step =
+            |step: usize| format!("fragment F{step} on Query {{ ...F{next} ...F{next} }}", next = step + 1);
+        let steps: Vec<String> = (0..22).map(step).collect();
+        let doubling = format!("{{ ...F0 }} {} fragment F22 on Query {{ a }}", steps.join(" "));
+        for query in [doubling.as_str(), "{ ...F } fragment F on Query { a ...F }"] {
+            assert!(check_text(&parse_query(query).unwrap()).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn names_in_the_answer_are_short() {
+        for (length, is_fine) in [(LONGEST_KEY, true), (LONGEST_KEY + 1, false)] {
+            let query = format!("{{ a {{ {}: b }} }}", "x".repeat(length));
+            assert_eq!(check(&query).is_ok(), is_fine, "{length}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_refused_afterwards_is_asked_for_few_times() {
+        let told = |inside: &str| check(&format!("mutation {{ save {{ rows {{ {inside} }} }} }}"));
+        assert!(told(&names(MOST_LARGE, "newValue")).is_ok());
+        assert!(told(&names(MOST_LARGE + 1, "newValue")).is_err());
+        assert!(told(&format!("{} oldValue", names(MOST_LARGE, "newValue"))).is_err());
+        assert!(told(&names(MOST_TOLD, "field")).is_ok());
+        assert!(told(&names(MOST_TOLD + 1, "field")).is_err());
+        let nested = names(6, &format!("inner {{ {} }}", names(6, "field")));
+        assert!(told(&nested).is_err(), "they multiply");
+    }
+
+    #[test]
+    fn the_schema_tells_itself_to_tools_and_does_not_multiply() {
+        let of_type =
+            (0..9).fold("kind name".to_owned(), |inner, _| format!("kind name ofType {{ {inner} }}"));
+        let tool = format!(
+            "{{ __schema {{ queryType {{ name }} mutationType {{ name }} types {{ ...T }}
+                directives {{ name description args {{ ...I }} }} }} }}
+            fragment T on __Type {{ kind name description fields {{ name description args {{ ...I }} type {{ ...R }}
+                isDeprecated }} inputFields {{ ...I }} interfaces {{ ...R }} enumValues {{ name }} possibleTypes {{ ...R }} }}
+            fragment I on __InputValue {{ name description type {{ ...R }} defaultValue }}
+            fragment R on __Type {{ {of_type} }}"
+        );
+        check(&tool).unwrap();
+        let steps = "{ __schema { types { fields { type { ofType { fields { name } } } } } } }";
+        assert!(check(steps).is_err());
+        let many = format!("{{ __schema {{ types {{ {} }} }} }}", names(MOST_DESCRIBED + 1, "name"));
+        assert!(check(&many).is_err());
+    }
+}
