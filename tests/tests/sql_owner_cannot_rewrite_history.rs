@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use quote_collab_tests::history::PAST;
 use quote_collab_tests::statement::{run, sqlstate, text};
 use quote_collab_tests::{Erp, Postgres, Settings, eventually};
 use tokio_postgres::Client;
@@ -295,7 +296,7 @@ async fn a_chain_that_is_not_signed_any_more_is_told() {
 }
 
 /// What the owner can make of tables and views, so that what is read is not what is looked at.
-const REDEFINED: [&str; 16] = [
+const REDEFINED: [&str; 15] = [
     "alter table quote_changes rename old_value to kept; alter table quote_changes rename new_value to old_value; alter table quote_changes rename kept to new_value",
     "create table copy as select * from quote_changes; update quote_changes set new_value = '\"forged\"' where position = 1;
         create or replace rule \"_RETURN\" as on select to v_quote_changes_all do instead select * from copy",
@@ -312,11 +313,28 @@ const REDEFINED: [&str; 16] = [
     "create function moved() returns boolean language sql as 'select true'; alter table quote_changes_seals add check (moved())",
     "create function moved() returns integer language sql immutable as 'select 1'; create index on quote_changes_seals ((moved() + no))",
     "create function moved() returns integer language sql as 'select 1'; alter table quote_changes_seals add moved integer default moved()",
-    "create table quote_changes_archive as select * from quote_changes with no data",
     // What is run when a query over the history is planned, as a superuser.
     "create function moved() returns timestamptz language sql immutable as 'select now()'; alter table quote_changes add check (changed_at > moved()) not valid",
     "create function moved(bigint) returns bigint language sql immutable as 'select 1'; create index on quote_changes (moved(position))",
 ];
+
+/// It is none that was made by archiving, and nothing of it is read.
+#[tokio::test]
+async fn a_plain_table_of_the_archives_name_is_no_part_of_the_history() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, PAST).await;
+    run(&admin, "alter table quote_changes_past_0 owner to erp_owner; alter table quote_changes_past_1 owner to erp_owner").await;
+    seal(&admin, 2).await;
+    let copy = "create table quote_changes_archive as select * from quote_changes; update quote_changes_archive set new_value = '\"forged\"'";
+    run(&admin, &format!("begin; {UNBOUND}{copy}; reset role")).await;
+    assert_eq!(findings(&admin).await, "");
+    run(&admin, "select seal_quote_history(); rollback; select archive_quote_changes('1 year')").await;
+    assert_eq!(findings(&admin).await, "");
+    let replaced = "alter table quote_changes_archive rename to kept; create table quote_changes_archive as select * from kept";
+    run(&admin, &format!("begin; {UNBOUND}{replaced}; reset role")).await;
+    assert_eq!(findings(&admin).await, "rows", "those that were archived are gone");
+}
 
 #[tokio::test]
 async fn what_the_owner_redefines_is_not_believed() {
