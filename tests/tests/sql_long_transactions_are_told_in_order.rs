@@ -371,3 +371,91 @@ async fn what_the_log_defers_is_not_forgotten() {
     assert!(count(&admin, "select count(*) from heard").await > 0);
     assert_eq!(count(&admin, OUT_OF_CHAIN).await, 0);
 }
+
+/// What happens to one line, in the middle of one statement.
+#[tokio::test]
+async fn a_line_that_lives_again_in_one_statement_is_told_in_order() {
+    const STAMP: &str = "create function stamp(line uuid) returns uuid language plpgsql as $$ begin
+        update quote_lines set updated_by = gen_random_uuid() where id = line; return line; end $$;";
+    const INSERT: &str =
+        "insert into quote_lines (id, tenant_id, quote_id, line_number, quantity, unit_price, line_amount)
+        select id, tenant_id, quote_id, NUMBER, 1, 1, 1 from known";
+    for (what, functions, statement) in [
+        (
+            "inserted again behind an end that is held",
+            "create function again(line uuid) returns text language plpgsql as $$ begin
+                 delete from quote_lines where id = line; INSERT 90002; return 'x'; end $$; delete from quote_lines where id = (select id from known)",
+            "INSERT 90001 returning again(id)",
+        ),
+        (
+            "changed in a block that fails",
+            "create function room(line uuid) returns boolean language plpgsql as $$ begin
+                 update quote_lines set description = 'a' where id = line;
+                 begin update quote_lines set description = 'b' where id = line; raise 'no'; exception when raise_exception then null; end;
+                 delete from quote_lines where id = line; return true; end $$",
+            "INSERT 90001 where room(id)",
+        ),
+        (
+            "ended by a later command than the one that made it",
+            "create function ends(line uuid) returns boolean language plpgsql as $$ begin delete from quote_lines where id = line; return true; end $$;
+             create function room(line uuid) returns boolean language plpgsql as $$ begin
+                 INSERT 90001 where ends(id); delete from quote_lines where id = line; return true; end $$",
+            "INSERT 90002 where room(id)",
+        ),
+        (
+            "stamped in the middle of a stamp",
+            "STAMP create function room(line uuid) returns boolean language plpgsql as $$ declare v uuid; begin
+                 update quote_lines set updated_by = gen_random_uuid() where id = line returning stamp(id) into v;
+                 delete from quote_lines where id = line; return true; end $$",
+            "INSERT 90001 where room(id)",
+        ),
+        (
+            "changed and begun again by one command",
+            "create function room(line uuid) returns boolean language plpgsql as $$ begin
+                 update quote_lines set description = 'again' where id = line; delete from quote_lines where id = line; return true; end $$",
+            "with a as (update quote_lines set description = 'own' where id = (select id from known) returning 1),
+                 b as (INSERT 90001 where room(id) returning 1) select count(*) from a",
+        ),
+    ] {
+        let erp = Erp::attached().await;
+        let admin = erp.client("postgres").await;
+        run(&admin, "create table known as select id, tenant_id, quote_id from quote_lines order by ctid limit 1").await;
+        let spelled_out = |text: &str| {
+            let inserts = ["90001", "90002"].iter().fold(text.to_owned(), |text, number| {
+                text.replace(&format!("INSERT {number}"), &INSERT.replace("NUMBER", number))
+            });
+            inserts.replace("STAMP", STAMP)
+        };
+        run(&admin, &spelled_out(functions)).await;
+        run(&admin, WARM).await;
+        run(&admin, &spelled_out(statement)).await;
+        assert_eq!(count(&admin, OUT_OF_CHAIN).await, 0, "{what}");
+        assert!(count(&admin, "select count(*) from quote_changes").await > 1, "{what}");
+    }
+}
+
+/// The statement's own stamp is known behind what stands on it.
+#[tokio::test]
+async fn a_stamp_on_a_stamp_is_followed_to_what_was_before() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        &format!(
+            "create table two as select id, row_number() over () n from (select id from quote_lines order by ctid limit 2) l;
+             create function room(line uuid) returns uuid language plpgsql as $$ begin
+                 update quote_lines set updated_by = gen_random_uuid() where id = line;
+                 delete from quote_lines where id = line; return line; end $$;
+             {WARM}; set enable_bitmapscan = off; set enable_indexscan = off"
+        ),
+    )
+    .await;
+    run(
+        &admin,
+        "update quote_lines set updated_by = gen_random_uuid(),
+             id = case when id = (select id from two where n = 2) then room((select id from two where n = 1)) else id end
+         where id = any (array(select id from two))",
+    )
+    .await;
+    assert_eq!(count(&admin, OUT_OF_CHAIN).await, 0);
+}

@@ -46,8 +46,8 @@ struct Life {
 /// The places of steps in the order in which they happened: of one row, or of several that one became after the other. Within a life
 /// commands follow each other: what is nested has a higher number than the statement that it is nested in, and PostgreSQL refuses to change a
 /// row that such a one has changed before. The life of a row that was there is the first, one that has no end the last, and the others follow
-/// each other as they ended: no command ends what a later one began. `told` is the command whose change of a row was told last, in the middle of
-/// the same statement.
+/// each other as they ended: no command ends what a later one began. `told` says whether a command's change of a row was told already, in the
+/// middle of the same statement.
 ///
 /// # Examples
 /// ```
@@ -56,21 +56,21 @@ struct Life {
 /// let row = uuid::Uuid::nil();
 /// let inserted = Step { row, deed: Begin, command: 0, stands_on: None, is_nested: false, may_follow_end: false };
 /// let deleted = Step { row, deed: End, command: 1, stands_on: Some(0), is_nested: true, may_follow_end: false };
-/// let told = |_| None;
+/// let told = |_, _| false;
 /// assert_eq!(order(&[deleted, inserted], told), [1, 0]);
 /// // An insert, and a trigger that makes room for it before.
 /// let made_room = Step { stands_on: None, ..deleted };
 /// assert_eq!(order(&[made_room, inserted], told), [0, 1]);
 /// ```
 #[must_use]
-pub fn order(steps: &[Step], told: impl Fn(Uuid) -> Option<u32>) -> Vec<usize> {
+pub fn order(steps: &[Step], told: impl Fn(Uuid, u32) -> bool) -> Vec<usize> {
     let mut lives = lives(steps, told);
     lives.sort_by_key(|life| (life.begun.is_some(), life.ended.is_none(), life.ended, life.begun));
     lives.into_iter().flat_map(|life| life.places).collect()
 }
 
 /// The lives that steps belong to, each in its order.
-fn lives(steps: &[Step], told: impl Fn(Uuid) -> Option<u32>) -> Vec<Life> {
+fn lives(steps: &[Step], told: impl Fn(Uuid, u32) -> bool) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
     let mut by_command: Vec<usize> = (0..steps.len()).collect();
     by_command.sort_by_key(|place| (steps[*place].deed != Deed::Begin, steps[*place].command));
@@ -85,14 +85,16 @@ fn lives(steps: &[Step], told: impl Fn(Uuid) -> Option<u32>) -> Vec<Life> {
             let below = step.stands_on.and_then(|command| made.get_mut(&(step.row, command)));
             let below = below.and_then(|made| made.open(&lives));
             // What was told goes on from before these steps, whatever command began others of them.
-            let is_told = step.stands_on.is_some() && step.stands_on == told(step.row);
-            let since = if is_told { None } else { step.stands_on };
+            let since = step.stands_on.filter(|command| !told(step.row, *command));
             below.unwrap_or_else(|| newest.around(&mut lives, step.row, since))
         };
         if step.deed == Deed::End {
             lives[life].ended = Some(step.command);
         } else {
-            made.entry((step.row, step.command)).or_default().lives.push(life);
+            let made = made.entry((step.row, step.command)).or_default();
+            // What the command has changed was there before what it has begun, and ended before.
+            let is_begun = lives[life].begun == Some(step.command);
+            made.lives.insert(if is_begun { made.lives.len() } else { made.ended }, life);
         }
         lives[life].places.push(place);
     }
@@ -144,11 +146,11 @@ impl Newest {
 }
 
 /// Whether everything that happened to a row before any of these steps is among them, or was told before, in the middle of a statement:
-/// commands before `statement`, the number of the one that is not nested, as far as it is known, are all told, and `told` is the command
-/// whose change of a row was told last while it ran. What is nested may stand on a change of that statement, or of another nested one, which is
+/// commands before `statement`, the number of the one that is not nested, as far as it is known, are all told, and `told` says
+/// whether a command's change of a row was told while it ran. What is nested may stand on a change of that statement, or of another nested one, which is
 /// noted later; what begins a row, on an end of it.
 #[must_use]
-pub fn complete(steps: &[Step], statement: Option<u32>, told: impl Fn(Uuid) -> Option<u32>) -> bool {
+pub fn complete(steps: &[Step], statement: Option<u32>, told: impl Fn(Uuid, u32) -> bool) -> bool {
     let mut made: HashMap<(Uuid, u32), usize> = HashMap::new();
     for step in steps.iter().filter(|step| step.deed != Deed::End) {
         *made.entry((step.row, step.command)).or_default() += 1;
@@ -163,7 +165,7 @@ pub fn complete(steps: &[Step], statement: Option<u32>, told: impl Fn(Uuid) -> O
     // A row version is changed once: where more stand on those of a command than are noted of it, others of it are noted later.
     let is_noted = |row: Uuid, command: u32| {
         statement.is_some_and(|statement| command < statement)
-            || told(row) == Some(command)
+            || told(row, command)
             || made.get(&(row, command)).is_some_and(|made| *made >= standing[&(row, Some(command))])
     };
     steps.iter().all(|step| match step.stands_on {
@@ -204,7 +206,7 @@ mod tests {
             // Something between was no change.
             (vec![nested(Change, 14, 12), own(Change)], vec![1, 0]),
         ] {
-            assert_eq!(order(&steps, |_| None), expected, "{steps:?}");
+            assert_eq!(order(&steps, |_, _| false), expected, "{steps:?}");
         }
     }
 
@@ -247,10 +249,12 @@ mod tests {
                 vec![nested(Begin, 11, None), nested(End, 12, 11), nested(End, 14, 13), own(Begin)],
                 vec![0, 1, 3, 2],
             ),
+            // Changed by the command that begins it again, once a function has ended it.
+            (vec![nested(Change, 11, 10), nested(End, 12, 11), own(Change), own(Begin)], vec![2, 0, 1, 3]),
             // Moved to another quote, and moved again by what that fired.
             (vec![nested(End, 11, 10), nested(Begin, 11, None), own(End), own(Begin)], vec![2, 3, 0, 1]),
         ] {
-            assert_eq!(order(&steps, |_| None), expected, "{steps:?}");
+            assert_eq!(order(&steps, |_, _| false), expected, "{steps:?}");
         }
     }
 
@@ -258,13 +262,13 @@ mod tests {
     fn what_was_told_goes_on_from_before() {
         use Deed::{Begin, Change, End};
         let makes_room = [nested(End, 13, 11), own(Begin)];
-        assert_eq!(order(&makes_room, |_| Some(11)), [0, 1]);
-        assert_eq!(order(&makes_room, |_| None), [1, 0]);
+        assert_eq!(order(&makes_room, |_, command| command == 11), [0, 1]);
+        assert_eq!(order(&makes_room, |_, _| false), [1, 0]);
         let again = [nested(Change, 12, 11), nested(End, 13, 12), own(Begin)];
-        assert_eq!(order(&again, |_| Some(11)), [0, 1, 2]);
+        assert_eq!(order(&again, |_, command| command == 11), [0, 1, 2]);
         // Told, and taken back since.
         let back = [nested(Change, 11, 10), nested(Change, 12, 11), own(Begin)];
-        assert_eq!(order(&back, |_| Some(11)), [2, 0, 1]);
+        assert_eq!(order(&back, |_, command| command == 11), [2, 0, 1]);
     }
 
     #[test]
@@ -285,13 +289,13 @@ mod tests {
             // Two that take each other's id.
             (vec![of(1, own(End)), of(2, own(Begin)), of(2, own(End)), of(1, own(Begin))], vec![0, 2, 1, 3]),
         ] {
-            assert_eq!(order(&steps, |_| None), expected, "{steps:?}");
+            assert_eq!(order(&steps, |_, _| false), expected, "{steps:?}");
         }
         let again = [of(2, nested(End, 11, 10)), of(3, nested(Begin, 11, None))];
-        assert!(!complete(&again, Some(10), |_| None), "the first of them is noted later");
+        assert!(!complete(&again, Some(10), |_, _| false), "the first of them is noted later");
         let others =
             [of(1, own(End)), of(2, own(Begin)), of(2, nested(End, 11, 10)), of(3, nested(Begin, 11, None))];
-        assert!(!complete(&others, Some(10), |_| None), "the third may have ended");
+        assert!(!complete(&others, Some(10), |_, _| false), "the third may have ended");
     }
 
     #[test]
@@ -317,20 +321,20 @@ mod tests {
             (vec![own(Begin), nested(End, 11, 10), nested(End, 12, 10)], false),
             (vec![own(Begin), nested(End, 11, 10), own(Begin), nested(End, 12, 10)], true),
         ] {
-            assert_eq!(complete(&steps, Some(10), |_| None), expected, "{steps:?}");
+            assert_eq!(complete(&steps, Some(10), |_, _| false), expected, "{steps:?}");
         }
-        assert!(!complete(&[nested(Change, 11, 9)], None, |_| None), "it may be of the statement");
+        assert!(!complete(&[nested(Change, 11, 9)], None, |_, _| false), "it may be of the statement");
         let inserted = Step { may_follow_end: false, ..nested(Begin, 11, None) };
         assert!(
-            complete(&[inserted, nested(Change, 12, 11)], Some(10), |_| None),
+            complete(&[inserted, nested(Change, 12, 11)], Some(10), |_, _| false),
             "nothing ends rows around it"
         );
         let swapped = Step { may_follow_end: true, ..own(Begin) };
-        assert!(!complete(&[swapped], Some(10), |_| None), "another row may have had its key");
-        assert!(complete(&[own(End), swapped], Some(10), |_| None));
+        assert!(!complete(&[swapped], Some(10), |_, _| false), "another row may have had its key");
+        assert!(complete(&[own(End), swapped], Some(10), |_, _| false));
         let again = [nested(Change, 13, 12), nested(Change, 12, 11)];
-        assert!(complete(&again, Some(10), |_| Some(11)), "it stands on what was told");
-        assert!(!complete(&again, Some(10), |_| Some(9)));
+        assert!(complete(&again, Some(10), |_, command| command == 11), "it stands on what was told");
+        assert!(!complete(&again, Some(10), |_, command| command == 9));
     }
 
     #[test]
@@ -338,10 +342,10 @@ mod tests {
         let number = 200_000;
         let ends = (11..number).map(|command| nested(Deed::End, command, 10));
         let steps: Vec<Step> = ends.chain((10..number).map(|_| own(Deed::Begin))).collect();
-        assert_eq!(order(&steps, |_| None).last(), Some(&(steps.len() - 1)));
+        assert_eq!(order(&steps, |_, _| false).last(), Some(&(steps.len() - 1)));
         let silent = (11..number).map(|command| nested(Deed::End, 2 * command, 2 * command - 1));
         let steps: Vec<Step> = silent.chain((10..number).map(|_| own(Deed::Begin))).collect();
-        assert_eq!(order(&steps, |_| None).last(), Some(&(steps.len() - 1)));
+        assert_eq!(order(&steps, |_, _| false).last(), Some(&(steps.len() - 1)));
     }
 
     #[test]
@@ -349,7 +353,7 @@ mod tests {
         let number = 200_000;
         let changes = (11..number).map(|command| nested(Deed::Change, command, command - 1));
         let steps: Vec<Step> = changes.chain([own(Deed::Change)]).collect();
-        assert!(complete(&steps, Some(10), |_| None));
-        assert_eq!(order(&steps, |_| None).first(), Some(&(steps.len() - 1)));
+        assert!(complete(&steps, Some(10), |_, _| false));
+        assert_eq!(order(&steps, |_, _| false).first(), Some(&(steps.len() - 1)));
     }
 }

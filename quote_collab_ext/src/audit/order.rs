@@ -9,13 +9,15 @@ use super::pending::Noted;
 use super::{Kind, Row, RowChange, silent};
 use crate::statement;
 
-/// Which notes have all before them noted. `told` is the last command whose change of a row was written in the middle of the running statement.
-pub fn complete(ready: &[Noted], told: impl Fn(Row) -> Option<u32>) -> Vec<bool> {
+/// Which notes have all before them noted. `told` says whether a command's change of a row was written in the middle of the running statement.
+pub fn complete(ready: &[Noted], told: impl Fn(Row, u32) -> bool) -> Vec<bool> {
     let statement = statement::outermost();
     let mut is_complete = vec![true; ready.len()];
     for places in places_by_row(ready) {
         let entity = ready[places[0]].change.entity;
-        if !chain::complete(&steps(ready, &places), statement, |id: Uuid| told((entity, id))) {
+        if !chain::complete(&steps(ready, &places), statement, |id: Uuid, command| {
+            told((entity, id), command)
+        }) {
             for place in places {
                 is_complete[place] = false;
             }
@@ -29,11 +31,12 @@ pub fn any_nested(ready: &[Noted]) -> bool {
     ready.iter().any(|entry| entry.note.is_nested)
 }
 
-/// Whether a change begins a row where one may have ended that is noted later: a nested statement, unless all around it only insert; or one that
-/// gives rows the ids of others.
-pub fn may_follow(change: &RowChange, is_nested: bool) -> bool {
+/// Whether a change begins a row where one may have ended that is noted or written later: by a nested statement, where the end of that row is
+/// held back, or not all around it only insert; or by one that gives rows the ids of others.
+pub fn may_follow(change: &RowChange, is_nested: bool, is_end_held: impl FnOnce() -> bool) -> bool {
     let is_taken = || change.is_checked_late && change.former_id.is_some_and(|id| id != change.row().1);
-    change.kind == Kind::Create && if is_nested { !statement::is_within_inserts() } else { is_taken() }
+    let may_follow_nested = || is_end_held() || !statement::is_within_inserts();
+    change.kind == Kind::Create && if is_nested { may_follow_nested() } else { is_taken() }
 }
 
 /// Whether rows may be noted in another order than they were changed in: by nested statements, or where ids are swapped.
@@ -43,10 +46,10 @@ pub fn is_unordered(ready: &[Noted]) -> bool {
 }
 
 /// Gives the changes of each row their places in the log in the order in which they happened.
-pub fn put_in_order(ready: &mut [Noted], told: impl Fn(Row) -> Option<u32>) {
+pub fn put_in_order(ready: &mut [Noted], told: impl Fn(Row, u32) -> bool) {
     for places in places_by_row(ready).iter().filter(|places| places.len() > 1) {
         let entity = ready[places[0]].change.entity;
-        let order = chain::order(&steps(ready, places), |id: Uuid| told((entity, id)));
+        let order = chain::order(&steps(ready, places), |id: Uuid, command| told((entity, id), command));
         // Those that were taken back have been put in order before.
         let mut mints: Vec<_> = places.iter().map(|place| ready[*place].change.mint).collect();
         mints.sort_by_key(|mint| mint.position);

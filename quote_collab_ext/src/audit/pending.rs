@@ -4,7 +4,7 @@
 #![expect(unsafe_code, reason = "PostgreSQL's transaction state")]
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use pgrx::pg_sys::panic::ErrorReport;
@@ -12,7 +12,7 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 
 use super::memory::{self, Memory};
 use super::order::{any_nested, complete, is_unordered, may_follow, put_in_order};
-use super::{Log, Row, RowChange, batch, direct, former, insert, lent, silent};
+use super::{Kind, Log, Row, RowChange, batch, direct, former, insert, lent, silent};
 use crate::error::Error;
 use crate::{statement, transaction};
 
@@ -47,8 +47,10 @@ thread_local! {
     static HELD_VALUES: RefCell<Option<Memory>> = const { RefCell::new(None) };
     /// Number of the next note of this session.
     static NEXT: Cell<u64> = const { Cell::new(0) };
-    /// The last command whose change of a row was written in the middle of the running statement, by row.
-    static TOLD: RefCell<HashMap<Row, pg_sys::CommandId>> = RefCell::default();
+    /// The commands whose changes of rows were written in the middle of the running statement.
+    static TOLD: RefCell<HashSet<(Row, pg_sys::CommandId)>> = RefCell::default();
+    /// Rows whose end is held back.
+    static HELD_ENDS: RefCell<HashSet<Row>> = RefCell::default();
     /// Logs that this transaction was asked to forget: it dropped them, unless it took that back.
     static FORGOTTEN: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
     /// Whoever runs this transaction was told that its history is not in order.
@@ -67,7 +69,8 @@ pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Resul
     let is_full = batch::add(level, change.fields.len(), memory.bytes() - kept);
     let number = next_note();
     NEXT.set(number + 1);
-    let may_follow_end = may_follow(&change, is_nested);
+    let is_end_held = || HELD_ENDS.with_borrow(|held| held.contains(&change.row()));
+    let may_follow_end = may_follow(&change, is_nested, is_end_held);
     let note = Note { number, is_nested, may_follow_end, level };
     NOTED.with_borrow_mut(|noted| noted.push(Noted { change, note }));
     if is_full {
@@ -157,6 +160,7 @@ fn write_ripe(ready: Vec<Noted>) {
 fn take_ready() -> Vec<Noted> {
     memory::leave();
     batch::begin();
+    HELD_ENDS.with_borrow_mut(HashSet::clear);
     take_from(0)
 }
 
@@ -205,11 +209,12 @@ fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
     if ready.iter().all(|entry| !entry.note.is_nested && !entry.note.may_follow_end) {
         return (ready, Vec::new());
     }
-    let is_complete = complete(&ready, |row| TOLD.with_borrow(|told| told.get(&row).copied()));
+    let is_complete = complete(&ready, is_told);
     let (ripe, mut held) = part(ready, is_complete);
     if held.is_empty() {
         return (ripe, held);
     }
+    remember_ends(&held);
     let bytes = move_out(&ripe, &mut held);
     let all = NOTED.with_borrow(Vec::len) + held.len();
     if all < MOST_HELD && bytes < MOST_HELD_BYTES {
@@ -230,7 +235,7 @@ fn part(ready: Vec<Noted>, chosen: Vec<bool>) -> (Vec<Noted>, Vec<Noted>) {
 
 fn write(mut ready: Vec<Noted>) {
     if is_unordered(&ready) {
-        put_in_order(&mut ready, |row| TOLD.with_borrow(|told| told.get(&row).copied()));
+        put_in_order(&mut ready, is_told);
     }
     remember_told(&ready);
     let (changes, notes): (Vec<RowChange>, Vec<Note>) =
@@ -260,13 +265,23 @@ fn write_to(log: &Log, changes: &[RowChange]) {
 /// be remembered is as if it had not been told: what stands on it is held back.
 fn remember_told(written: &[Noted]) {
     TOLD.with_borrow_mut(|told| {
-        for Noted { change, .. } in written.iter().filter(|entry| entry.note.is_nested) {
-            let last = told.entry(change.row()).or_insert(change.command);
-            *last = change.command.max(*last);
-        }
+        let nested = written.iter().filter(|entry| entry.note.is_nested);
+        told.extend(nested.map(|Noted { change, .. }| (change.row(), change.command)));
         if told.len() > MOST_HELD {
             told.clear();
         }
+    });
+}
+
+fn is_told(row: Row, command: pg_sys::CommandId) -> bool {
+    TOLD.with_borrow(|told| told.contains(&(row, command)))
+}
+
+/// What begins one of these rows again waits with them, until all that is noted is looked at again.
+fn remember_ends(held: &[Noted]) {
+    HELD_ENDS.with_borrow_mut(|ends| {
+        let ended = held.iter().filter(|entry| entry.change.kind == Kind::Delete);
+        ends.extend(ended.map(|entry| entry.change.row()));
     });
 }
 
@@ -287,6 +302,7 @@ pub fn discard() {
     memory::leave();
     HELD_VALUES.take();
     TOLD.take();
+    HELD_ENDS.take();
     silent::forget();
     lent::forget();
     batch::begin();

@@ -17,7 +17,6 @@ thread_local! {
 
 /// A command has made a row version that counts as no change of the one that it stands on.
 pub fn remember(row: Row, command: CommandId, stands_on: Option<CommandId>) {
-    let stands_on = below(row, stands_on);
     SILENT.with_borrow_mut(|silent| {
         if silent.len() >= MOST {
             silent.clear();
@@ -26,10 +25,20 @@ pub fn remember(row: Row, command: CommandId, stands_on: Option<CommandId>) {
     });
 }
 
-/// The command whose change of a row one stands on that stands on this command's version of it.
+/// The command whose change of a row one stands on that stands on this command's version of it. Those on the way are looked at once.
 pub fn below(row: Row, command: Option<CommandId>) -> Option<CommandId> {
-    let made = command?;
-    SILENT.with_borrow(|silent| silent.get(&(row, made)).copied().unwrap_or(command))
+    SILENT.with_borrow_mut(|silent| {
+        let mut passed = Vec::new();
+        let mut at = command;
+        while let Some((made, stands_on)) = at.and_then(|made| Some((made, *silent.get(&(row, made))?))) {
+            passed.push(made);
+            at = stands_on;
+        }
+        for made in passed {
+            silent.insert((row, made), at);
+        }
+        at
+    })
 }
 
 /// Nothing that comes later stands on them.
