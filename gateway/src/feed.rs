@@ -39,7 +39,7 @@ pub struct Interest {
     pub entity: Entity,
     /// Behind which event; none: from now on.
     pub after: Option<String>,
-    /// How often it is written what an event says, at most.
+    /// How often what may be large of an event is written; at least once.
     pub times: usize,
 }
 
@@ -76,10 +76,10 @@ pub async fn open(
     }
     let floor = after.map_or(head, |after| after.max(head));
     let phase = after.map_or(Phase::Live, Phase::Past);
-    let portion = Portion::first(PAGE_EVENTS, PAGE_BYTES);
+    let portion = Portion::first(PAGE_EVENTS, PAGE_BYTES / interest.times);
     let page = VecDeque::new();
     let mut feed =
-        Feed { source, subscription, interest, fingerprint, floor, phase, portion, page, rooms: Vec::new() };
+        Feed { source, subscription, interest, fingerprint, floor, phase, portion, page, room: None };
     if matches!(feed.phase, Phase::Past(_)) {
         // An unknown cursor is an answer to the subscription itself, not its first event.
         feed.turn_page().await?;
@@ -117,14 +117,15 @@ impl Source {
         between: (Cursor, Cursor),
         limit: ReadLimit,
     ) -> Result<(Missed, Room), Failure> {
-        let (source, context, quote) = (self.clone(), interest.context(), interest.quote);
+        let (source, context, quote, times) =
+            (self.clone(), interest.context(), interest.quote, interest.times);
         errand(async move {
             let room = source.room.page();
-            let (mut turn, bytes) = room.reserve(&source.turns, limit.bytes).await?;
-            let limit = ReadLimit { bytes, ..limit };
+            let (mut turn, bytes) = room.reserve(&source.turns, limit.bytes.saturating_mul(times)).await?;
+            let limit = ReadLimit { bytes: bytes / times, ..limit };
             let read = source.database.events_between(context, quote, between, limit);
             let missed = turn.run(read).await?;
-            room.settle(missed.bytes);
+            room.settle(missed.bytes.saturating_mul(times));
             Ok((missed, room))
         })
         .await
@@ -150,7 +151,7 @@ struct Feed {
     portion: Portion,
     page: VecDeque<Arc<Event>>,
     /// What the page takes, or the event. Whoever asks for the next event has sent the one before.
-    rooms: Vec<Room>,
+    room: Option<Room>,
 }
 
 impl Feed {
@@ -159,7 +160,7 @@ impl Feed {
             if let Some(event) = self.page.pop_front() {
                 return Some(Ok(event));
             }
-            self.rooms.clear();
+            self.room = None;
             let failure = match self.phase {
                 Phase::Ended => return None,
                 Phase::Past(_) => match self.turn_page().await {
@@ -168,7 +169,7 @@ impl Feed {
                 },
                 Phase::Live => match self.subscription.next().await? {
                     Delivery::Event(event, _) if event.cursor.cursor <= self.floor => continue,
-                    Delivery::Event(event, bytes) => match self.make_room(bytes) {
+                    Delivery::Event(event, bytes) => match self.make_room(bytes).await {
                         Ok(()) => return Some(Ok(event)),
                         Err(failure) => failure,
                     },
@@ -181,9 +182,9 @@ impl Feed {
         }
     }
 
-    fn make_room(&mut self, bytes: usize) -> Result<(), Failure> {
+    async fn make_room(&mut self, bytes: usize) -> Result<(), Failure> {
         let size = Size { rows: bytes, answer: bytes.saturating_mul(self.interest.times) };
-        self.rooms.push(self.source.room.event(size)?);
+        self.room = Some(self.source.room.event(size).await?);
         Ok(())
     }
 
@@ -204,11 +205,7 @@ impl Feed {
             let payload = logged.filter(is_own)?.payload();
             Some(Arc::new(Event { cursor: ClientCursor { cursor, fingerprint }, payload }))
         }));
-        if !self.page.is_empty() {
-            // Written once they take no more than they do now; they are written one after the other.
-            let more = bytes.saturating_mul(self.interest.times - 1);
-            self.rooms = vec![self.source.room.event(Size::of(more))?, room];
-        }
+        self.room = Some(room).filter(|_| !self.page.is_empty());
         Ok(())
     }
 }

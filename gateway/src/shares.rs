@@ -67,6 +67,18 @@ impl Shares {
         timeout(WAIT, share).await.ok()
     }
 
+    /// Waits for so many pieces at once, or for all that there may be: whoever waits for more of them one after the other keeps others, who do
+    /// the same, from theirs. None when the user or the tenant keeps having too many.
+    pub async fn wait_for(&self, who: &Identity, count: usize, patience: Duration) -> Option<Vec<Share>> {
+        let count = count.clamp(1, self.users.each.min(self.tenants.each));
+        let pieces = async {
+            let users = self.users.wait_for(who.user, count).await;
+            let tenants = self.tenants.wait_for(who.tenant, count).await;
+            users.into_iter().zip(tenants).map(|(user, tenant)| Share { _user: user, _tenant: Some(tenant) })
+        };
+        timeout(patience, pieces).await.ok().map(Iterator::collect)
+    }
+
     /// A piece; none when the user or the tenant has as many as there may be.
     #[must_use]
     pub fn take(&self, who: &Identity) -> Option<Share> {
@@ -113,6 +125,21 @@ impl Queues {
             place.permit = queue.acquire_owned().await.ok();
         }
         place
+    }
+
+    /// Places that come to the head together.
+    async fn wait_for(self: &Arc<Self>, key: Uuid, count: usize) -> Vec<Place> {
+        let first = self.enter(key);
+        let Some(queue) = first.queue.clone() else { return Vec::new() };
+        let all = u32::try_from(count).unwrap_or(u32::MAX);
+        // Nobody closes a queue.
+        let Ok(mut permits) = queue.acquire_many_owned(all).await else { return Vec::new() };
+        let piece = |_| {
+            let mut place = self.enter(key);
+            place.permit = permits.split(1);
+            place
+        };
+        (0..count).map(piece).collect()
     }
 
     fn take(self: &Arc<Self>, key: Uuid) -> Option<Place> {

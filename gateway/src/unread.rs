@@ -3,6 +3,7 @@
 //! bounded by socket, and are answers one at a time, while they are sent. Those of the past are read for somebody, page by page, and are.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use tokio::sync::watch;
@@ -27,6 +28,8 @@ const OWN: usize = 4;
 const PAGES_AT_ONCE: usize = 4;
 /// An event of no more bytes has room on any socket: thousands of sockets that take nothing must not keep events from the others.
 const SMALL_EVENT: usize = 32 << 10;
+/// Longest wait of a larger one for those that are being sent.
+const EVENT_WAIT: Duration = Duration::from_secs(20);
 
 /// Room for the answers of everybody.
 #[derive(Clone)]
@@ -104,20 +107,29 @@ impl Room {
         Self::new(self.who.clone(), self.all.clone(), self.unsent.clone())
     }
 
-    /// Room for an event that happens, on the same socket, while it is sent. Whoever has none for a large one is told to come back.
+    /// Waits for room for an event that happens, on the same socket, while it is sent. Whoever gets none for a large one is told to come back.
     ///
     /// # Errors
     ///
-    /// When there is none, or the event gets larger than a user's share by the names that it is asked for by.
-    pub fn event(&self, size: Size) -> Result<Self, Failure> {
+    /// When there is none for long, or the event gets larger than a user's share by the names that it is asked for by.
+    pub async fn event(&self, size: Size) -> Result<Self, Failure> {
         let room = self.page();
         if size.answer <= SMALL_EVENT {
             return Ok(room);
         }
+        let is_busy = |failure: &Failure| failure.code == Code::RateLimited;
         match room.charge(size) {
-            Ok(()) => Ok(room),
-            Err(failure) if failure.code == Code::RateLimited => Err(Failure::lagged()),
-            Err(failure) => Err(failure),
+            Ok(()) => return Ok(room),
+            Err(failure) if !is_busy(&failure) => return Err(failure),
+            Err(_) => drop(room),
+        }
+        let pieces = self.all.wait_for(&self.who, shares(size.answer), EVENT_WAIT).await;
+        let room = self.page();
+        room.held().shares = pieces.ok_or_else(Failure::lagged)?;
+        // Room for all that it may have is enough for one of any size.
+        match room.charge(size) {
+            Err(failure) if !is_busy(&failure) => Err(failure),
+            _ => Ok(room),
         }
     }
 
@@ -182,8 +194,8 @@ impl Room {
             }
             drop(turn);
             self.begun.send_replace(false);
-            // Only to see that there is some again.
-            drop(self.all.wait(&self.who).await.ok_or_else(refused)?);
+            let share = self.all.wait(&self.who).await.ok_or_else(refused)?;
+            self.held().shares.push(share);
         }
     }
 

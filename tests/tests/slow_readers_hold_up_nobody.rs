@@ -82,9 +82,18 @@ async fn whoever_reads_nothing_keeps_nothing_from_others_and_has_it_later() {
     assert_eq!(answers, ASKED);
 }
 
+/// Waits until the gateway has read what was written before.
+async fn must_be_past(wire: &mut Wire, world: &World, quote: Quote) {
+    let last = "update quotes set terms_and_conditions = clock_timestamp()::text where id = $1";
+    world.app().await.execute(last, &[&quote.id]).await.expect("an update of one");
+    while wire.message().await["payload"]["data"]["quoteChanged"]["changes"][0]["field"]
+        != "termsAndConditions"
+    {}
+}
+
 /// A cursor from before the quote's changes.
 async fn cursor(wire: &mut Wire, world: &World, quote: Quote) -> Value {
-    let subscription = "subscription ($id: ID!) { quoteChanged(quoteId: $id) { cursor } }";
+    let subscription = "subscription ($id: ID!) { quoteChanged(quoteId: $id) { cursor changes { field } } }";
     wire.begin("cursor", subscription, &json!({ "id": quote.id })).await;
     let told = async {
         loop {
@@ -112,8 +121,11 @@ async fn cursor(wire: &mut Wire, world: &World, quote: Quote) -> Value {
 async fn pages_of_the_past_wait_for_their_reader() {
     let world = world().await;
     let quote = world.quote_of(TENANT).await;
-    let after = cursor(&mut Wire::open(&world.gateway, &ALICE).await, &world, quote).await;
+    let mut watching = Wire::open(&world.gateway, &ALICE).await;
+    let after = cursor(&mut watching, &world, quote).await;
     large_quote(&world).await;
+    must_be_past(&mut watching, &world, quote).await;
+    drop(watching);
     let subscription = "subscription ($id: ID!, $after: String) {
         quoteChanged(quoteId: $id, after: $after) { changes { oldValue newValue } } }";
     let mut sockets = Vec::new();

@@ -22,7 +22,7 @@ const MOST_TOLD: usize = 30;
 const MOST_DESCRIBED: usize = 100;
 
 /// Fields that may be large. What is written of them grows with the names that they are asked for by.
-const LARGE: [&str; 9] = [
+pub const LARGE: [&str; 9] = [
     "quote",
     "quoteLine",
     "lineData",
@@ -69,9 +69,9 @@ pub fn check_text(document: &ExecutableDocument) -> Result<(), Failure> {
 pub fn check_told(fields: &[&Positioned<Field>], fragments: &Fragments) -> Result<(), Failure> {
     let mut times = Times::default();
     for field in fields {
-        times.count(Selections::inside(field, fragments));
+        times.count(field, fragments);
     }
-    let large: usize = LARGE.iter().filter_map(|name| times.0.get(name)).sum();
+    let large: usize = LARGE.iter().filter_map(|name| times.of.get(name)).sum();
     if large > MOST_LARGE {
         return Err(Failure::bad_input(format!(
             "a mutation or subscription may ask for {MOST_LARGE} rows and values of each root field, aliases included"
@@ -100,25 +100,46 @@ pub fn check_described(field: &Positioned<Field>, fragments: &Fragments) -> Resu
         }
     }
     let mut times = Times::default();
-    times.count(Selections::inside(field, fragments));
+    times.count(field, fragments);
     times.check(MOST_DESCRIBED)
 }
 
-/// How often each field is asked for.
+/// How often each field is asked for. The same name in the same place is one: fragments that ask for the same are merged.
 #[derive(Default)]
-struct Times<'a>(HashMap<&'a str, usize>);
+struct Times<'a> {
+    of: HashMap<&'a str, usize>,
+    /// The places that are known, by the place around them and the name in the answer.
+    places: HashMap<(usize, &'a str), usize>,
+}
 
 impl<'a> Times<'a> {
-    fn count(&mut self, selections: Selections<'a>) {
-        for selection in selections {
-            if let Selection::Field(field) = selection {
-                *self.0.entry(field.node.name.node.as_str()).or_default() += 1;
+    fn count(&mut self, field: &'a Positioned<Field>, fragments: &'a Fragments) {
+        let mut open = vec![(0, items(&field.node.selection_set))];
+        while let Some((around, selections)) = open.last_mut() {
+            let around = *around;
+            match selections.next().map(|selection| &selection.node) {
+                None => drop(open.pop()),
+                Some(Selection::Field(field)) => {
+                    open.push((self.place(around, field), items(&field.node.selection_set)));
+                }
+                Some(fragment) => open.extend(inside(fragment, fragments).map(|items| (around, items))),
             }
         }
     }
 
+    fn place(&mut self, around: usize, field: &'a Positioned<Field>) -> usize {
+        let (next, key) = (self.places.len() + 1, field.node.response_key().node.as_str());
+        *self.places.entry((around, key)).or_insert_with(|| {
+            // Clients ask for the name of the type with each object.
+            if key != "__typename" {
+                *self.of.entry(field.node.name.node.as_str()).or_default() += 1;
+            }
+            next
+        })
+    }
+
     fn check(&self, most: usize) -> Result<(), Failure> {
-        if self.0.values().all(|times| *times <= most) {
+        if self.of.values().all(|times| *times <= most) {
             return Ok(());
         }
         Err(Failure::bad_input(format!("one field may be asked for {most} times here, aliases included")))
@@ -220,6 +241,11 @@ mod tests {
         assert!(told(&format!("{} oldValue", names(MOST_LARGE, "newValue"))).is_err());
         assert!(told(&names(MOST_TOLD, "field")).is_ok());
         assert!(told(&names(MOST_TOLD + 1, "field")).is_err());
+        let again = format!("{} {}", "...V ".repeat(20), "__typename inner { __typename } ".repeat(20));
+        let merged = format!(
+            "mutation {{ save {{ rows {{ {again} }} }} }} fragment V on V {{ newValue oldValue field }}"
+        );
+        assert!(check(&merged).is_ok());
         let nested = names(6, &format!("inner {{ {} }}", names(6, "field")));
         assert!(told(&nested).is_err(), "they multiply");
     }

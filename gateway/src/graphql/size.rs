@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use async_graphql::{Context, SelectionField};
 use quote_collab_core::json::Members;
 
+use super::demand::LARGE;
 use crate::postgres::{Conflict, HistoryRecord, Saved, Session, WholeQuote};
 use crate::unread::Size;
 
@@ -38,7 +39,7 @@ impl Selected {
         Self(fields.collect())
     }
 
-    /// How often any one field is asked for at most, however deep it stands: what is told of an event grows with it.
+    /// How often a field that may be large is asked for at most, however deep it stands, and at least once: what is told of an event grows with it.
     #[must_use]
     pub fn times(&self) -> usize {
         let mut times = HashMap::new();
@@ -47,9 +48,10 @@ impl Selected {
     }
 
     fn count<'a>(&'a self, times: &mut HashMap<&'a str, usize>) {
-        // Clients ask for the name of the type with each object.
-        for field in self.0.iter().filter(|field| field.name != "__typename") {
-            *times.entry(&field.name).or_default() += 1;
+        for field in &self.0 {
+            if LARGE.contains(&field.name.as_str()) {
+                *times.entry(&field.name).or_default() += 1;
+            }
             field.inside.count(times);
         }
     }
@@ -178,7 +180,10 @@ mod tests {
         let once = Selected(vec![list(11)]).people(&people).answer;
         assert_eq!(once, 11 + PLAIN + 100 * (998 + PLAIN + 8 + PLAIN + 9));
         let often = Selected((0..30).map(|_| list(11)).collect());
-        assert_eq!((often.people(&people).answer, often.times()), (30 * once, 30));
+        assert_eq!(often.people(&people).answer, 30 * once);
+        let values =
+            selected(&[("newValue", 1), ("newValue", 1), ("oldValue", 1), ("field", 1), ("field", 1)]);
+        assert_eq!((values.times(), often.times()), (2, 1));
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl Watching {
             State::Ended => return None,
         }
         let people = Arc::clone(&self.people.borrow_and_update());
-        match self.make_room(&people) {
+        match self.make_room(&people).await {
             Ok(()) => Some(Ok(PresenceEvent::new(self.quote, &people))),
             Err(failure) => {
                 self.state = State::Ended;
@@ -116,13 +116,13 @@ impl Watching {
         }
     }
 
-    fn make_room(&mut self, people: &[Session]) -> Result<(), Failure> {
+    async fn make_room(&mut self, people: &[Session]) -> Result<(), Failure> {
         let size = self.selected.people(people);
         if size.answer > LARGEST_LIST {
             return Err(Failure::new(Code::PayloadTooLarge, "the list of people is too large")
                 .hint("Ask for fewer fields of each."));
         }
-        self.list = Some(self.room.event(size)?);
+        self.list = Some(self.room.event(size).await?);
         Ok(())
     }
 }

@@ -71,19 +71,25 @@ async fn a_change_is_not_begun_behind_a_whole_answer_or_without_any_room() {
     assert!(late.may_begin().is_ok());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_event_has_room_while_it_is_sent_or_is_told_later() {
     let unread = Unread::default();
     let ann = Identity::numbered(1, 1);
     let sockets = [0, 1].map(|_| unread.room_at(&ann, Unsent::default()));
-    let sending = sockets[0].event(Size::of(MOST)).unwrap();
-    assert_eq!(sockets[1].event(Size::of(SMALL_EVENT + 1)).err(), Some(Failure::lagged()));
-    let small: Vec<Room> = (0..1_000).map(|_| sockets[1].event(Size::of(SMALL_EVENT)).unwrap()).collect();
-    drop((sending, small));
-    drop(sockets[1].event(Size::of(SMALL_EVENT + 1)).unwrap());
+    let sending = sockets[0].event(Size::of(MOST)).await.unwrap();
+    assert_eq!(sockets[1].event(Size::of(SMALL_EVENT + 1)).await.err(), Some(Failure::lagged()));
+    let mut small = Vec::new();
+    for _ in 0..1_000 {
+        small.push(sockets[1].event(Size::of(SMALL_EVENT)).await.unwrap());
+    }
+    // Many wait for much, and have it one after the other.
+    let waiting = futures_util::future::join_all((0..50).map(|_| async {
+        drop(sockets[1].event(Size::of(MOST / 2 + 1)).await.unwrap());
+    }));
+    tokio::join!(waiting, async { drop((sending, small)) });
     let often = Size { rows: MOST, answer: 10 * MOST };
-    assert_eq!(sockets[1].event(often).err().map(|failure| failure.code), Some(Code::PayloadTooLarge));
-    assert!(sockets[1].event(Size::of(10 * MOST)).is_ok(), "a single one may have any size");
+    assert_eq!(sockets[1].event(often).await.err().map(|failure| failure.code), Some(Code::PayloadTooLarge));
+    assert!(sockets[1].event(Size::of(10 * MOST)).await.is_ok(), "a single one may have any size");
     assert!(unread.0.is_unused());
 }
 
@@ -134,5 +140,20 @@ async fn a_page_has_as_much_room_as_there_is_and_keeps_what_it_needs() {
     let (reserved, ()) = tokio::join!(late.reserve(&turns, 4 << 20), async { page.settle(1) });
     assert_eq!(reserved.unwrap().1, 2 * PER_SHARE);
     drop((other, page, late));
+    assert!(unread.0.is_unused());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_that_wait_for_a_page_have_one_after_the_other() {
+    let (unread, turns) = (Unread::default(), Turns::new(1_000));
+    let ann = Identity::numbered(1, 1);
+    let pages = (0..400).map(|_| async {
+        let page = unread.room_at(&ann, Unsent::default()).page();
+        let (turn, bytes) = page.reserve(&turns, 4 << 20).await.unwrap();
+        assert!(bytes >= PER_SHARE);
+        drop(turn);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    });
+    futures_util::future::join_all(pages).await;
     assert!(unread.0.is_unused());
 }

@@ -112,8 +112,11 @@ impl Socket {
                 metrics::counter!("gateway_sockets_closed_total", "code" => close.code.number().to_string())
                     .increment(1);
                 // The client is not at fault: it would come back and do again what is being done.
-                if !matches!(close.code, CloseCode::Restart | CloseCode::Forbidden) || self.finish().await {
-                    self.close(close).await;
+                let is_our_own = matches!(close.code, CloseCode::Restart | CloseCode::Forbidden);
+                match if is_our_own { self.finish().await } else { Ok(()) } {
+                    Ok(()) => self.close(close).await,
+                    Err(Ending::Closed) => self.answer_close().await,
+                    Err(_) => {}
                 }
             }
             Ending::Closed => self.answer_close().await,
@@ -121,8 +124,8 @@ impl Socket {
         }
     }
 
-    /// Tells what becomes of the mutations that run, and begins nothing new; whether the client is still there.
-    async fn finish(&mut self) -> bool {
+    /// Tells what becomes of the mutations that run, and begins nothing new, unless the client ends it.
+    async fn finish(&mut self) -> Result<(), Ending> {
         for operation in self.running.values().filter(|operation| !operation.is_mutation) {
             operation.handle.abort();
         }
@@ -131,7 +134,8 @@ impl Socket {
             while self.running.values().any(|operation| operation.is_mutation) {
                 let step = tokio::select! {
                     message = self.link.recv() => match message {
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => Err(Ending::Gone),
+                        Some(Ok(Message::Close(_))) => Err(Ending::Closed),
+                        Some(Err(_)) | None => Err(Ending::Gone),
                         Some(Ok(_)) => Ok(()),
                     },
                     Some(outcome) = self.results.next() => self.on_outcome(outcome).await,
@@ -140,7 +144,7 @@ impl Socket {
             }
             Ok::<(), Ending>(())
         };
-        timeout(patience, finishing).await.unwrap_or(Ok(())).is_ok()
+        timeout(patience, finishing).await.unwrap_or(Ok(()))
     }
 
     fn deadline(&self) -> Instant {
