@@ -253,7 +253,7 @@ async fn hints_mend(faults: &[(&str, &str)]) {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;
     let noop = "create function noop() returns trigger language plpgsql as 'begin return new; end'";
-    admin.batch_execute(noop).await.unwrap();
+    admin.batch_execute(noop).await.expect("a function is made");
     let healthy = consult(&admin).await;
     for (fault, check) in faults {
         mend(&admin, &healthy, fault, check).await;
