@@ -49,34 +49,33 @@ impl Shares {
     pub async fn wait(&self, who: &Identity) -> Option<Share> {
         let own = async {
             match &self.own {
-                Some(own) => Share { _user: own.wait(who.user).await, _tenant: None },
+                Some(own) => {
+                    own.wait(who.user, 1).await.map(|user| Share { _user: user, _tenant: None }).collect()
+                }
                 None => pending().await,
             }
-        };
-        let common = async {
-            let user = self.users.wait(who.user).await;
-            Share { _user: user, _tenant: Some(self.tenants.wait(who.tenant).await) }
         };
         let share = async {
             tokio::select! {
                 biased;
                 share = own => share,
-                share = common => share,
+                share = self.common(who, 1) => share,
             }
         };
-        timeout(WAIT, share).await.ok()
+        timeout(WAIT, share).await.ok().and_then(|mut share: Vec<Share>| share.pop())
     }
 
     /// Waits for so many pieces at once, or for all that there may be: whoever waits for more of them one after the other keeps others, who do
     /// the same, from theirs. None when the user or the tenant keeps having too many.
     pub async fn wait_for(&self, who: &Identity, count: usize, patience: Duration) -> Option<Vec<Share>> {
         let count = count.clamp(1, self.users.each.min(self.tenants.each));
-        let pieces = async {
-            let users = self.users.wait_for(who.user, count).await;
-            let tenants = self.tenants.wait_for(who.tenant, count).await;
-            users.into_iter().zip(tenants).map(|(user, tenant)| Share { _user: user, _tenant: Some(tenant) })
-        };
-        timeout(patience, pieces).await.ok().map(Iterator::collect)
+        timeout(patience, self.common(who, count)).await.ok()
+    }
+
+    async fn common(&self, who: &Identity, count: usize) -> Vec<Share> {
+        let users = self.users.wait(who.user, count).await;
+        let tenants = self.tenants.wait(who.tenant, count).await;
+        users.zip(tenants).map(|(user, tenant)| Share { _user: user, _tenant: Some(tenant) }).collect()
     }
 
     /// A piece; none when the user or the tenant has as many as there may be.
@@ -118,28 +117,15 @@ impl Queues {
         Arc::new(Self { each: each.max(1), open: Mutex::default() })
     }
 
-    async fn wait(self: &Arc<Self>, key: Uuid) -> Place {
-        let mut place = self.enter(key);
-        if let Some(queue) = place.queue.clone() {
-            // Nobody closes a queue.
-            place.permit = queue.acquire_owned().await.ok();
-        }
-        place
-    }
-
     /// Places that come to the head together.
-    async fn wait_for(self: &Arc<Self>, key: Uuid, count: usize) -> Vec<Place> {
-        let first = self.enter(key);
-        let Some(queue) = first.queue.clone() else { return Vec::new() };
-        let all = u32::try_from(count).unwrap_or(u32::MAX);
-        // Nobody closes a queue.
-        let Ok(mut permits) = queue.acquire_many_owned(all).await else { return Vec::new() };
-        let piece = |_| {
-            let mut place = self.enter(key);
-            place.permit = permits.split(1);
-            place
-        };
-        (0..count).map(piece).collect()
+    async fn wait(self: &Arc<Self>, key: Uuid, count: usize) -> impl Iterator<Item = Place> + use<> {
+        let mut first = self.enter(key);
+        if let Some(queue) = first.queue.clone() {
+            // Nobody closes a queue.
+            first.permit = queue.acquire_many_owned(u32::try_from(count).unwrap_or(u32::MAX)).await.ok();
+        }
+        let rest: Vec<Place> = (1..count).map(|_| self.enter(key).with(first.permit.as_mut())).collect();
+        std::iter::once(first).chain(rest)
     }
 
     fn take(self: &Arc<Self>, key: Uuid) -> Option<Place> {
@@ -157,6 +143,14 @@ impl Queues {
     fn open(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Semaphore>>> {
         // Nothing panics while it is held.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// With one of several that came together.
+    fn with(mut self, several: Option<&mut OwnedSemaphorePermit>) -> Self {
+        self.permit = several.and_then(|several| several.split(1));
+        self
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::slice::Iter;
 
+use async_graphql::Positioned;
 use async_graphql::parser::types::{ExecutableDocument, Field, Selection};
-use async_graphql::{Name, Positioned};
 
 use super::root::{Fragments, inside, items};
 use crate::failure::Failure;
@@ -45,20 +45,21 @@ const LISTS: [&str; 7] =
 ///
 /// When it does, or has one.
 pub fn check_text(document: &ExecutableDocument) -> Result<(), Failure> {
-    let operations = document.operations.iter().map(|(_, operation)| items(&operation.node.selection_set));
-    let mut selections =
-        Selections { open: operations.map(|items| (None, items)).collect(), fragments: &document.fragments };
-    for (count, selection) in selections.by_ref().enumerate() {
-        if count >= MOST_SELECTIONS {
+    let operations = document.operations.iter().map(|(_, operation)| &operation.node.selection_set);
+    let open = operations.map(|selections| ((), items(selections))).collect();
+    let mut count = 0;
+    walk(open, &document.fragments, |(), selection| {
+        count += 1;
+        if count > MOST_SELECTIONS {
             return Err(Failure::bad_input("the operation is too large when its fragments are written out"));
         }
-        if let Selection::Field(field) = selection
-            && field.node.response_key().node.len() > LONGEST_KEY
-        {
-            return Err(Failure::bad_input(format!("a name in the answer may have {LONGEST_KEY} bytes")));
+        match selection {
+            Selection::Field(field) if field.node.response_key().node.len() > LONGEST_KEY => {
+                Err(Failure::bad_input(format!("a name in the answer may have {LONGEST_KEY} bytes")))
+            }
+            _ => Ok(()),
         }
-    }
-    Ok(())
+    })
 }
 
 /// Refuses root fields, one or several of one name, that ask for too much of what is told in any case.
@@ -67,17 +68,14 @@ pub fn check_text(document: &ExecutableDocument) -> Result<(), Failure> {
 ///
 /// When they do.
 pub fn check_told(fields: &[&Positioned<Field>], fragments: &Fragments) -> Result<(), Failure> {
-    let mut times = Times::default();
-    for field in fields {
-        times.count(field, fragments);
-    }
-    let large: usize = LARGE.iter().filter_map(|name| times.of.get(name)).sum();
+    let places = Places::inside(fields, fragments)?;
+    let large: usize = LARGE.iter().filter_map(|name| places.times.get(name)).sum();
     if large > MOST_LARGE {
         return Err(Failure::bad_input(format!(
             "a mutation or subscription may ask for {MOST_LARGE} rows and values of each root field, aliases included"
         )));
     }
-    times.check(MOST_TOLD)
+    places.check(MOST_TOLD)
 }
 
 /// Refuses a root field that asks the schema for too much of itself; any other one is not looked at.
@@ -89,103 +87,89 @@ pub fn check_described(field: &Positioned<Field>, fragments: &Fragments) -> Resu
     if !field.node.name.node.starts_with("__") {
         return Ok(());
     }
-    let mut selections = Selections::inside(field, fragments);
-    while let Some(selection) = selections.next() {
-        if let Selection::Field(field) = selection
-            && LISTS.contains(&field.node.name.node.as_str())
-            && selections.is_within_itself()
-        {
-            let name = &field.node.name.node;
-            return Err(Failure::bad_input(format!("{name} may not be asked for inside of {name}")));
-        }
+    let places = Places::inside(&[field], fragments)?;
+    if let Some(name) = places.within_itself(&LISTS) {
+        return Err(Failure::bad_input(format!("{name} may not be asked for inside of {name}")));
     }
-    let mut times = Times::default();
-    times.count(field, fragments);
-    times.check(MOST_DESCRIBED)
+    places.check(MOST_DESCRIBED)
 }
 
-/// How often each field is asked for. The same name in the same place is one: fragments that ask for the same are merged.
+/// Where fields stand in the answer. The same name in the same place is one: fragments that ask for the same are merged.
 #[derive(Default)]
-struct Times<'a> {
-    of: HashMap<&'a str, usize>,
-    /// The places that are known, by the place around them and the name in the answer.
-    places: HashMap<(usize, &'a str), usize>,
+struct Places<'a> {
+    /// How often each field is asked for.
+    times: HashMap<&'a str, usize>,
+    /// The field of each place, and the place around it; 0 is around all, and the first of these is 1.
+    all: Vec<(&'a str, usize)>,
+    /// Each by the place around it and its name in the answer.
+    known: HashMap<(usize, &'a str), usize>,
 }
 
-impl<'a> Times<'a> {
-    fn count(&mut self, field: &'a Positioned<Field>, fragments: &'a Fragments) {
-        let mut open = vec![(0, items(&field.node.selection_set))];
-        while let Some((around, selections)) = open.last_mut() {
-            let around = *around;
-            match selections.next().map(|selection| &selection.node) {
-                None => drop(open.pop()),
-                Some(Selection::Field(field)) => {
-                    open.push((self.place(around, field), items(&field.node.selection_set)));
-                }
-                Some(fragment) => open.extend(inside(fragment, fragments).map(|items| (around, items))),
-            }
-        }
+impl<'a> Places<'a> {
+    fn inside(fields: &[&'a Positioned<Field>], fragments: &'a Fragments) -> Result<Self, Failure> {
+        let mut places = Self::default();
+        let open = fields.iter().map(|field| (0, items(&field.node.selection_set))).collect();
+        walk(open, fragments, |around, selection| match selection {
+            Selection::Field(field) => Ok(places.place(around, field)),
+            _ => Ok(around),
+        })?;
+        Ok(places)
     }
 
     fn place(&mut self, around: usize, field: &'a Positioned<Field>) -> usize {
-        let (next, key) = (self.places.len() + 1, field.node.response_key().node.as_str());
-        *self.places.entry((around, key)).or_insert_with(|| {
+        let (name, key) = (field.node.name.node.as_str(), field.node.response_key().node.as_str());
+        *self.known.entry((around, key)).or_insert_with(|| {
             // Clients ask for the name of the type with each object.
             if key != "__typename" {
-                *self.of.entry(field.node.name.node.as_str()).or_default() += 1;
+                *self.times.entry(name).or_default() += 1;
             }
-            next
+            self.all.push((name, around));
+            self.all.len()
         })
     }
 
+    /// One of these fields that stands inside of one of its name.
+    fn within_itself(&self, names: &[&str]) -> Option<&'a str> {
+        let (name, _) = self.all.iter().find(|(name, around)| {
+            let mut around = *around;
+            names.contains(name)
+                && std::iter::from_fn(|| {
+                    let (outer, next) = *self.all.get(around.checked_sub(1)?)?;
+                    around = next;
+                    Some(outer)
+                })
+                .any(|outer| outer == *name)
+        })?;
+        Some(name)
+    }
+
     fn check(&self, most: usize) -> Result<(), Failure> {
-        if self.of.values().all(|times| *times <= most) {
+        if self.times.values().all(|times| *times <= most) {
             return Ok(());
         }
         Err(Failure::bad_input(format!("one field may be asked for {most} times here, aliases included")))
     }
 }
 
-/// All selections, with those inside of them, fragments written out.
-struct Selections<'a> {
-    /// What is left of each, and the field that it is inside of; none for a fragment.
-    open: Vec<(Option<&'a Name>, Iter<'a, Positioned<Selection>>)>,
+/// Visits all selections, with those inside of them, fragments written out. What `visit` says of a field is around those inside of it.
+fn walk<'a, T: Copy>(
+    mut open: Vec<(T, Iter<'a, Positioned<Selection>>)>,
     fragments: &'a Fragments,
-}
-
-impl<'a> Selections<'a> {
-    fn inside(field: &'a Positioned<Field>, fragments: &'a Fragments) -> Self {
-        Self { open: vec![(None, items(&field.node.selection_set))], fragments }
-    }
-
-    /// Whether the field that came last stands inside of one of its name.
-    fn is_within_itself(&self) -> bool {
-        let Some(((last, _), around)) = self.open.split_last() else { return false };
-        last.is_some() && around.iter().any(|(name, _)| name == last)
-    }
-}
-
-impl<'a> Iterator for Selections<'a> {
-    type Item = &'a Selection;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.open.last_mut()?.1.next().map(|selection| &selection.node) {
-                None => drop(self.open.pop()),
-                Some(selection) => {
-                    match selection {
-                        Selection::Field(field) => {
-                            self.open.push((Some(&field.node.name.node), items(&field.node.selection_set)));
-                        }
-                        fragment => {
-                            self.open.extend(inside(fragment, self.fragments).map(|items| (None, items)));
-                        }
-                    }
-                    return Some(selection);
-                }
-            }
+    mut visit: impl FnMut(T, &'a Selection) -> Result<T, Failure>,
+) -> Result<(), Failure> {
+    while let Some((around, selections)) = open.last_mut() {
+        let around = *around;
+        let Some(selection) = selections.next().map(|selection| &selection.node) else {
+            open.pop();
+            continue;
+        };
+        let place = visit(around, selection)?;
+        match selection {
+            Selection::Field(field) => open.push((place, items(&field.node.selection_set))),
+            fragment => open.extend(inside(fragment, fragments).map(|items| (around, items))),
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]
