@@ -7,13 +7,13 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 
 use crate::failure::Failure;
-use crate::postgres::DatabaseError;
+use crate::postgres::{CLIENT_CHECK, DatabaseError};
 use crate::shares::{ASK_AGAIN, Share, Shares};
 use crate::token::Identity;
 use crate::unsent::Expected;
 
-/// PostgreSQL looks four times a second for clients that are gone.
-const GIVEN_UP: Duration = Duration::from_millis(300);
+/// So long a statement that was given up runs on at most.
+const GIVEN_UP: Duration = CLIENT_CHECK.saturating_add(Duration::from_millis(50));
 
 /// The turns of everybody.
 #[derive(Clone)]

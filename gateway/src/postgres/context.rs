@@ -9,7 +9,7 @@ use crate::token::Identity;
 
 /// How often PostgreSQL looks whether the client of a running statement is still there. So long a statement outlives its
 /// connection, and so many more of them than connections there may be: as many as begin and are given up meanwhile.
-const CLIENT_CHECK: &str = "250ms";
+pub const CLIENT_CHECK: Duration = Duration::from_millis(250);
 
 /// Tenant, user and session of one transaction. All three are transaction-local settings, so a pooler in transaction
 /// mode never mixes people.
@@ -62,11 +62,11 @@ impl RequestContext {
                 None => write!(sql, "set_config('{name}', '', true), "),
             };
         }
-        let milliseconds = statement_timeout.as_millis();
+        let (check, milliseconds) = (CLIENT_CHECK.as_millis(), statement_timeout.as_millis());
         let _ = write!(
             sql,
             "set_config('TimeZone', 'UTC', true), \
-            set_config('client_connection_check_interval', '{CLIENT_CHECK}', true), \
+            set_config('client_connection_check_interval', '{check}', true), \
             set_config('statement_timeout', '{milliseconds}', true)"
         );
         sql

@@ -16,7 +16,7 @@ mod statements;
 mod subscriptions;
 
 pub use change_log::PostgresChangeLog;
-pub use context::RequestContext;
+pub use context::{CLIENT_CHECK, RequestContext};
 pub use database::Database;
 pub use error::DatabaseError;
 pub use listener::{Channels, WakeUp, WakeUps, listen};
