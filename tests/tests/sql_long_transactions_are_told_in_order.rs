@@ -459,3 +459,48 @@ async fn a_stamp_on_a_stamp_is_followed_to_what_was_before() {
     .await;
     assert_eq!(count(&admin, OUT_OF_CHAIN).await, 0);
 }
+
+/// What happens to a line later waits with what is held of it, whatever command it stands on.
+#[tokio::test]
+async fn a_command_that_fills_a_batch_in_its_middle_leaves_the_rest_in_order() {
+    const KNOWN: &str = "create sequence numbers start 5000;
+        create function nth_quote(n integer) returns uuid language sql stable as $$ select id from quotes where quote_number = 'Q-2026-0000' || (n + 1) $$;
+        create function make(line uuid, told text) returns void language sql volatile as $$
+            insert into quote_lines (id, tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount)
+                select line, tenant_id, id, nextval('numbers'), told, 1, 1, 1 from quotes where id = nth_quote(0) on conflict (id) do nothing $$;
+        create function ends(line uuid) returns boolean language plpgsql as $$ begin delete from quote_lines where id = line; return true; end $$;";
+    let line = "'cccccccc-0000-4000-8000-000000000003'";
+    for (what, before, middle) in [
+        (
+            "a move",
+            "repeat('x', 9000000)",
+            "update quote_lines set quote_id = nth_quote(1) where id = line;",
+        ),
+        (
+            "a change, and a line that begins again",
+            "'one'",
+            "with a as (update quote_lines set description = repeat('y', 9000000) where id = line returning 1),
+                  b as (insert into quote_lines (id, tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount)
+                        select line, tenant_id, id, nextval('numbers'), 'two', 1, 1, 1 from quotes where id = nth_quote(0) and ends(line) returning 1)
+             select count(*) from a into ignored;",
+        ),
+    ] {
+        let erp = Erp::attached().await;
+        let admin = erp.client("postgres").await;
+        run(
+            &admin,
+            &format!(
+                "{KNOWN} select make({line}, {before});
+                 create function again(line uuid) returns boolean language plpgsql as $$ declare ignored bigint; begin
+                     {middle} delete from quote_lines where id = line;
+                     perform make(line, 'again'); delete from quote_lines where id = line; return true; end $$;
+                 {WARM}"
+            ),
+        )
+        .await;
+        run(&admin, &format!("update quotes set notes = 'x' where id = nth_quote(1) and again({line})")).await;
+        assert_eq!(count(&admin, OUT_OF_CHAIN).await, 0, "{what}");
+        let told = format!("select count(distinct event_id) from quote_changes where quote_line_id = {line}");
+        assert!(count(&admin, &told).await > 5, "{what}");
+    }
+}

@@ -9,15 +9,20 @@ use super::pending::Noted;
 use super::{Kind, Row, RowChange, silent};
 use crate::statement;
 
-/// Which notes have all before them noted. `told` says whether a command's change of a row was written in the middle of the running statement.
-pub fn complete(ready: &[Noted], told: impl Fn(Row, u32) -> bool) -> Vec<bool> {
+/// Which notes have all before them noted or written. `told` says whether a command's change of a row was written in the middle of the running
+/// statement, `is_held` whether something of a row waits that was noted before all of these.
+pub fn complete(
+    ready: &[Noted],
+    told: impl Fn(Row, u32) -> bool,
+    is_held: impl Fn(Row) -> bool,
+) -> Vec<bool> {
     let statement = statement::outermost();
     let mut is_complete = vec![true; ready.len()];
     for places in places_by_row(ready) {
         let entity = ready[places[0]].change.entity;
-        if !chain::complete(&steps(ready, &places), statement, |id: Uuid, command| {
-            told((entity, id), command)
-        }) {
+        let told = |id: Uuid, command| told((entity, id), command);
+        let waits = places.iter().any(|place| is_held(ready[*place].change.row()));
+        if waits || !chain::complete(&steps(ready, &places), statement, told) {
             for place in places {
                 is_complete[place] = false;
             }
@@ -31,12 +36,11 @@ pub fn any_nested(ready: &[Noted]) -> bool {
     ready.iter().any(|entry| entry.note.is_nested)
 }
 
-/// Whether a change begins a row where one may have ended that is noted or written later: by a nested statement, where the end of that row is
-/// held back, or not all around it only insert; or by one that gives rows the ids of others.
-pub fn may_follow(change: &RowChange, is_nested: bool, is_end_held: impl FnOnce() -> bool) -> bool {
+/// Whether a change begins a row where one may have ended that is noted later: by a nested statement, unless all around it only insert; or by
+/// one that gives rows the ids of others.
+pub fn may_follow(change: &RowChange, is_nested: bool) -> bool {
     let is_taken = || change.is_checked_late && change.former_id.is_some_and(|id| id != change.row().1);
-    let may_follow_nested = || is_end_held() || !statement::is_within_inserts();
-    change.kind == Kind::Create && if is_nested { may_follow_nested() } else { is_taken() }
+    change.kind == Kind::Create && if is_nested { !statement::is_within_inserts() } else { is_taken() }
 }
 
 /// Whether rows may be noted in another order than they were changed in: by nested statements, or where ids are swapped.

@@ -12,7 +12,7 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 
 use super::memory::{self, Memory};
 use super::order::{any_nested, complete, is_unordered, may_follow, put_in_order};
-use super::{Kind, Log, Row, RowChange, batch, direct, former, insert, lent, silent};
+use super::{Log, Row, RowChange, batch, direct, former, insert, lent, silent};
 use crate::error::Error;
 use crate::{statement, transaction};
 
@@ -49,8 +49,8 @@ thread_local! {
     static NEXT: Cell<u64> = const { Cell::new(0) };
     /// The commands whose changes of rows were written in the middle of the running statement.
     static TOLD: RefCell<HashSet<(Row, pg_sys::CommandId)>> = RefCell::default();
-    /// Rows whose end is held back.
-    static HELD_ENDS: RefCell<HashSet<Row>> = RefCell::default();
+    /// Rows of which something is held back: what happens to them later waits with it, until all that is noted is looked at again.
+    static HELD: RefCell<HashSet<Row>> = RefCell::default();
     /// Logs that this transaction was asked to forget: it dropped them, unless it took that back.
     static FORGOTTEN: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
     /// Whoever runs this transaction was told that its history is not in order.
@@ -69,8 +69,7 @@ pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Resul
     let is_full = batch::add(level, change.fields.len(), memory.bytes() - kept);
     let number = next_note();
     NEXT.set(number + 1);
-    let is_end_held = || HELD_ENDS.with_borrow(|held| held.contains(&change.row()));
-    let may_follow_end = may_follow(&change, is_nested, is_end_held);
+    let may_follow_end = may_follow(&change, is_nested);
     let note = Note { number, is_nested, may_follow_end, level };
     NOTED.with_borrow_mut(|noted| noted.push(Noted { change, note }));
     if is_full {
@@ -160,7 +159,7 @@ fn write_ripe(ready: Vec<Noted>) {
 fn take_ready() -> Vec<Noted> {
     memory::leave();
     batch::begin();
-    HELD_ENDS.with_borrow_mut(HashSet::clear);
+    HELD.with_borrow_mut(HashSet::clear);
     take_from(0)
 }
 
@@ -209,12 +208,12 @@ fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
     if ready.iter().all(|entry| !entry.note.is_nested && !entry.note.may_follow_end) {
         return (ready, Vec::new());
     }
-    let is_complete = complete(&ready, is_told);
+    let is_complete = complete(&ready, is_told, |row| HELD.with_borrow(|held| held.contains(&row)));
     let (ripe, mut held) = part(ready, is_complete);
     if held.is_empty() {
         return (ripe, held);
     }
-    remember_ends(&held);
+    HELD.with_borrow_mut(|rows| rows.extend(held.iter().map(|entry| entry.change.row())));
     let bytes = move_out(&ripe, &mut held);
     let all = NOTED.with_borrow(Vec::len) + held.len();
     if all < MOST_HELD && bytes < MOST_HELD_BYTES {
@@ -277,14 +276,6 @@ fn is_told(row: Row, command: pg_sys::CommandId) -> bool {
     TOLD.with_borrow(|told| told.contains(&(row, command)))
 }
 
-/// What begins one of these rows again waits with them, until all that is noted is looked at again.
-fn remember_ends(held: &[Noted]) {
-    HELD_ENDS.with_borrow_mut(|ends| {
-        let ended = held.iter().filter(|entry| entry.change.kind == Kind::Delete);
-        ends.extend(ended.map(|entry| entry.change.row()));
-    });
-}
-
 /// What is noted for this log is not written where the log is gone when it would be.
 pub fn forget(log: pg_sys::Oid) {
     FORGOTTEN.with_borrow_mut(|forgotten| forgotten.insert(log));
@@ -302,7 +293,7 @@ pub fn discard() {
     memory::leave();
     HELD_VALUES.take();
     TOLD.take();
-    HELD_ENDS.take();
+    HELD.take();
     silent::forget();
     lent::forget();
     batch::begin();
