@@ -26,8 +26,12 @@ pub struct Step {
     pub deed: Deed,
     /// Number of the command that did it. A command changes a row version once.
     pub command: u32,
-    /// Number of the command that made the row version that it changed; none where another transaction made it.
+    /// Number of the command whose change it stands on: that made the row version which it changed, or the last one before that counts as a change;
+    /// none where another transaction did.
     pub stands_on: Option<u32>,
+    /// Number of the command that made the row version which it changed, whether that counts as a change or not; none where another transaction
+    /// made it.
+    pub version: Option<u32>,
     /// By a statement that a trigger ran, or a function in the middle of another statement, whose own changes may be noted later.
     pub is_nested: bool,
     /// It begins a row under a key at which a row may have ended just before, by a command that notes this later.
@@ -54,23 +58,23 @@ struct Life {
 /// use quote_collab_core::chain::{Deed::{Begin, End}, Step, order};
 /// // An insert, and a trigger that deletes what was inserted; the trigger's change is noted first.
 /// let row = uuid::Uuid::nil();
-/// let inserted = Step { row, deed: Begin, command: 0, stands_on: None, is_nested: false, may_follow_end: false };
-/// let deleted = Step { row, deed: End, command: 1, stands_on: Some(0), is_nested: true, may_follow_end: false };
+/// let inserted = Step { row, deed: Begin, command: 0, stands_on: None, version: None, is_nested: false, may_follow_end: false };
+/// let deleted = Step { deed: End, command: 1, stands_on: Some(0), version: Some(0), is_nested: true, ..inserted };
 /// let told = |_, _| false;
 /// assert_eq!(order(&[deleted, inserted], told), [1, 0]);
 /// // An insert, and a trigger that makes room for it before.
-/// let made_room = Step { stands_on: None, ..deleted };
+/// let made_room = Step { stands_on: None, version: None, ..deleted };
 /// assert_eq!(order(&[made_room, inserted], told), [0, 1]);
 /// ```
 #[must_use]
 pub fn order(steps: &[Step], told: impl Fn(Uuid, u32) -> bool) -> Vec<usize> {
-    let mut lives = lives(steps, told);
+    let mut lives = lives(steps, &told);
     lives.sort_by_key(|life| (life.begun.is_some(), life.ended.is_none(), life.ended, life.begun));
     lives.into_iter().flat_map(|life| life.places).collect()
 }
 
 /// The lives that steps belong to, each in its order.
-fn lives(steps: &[Step], told: impl Fn(Uuid, u32) -> bool) -> Vec<Life> {
+fn lives(steps: &[Step], told: &impl Fn(Uuid, u32) -> bool) -> Vec<Life> {
     let mut lives: Vec<Life> = Vec::new();
     let mut by_command: Vec<usize> = (0..steps.len()).collect();
     by_command.sort_by_key(|place| (steps[*place].deed != Deed::Begin, steps[*place].command));
@@ -82,11 +86,20 @@ fn lives(steps: &[Step], told: impl Fn(Uuid, u32) -> bool) -> Vec<Life> {
         let life = if step.deed == Deed::Begin {
             newest.begin(&mut lives, step.row, Some(step.command))
         } else {
-            let below = step.stands_on.and_then(|command| made.get_mut(&(step.row, command)));
-            let below = below.and_then(|made| made.open(&lives));
+            let is_silent = step.version != step.stands_on;
+            let mut of =
+                |command: Option<u32>, lives: &[Life]| made.get_mut(&(step.row, command?))?.open(lives);
+            let mut life = of(step.stands_on, &lives);
+            if life.is_none() && is_silent && step.stands_on.is_none() {
+                life = newest.first(&mut lives, step.row);
+            }
+            if life.is_none() && is_silent {
+                // What stood on the silent version was ended: a row that the same command began.
+                life = of(step.version, &lives);
+            }
             // What was told goes on from before these steps, whatever command began others of them.
             let since = step.stands_on.filter(|command| !told(step.row, *command));
-            below.unwrap_or_else(|| newest.around(&mut lives, step.row, since))
+            life.unwrap_or_else(|| newest.around(&mut lives, step.row, since))
         };
         if step.deed == Deed::End {
             lives[life].ended = Some(step.command);
@@ -130,6 +143,14 @@ impl Newest {
         lives.len() - 1
     }
 
+    /// The life of a row that was there, while it goes on.
+    fn first(&mut self, lives: &mut Vec<Life>, row: Uuid) -> Option<usize> {
+        match self.0.entry(row).or_default().get_mut(&None) {
+            Some(first) => first.open(lives),
+            None => Some(self.begin(lives, row, None)),
+        }
+    }
+
     /// The life that a step belongs to where what it stands on is not among the steps: the newest that goes on, of those that a command up to
     /// this one began, or that was there.
     fn around(&mut self, lives: &mut Vec<Life>, row: Uuid, command: Option<u32>) -> usize {
@@ -138,8 +159,8 @@ impl Newest {
             if let Some(life) = newest.open(lives) {
                 return life;
             }
-            let ended = *begun;
-            of_row.remove(&ended);
+            let Some(ended) = *begun else { break };
+            of_row.remove(&Some(ended));
         }
         self.begin(lives, row, None)
     }
@@ -158,6 +179,9 @@ pub fn complete(steps: &[Step], statement: Option<u32>, told: impl Fn(Uuid, u32)
     let mut standing: HashMap<(Uuid, Option<u32>), usize> = HashMap::new();
     for step in steps.iter().filter(|step| step.stands_on.is_some()) {
         *standing.entry((step.row, step.stands_on)).or_default() += 1;
+    }
+    if steps.iter().any(|step| step.is_nested && step.may_follow_end) && begins_in_another(steps, &told) {
+        return false;
     }
     let own = || steps.iter().filter(|step| !step.is_nested);
     let is_own: HashSet<Uuid> = own().map(|step| step.row).collect();
@@ -178,6 +202,24 @@ pub fn complete(steps: &[Step], statement: Option<u32>, told: impl Fn(Uuid, u32)
     })
 }
 
+/// Whether a nested statement began a row while another life of it goes on that was noted before: the end of that one is noted later.
+fn begins_in_another(steps: &[Step], told: &impl Fn(Uuid, u32) -> bool) -> bool {
+    let lives = lives(steps, told);
+    // By row, the first place of a life without an end.
+    let mut open: HashMap<Uuid, usize> = HashMap::new();
+    for first in lives.iter().filter(|life| life.ended.is_none()).filter_map(|life| life.places.iter().min())
+    {
+        let place = open.entry(steps[*first].row).or_insert(*first);
+        *place = (*place).min(*first);
+    }
+    steps.iter().enumerate().any(|(place, step)| {
+        step.is_nested
+            && step.may_follow_end
+            && step.deed == Deed::Begin
+            && open.get(&step.row).is_some_and(|first| *first < place)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -186,13 +228,34 @@ mod tests {
 
     /// Of the statement itself, which is command 10.
     fn own(deed: Deed) -> Step {
-        Step { row: Uuid::nil(), deed, command: 10, stands_on: None, is_nested: false, may_follow_end: false }
+        Step {
+            row: Uuid::nil(),
+            deed,
+            command: 10,
+            stands_on: None,
+            version: None,
+            is_nested: false,
+            may_follow_end: false,
+        }
     }
 
     /// Of a nested statement: a command after that one, on the row version that a command made. That one may end rows.
     fn nested(deed: Deed, command: u32, stands_on: impl Into<Option<u32>>) -> Step {
         let stands_on = stands_on.into();
-        Step { row: Uuid::nil(), deed, command, stands_on, is_nested: true, may_follow_end: true }
+        Step {
+            deed,
+            command,
+            stands_on,
+            version: stands_on,
+            is_nested: true,
+            may_follow_end: true,
+            ..own(deed)
+        }
+    }
+
+    /// The same, on a row version that counts as no change of what was there.
+    fn on_silent(version: u32, step: Step) -> Step {
+        Step { version: Some(version), stands_on: None, ..step }
     }
 
     #[test]
@@ -248,6 +311,16 @@ mod tests {
             (
                 vec![nested(Begin, 11, None), nested(End, 12, 11), nested(End, 14, 13), own(Begin)],
                 vec![0, 1, 3, 2],
+            ),
+            // One command touched it without a change, and began it again once a function had ended it, which was ended, too.
+            (
+                vec![
+                    on_silent(11, nested(End, 12, None)),
+                    nested(Begin, 11, None),
+                    on_silent(11, nested(End, 13, None)),
+                    own(Begin),
+                ],
+                vec![0, 1, 2, 3],
             ),
             // Changed by the command that begins it again, once a function has ended it.
             (vec![nested(Change, 11, 10), nested(End, 12, 11), own(Change), own(Begin)], vec![2, 0, 1, 3]),
@@ -320,6 +393,16 @@ mod tests {
             // Two versions of one command ended, and one of them is noted.
             (vec![own(Begin), nested(End, 11, 10), nested(End, 12, 10)], false),
             (vec![own(Begin), nested(End, 11, 10), own(Begin), nested(End, 12, 10)], true),
+        ] {
+            assert_eq!(complete(&steps, Some(10), |_, _| false), expected, "{steps:?}");
+        }
+        // In the middle of a life whose end is noted later, or was.
+        for (steps, expected) in [
+            (vec![own(Begin), nested(Begin, 12, None)], false),
+            (vec![own(Begin), nested(Begin, 12, None), nested(End, 13, 12)], false),
+            (vec![own(Change), nested(Begin, 12, None), nested(End, 13, 12)], false),
+            (vec![own(Begin), nested(End, 11, 10), nested(Begin, 12, None)], true),
+            (vec![nested(Begin, 11, None), nested(End, 12, 11), own(Begin)], true),
         ] {
             assert_eq!(complete(&steps, Some(10), |_, _| false), expected, "{steps:?}");
         }

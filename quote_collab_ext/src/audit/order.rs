@@ -122,6 +122,7 @@ fn steps(ready: &[Noted], places: &[usize]) -> Vec<chain::Step> {
         deed: change.kind.deed(),
         command: change.command,
         stands_on: silent::below(change.row(), change.stands_on),
+        version: change.stands_on,
         is_nested: note.is_nested,
         may_follow_end: note.may_follow_end,
     };
