@@ -16,7 +16,7 @@
 //! | `JWT_EXPIRATION` | 24h | life of a token minted by `gateway token` |
 //! | `HOST`, `PORT` | 127.0.0.1, 3000 | where to listen |
 //! | `ALLOWED_ORIGINS` | none | further origins, comma separated, whose pages may call the gateway; `*` for all. A page served by the same host name is always allowed, and so is a caller without an Origin, which is no browser |
-//! | `RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST` | 200, 400 | operations per user; each root field is one |
+//! | `RATE_LIMIT_PER_SECOND`, `RATE_LIMIT_BURST` | 200, 400 | operations per user; each root field is one, and so is each 8 KiB of a message |
 //! | `MAX_SOCKETS` | 20000 | WebSocket connections of this gateway, of which a tenant has at most half at a time and a user a quarter |
 //! | `DRAIN_TIMEOUT` | 10s | time that running requests get after SIGTERM |
 //! | `RUST_LOG` | info | log filter; of the libraries inside it shows no more than warnings, because they would print tokens and quotes |

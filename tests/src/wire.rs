@@ -10,6 +10,10 @@ use crate::people::Person;
 
 /// A whole text.
 const TEXT: u8 = 0x81;
+/// The first frame of a text in several, one in its middle, and the last.
+const BEGINNING: u8 = 0x01;
+const MIDDLE: u8 = 0x00;
+const END: u8 = 0x80;
 const CLOSE: u8 = 0x88;
 /// The rest of a handshake that is always the same.
 const HANDSHAKE: &str = "GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -78,12 +82,17 @@ impl Wire {
 
     /// The next message.
     pub async fn message(&mut self) -> Value {
+        let mut text = Vec::new();
         loop {
             let (first, payload) = within("a frame", self.next()).await.expect("the connection lives");
             match first {
-                TEXT => return serde_json::from_slice(&payload).expect("a message is JSON"),
+                TEXT | BEGINNING => text = payload,
+                MIDDLE | END => text.extend(payload),
                 CLOSE => panic!("closed: {payload:?}"),
                 _ => {}
+            }
+            if matches!(first, TEXT | END) {
+                return serde_json::from_slice(&text).expect("a message is JSON");
             }
         }
     }

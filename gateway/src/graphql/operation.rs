@@ -13,6 +13,8 @@ use crate::rate_limit::OperationBudget;
 
 /// Bytes of a text. It grows many times as it is read, and a name in it may stand in the answer often.
 const LONGEST_QUERY: usize = 64 << 10;
+/// Every so many bytes of a message count like one more operation: while a large one waits for its turn it takes a multiple of them.
+const COUNTED: usize = 8 << 10;
 
 /// A query, mutation or subscription with its variables.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +22,8 @@ pub struct Operation {
     query: String,
     name: Option<String>,
     variables: Map<String, Value>,
+    /// Bytes of the message that brought it.
+    bytes: usize,
 }
 
 /// An operation that can be executed.
@@ -52,12 +56,12 @@ pub enum OperationError {
 }
 
 impl Operation {
-    /// Reads the form that GraphQL over HTTP and graphql-transport-ws share.
+    /// Reads the form that GraphQL over HTTP and graphql-transport-ws share, of a message of so many bytes.
     ///
     /// # Errors
     ///
     /// When a part has another type.
-    pub fn from_json(value: Value) -> Result<Self, OperationError> {
+    pub fn from_json(value: Value, bytes: usize) -> Result<Self, OperationError> {
         let Value::Object(mut parts) = value else { return Err(OperationError::NotAnObject) };
         let Some(Value::String(query)) = parts.remove("query") else { return Err(OperationError::Query) };
         let name = match parts.remove("operationName") {
@@ -71,19 +75,20 @@ impl Operation {
             Some(_) => return Err(OperationError::Variables),
         };
         match parts.remove("extensions") {
-            None | Some(Value::Null | Value::Object(_)) => Ok(Self { query, name, variables }),
+            None | Some(Value::Null | Value::Object(_)) => Ok(Self { query, name, variables, bytes }),
             Some(_) => Err(OperationError::Extensions),
         }
     }
 
-    /// Takes what it costs from the user's budget, and makes it ready to be executed. One is taken before the text is
-    /// read, because that costs, too.
+    /// Takes what it costs from the user's budget, and makes it ready to be executed. What the message itself costs is taken before its
+    /// text is read.
     ///
     /// # Errors
     ///
     /// When the budget does not reach, or as for [`Operation::prepare`].
     pub fn admit(self, budget: &OperationBudget, user: Uuid) -> Result<Prepared, Failure> {
-        budget.take(user, 1).map_err(Failure::rate_limited)?;
+        let message = u32::try_from(self.bytes / COUNTED).unwrap_or(u32::MAX).saturating_add(1);
+        budget.take(user, message).map_err(Failure::rate_limited)?;
         let prepared = self.prepare()?;
         budget.take(user, prepared.plan.cost - 1).map_err(Failure::rate_limited)?;
         Ok(prepared)
@@ -124,6 +129,8 @@ fn check_length(query: &str, most: usize) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use serde_json::json;
 
     use super::*;
@@ -141,10 +148,10 @@ mod tests {
             (json!({"query": "{ a }", "extensions": 7}), OperationError::Extensions),
         ];
         for (value, error) in cases {
-            assert_eq!(Operation::from_json(value.clone()), Err(error), "{value}");
+            assert_eq!(Operation::from_json(value.clone(), 0), Err(error), "{value}");
         }
         let nulls = json!({"query": "{ a }", "operationName": null, "variables": null, "extensions": null});
-        assert!(Operation::from_json(nulls).is_ok());
+        assert!(Operation::from_json(nulls, 0).is_ok());
     }
 
     #[test]
@@ -159,7 +166,7 @@ mod tests {
             ("{", "", None),
         ];
         for (query, name, kind) in cases {
-            let operation = Operation::from_json(json!({"query": query, "operationName": name})).unwrap();
+            let operation = Operation::from_json(json!({"query": query, "operationName": name}), 0).unwrap();
             assert_eq!(operation.prepare().unwrap().plan.kind, kind, "{query}");
         }
     }
@@ -168,7 +175,7 @@ mod tests {
     fn a_text_is_short_and_one_that_is_kept_shorter() {
         let code = |query: &str, bytes: usize| {
             let query = format!("{query}{}", " ".repeat(bytes - query.len()));
-            let operation = Operation::from_json(json!({ "query": query })).unwrap();
+            let operation = Operation::from_json(json!({ "query": query }), 0).unwrap();
             operation.prepare().map_err(|failure| failure.code).err()
         };
         assert_eq!(code("{ a }", LONGEST_QUERY), None);
@@ -178,9 +185,23 @@ mod tests {
     }
 
     #[test]
+    fn a_large_message_costs_more() {
+        let budget = OperationBudget::new(NonZeroU32::MIN, NonZeroU32::new(200).unwrap());
+        let admit = |bytes| {
+            let operation = Operation::from_json(json!({"query": "{ a }"}), bytes).unwrap();
+            operation.admit(&budget, Uuid::nil()).map(|_| ()).map_err(|failure| failure.code)
+        };
+        assert_eq!(admit(1 << 20), Ok(()));
+        assert_eq!(admit(1 << 20), Err(Code::RateLimited));
+        assert!((0..71).all(|_| admit(COUNTED - 1).is_ok()));
+        assert_eq!(admit(0), Err(Code::RateLimited));
+    }
+
+    #[test]
     fn variables_keep_their_digits() {
         let text = r#"{"query":"query ($changes: JSON) { a }","variables":{"changes":{"unitPrice":100000000000000000.0001,"b":[0.1000,5]}}}"#;
-        let prepared = Operation::from_json(serde_json::from_str(text).unwrap()).unwrap().prepare().unwrap();
+        let prepared =
+            Operation::from_json(serde_json::from_str(text).unwrap(), 0).unwrap().prepare().unwrap();
         let written = serde_json::to_string(&prepared.request.variables).unwrap();
         assert_eq!(written, r#"{"changes":{"b":[0.1000,5],"unitPrice":100000000000000000.0001}}"#);
     }

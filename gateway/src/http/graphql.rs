@@ -6,8 +6,6 @@ use std::sync::Arc;
 use async_graphql::parser::types::OperationType;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{FromRequest, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,16 +16,17 @@ use super::{App, REQUEST_TIMEOUT, assets};
 use crate::failure::{Code, Failure};
 use crate::graphql::{Operation, Prepared, sdl, with_codes, write};
 use crate::token::{Identity, TokenError};
+use crate::websocket::{Handshake, upgrade};
 
 /// A query in the address, a socket, or the console for a person with a browser.
 pub async fn get(
     State(app): State<Arc<App>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    handshake: Option<Handshake>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
-    if let Ok(upgrade) = upgrade {
-        return crate::websocket::upgrade(&app.sockets, upgrade, &headers);
+    if let Some(handshake) = handshake {
+        return upgrade(&app.sockets, handshake, &headers);
     }
     let parameters = query.map(|Query(parameters)| parameters).unwrap_or_default();
     if !parameters.contains_key("query") && wants_html(&headers) {
@@ -69,7 +68,7 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Response {
     let Ok(value) = serde_json::from_slice::<Value>(&body) else {
         return refuse(StatusCode::BAD_REQUEST, media, Failure::bad_input("the body must be JSON in UTF-8"));
     };
-    match Operation::from_json(value) {
+    match Operation::from_json(value, body.len()) {
         Ok(operation) => execute(&app, identity, media, operation, false).await,
         Err(error) => refuse(StatusCode::BAD_REQUEST, media, Failure::bad_input(error.to_string())),
     }
@@ -137,6 +136,7 @@ fn bearer(app: &App, headers: &HeaderMap) -> Result<Identity, TokenError> {
 }
 
 fn from_parameters(mut parameters: HashMap<String, String>) -> Result<Operation, Failure> {
+    let bytes = parameters.values().map(String::len).sum();
     let mut request = Map::new();
     for name in ["query", "operationName"] {
         if let Some(text) = parameters.remove(name) {
@@ -150,7 +150,7 @@ fn from_parameters(mut parameters: HashMap<String, String>) -> Result<Operation,
             request.insert(name.to_owned(), value);
         }
     }
-    Operation::from_json(Value::Object(request)).map_err(|error| Failure::bad_input(error.to_string()))
+    Operation::from_json(Value::Object(request), bytes).map_err(|error| Failure::bad_input(error.to_string()))
 }
 
 /// Requiring this type is also what keeps a foreign page's plain form from posting a mutation.

@@ -1,42 +1,43 @@
 //! What the library complains of in a client's frames, as a close.
 
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+
 use super::protocol::{Close, CloseCode};
 
-/// Complaints of the protocol's end, after which there is nobody to tell.
-const OVER: [&str; 3] = ["without closing handshake", "after closing", "after having closed"];
-
-/// How a connection is closed whose client broke the rules; none when the client is gone. The library's error type is private to
-/// it; its words are all there is.
-pub fn fault(error: &axum::Error) -> Option<Close> {
-    let words = error.to_string();
-    if words.contains("too long") {
-        Some(Close::new(CloseCode::TooBig, "Message too big"))
-    } else if words.starts_with("UTF-8 encoding error") {
-        Some(Close::new(CloseCode::NotText, "Text must be UTF-8"))
-    } else if words.starts_with("WebSocket protocol error") && !OVER.iter().any(|over| words.contains(over)) {
-        Some(Close::new(CloseCode::Protocol, "Frame against the protocol"))
-    } else {
-        None
+/// How a connection is closed whose client broke the rules; none when the client is gone.
+pub fn fault(error: &Error) -> Option<Close> {
+    use ProtocolError::{ReceivedAfterClosing, ResetWithoutClosingHandshake, SendAfterClosing};
+    match error {
+        Error::Capacity(_) => Some(Close::new(CloseCode::TooBig, "Message too big")),
+        Error::Utf8(_) => Some(Close::new(CloseCode::NotText, "Text must be UTF-8")),
+        // The end of the protocol, after which there is nobody to tell.
+        Error::Protocol(ReceivedAfterClosing | ResetWithoutClosingHandshake | SendAfterClosing) => None,
+        Error::Protocol(_) => Some(Close::new(CloseCode::Protocol, "Frame against the protocol")),
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio_tungstenite::tungstenite::error::CapacityError;
+
     use super::*;
 
     #[test]
     fn whoever_breaks_the_rules_is_told_and_whoever_is_gone_is_not() {
+        let too_long = CapacityError::MessageTooLong { size: 2, max_size: 1 };
         let cases = [
-            ("Space limit exceeded: Message too long: 2 > 1", Some(CloseCode::TooBig)),
-            ("UTF-8 encoding error: invalid utf-8 sequence", Some(CloseCode::NotText)),
-            ("WebSocket protocol error: Reserved bits are non-zero", Some(CloseCode::Protocol)),
-            ("WebSocket protocol error: Invalid close sequence", Some(CloseCode::Protocol)),
-            ("WebSocket protocol error: Connection reset without closing handshake", None),
-            ("WebSocket protocol error: Sending after closing is not allowed", None),
-            ("IO error: broken pipe", None),
+            (Error::Capacity(too_long), Some(CloseCode::TooBig)),
+            (Error::Utf8("invalid".to_owned()), Some(CloseCode::NotText)),
+            (Error::Protocol(ProtocolError::NonZeroReservedBits), Some(CloseCode::Protocol)),
+            (Error::Protocol(ProtocolError::InvalidCloseSequence), Some(CloseCode::Protocol)),
+            (Error::Protocol(ProtocolError::ResetWithoutClosingHandshake), None),
+            (Error::Protocol(ProtocolError::SendAfterClosing), None),
+            (Error::Io(std::io::ErrorKind::BrokenPipe.into()), None),
         ];
-        for (words, code) in cases {
-            assert_eq!(fault(&axum::Error::new(words)).map(|close| close.code), code, "{words}");
+        for (error, code) in cases {
+            assert_eq!(fault(&error).map(|close| close.code), code, "{error}");
         }
     }
 }

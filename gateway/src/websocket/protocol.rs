@@ -253,7 +253,7 @@ fn parse(text: &str) -> Result<ClientMessage, String> {
         "pong" => payload(&mut message).map(|_| ClientMessage::Pong),
         "subscribe" => {
             let id = id(&mut message)?;
-            let operation = Operation::from_json(message.remove("payload").unwrap_or_default());
+            let operation = Operation::from_json(message.remove("payload").unwrap_or_default(), text.len());
             Ok(ClientMessage::Subscribe(
                 id,
                 operation.map_err(|error| format!("Invalid 'subscribe' payload: {error}"))?,

@@ -9,13 +9,15 @@ use std::time::Duration;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Response, Value};
 use axum::body::Bytes;
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::stream::{AbortHandle, Abortable, BoxStream, SelectAll};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::fault::fault;
+use super::link::Link;
 use super::protocol::{self, Close, CloseCode, Conversation, Step};
 use super::silence::{Silence, patience_for};
 use super::upgrade::Sockets;
@@ -31,7 +33,7 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a ping is sent.
 const PING_PERIOD: Duration = Duration::from_secs(10);
 /// Longest wait for the client's side of a close.
-pub const GOODBYE: Duration = Duration::from_secs(2);
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What an operation yields.
 enum Outcome {
@@ -57,7 +59,7 @@ struct Running {
 
 /// One socket.
 pub struct Socket {
-    link: WebSocket,
+    link: Link,
     sockets: Arc<Sockets>,
     conversation: Conversation,
     identity: Option<Identity>,
@@ -73,7 +75,7 @@ pub struct Socket {
 
 impl Socket {
     /// A socket whose upgrade may already have brought a token.
-    pub fn new(link: WebSocket, sockets: Arc<Sockets>, identity: Option<Identity>) -> Self {
+    pub fn new(link: Link, sockets: Arc<Sockets>, identity: Option<Identity>) -> Self {
         let now = Instant::now();
         Self {
             link,
@@ -171,18 +173,19 @@ impl Socket {
         }
         if now >= self.next_ping {
             self.next_ping = now + PING_PERIOD;
-            self.put(Message::Ping(Bytes::new())).await?;
+            // The system takes one at once, which says nothing of the client.
+            return self.put(0, async |link| link.send(Message::Ping(Bytes::new())).await).await;
         }
         Ok(())
     }
 
-    async fn on_message(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), Ending> {
+    async fn on_message(&mut self, message: Option<Result<Message, Error>>) -> Result<(), Ending> {
         self.silence.heard(Instant::now());
         match message {
             Some(Ok(Message::Text(text))) => self.on_text(&text).await,
             Some(Ok(Message::Binary(_))) => Err(closing(CloseCode::BadMessage, "Message must be text")),
             // The library answers a ping by itself.
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(()),
             Some(Ok(Message::Close(_))) => Err(Ending::Closed),
             Some(Err(error)) => Err(fault(&error).map_or(Ending::Gone, Ending::Close)),
             None => Err(Ending::Gone),
@@ -344,24 +347,23 @@ impl Socket {
     }
 
     async fn send(&mut self, text: String) -> Result<(), Ending> {
-        self.put(Message::Text(text.into())).await
+        let size = text.len();
+        self.put(size, async |link| link.send_text(text).await).await?;
+        self.silence.taken(Instant::now(), size);
+        Ok(())
     }
 
     /// While a client takes nothing its queues in the hub fill, and it is told that it lagged; one that takes nothing at
     /// all, or a large message too slowly, is gone.
-    async fn put(&mut self, message: Message) -> Result<(), Ending> {
-        let size = match &message {
-            Message::Text(text) => text.len(),
-            _ => 0,
-        };
-        let Ok(Ok(())) = timeout(patience_for(size), self.link.send(message)).await else {
-            return Err(Ending::Gone);
-        };
-        // The system takes a ping at once, which says nothing of the client.
-        if size > 0 {
-            self.silence.taken(Instant::now(), size);
+    async fn put(
+        &mut self,
+        size: usize,
+        send: impl AsyncFnOnce(&mut Link) -> Result<(), Error>,
+    ) -> Result<(), Ending> {
+        match timeout(patience_for(size), send(&mut self.link)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Ending::Gone),
         }
-        Ok(())
     }
 
     /// The library has the answer ready and writes it while it is asked for more. Nobody waits for what runs any more.
@@ -372,14 +374,19 @@ impl Socket {
 
     async fn close(mut self, close: Close) {
         self.results.clear();
-        let frame = CloseFrame { code: close.code.number(), reason: close.reason.into() };
-        let goodbye = async {
-            if self.link.send(Message::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = self.link.recv().await {}
-            }
-        };
-        let _ = timeout(GOODBYE, goodbye).await;
+        say_goodbye(self.link, close).await;
     }
+}
+
+/// Closes a socket, and waits a while for the client's side of it.
+pub async fn say_goodbye(mut link: Link, close: Close) {
+    let frame = CloseFrame { code: close.code.number().into(), reason: close.reason.into() };
+    let goodbye = async {
+        if link.send(Message::Close(Some(frame))).await.is_ok() {
+            while let Some(Ok(_)) = link.recv().await {}
+        }
+    };
+    let _ = timeout(GOODBYE, goodbye).await;
 }
 
 fn closing(code: CloseCode, reason: impl Into<String>) -> Ending {

@@ -1,27 +1,23 @@
-//! From a request to a socket: who may have one, and how large its buffers are.
+//! From a request to a socket: who may have one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio_util::sync::CancellationToken;
 
+use super::handshake::Handshake;
 use super::origin::AllowedOrigins;
-use super::protocol::{Close, CloseCode, SUBPROTOCOL};
-use super::socket::Socket;
+use super::protocol::{Close, CloseCode};
+use super::socket::{Socket, say_goodbye};
 use crate::graphql::Schema;
 use crate::rate_limit::OperationBudget;
 use crate::shares::Shares;
 use crate::token::{Identity, TokenVerifier};
 use crate::unread::Unread;
 
-/// A mutation of a megabyte, and its envelope.
-pub const LARGEST_MESSAGE: usize = (1 << 20) + (64 << 10);
-/// Idle sockets are many and mostly send nothing: the library's default of 128 KiB would be nine tenths of their memory.
-const READ_BUFFER: usize = 4 << 10;
 /// Where the guide's example puts the token.
 const AUTH_TOKEN: &str = "authtoken";
 
@@ -70,18 +66,12 @@ impl Drop for Seat {
 
 /// Answers an upgrade. What can be told as a close code is told as one, because a browser shows its page nothing of a
 /// refused upgrade.
-pub fn upgrade(sockets: &Arc<Sockets>, upgrade: WebSocketUpgrade, headers: &HeaderMap) -> Response {
+pub fn upgrade(sockets: &Arc<Sockets>, handshake: Handshake, headers: &HeaderMap) -> Response {
     if !sockets.origins.allows(headers) {
         metrics::counter!("gateway_sockets_refused_total", "reason" => "origin").increment(1);
         return (StatusCode::FORBIDDEN, "this origin may not connect").into_response();
     }
-    let upgrade = upgrade
-        .protocols([SUBPROTOCOL])
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_message_size(LARGEST_MESSAGE)
-        .max_frame_size(LARGEST_MESSAGE);
-    let refusal = if upgrade.selected_protocol().is_none() {
+    let refusal = if !handshake.is_of_ours() {
         Some(Close::new(CloseCode::Subprotocol, "Subprotocol not acceptable"))
     } else if sockets.drain.is_cancelled() {
         Some(Close::new(CloseCode::Restart, "Restarting"))
@@ -91,8 +81,8 @@ pub fn upgrade(sockets: &Arc<Sockets>, upgrade: WebSocketUpgrade, headers: &Head
     let refusal = match (refusal, Seat::take(sockets)) {
         (None, Some(seat)) => {
             let identity = from_headers(&sockets.verifier, headers);
-            return upgrade.on_upgrade(move |socket| async move {
-                Socket::new(socket, Arc::clone(&seat.0), identity).run().await;
+            return handshake.open(move |link| async move {
+                Socket::new(link, Arc::clone(&seat.0), identity).run().await;
                 drop(seat);
             });
         }
@@ -100,21 +90,11 @@ pub fn upgrade(sockets: &Arc<Sockets>, upgrade: WebSocketUpgrade, headers: &Head
         (Some(refusal), _) => refusal,
     };
     metrics::counter!("gateway_sockets_refused_total", "reason" => "close").increment(1);
-    upgrade.on_upgrade(move |socket| say_goodbye(socket, refusal))
+    handshake.open(move |link| say_goodbye(link, refusal))
 }
 
 /// A token of the upgrade request itself; browsers cannot send one, other programs can.
 fn from_headers(verifier: &TokenVerifier, headers: &HeaderMap) -> Option<Identity> {
     let text = headers.get(header::AUTHORIZATION).or_else(|| headers.get(AUTH_TOKEN))?;
     verifier.verify_bearer(text.to_str().ok()?).ok()
-}
-
-async fn say_goodbye(mut socket: WebSocket, close: Close) {
-    let frame = CloseFrame { code: close.code.number(), reason: close.reason.into() };
-    let _ = tokio::time::timeout(super::socket::GOODBYE, async {
-        if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = socket.recv().await {}
-        }
-    })
-    .await;
 }

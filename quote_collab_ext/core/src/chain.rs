@@ -75,43 +75,62 @@ pub fn order(steps: &[Step], told: impl Fn(Uuid, u32) -> bool) -> Vec<usize> {
 
 /// The lives that steps belong to, each in its order.
 fn lives(steps: &[Step], told: &impl Fn(Uuid, u32) -> bool) -> Vec<Life> {
-    let mut lives: Vec<Life> = Vec::new();
     let mut by_command: Vec<usize> = (0..steps.len()).collect();
     by_command.sort_by_key(|place| (steps[*place].deed != Deed::Begin, steps[*place].command));
-    // By the command that made their newest row version, and by the one that began them.
-    let mut made: HashMap<(Uuid, u32), Succession> = HashMap::new();
-    let mut newest = Newest::default();
+    let mut lives = Lives::default();
     for place in by_command {
         let step = &steps[place];
-        let life = if step.deed == Deed::Begin {
-            newest.begin(&mut lives, step.row, Some(step.command))
-        } else {
-            let is_silent = step.version != step.stands_on;
-            let mut of =
-                |command: Option<u32>, lives: &[Life]| made.get_mut(&(step.row, command?))?.open(lives);
-            let mut life = of(step.stands_on, &lives);
-            if life.is_none() && is_silent && step.stands_on.is_none() {
-                life = newest.first(&mut lives, step.row);
-            }
-            if life.is_none() && is_silent {
-                // What stood on the silent version was ended: a row that the same command began.
-                life = of(step.version, &lives);
-            }
-            // What was told goes on from before these steps, whatever command began others of them.
-            let since = step.stands_on.filter(|command| !told(step.row, *command));
-            life.unwrap_or_else(|| newest.around(&mut lives, step.row, since))
-        };
-        if step.deed == Deed::End {
-            lives[life].ended = Some(step.command);
-        } else {
-            let made = made.entry((step.row, step.command)).or_default();
-            // What the command has changed was there before what it has begun, and ended before.
-            let is_begun = lives[life].begun == Some(step.command);
-            made.lives.insert(if is_begun { made.lives.len() } else { made.ended }, life);
-        }
-        lives[life].places.push(place);
+        // What was told goes on from before these steps, whatever command began others of them.
+        let since = step.stands_on.filter(|command| !told(step.row, *command));
+        lives.add(step, place, since);
     }
-    lives
+    lives.all
+}
+
+/// What is known of lives, as their steps come: what begins any first, and the others by their commands.
+#[derive(Default)]
+struct Lives {
+    all: Vec<Life>,
+    /// By the command that made their newest row version.
+    made: HashMap<(Uuid, u32), Succession>,
+    /// By the command that began them.
+    newest: Newest,
+}
+
+impl Lives {
+    /// A step more, at this place. Where what it stands on is not among the steps, its life was begun by a command up to `since`.
+    fn add(&mut self, step: &Step, place: usize, since: Option<u32>) {
+        let life = if step.deed == Deed::Begin {
+            self.newest.begin(&mut self.all, step.row, Some(step.command))
+        } else {
+            self.below(step).unwrap_or_else(|| self.newest.around(&mut self.all, step.row, since))
+        };
+        let Life { begun, ended, places } = &mut self.all[life];
+        places.push(place);
+        if step.deed == Deed::End {
+            *ended = Some(step.command);
+            return;
+        }
+        let made = self.made.entry((step.row, step.command)).or_default();
+        // What the command has changed was there before what it has begun, and ended before.
+        let is_begun = *begun == Some(step.command);
+        made.lives.insert(if is_begun { made.lives.len() } else { made.ended }, life);
+    }
+
+    /// The life that goes on from what the step stands on; where all that stood on a version which counts as no change have ended, the one that the
+    /// command began which made it.
+    fn below(&mut self, step: &Step) -> Option<usize> {
+        let is_silent = step.version != step.stands_on;
+        let stood_on = match step.stands_on {
+            None if is_silent => self.newest.first(&mut self.all, step.row),
+            stands_on => self.made_by(step.row, stands_on),
+        };
+        stood_on.or_else(|| self.made_by(step.row, step.version.filter(|_| is_silent)))
+    }
+
+    fn made_by(&mut self, row: Uuid, command: Option<u32>) -> Option<usize> {
+        self.made.get_mut(&(row, command?))?.open(&self.all)
+    }
 }
 
 /// Lives of which one command began each, or made its newest row version, under one key: each had ended before the next began.
