@@ -279,3 +279,40 @@ begin
     execute format('comment on table %s is %L', log, @extschema@.quote_table_comment('quote_changes'::name));
 end $$;
 comment on function comment_quote_changes(regclass) is 'describes the audit log and its columns';
+
+-- Was the sequence of positions set back? A dump that is restored in parts sets it to where it stood, behind what was recorded meanwhile. Looks at
+-- the last day, of which the log knows where it lies.
+create function quote_positions_set_back(target_schema name) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    is_back boolean;
+begin
+    execute format('select coalesce((select max(c.position) from %1$I.quote_changes c
+            where c.changed_at > now() - interval ''1 day'' and c.origin = @extschema@.quote_cluster_identifier()), 0)
+        > coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (%1$L, ''quote_changes_position_seq'')), 0)', target_schema)
+    into is_back;
+    return is_back;
+end $$;
+comment on function quote_positions_set_back(name) is 'whether positions of an audit log would be given again';
+
+-- The statement that sets the sequence of positions behind all that were given.
+create function quote_positions_statement(target_schema name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('select setval(%L, (select max(c.position) from %I.quote_changes c));', format('%I.quote_changes_position_seq', target_schema), target_schema)
+$$;
+comment on function quote_positions_statement(name) is 'statement that has positions of an audit log go on';
+
+create function continue_quote_positions(target_schema name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if to_regclass(format('%I.quote_changes', target_schema)) is not null and @extschema@.quote_positions_set_back(target_schema) then
+        execute @extschema@.quote_positions_statement(target_schema);
+    end if;
+end $$;
+comment on function continue_quote_positions(name) is 'has positions of an audit log go on where they were set back';

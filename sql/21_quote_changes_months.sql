@@ -254,8 +254,32 @@ begin
 end $$;
 comment on function create_quote_changes_partitions(regclass, integer) is 'creates the missing monthly partitions of an audit log';
 
+-- Moves rows of a month that is archived out of the default partition, to where the others of it are; whether there is such a month. Nobody seals meanwhile.
+create function archive_quote_strays(log regclass, spare regclass, month_start timestamptz, month_end timestamptz) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    home name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log);
+    archived regclass;
+begin
+    if @extschema@.quote_archive_stands(home) then
+        select m.month into archived from @extschema@.quote_changes_months_before(to_regclass(format('%I.quote_changes_archive', home)), 'infinity'::timestamptz) m
+        where m.month_start <= archive_quote_strays.month_start and m.month_end >= archive_quote_strays.month_end limit 1;
+    end if;
+    if archived is null then
+        return false;
+    elsif @extschema@.quote_log_is_published(log) then
+        raise exception 'their month is archived, and the log is published' using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    execute format('lock table %I.quote_changes_seals in share update exclusive mode', home);
+    perform @extschema@.move_quote_strays(spare, archived, month_start, month_end);
+    return true;
+end $$;
+comment on function archive_quote_strays(regclass, regclass, timestamptz, timestamptz) is 'moves rows of an archived month out of the default partition of an audit log';
+
 -- Makes the months of rows that lie in the default partition because there was none when they were written, and moves them
--- there, the oldest first; returns how many months it made. Nothing is copied to where it can be seen twice, nothing is changed
+-- there, the oldest first, or to the archive, where theirs is; returns how many months it made or filled. Nothing is copied to where it can be seen twice, nothing is changed
 -- in a row. Readers and writers go on while rows move; the log is locked when all are moved, for as long as reading the default partition takes
 -- once a month. A month that cannot be made is said and left. Does nothing where the default partition is larger than largest.
 create function place_quote_strays(log regclass, at_most integer default 120, largest bigint default null) returns integer
@@ -269,6 +293,7 @@ declare
     months regclass[] := array[]::regclass[];
     starts timestamptz[] := array[]::timestamptz[];
     month regclass;
+    archived integer := 0;
 begin
     if spare is null or pg_relation_size(spare) > largest then
         return 0;
@@ -276,9 +301,13 @@ begin
     for first in execute format('select distinct date_trunc(''month'', c.changed_at at time zone ''UTC'') at time zone ''UTC'' from %s c
         where isfinite(c.changed_at) order by 1', spare)
     loop
-        exit when cardinality(starts) >= at_most;
+        exit when cardinality(starts) + archived >= at_most;
         ends := @extschema@.quote_changes_month(first + interval '32 days');
         begin
+            if @extschema@.archive_quote_strays(log, spare, first, ends) then
+                archived := archived + 1;
+                continue;
+            end if;
             select m.month into month from @extschema@.quote_changes_months_before(log, 'infinity'::timestamptz) m
             where m.month_start < ends and m.month_end > first limit 1;
             if found then
@@ -298,7 +327,7 @@ begin
                 @extschema@.quote_changes_month(starts[i] + interval '32 days'));
         end loop;
     end if;
-    return cardinality(starts);
+    return cardinality(starts) + archived;
 end $$;
 comment on function place_quote_strays(regclass, integer, bigint) is 'moves rows from the default partition of an audit log to months of their own; returns how many months';
 revoke execute on function place_quote_strays(regclass, integer, bigint) from public;

@@ -124,12 +124,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     header_schema name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = header);
+    former jsonb := (select s.relations from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = header);
+    relations jsonb;
+    kind text;
 begin
     if entity <> 'QUOTE' then
-        return (select s.relations from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = header);
+        return former;
     end if;
-    return jsonb_strip_nulls(jsonb_build_object(
+    relations := jsonb_strip_nulls(jsonb_build_object(
         'users', @extschema@.find_quote_users(header_schema, options -> 'users', header),
         'customers', @extschema@.find_quote_customers(header_schema, options -> 'customers', header, columns)));
+    -- A header that was moved away from them does not find them beside itself any more.
+    for kind in select f.kind from jsonb_object_keys(former) f (kind) where not relations ? f.kind and not options ? f.kind order by 1 loop
+        raise notice 'names of % are no longer read', kind
+            using detail = format('They were read from %I.%I, and %I has no such table.', former -> kind ->> 'schema', former -> kind ->> 'table', header_schema),
+                  hint = format('Name it: {"%s": {"schema": "...", "table": "..."}}, or null for none.', kind);
+    end loop;
+    return relations;
 end $$;
 comment on function find_quote_relations(regclass, text, jsonb, jsonb) is 'the tables that name users and customers of a pair';

@@ -76,6 +76,7 @@ create function attach_quote_collaboration(
 returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
 as $$
 declare
     header regclass := quotes;
@@ -102,6 +103,7 @@ begin
     is_followed := exists (select from @extschema@.quote_collab_settings s where s.replicated_history);
     -- While the tables are not locked yet: it may take its time.
     first_version := @extschema@.first_quote_version(home, header, lines, options);
+    perform @extschema@.continue_quote_positions(home);
     perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
         select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s));
     log := @extschema@.create_quote_changes(home, home_owner);

@@ -284,7 +284,7 @@ begin
     select string_agg(f, ', ') into faults from @extschema@.quote_history_faults() f;
     if faults is not null then
         raise exception 'the history cannot be sealed' using errcode = 'object_not_in_prerequisite_state', detail = format('Found: %s.', faults),
-            hint = 'Have the tables as attach made them.';
+            hint = 'Have the tables as attach made them: quote_collab_doctor() says how.';
     end if;
     execute format('select * from %s order by no desc limit 1', seals) into last;
     if last.no is null then

@@ -174,13 +174,8 @@ begin
             'stale sessions swept', 'history sealed']) c (name);
         return;
     end if;
-    execute format('select coalesce((select max(c.position) from %1$I.quote_changes c
-            where c.changed_at > now() - interval ''1 day'' and c.origin = @extschema@.quote_cluster_identifier()), 0)
-        > coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (%1$L, ''quote_changes_position_seq'')), 0)', target_schema)
-    into found_rows;
-    return next @extschema@.quote_collab_verdict('positions ascend', not found_rows, 'error',
-        'the sequence of positions was set back: new changes stand before older ones', format('select setval(%L, (select max(c.position) from %I.quote_changes c));',
-            format('%I.quote_changes_position_seq', target_schema), target_schema));
+    return next @extschema@.quote_collab_verdict('positions ascend', not @extschema@.quote_positions_set_back(target_schema), 'error',
+        'the sequence of positions was set back: new changes stand before older ones', @extschema@.quote_positions_statement(target_schema));
     execute format('select exists (select from %s)', coalesce(spare::text, 'unnest(''{}''::integer[])')) into found_rows;
     return next @extschema@.quote_collab_verdict('default partition empty', not found_rows, 'warning',
         'rows lie in the default partition: a month had no partition when they were written',

@@ -187,6 +187,7 @@ comment on function quote_stranger_hint(regclass) is 'doctor: what to do about a
 create function quote_collab_doctor() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
 as $$
 declare
     home name := (select s.log_schema from @extschema@.quote_collab_settings s limit 1);

@@ -192,3 +192,28 @@ async fn rows_of_past_months_leave_the_default_partition() {
     assert_eq!(moved, 2);
     assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
 }
+
+/// A clock that was set back, past a month that is archived.
+#[tokio::test]
+async fn rows_of_archived_months_follow_them() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let quotes = erp.count("select count(*) from quotes").await;
+    admin.batch_execute(&format!("{PAST}; select archive_quote_changes('3 months')")).await.unwrap();
+    admin
+        .batch_execute(
+            "insert into quote_changes select gen_random_uuid(), tenant_id, quote_id, quote_line_id, changed_by, changed_at, entity_type, field_name, old_value,
+                 new_value, change_type, session_id, was_conflict, conflict_resolution, entity_version_before, entity_version_after, event_id,
+                 nextval('quote_changes_position_seq'), pg_current_xact_id(), origin, context from quote_changes_archive",
+        )
+        .await
+        .unwrap();
+    let lie = "select count(*) from quote_changes_default";
+    assert_eq!(erp.count(lie).await, 2 * quotes);
+    admin.batch_execute("select seal_quote_history()").await.unwrap();
+    let placed: i32 =
+        admin.query_one("select place_quote_strays('quote_changes')", &[]).await.unwrap().get(0);
+    assert_eq!((placed, erp.count(lie).await), (2, 0));
+    assert_eq!(erp.count("select count(*) from quote_changes_archive").await, 4 * quotes);
+    assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
+}

@@ -73,12 +73,13 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 ];
 
 /// Functions whose statements hold a text that was quoted elsewhere, and where.
-const QUOTED_ELSEWHERE: [(&str, &str); 19] = [
+const QUOTED_ELSEWHERE: [(&str, &str); 20] = [
     ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
     ("close_quote_table", "a role is quoted in its query, where PUBLIC must not be"),
     ("copy_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
     ("create_quote_changes_archive", "a role is quoted in its query, where PUBLIC must not be"),
     ("complete_quote_changes", "quote_changes_all_query() names the log and its archive with %I"),
+    ("continue_quote_positions", "quote_positions_statement() quotes"),
     (
         "create_quote_view_functions",
         "quote_view_functions() says which columns; the name and the query are quoted",

@@ -1,0 +1,33 @@
+//! Attach, run again, mends what a restore in parts or a session's settings have left behind.
+
+use quote_collab_tests::Erp;
+use quote_collab_tests::history::OUT_OF_CHAIN;
+use quote_collab_tests::statement::{count, run};
+
+/// Findings of the doctor about what attach makes.
+const WRONG: &str = "select count(*) from quote_collab_doctor() where severity = 'error'
+    and check_name ~ '(positions ascend|as attached|tenant policies)'";
+
+#[tokio::test]
+async fn positions_go_on_behind_a_restore_in_parts() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "update quotes set notes = 'one'; alter sequence quote_changes_position_seq restart").await;
+    assert_eq!(count(&admin, WRONG).await, 1);
+    run(&admin, "select attach_quote_collaboration(); update quotes set notes = 'two'").await;
+    assert_eq!((count(&admin, WRONG).await, count(&admin, OUT_OF_CHAIN).await), (0, 0));
+    let place = "select last_value from quote_changes_position_seq";
+    let before = count(&admin, place).await;
+    run(&admin, "select attach_quote_collaboration()").await;
+    assert_eq!(count(&admin, place).await, before, "what goes on is left alone");
+}
+
+#[tokio::test]
+async fn names_are_written_as_they_are_whatever_a_session_quotes() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "set quote_all_identifiers = on").await;
+    assert_eq!(count(&admin, WRONG).await, 0);
+    run(&admin, "select attach_quote_collaboration(); reset quote_all_identifiers").await;
+    assert_eq!(count(&admin, WRONG).await, 0);
+}
