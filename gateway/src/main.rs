@@ -26,8 +26,12 @@ fn main() -> ExitCode {
     }
 }
 
+/// Tasks between two looks at what the system has for others: one that reads a large message takes milliseconds.
+const EVENT_INTERVAL: u32 = 16;
+
 fn run(config: quote_collab_gateway::config::ServeConfig) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().event_interval(EVENT_INTERVAL).enable_all().build()?;
     let served = runtime.block_on(async {
         let stop = shutdown::on_signal()?;
         let metrics = telemetry::count()?;

@@ -10,11 +10,16 @@ use crate::people::Person;
 
 /// A whole text.
 const TEXT: u8 = 0x81;
-/// The first frame of a text in several, one in its middle, and the last.
-const BEGINNING: u8 = 0x01;
+/// The first frame of a text in several.
+pub const BEGINNING: u8 = 0x01;
 const MIDDLE: u8 = 0x00;
-const END: u8 = 0x80;
+/// The last frame of such a text.
+pub const END: u8 = 0x80;
 const CLOSE: u8 = 0x88;
+/// A ping.
+pub const PING: u8 = 0x89;
+/// The answer to a ping.
+pub const PONG: u8 = 0x8a;
 /// The rest of a handshake that is always the same.
 const HANDSHAKE: &str = "GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -27,6 +32,15 @@ pub struct Wire(TcpStream);
 impl Wire {
     /// A socket of somebody who was let in.
     pub async fn open(gateway: &Gateway, person: &Person) -> Self {
+        let mut wire = Self::knock(gateway).await;
+        wire.tell(&json!({ "type": "connection_init", "payload": { "authToken": gateway.token(person) } }))
+            .await;
+        assert_eq!(wire.message().await["type"], "connection_ack");
+        wire
+    }
+
+    /// A socket of somebody who has not said who he is.
+    pub async fn knock(gateway: &Gateway) -> Self {
         let address = gateway.url().trim_start_matches("http://").parse().expect("an address");
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("a small buffer");
@@ -37,9 +51,6 @@ impl Wire {
         while !answer.ends_with(b"\r\n\r\n") {
             answer.push(within("an upgrade", wire.0.read_u8()).await.expect("an answer"));
         }
-        wire.tell(&json!({ "type": "connection_init", "payload": { "authToken": gateway.token(person) } }))
-            .await;
-        assert_eq!(wire.message().await["type"], "connection_ack");
         wire
     }
 
@@ -57,11 +68,15 @@ impl Wire {
     /// Sends a masked frame whose first byte is this one.
     pub async fn frame(&mut self, first: u8, payload: &[u8]) {
         let mut bytes = vec![first];
-        match u16::try_from(payload.len()).expect("a short message") {
-            short @ 0..126 => bytes.push(0x80 | u8::try_from(short).expect("a byte")),
-            longer => {
+        match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+            (Ok(short @ 0..126), _) => bytes.push(0x80 | short),
+            (_, Ok(longer)) => {
                 bytes.push(0xfe);
                 bytes.extend(longer.to_be_bytes());
+            }
+            _ => {
+                bytes.push(0xff);
+                bytes.extend((payload.len() as u64).to_be_bytes());
             }
         }
         // A mask that changes nothing.
@@ -95,6 +110,11 @@ impl Wire {
                 return serde_json::from_slice(&text).expect("a message is JSON");
             }
         }
+    }
+
+    /// The first byte of the frame that comes next.
+    pub async fn frame_kind(&mut self) -> u8 {
+        within("a frame", self.next()).await.expect("the connection lives").0
     }
 
     /// The code of the close that comes next.

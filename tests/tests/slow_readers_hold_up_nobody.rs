@@ -2,6 +2,7 @@
 //! it reads.
 
 use quote_collab_tests::graphql::get;
+use quote_collab_tests::wire::{BEGINNING, END, PING, PONG};
 use quote_collab_tests::{
     ALICE, BOB, Gateway, Person, Postgres, Quote, Settings, TENANT, Wire, World, ask, eventually,
 };
@@ -152,4 +153,24 @@ async fn pages_of_the_past_wait_for_their_reader() {
         let value = &message["payload"]["data"]["quoteChanged"]["changes"][0]["newValue"];
         huge[id] += usize::from(value.as_str().is_some_and(|value| value.len() == 1_000_000));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pings_are_answered_in_the_middle_of_a_large_answer() {
+    let world = world().await;
+    let quote = large_quote(&world).await;
+    let mut wire = Wire::open(&world.gateway, &ALICE).await;
+    wire.begin("large", HISTORY, &json!({ "id": quote.id })).await;
+    assert_eq!(wire.frame_kind().await, BEGINNING);
+    wire.frame(PING, b"").await;
+    // What stands in the buffers of both sides comes first.
+    let mut frames = 0;
+    loop {
+        match wire.frame_kind().await {
+            PONG => break,
+            END => panic!("it is whole after {frames} frames, and the ping is not answered"),
+            _ => frames += 1,
+        }
+    }
+    while wire.frame_kind().await != END {}
 }

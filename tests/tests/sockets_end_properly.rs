@@ -1,5 +1,6 @@
 //! A socket ends with a close on both sides, whoever begins.
 
+use quote_collab_tests::wire::{BEGINNING, PING, PONG};
 use quote_collab_tests::{
     ALICE, BOB, CAROL, Gateway, Node, Person, Postgres, Settings, TENANT, Wire, World, eventually, node,
     within,
@@ -101,6 +102,41 @@ async fn whoever_breaks_the_rules_of_frames_is_told() {
     let mut wire = Wire::open(&world.gateway, &ALICE).await;
     wire.send(b"\x81\x02{}").await;
     assert_eq!(wire.close_code().await, 1002, "no mask");
+}
+
+/// A socket on which so many bytes of a text have come that does not end.
+async fn sending(gateway: &Gateway, person: &Person, bytes: usize) -> Wire {
+    let mut wire = Wire::open(gateway, person).await;
+    wire.frame(BEGINNING, &vec![b' '; bytes]).await;
+    wire.frame(PING, b"").await;
+    wire
+}
+
+#[tokio::test]
+async fn strangers_send_little_and_a_user_much_on_some_sockets() {
+    const LARGE: usize = 80 << 10;
+    let world = World::embedded().await;
+    let mut stranger = Wire::knock(&world.gateway).await;
+    stranger.frame(BEGINNING, &[b' '; 40 << 10]).await;
+    assert_eq!(stranger.close_code().await, 1009);
+    let mut sockets = Vec::new();
+    for _ in 0..64 {
+        let mut wire = sending(&world.gateway, &ALICE, LARGE).await;
+        assert_eq!(wire.frame_kind().await, PONG);
+        sockets.push(wire);
+    }
+    assert_eq!(sending(&world.gateway, &ALICE, LARGE).await.close_code().await, 4429);
+    for (person, bytes) in [(&ALICE, 40 << 10), (&BOB, LARGE)] {
+        assert_eq!(sending(&world.gateway, person, bytes).await.frame_kind().await, PONG);
+    }
+    // A socket that ends gives its place back.
+    let mut last = sockets.pop().expect("one of them");
+    last.frame(0x88, &1000_u16.to_be_bytes()).await;
+    assert_eq!(last.close_code().await, 1000);
+    let mut wire = sending(&world.gateway, &ALICE, LARGE).await;
+    while wire.frame_kind().await != PONG {
+        wire = sending(&world.gateway, &ALICE, LARGE).await;
+    }
 }
 
 async fn waiting(admin: &Client) -> i64 {

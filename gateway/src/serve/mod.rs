@@ -37,6 +37,8 @@ use port::Port;
 
 /// A database that starts together with the gateway gets this long.
 const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
+/// On so many sockets large messages may come: half of them of one tenant, a quarter of one user. Each may keep two megabytes.
+const LARGE_SENDERS: usize = 256;
 
 /// Why the gateway could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -184,6 +186,7 @@ fn assemble(
         origins: origins.clone(),
         most: config.http.max_sockets,
         shares: Shares::new(config.http.max_sockets),
+        large: Shares::new(LARGE_SENDERS),
         open: AtomicUsize::new(0),
         drain: drain.clone(),
         patience: config.http.drain_timeout,

@@ -3,6 +3,7 @@
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 
+use super::intake::Refused;
 use super::protocol::{Close, CloseCode};
 
 /// How a connection is closed whose client broke the rules; none when the client is gone.
@@ -14,6 +15,12 @@ pub fn fault(error: &Error) -> Option<Close> {
         // The end of the protocol, after which there is nobody to tell.
         Error::Protocol(ReceivedAfterClosing | ResetWithoutClosingHandshake | SendAfterClosing) => None,
         Error::Protocol(_) => Some(Close::new(CloseCode::Protocol, "Frame against the protocol")),
+        Error::Io(error) => match error.get_ref()?.downcast_ref()? {
+            Refused::TooBig => Some(Close::new(CloseCode::TooBig, "Message too big")),
+            Refused::TooMany => {
+                Some(Close::new(CloseCode::TooMany, "Too many connections with large messages"))
+            }
+        },
         _ => None,
     }
 }
@@ -35,6 +42,8 @@ mod tests {
             (Error::Protocol(ProtocolError::ResetWithoutClosingHandshake), None),
             (Error::Protocol(ProtocolError::SendAfterClosing), None),
             (Error::Io(std::io::ErrorKind::BrokenPipe.into()), None),
+            (Error::Io(std::io::Error::other(Refused::TooBig)), Some(CloseCode::TooBig)),
+            (Error::Io(std::io::Error::other(Refused::TooMany)), Some(CloseCode::TooMany)),
         ];
         for (error, code) in cases {
             assert_eq!(fault(&error).map(|close| close.code), code, "{error}");

@@ -1,7 +1,7 @@
 //! The frames of one socket. Idle sockets are many: what one keeps of what it has carried is small, whatever that was.
 
 use axum::body::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
@@ -10,15 +10,30 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::intake::Intake;
+use crate::shares::Shares;
+use crate::token::Identity;
+
 /// A mutation of a megabyte, and its envelope.
 const LARGEST_MESSAGE: usize = (1 << 20) + (64 << 10);
 /// The library's default of 128 KiB would be nine tenths of an idle socket's memory.
 const READ_BUFFER: usize = 4 << 10;
-/// A longer text is sent in frames of this size: the library keeps room for the largest frame for as long as the socket lives.
+/// A longer text is sent in several frames: the library keeps room for the largest frame for as long as the socket lives.
 const LARGEST_FRAME: usize = 64 << 10;
+/// Bytes of each of them.
+const PART: usize = 16 << 10;
 
 /// A socket as messages.
-pub struct Link(WebSocketStream<TokioIo<Upgraded>>);
+pub struct Link {
+    frames: WebSocketStream<Intake<TokioIo<Upgraded>>>,
+    /// What came while a text was sent.
+    early: Option<Received>,
+    /// The library reads no more of what comes: it is against the rules.
+    is_refused: bool,
+}
+
+/// A message; none once the connection is over.
+type Received = Option<Result<Message, Error>>;
 
 impl Link {
     /// Over a connection whose client was answered that it is one.
@@ -28,34 +43,86 @@ impl Link {
             .write_buffer_size(0)
             .max_message_size(Some(LARGEST_MESSAGE))
             .max_frame_size(Some(LARGEST_MESSAGE));
-        Self(WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(limits)).await)
+        let connection = Intake::new(TokioIo::new(connection));
+        let frames = WebSocketStream::from_raw_socket(connection, Role::Server, Some(limits)).await;
+        Self { frames, early: None, is_refused: false }
+    }
+
+    /// The client has been let in, and may have such places for large messages.
+    pub fn admit(&mut self, places: Shares, who: Identity) {
+        self.frames.get_mut().admit(places, who);
     }
 
     /// The next message; none once the connection is over. Pings are answered. Whoever gives up waiting loses nothing.
-    pub async fn recv(&mut self) -> Option<Result<Message, Error>> {
-        self.0.next().await
+    pub async fn recv(&mut self) -> Received {
+        match self.early.take() {
+            Some(early) => early,
+            None => self.next().await,
+        }
     }
 
-    /// Sends a text, and is done when the system has all of it. Whoever gives up in its middle may only close.
+    /// Sends a text, and is done when the system has all of it, or the client has closed. Pings are answered meanwhile. Whoever gives up in
+    /// its middle may only close.
     pub async fn send_text(&mut self, text: String) -> Result<(), Error> {
         for frame in frames(text.into()) {
-            self.0.feed(Message::Frame(frame)).await?;
+            let is_last = frame.header().is_final;
+            self.frames.feed(Message::Frame(frame)).await?;
+            if !is_last {
+                self.listen();
+            }
+            if matches!(self.early, Some(None | Some(Err(_) | Ok(Message::Close(_))))) {
+                return Ok(());
+            }
         }
-        self.0.flush().await
+        self.frames.flush().await
+    }
+
+    /// Takes what comes until the connection is over, the rest of a message that was refused with it: a connection that is closed before it was read
+    /// is reset, and what the client was told last is lost.
+    pub async fn drain(&mut self) {
+        while let Some(Ok(_)) = self.recv().await {}
+        if self.is_refused {
+            self.frames.get_mut().discard().await;
+        }
+    }
+
+    /// Takes what has come, up to the first that is no ping or pong.
+    fn listen(&mut self) {
+        while self.early.is_none() {
+            match self.next().now_or_never() {
+                Some(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+                Some(received) => self.early = Some(received),
+                None => break,
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Received {
+        let received = self.frames.next().await;
+        match &received {
+            Some(Ok(Message::Ping(bytes) | Message::Pong(bytes))) => {
+                self.frames.get_mut().end_control(bytes.len());
+            }
+            Some(Ok(_)) => self.frames.get_mut().end_message(),
+            Some(Err(_)) => self.is_refused = true,
+            None => {}
+        }
+        received
     }
 
     /// Sends anything else.
     pub async fn send(&mut self, message: Message) -> Result<(), Error> {
-        self.0.send(message).await
+        self.frames.send(message).await
     }
 }
 
 /// A text as frames: the first says that it is one, the last that it ends.
 fn frames(mut text: Bytes) -> impl Iterator<Item = Frame> {
+    let each = if text.len() > LARGEST_FRAME { PART } else { LARGEST_FRAME };
     let mut kind = Some(Data::Text);
     std::iter::from_fn(move || {
         let this = kind?;
-        let part = text.split_to(text.len().min(LARGEST_FRAME));
+        let part = text.split_to(text.len().min(each));
         kind = (!text.is_empty()).then_some(Data::Continue);
         Some(Frame::message(part, OpCode::Data(this), kind.is_none()))
     })
@@ -70,7 +137,7 @@ mod tests {
         for size in [0, 1, LARGEST_FRAME, LARGEST_FRAME + 1, 3 * LARGEST_FRAME] {
             let text: String = "abcdefg".chars().cycle().take(size).collect();
             let frames: Vec<Frame> = frames(text.clone().into()).collect();
-            assert_eq!(frames.len(), size.div_ceil(LARGEST_FRAME).max(1));
+            assert_eq!(frames.len(), if size > LARGEST_FRAME { size.div_ceil(PART) } else { 1 });
             assert!(frames.iter().all(|frame| frame.payload().len() <= LARGEST_FRAME));
             let (kinds, ends): (Vec<_>, Vec<_>) =
                 frames.iter().map(|frame| (frame.header().opcode, frame.header().is_final)).unzip();

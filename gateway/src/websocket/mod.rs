@@ -5,6 +5,7 @@
 
 mod fault;
 mod handshake;
+mod intake;
 mod link;
 mod origin;
 mod protocol;

@@ -43,7 +43,7 @@ pub enum CloseCode {
     InitTimeout,
     /// An id that is in use.
     DuplicateId,
-    /// A second `connection_init`, or more sockets than the user or the tenant may have.
+    /// A second `connection_init`, or more sockets, or sockets with large messages, than the user or the tenant may have.
     TooMany,
 }
 
@@ -145,9 +145,8 @@ impl Conversation {
             return too_big();
         }
         match parse(text) {
-            Ok(ClientMessage::Init(_) | ClientMessage::Ping(_) | ClientMessage::Pong) if is_large => {
-                too_big()
-            }
+            Ok(message @ ClientMessage::Subscribe(..)) => self.step(message),
+            Ok(_) if is_large => too_big(),
             Ok(message) => self.step(message),
             Err(reason) => Step::Close(Close::new(CloseCode::BadMessage, reason)),
         }

@@ -11,8 +11,8 @@ use async_graphql::{Response, Value};
 use axum::body::Bytes;
 use futures_util::stream::{AbortHandle, Abortable, BoxStream, SelectAll};
 use futures_util::{FutureExt, StreamExt, stream};
-use tokio::task::unconstrained;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::task::{unconstrained, yield_now};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -108,6 +108,8 @@ impl Socket {
             if let Err(ending) = step {
                 break ending;
             }
+            // Whoever sends without a pause has others wait no longer than for one message.
+            yield_now().await;
         };
         match ending {
             Ending::Close(close) => {
@@ -160,16 +162,21 @@ impl Socket {
 
     async fn on_time(&mut self) -> Result<(), Ending> {
         let now = Instant::now();
-        if !self.conversation.is_acknowledged() && now >= self.opened + INIT_TIMEOUT {
+        let is_late = !self.conversation.is_acknowledged() && now >= self.opened + INIT_TIMEOUT;
+        // What has come while this task was busy, or others were, has not been looked at.
+        if (is_late || now >= self.silence.ends())
+            && let Some(message) = unconstrained(self.link.recv()).now_or_never()
+        {
+            return self.on_message(message).await;
+        }
+        if is_late {
             return Err(closing(CloseCode::InitTimeout, "Connection initialisation timeout"));
         }
         if self.expires.is_some_and(|expires| now >= expires) {
             return Err(closing(CloseCode::Forbidden, TokenError::Expired.to_string()));
         }
         if now >= self.silence.ends() {
-            // What has come while this task was writing has not been looked at.
-            let message = unconstrained(self.link.recv()).now_or_never().ok_or(Ending::Gone)?;
-            return self.on_message(message).await;
+            return Err(Ending::Gone);
         }
         if now >= self.next_ping {
             self.next_ping = now + PING_PERIOD;
@@ -192,7 +199,13 @@ impl Socket {
         }
     }
 
+    /// Reading a message costs, whatever is in it: whoever sends more than his budget allows is read more slowly.
     async fn on_text(&mut self, text: &str) -> Result<(), Ending> {
+        if let Some(user) = self.identity.as_ref().map(|identity| identity.user) {
+            while let Err(wait) = self.sockets.budget.read(user, text.len()) {
+                sleep(wait).await;
+            }
+        }
         match self.conversation.receive(text) {
             Step::Authenticate(token) => self.authenticate(token).await,
             Step::Refresh(token) => self.refresh(&token).await,
@@ -245,6 +258,7 @@ impl Socket {
     }
 
     fn admit(&mut self, identity: Identity) {
+        self.link.admit(self.sockets.large.clone(), identity.clone());
         self.expires = Instant::now().checked_add(identity.remaining());
         self.identity = Some(identity);
     }
@@ -383,7 +397,7 @@ pub async fn say_goodbye(mut link: Link, close: Close) {
     let frame = CloseFrame { code: close.code.number().into(), reason: close.reason.into() };
     let goodbye = async {
         if link.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = link.recv().await {}
+            link.drain().await;
         }
     };
     let _ = timeout(GOODBYE, goodbye).await;

@@ -37,6 +37,8 @@ pub struct Sockets {
     pub most: usize,
     /// How many of them somebody may have.
     pub shares: Shares,
+    /// On how many of them somebody may send large messages.
+    pub large: Shares,
     /// How many there are.
     pub open: AtomicUsize,
     /// Tells them to end.
