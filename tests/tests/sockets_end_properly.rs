@@ -117,7 +117,7 @@ async fn strangers_send_little_and_a_user_much_on_some_sockets() {
     const LARGE: usize = 80 << 10;
     let world = World::embedded().await;
     let mut stranger = Wire::knock(&world.gateway).await;
-    stranger.frame(BEGINNING, &[b' '; 40 << 10]).await;
+    stranger.frame(BEGINNING, &vec![b' '; 40 << 10]).await;
     assert_eq!(stranger.close_code().await, 1009);
     let mut sockets = Vec::new();
     for _ in 0..64 {
