@@ -22,6 +22,7 @@ pub mod ports;
 pub mod postgres;
 pub mod presence;
 pub mod rate_limit;
+pub mod reading;
 pub mod relay;
 pub mod secret;
 pub mod serve;

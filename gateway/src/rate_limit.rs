@@ -1,4 +1,4 @@
-//! How many operations a user may start, and how much of what he sends is read.
+//! How many operations a user may start.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -7,17 +7,9 @@ use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use uuid::Uuid;
 
-/// KiB of messages that are read for each operation that a user may start; each counts for one more.
-const READ: NonZeroU32 = NonZeroU32::new(4).unwrap();
-
 /// A budget per user that refills steadily.
 pub struct OperationBudget {
-    operations: Limiter,
-    reading: Limiter,
-}
-
-struct Limiter {
-    levels: DefaultKeyedRateLimiter<Uuid>,
+    limiter: DefaultKeyedRateLimiter<Uuid>,
     burst: NonZeroU32,
     clock: DefaultClock,
 }
@@ -27,8 +19,9 @@ impl OperationBudget {
     #[must_use]
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
         Self {
-            operations: Limiter::new(per_second, burst),
-            reading: Limiter::new(per_second.saturating_mul(READ), burst.saturating_mul(READ)),
+            limiter: RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)),
+            burst,
+            clock: DefaultClock::default(),
         }
     }
 
@@ -38,37 +31,16 @@ impl OperationBudget {
     ///
     /// How long to wait when the budget does not reach.
     pub fn take(&self, user: Uuid, cost: u32) -> Result<(), Duration> {
-        self.operations.take(user, cost)
-    }
-
-    /// The same for reading a message of so many bytes.
-    ///
-    /// # Errors
-    ///
-    /// As for [`OperationBudget::take`].
-    pub fn read(&self, user: Uuid, bytes: usize) -> Result<(), Duration> {
-        self.reading.take(user, u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1))
+        let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
+        match self.limiter.check_key_n(&user, cost.min(self.burst)) {
+            Ok(Err(until)) => Err(until.wait_time_from(self.clock.now())),
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
     }
 
     /// Forgets users whose budget is full again; without this the table would keep everyone ever seen.
     pub fn forget_idle(&self) {
-        self.operations.levels.retain_recent();
-        self.reading.levels.retain_recent();
-    }
-}
-
-impl Limiter {
-    fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
-        let levels = RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst));
-        Self { levels, burst, clock: DefaultClock::default() }
-    }
-
-    fn take(&self, user: Uuid, cost: u32) -> Result<(), Duration> {
-        let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
-        match self.levels.check_key_n(&user, cost.min(self.burst)) {
-            Ok(Err(until)) => Err(until.wait_time_from(self.clock.now())),
-            Ok(Ok(())) | Err(_) => Ok(()),
-        }
+        self.limiter.retain_recent();
     }
 }
 
@@ -96,16 +68,5 @@ mod tests {
         assert!(budget.take(bob, 900).is_ok());
         assert!(budget.take(bob, 1).is_err());
         assert!(budget.take(bob, 0).is_ok());
-    }
-
-    #[test]
-    fn reading_has_a_budget_of_its_own() {
-        let budget = OperationBudget::new(NonZeroU32::MIN, NonZeroU32::new(10).unwrap());
-        let ann = Uuid::from_u128(1);
-        assert!((0..2).all(|_| budget.read(ann, 16 << 10).is_ok()));
-        assert!(budget.read(ann, 16 << 10).is_err());
-        assert!((0..6).all(|_| budget.read(ann, 100).is_ok()));
-        assert!(budget.read(ann, 0).is_err());
-        assert!(budget.take(ann, 10).is_ok());
     }
 }

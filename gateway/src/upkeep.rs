@@ -13,6 +13,7 @@ use crate::hub::Hub;
 use crate::postgres::{Database, WakeUp, WakeUps};
 use crate::presence::Board;
 use crate::rate_limit::OperationBudget;
+use crate::reading::Reading;
 use crate::telemetry::gauge;
 
 /// The database's own sweeper, when there is one, keeps the same period.
@@ -28,6 +29,8 @@ pub struct Upkeep {
     pub board: Arc<Board>,
     /// Forgets users that are quiet.
     pub budget: Arc<OperationBudget>,
+    /// Forgets who owes nothing.
+    pub reading: Arc<Reading>,
     /// Folds what was counted.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -50,6 +53,7 @@ impl Upkeep {
         }
         self.board.forget_idle();
         self.budget.forget_idle();
+        self.reading.forget_idle();
         let (busy, connections) = self.database.load();
         gauge("gateway_database_connections", connections);
         gauge("gateway_database_connections_busy", busy);

@@ -22,6 +22,7 @@ use crate::nats::NatsError;
 use crate::postgres::{Database, DatabaseError, listen};
 use crate::presence::Board;
 use crate::rate_limit::OperationBudget;
+use crate::reading::Reading;
 use crate::shares::Shares;
 use crate::shutdown::Group;
 use crate::token::TokenVerifier;
@@ -137,18 +138,20 @@ async fn start(
     groups.hub.start(listening);
     let board = Arc::new(Board::default());
     let events = events::start(config, &database, channels, &board, groups).await?;
-    let budget =
-        Arc::new(OperationBudget::new(config.http.rate_limit_per_second, config.http.rate_limit_burst));
+    let (per_second, burst) = (config.http.rate_limit_per_second, config.http.rate_limit_burst);
+    let budget = Arc::new(OperationBudget::new(per_second, burst));
+    let reading = Arc::new(Reading::new(per_second, burst));
     let upkeep = Upkeep {
         database: database.clone(),
         board: Arc::clone(&board),
         budget: Arc::clone(&budget),
+        reading: Arc::clone(&reading),
         metrics: metrics.clone(),
     };
     groups.relay.start(upkeep.run(groups.relay.stop()));
     let turns = Turns::new(config.postgres.pg_pool_size);
     let services = Services { database, hub: Arc::clone(&events.hub), board, turns };
-    Ok(Arc::new(assemble(config, services, &events, budget, metrics)))
+    Ok(Arc::new(assemble(config, services, &events, budget, reading, metrics)))
 }
 
 async fn connect(config: &PostgresConfig) -> Result<Database, DatabaseError> {
@@ -170,6 +173,7 @@ fn assemble(
     services: Services,
     events: &Events,
     budget: Arc<OperationBudget>,
+    reading: Arc<Reading>,
     metrics: Option<PrometheusHandle>,
 ) -> App {
     let verifier = TokenVerifier::new(&config.jwt_secret);
@@ -183,6 +187,7 @@ fn assemble(
         schema: schema.clone(),
         verifier: verifier.clone(),
         budget: Arc::clone(&budget),
+        reading,
         origins: origins.clone(),
         most: config.http.max_sockets,
         shares: Shares::new(config.http.max_sockets),

@@ -9,6 +9,8 @@ use axum::http::header::{
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use axum::response::IntoResponse;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::upgrade::OnUpgrade;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -17,8 +19,8 @@ use super::protocol::SUBPROTOCOL;
 
 /// The version of the protocol that there is.
 const VERSION: &str = "13";
-/// Characters of a key: sixteen bytes in base64.
-const KEY_LENGTH: usize = 24;
+/// Bytes of a key.
+const KEY: usize = 16;
 
 /// A request that asks for a socket as the standard says (RFC 6455, 4.2.1).
 pub struct Handshake {
@@ -48,17 +50,21 @@ fn accept(headers: &HeaderMap) -> Result<String, impl IntoResponse + use<>> {
     if !lists(headers, &CONNECTION, "upgrade") {
         return Err(refusal(StatusCode::BAD_REQUEST, "a socket needs the header Connection: Upgrade"));
     }
-    if !lists(headers, &SEC_WEBSOCKET_VERSION, VERSION) {
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
         return Err(refusal(StatusCode::UPGRADE_REQUIRED, "this is version 13 of the WebSocket protocol"));
     }
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).into_iter();
     match (keys.next(), keys.next()) {
-        (Some(key), None) if key.len() == KEY_LENGTH => Ok(derive_accept_key(key.as_bytes())),
+        (Some(key), None) if is_key(key) => Ok(derive_accept_key(key.as_bytes())),
         _ => Err(refusal(
             StatusCode::BAD_REQUEST,
             "a socket needs one header Sec-WebSocket-Key of 16 bytes in base64",
         )),
     }
+}
+
+fn is_key(key: &HeaderValue) -> bool {
+    STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == KEY)
 }
 
 impl Handshake {
@@ -132,7 +138,9 @@ mod tests {
         assert_eq!(asked("keep-alive, Upgrade", "13", KEY).as_deref(), Ok("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         assert_eq!(asked("keep-alive", "13", KEY), Err(400));
         assert_eq!(asked("upgrade", "8", KEY), Err(426));
+        assert_eq!(asked("upgrade", "8, 13", KEY), Err(426));
         assert_eq!(asked("upgrade", "13", ""), Err(400));
         assert_eq!(asked("upgrade", "13", "AAAA"), Err(400));
+        assert_eq!(asked("upgrade", "13", "!!!!!!!!!!!!!!!!!!!!!!=="), Err(400));
     }
 }

@@ -12,7 +12,7 @@ use axum::body::Bytes;
 use futures_util::stream::{AbortHandle, Abortable, BoxStream, SelectAll};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::task::{unconstrained, yield_now};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -69,6 +69,8 @@ pub struct Socket {
     running: HashMap<Arc<str>, Running>,
     opened: Instant,
     silence: Silence,
+    /// When it is read again.
+    reads: Instant,
     next_ping: Instant,
     expires: Option<Instant>,
 }
@@ -88,6 +90,7 @@ impl Socket {
             running: HashMap::new(),
             opened: now,
             silence: Silence::at(now),
+            reads: now,
             next_ping: now + PING_PERIOD,
             expires: None,
         }
@@ -98,11 +101,12 @@ impl Socket {
         let drain = self.sockets.drain.clone();
         let ending = loop {
             let deadline = self.deadline();
+            let is_read = Instant::now() >= self.reads;
             let step = tokio::select! {
                 biased;
                 () = drain.cancelled() => Err(closing(CloseCode::Restart, "Restarting")),
                 () = sleep_until(deadline) => self.on_time().await,
-                message = self.link.recv() => self.on_message(message).await,
+                message = self.link.recv(), if is_read => self.on_message(message).await,
                 Some(outcome) = self.results.next() => self.on_outcome(outcome).await,
             };
             if let Err(ending) = step {
@@ -153,7 +157,8 @@ impl Socket {
 
     fn deadline(&self) -> Instant {
         let init = (!self.conversation.is_acknowledged()).then(|| self.opened + INIT_TIMEOUT);
-        [Some(self.next_ping), Some(self.silence.ends()), init, self.expires]
+        let reads = (Instant::now() < self.reads).then_some(self.reads);
+        [Some(self.next_ping), Some(self.silence.ends()), init, self.expires, reads]
             .into_iter()
             .flatten()
             .min()
@@ -199,12 +204,12 @@ impl Socket {
         }
     }
 
-    /// Reading a message costs, whatever is in it: whoever sends more than his budget allows is read more slowly.
+    /// Reading a message costs, whatever is in it: whoever sends much is read more slowly.
     async fn on_text(&mut self, text: &str) -> Result<(), Ending> {
-        if let Some(user) = self.identity.as_ref().map(|identity| identity.user) {
-            while let Err(wait) = self.sockets.budget.read(user, text.len()) {
-                sleep(wait).await;
-            }
+        if let Some(identity) = &self.identity {
+            self.reads = self.sockets.reading.charge(identity.user, text.len(), Instant::now());
+            // Until then he can say nothing.
+            self.silence.heard(self.reads);
         }
         match self.conversation.receive(text) {
             Step::Authenticate(token) => self.authenticate(token).await,

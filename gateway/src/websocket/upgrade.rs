@@ -14,6 +14,7 @@ use super::protocol::{Close, CloseCode};
 use super::socket::{Socket, say_goodbye};
 use crate::graphql::Schema;
 use crate::rate_limit::OperationBudget;
+use crate::reading::Reading;
 use crate::shares::Shares;
 use crate::token::{Identity, TokenVerifier};
 use crate::unread::Unread;
@@ -29,6 +30,8 @@ pub struct Sockets {
     pub verifier: TokenVerifier,
     /// Budgets of users.
     pub budget: Arc<OperationBudget>,
+    /// How fast they are read.
+    pub reading: Arc<Reading>,
     /// Room for what they answer.
     pub unread: Unread,
     /// Pages that may open one.
