@@ -1,5 +1,5 @@
-//! How fast what a user sends is read. Unlike the budget of operations this one gives credit: what has come is dealt with at once, and its socket is read
-//! again when all is paid for that the user sent before, on whatever sockets. So a large message waits no longer than small ones do.
+//! How fast what a user sends is read, whatever is in it. His messages come one after the other, from all of his sockets; small ones, which are cheap and
+//! may end something, pass by.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -9,12 +9,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// KiB of messages for each operation that a user may start; each message counts for one more.
+/// KiB of messages for each operation that a user may start.
 const EACH: u32 = 4;
-/// A socket is left unread for no longer.
+/// Bytes of a message that waits for nobody and counts for nothing.
+const SMALL: usize = 4 << 10;
+/// No message waits for longer.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// What is read of everybody: the generic cell rate algorithm (ITU-T I.371) with unbounded credit.
+/// What is read of everybody: the generic cell rate algorithm (ITU-T I.371), in which what comes too early waits.
 pub struct Reading {
     kib: Duration,
     burst: Duration,
@@ -31,14 +33,17 @@ impl Reading {
         Self { kib, burst, paid: Mutex::default() }
     }
 
-    /// A message of so many bytes has come: when its socket is read again.
-    pub fn charge(&self, user: Uuid, bytes: usize, now: Instant) -> Instant {
-        let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1);
+    /// A message of so many bytes has come: when it is its turn.
+    pub fn turn(&self, user: Uuid, bytes: usize, now: Instant) -> Instant {
+        if bytes < SMALL {
+            return now;
+        }
+        let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX);
         let mut paid = self.paid();
         let at = paid.entry(user).or_insert(now);
-        *at = now.max(*at) + self.kib.saturating_mul(kib);
-        let debt = at.duration_since(now).saturating_sub(self.burst);
-        now + debt.min(LONGEST)
+        let debt = at.saturating_duration_since(now);
+        *at = now + debt.saturating_add(self.kib.saturating_mul(kib)).min(self.burst.saturating_add(LONGEST));
+        now + debt.saturating_sub(self.burst)
     }
 
     /// Forgets who owes nothing.
@@ -62,15 +67,14 @@ mod tests {
         // A KiB each quarter of a second, and eight at once.
         let reading = Reading::new(NonZeroU32::MIN, NonZeroU32::new(2).unwrap());
         let (ann, bob, now) = (Uuid::from_u128(1), Uuid::from_u128(2), Instant::now());
-        let waits = |who, bytes| reading.charge(who, bytes, now) - now;
-        assert_eq!([waits(ann, 100), waits(ann, 6 << 10)], [Duration::ZERO; 2]);
-        assert_eq!(waits(ann, 100), Duration::from_millis(250));
-        assert_eq!(waits(ann, 3 << 10), Duration::from_millis(1250), "each waits for what came before");
-        assert_eq!(waits(bob, 100), Duration::ZERO);
-        assert_eq!(waits(ann, 1 << 20), LONGEST);
+        let wait = |who, kib: usize| reading.turn(who, kib << 10, now) - now;
+        assert_eq!([wait(ann, 4), wait(ann, 4), wait(ann, 8)], [Duration::ZERO; 3]);
+        assert_eq!([wait(ann, 4), wait(ann, 4)], [2, 3].map(Duration::from_secs), "one after the other");
+        assert_eq!([wait(ann, 3), wait(bob, 1000)], [Duration::ZERO; 2], "small, or another's");
+        assert_eq!([wait(bob, 4), wait(bob, 4)], [LONGEST; 2]);
         reading.forget_idle();
         assert_eq!(reading.paid().len(), 2);
-        let later = now + Duration::from_mins(10);
-        assert_eq!(reading.charge(ann, 100, later), later);
+        let later = now + Duration::from_mins(1);
+        assert_eq!(reading.turn(bob, 8 << 10, later), later);
     }
 }

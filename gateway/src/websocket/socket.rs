@@ -14,7 +14,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::fault::fault;
 use super::link::Link;
@@ -69,8 +69,8 @@ pub struct Socket {
     running: HashMap<Arc<str>, Running>,
     opened: Instant,
     silence: Silence,
-    /// When it is read again.
-    reads: Instant,
+    /// A message that waits for its turn; nothing is read behind it.
+    held: Option<(Instant, Utf8Bytes)>,
     next_ping: Instant,
     expires: Option<Instant>,
 }
@@ -90,7 +90,7 @@ impl Socket {
             running: HashMap::new(),
             opened: now,
             silence: Silence::at(now),
-            reads: now,
+            held: None,
             next_ping: now + PING_PERIOD,
             expires: None,
         }
@@ -101,12 +101,11 @@ impl Socket {
         let drain = self.sockets.drain.clone();
         let ending = loop {
             let deadline = self.deadline();
-            let is_read = Instant::now() >= self.reads;
             let step = tokio::select! {
                 biased;
                 () = drain.cancelled() => Err(closing(CloseCode::Restart, "Restarting")),
                 () = sleep_until(deadline) => self.on_time().await,
-                message = self.link.recv(), if is_read => self.on_message(message).await,
+                message = self.link.recv(), if self.held.is_none() => self.on_message(message).await,
                 Some(outcome) = self.results.next() => self.on_outcome(outcome).await,
             };
             if let Err(ending) = step {
@@ -157,8 +156,8 @@ impl Socket {
 
     fn deadline(&self) -> Instant {
         let init = (!self.conversation.is_acknowledged()).then(|| self.opened + INIT_TIMEOUT);
-        let reads = (Instant::now() < self.reads).then_some(self.reads);
-        [Some(self.next_ping), Some(self.silence.ends()), init, self.expires, reads]
+        let turn = self.held.as_ref().map(|(turn, _)| *turn);
+        [Some(self.next_ping), Some(self.silence.ends()), init, self.expires, turn]
             .into_iter()
             .flatten()
             .min()
@@ -167,21 +166,24 @@ impl Socket {
 
     async fn on_time(&mut self) -> Result<(), Ending> {
         let now = Instant::now();
-        let is_late = !self.conversation.is_acknowledged() && now >= self.opened + INIT_TIMEOUT;
+        if let Some((_, text)) = self.held.take_if(|(turn, _)| *turn <= now) {
+            return self.on_text(&text).await;
+        }
+        let is_awaited = now >= self.opened + INIT_TIMEOUT && !self.conversation.is_acknowledged();
+        let is_silent = now >= self.silence.ends();
         // What has come while this task was busy, or others were, has not been looked at.
-        if (is_late || now >= self.silence.ends())
+        if (is_awaited || is_silent)
             && let Some(message) = unconstrained(self.link.recv()).now_or_never()
         {
-            return self.on_message(message).await;
+            self.on_message(message).await?;
+        } else if is_silent {
+            return Err(Ending::Gone);
         }
-        if is_late {
+        if is_awaited && !self.conversation.is_acknowledged() {
             return Err(closing(CloseCode::InitTimeout, "Connection initialisation timeout"));
         }
         if self.expires.is_some_and(|expires| now >= expires) {
             return Err(closing(CloseCode::Forbidden, TokenError::Expired.to_string()));
-        }
-        if now >= self.silence.ends() {
-            return Err(Ending::Gone);
         }
         if now >= self.next_ping {
             self.next_ping = now + PING_PERIOD;
@@ -194,7 +196,7 @@ impl Socket {
     async fn on_message(&mut self, message: Option<Result<Message, Error>>) -> Result<(), Ending> {
         self.silence.heard(Instant::now());
         match message {
-            Some(Ok(Message::Text(text))) => self.on_text(&text).await,
+            Some(Ok(Message::Text(text))) => self.hear(text).await,
             Some(Ok(Message::Binary(_))) => Err(closing(CloseCode::BadMessage, "Message must be text")),
             // The library answers a ping by itself.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(()),
@@ -204,13 +206,23 @@ impl Socket {
         }
     }
 
-    /// Reading a message costs, whatever is in it: whoever sends much is read more slowly.
-    async fn on_text(&mut self, text: &str) -> Result<(), Ending> {
-        if let Some(identity) = &self.identity {
-            self.reads = self.sockets.reading.charge(identity.user, text.len(), Instant::now());
-            // Until then he can say nothing.
-            self.silence.heard(self.reads);
+    /// Reading a message costs, whatever is in it: those of somebody who sends much wait for their turn.
+    async fn hear(&mut self, text: Utf8Bytes) -> Result<(), Ending> {
+        let now = Instant::now();
+        let turn = self
+            .identity
+            .as_ref()
+            .map_or(now, |identity| self.sockets.reading.turn(identity.user, text.len(), now));
+        if turn <= now {
+            return self.on_text(&text).await;
         }
+        // Until then nothing more is heard of him.
+        self.silence.heard(turn);
+        self.held = Some((turn, text));
+        Ok(())
+    }
+
+    async fn on_text(&mut self, text: &str) -> Result<(), Ending> {
         match self.conversation.receive(text) {
             Step::Authenticate(token) => self.authenticate(token).await,
             Step::Refresh(token) => self.refresh(&token).await,
