@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 /// KiB of messages for each operation that a user may start.
 const EACH: u32 = 4;
-/// Bytes of a message that waits for nobody and counts for nothing.
-const SMALL: usize = 4 << 10;
+/// Bytes of a message that waits for nobody and counts for nothing: a token fits in.
+const SMALL: usize = 9 << 10;
 /// No message waits for longer.
 const LONGEST: Duration = Duration::from_secs(30);
 
@@ -64,17 +64,17 @@ mod tests {
 
     #[test]
     fn whoever_sends_much_is_read_when_it_is_paid() {
-        // A KiB each quarter of a second, and eight at once.
-        let reading = Reading::new(NonZeroU32::MIN, NonZeroU32::new(2).unwrap());
+        // Four KiB a second, and forty at once.
+        let reading = Reading::new(NonZeroU32::MIN, NonZeroU32::new(10).unwrap());
         let (ann, bob, now) = (Uuid::from_u128(1), Uuid::from_u128(2), Instant::now());
         let wait = |who, kib: usize| reading.turn(who, kib << 10, now) - now;
-        assert_eq!([wait(ann, 4), wait(ann, 4), wait(ann, 8)], [Duration::ZERO; 3]);
-        assert_eq!([wait(ann, 4), wait(ann, 4)], [2, 3].map(Duration::from_secs), "one after the other");
-        assert_eq!([wait(ann, 3), wait(bob, 1000)], [Duration::ZERO; 2], "small, or another's");
-        assert_eq!([wait(bob, 4), wait(bob, 4)], [LONGEST; 2]);
+        assert_eq!([wait(ann, 12), wait(ann, 28), wait(ann, 12)], [Duration::ZERO; 3]);
+        assert_eq!([wait(ann, 20), wait(ann, 12)], [3, 8].map(Duration::from_secs), "one after the other");
+        assert_eq!([wait(ann, 8), wait(bob, 1000)], [Duration::ZERO; 2], "small, or another's");
+        assert_eq!([wait(bob, 12), wait(bob, 12)], [LONGEST; 2]);
         reading.forget_idle();
         assert_eq!(reading.paid().len(), 2);
         let later = now + Duration::from_mins(1);
-        assert_eq!(reading.turn(bob, 8 << 10, later), later);
+        assert_eq!(reading.turn(bob, 12 << 10, later), later);
     }
 }

@@ -172,7 +172,7 @@ impl Socket {
         let is_awaited = now >= self.opened + INIT_TIMEOUT && !self.conversation.is_acknowledged();
         let is_silent = now >= self.silence.ends();
         // What has come while this task was busy, or others were, has not been looked at.
-        if (is_awaited || is_silent)
+        if (is_awaited || is_silent && self.held.is_none())
             && let Some(message) = unconstrained(self.link.recv()).now_or_never()
         {
             self.on_message(message).await?;
@@ -209,10 +209,12 @@ impl Socket {
     /// Reading a message costs, whatever is in it: those of somebody who sends much wait for their turn.
     async fn hear(&mut self, text: Utf8Bytes) -> Result<(), Ending> {
         let now = Instant::now();
-        let turn = self
-            .identity
-            .as_ref()
-            .map_or(now, |identity| self.sockets.reading.turn(identity.user, text.len(), now));
+        let turn = match &self.identity {
+            Some(identity) if self.conversation.is_acknowledged() => {
+                self.sockets.reading.turn(identity.user, text.len(), now)
+            }
+            _ => now,
+        };
         if turn <= now {
             return self.on_text(&text).await;
         }
