@@ -44,6 +44,7 @@ struct Life {
     begun: Option<u32>,
     /// The command that ended it; none while it goes on.
     ended: Option<u32>,
+    /// Its steps as they happened: what began it is the first.
     places: Vec<usize>,
 }
 
@@ -178,8 +179,11 @@ impl Newest {
             if let Some(life) = newest.open(lives) {
                 return life;
             }
-            let Some(ended) = *begun else { break };
-            of_row.remove(&Some(ended));
+            let ended = *begun;
+            if ended.is_none() {
+                break;
+            }
+            of_row.remove(&ended);
         }
         self.begin(lives, row, None)
     }
@@ -191,6 +195,9 @@ impl Newest {
 /// noted later; what begins a row, on an end of it.
 #[must_use]
 pub fn complete(steps: &[Step], statement: Option<u32>, told: impl Fn(Uuid, u32) -> bool) -> bool {
+    if steps.iter().any(|step| step.is_nested && step.may_follow_end) && begins_in_another(steps, &told) {
+        return false;
+    }
     let mut made: HashMap<(Uuid, u32), usize> = HashMap::new();
     for step in steps.iter().filter(|step| step.deed != Deed::End) {
         *made.entry((step.row, step.command)).or_default() += 1;
@@ -198,9 +205,6 @@ pub fn complete(steps: &[Step], statement: Option<u32>, told: impl Fn(Uuid, u32)
     let mut standing: HashMap<(Uuid, Option<u32>), usize> = HashMap::new();
     for step in steps.iter().filter(|step| step.stands_on.is_some()) {
         *standing.entry((step.row, step.stands_on)).or_default() += 1;
-    }
-    if steps.iter().any(|step| step.is_nested && step.may_follow_end) && begins_in_another(steps, &told) {
-        return false;
     }
     let own = || steps.iter().filter(|step| !step.is_nested);
     let is_own: HashSet<Uuid> = own().map(|step| step.row).collect();
@@ -224,18 +228,21 @@ pub fn complete(steps: &[Step], statement: Option<u32>, told: impl Fn(Uuid, u32)
 /// Whether a nested statement began a row while another life of it goes on that was noted before: the end of that one is noted later.
 fn begins_in_another(steps: &[Step], told: &impl Fn(Uuid, u32) -> bool) -> bool {
     let lives = lives(steps, told);
-    // By row, the first place of a life without an end.
-    let mut open: HashMap<Uuid, usize> = HashMap::new();
-    for first in lives.iter().filter(|life| life.ended.is_none()).filter_map(|life| life.places.iter().min())
-    {
-        let place = open.entry(steps[*first].row).or_insert(*first);
-        *place = (*place).min(*first);
+    // By row, the lives without an end, in the order in which they were noted.
+    let mut open: HashMap<Uuid, Vec<(usize, usize)>> = HashMap::new();
+    for (number, life) in lives.iter().enumerate().filter(|(_, life)| life.ended.is_none()) {
+        if let Some(first) = life.places.iter().min() {
+            open.entry(steps[*first].row).or_default().push((*first, number));
+        }
     }
-    steps.iter().enumerate().any(|(place, step)| {
-        step.is_nested
-            && step.may_follow_end
-            && step.deed == Deed::Begin
-            && open.get(&step.row).is_some_and(|first| *first < place)
+    for open in open.values_mut() {
+        open.sort_unstable();
+    }
+    lives.iter().enumerate().filter(|(_, life)| life.begun.is_some()).any(|(number, life)| {
+        let place = life.places[0];
+        let before =
+            || open.get(&steps[place].row).into_iter().flatten().take_while(|(first, _)| *first < place);
+        steps[place].is_nested && steps[place].may_follow_end && before().any(|(_, other)| *other != number)
     })
 }
 
@@ -422,6 +429,8 @@ mod tests {
             (vec![own(Change), nested(Begin, 12, None), nested(End, 13, 12)], false),
             (vec![own(Begin), nested(End, 11, 10), nested(Begin, 12, None)], true),
             (vec![nested(Begin, 11, None), nested(End, 12, 11), own(Begin)], true),
+            // What the new life's own triggers changed is noted before it.
+            (vec![own(End), nested(Change, 12, 11), nested(Begin, 11, None)], true),
         ] {
             assert_eq!(complete(&steps, Some(10), |_, _| false), expected, "{steps:?}");
         }
