@@ -16,7 +16,8 @@ const SMALL: usize = 9 << 10;
 /// No message waits for longer.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// What is read of everybody: the generic cell rate algorithm (ITU-T I.371), in which what comes too early waits.
+/// What is read of everybody: the generic cell rate algorithm (ITU-T I.371), in which what comes too early waits in the order in which it came. The
+/// library that keeps the budget of operations has no such order: small messages pass large ones by there, for as long as they come.
 pub struct Reading {
     kib: Duration,
     burst: Duration,

@@ -1,16 +1,20 @@
 //! The frames of one socket. Idle sockets are many: what one keeps of what it has carried is small, whatever that was.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::intake::Intake;
+use super::protocol::Close;
 use crate::shares::Shares;
 use crate::token::Identity;
 
@@ -22,6 +26,8 @@ const READ_BUFFER: usize = 4 << 10;
 const LARGEST_FRAME: usize = 64 << 10;
 /// Bytes of each of them.
 const PART: usize = 16 << 10;
+/// Longest wait for the client's side of a close.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// A socket as messages.
 pub struct Link {
@@ -77,9 +83,30 @@ impl Link {
         self.frames.flush().await
     }
 
+    /// Sends anything else.
+    pub async fn send(&mut self, message: Message) -> Result<(), Error> {
+        self.frames.send(message).await
+    }
+
+    /// Closes, and waits a while for the client's side of it.
+    pub async fn close(mut self, close: Close) {
+        let frame = CloseFrame { code: close.code.number().into(), reason: close.reason.into() };
+        let goodbye = async {
+            if self.send(Message::Close(Some(frame))).await.is_ok() {
+                self.drain().await;
+            }
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
+    }
+
+    /// The client has closed: the library has the answer ready and writes it while it is asked for more.
+    pub async fn answer_close(mut self) {
+        let _ = timeout(GOODBYE, self.drain()).await;
+    }
+
     /// Takes what comes until the connection is over, the rest of a message that was refused with it: a connection that is closed before it was read
     /// is reset, and what the client was told last is lost.
-    pub async fn drain(&mut self) {
+    async fn drain(&mut self) {
         while let Some(Ok(_)) = self.recv().await {}
         if self.is_refused {
             self.frames.get_mut().discard().await;
@@ -108,11 +135,6 @@ impl Link {
             None => {}
         }
         received
-    }
-
-    /// Sends anything else.
-    pub async fn send(&mut self, message: Message) -> Result<(), Error> {
-        self.frames.send(message).await
     }
 }
 

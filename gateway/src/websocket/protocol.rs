@@ -145,8 +145,7 @@ impl Conversation {
             return too_big();
         }
         match parse(text) {
-            Ok(message @ ClientMessage::Subscribe(..)) => self.step(message),
-            Ok(_) if is_large => too_big(),
+            Ok(message) if is_large && !matches!(message, ClientMessage::Subscribe(..)) => too_big(),
             Ok(message) => self.step(message),
             Err(reason) => Step::Close(Close::new(CloseCode::BadMessage, reason)),
         }

@@ -13,7 +13,6 @@ use futures_util::stream::{AbortHandle, Abortable, BoxStream, SelectAll};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::fault::fault;
@@ -32,8 +31,6 @@ use crate::unsent::Unsent;
 const INIT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a ping is sent.
 const PING_PERIOD: Duration = Duration::from_secs(10);
-/// Longest wait for the client's side of a close.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What an operation yields.
 enum Outcome {
@@ -399,27 +396,16 @@ impl Socket {
         }
     }
 
-    /// The library has the answer ready and writes it while it is asked for more. Nobody waits for what runs any more.
+    /// Nobody waits for what runs any more.
     async fn answer_close(mut self) {
         self.results.clear();
-        let _ = timeout(GOODBYE, async { while let Some(Ok(_)) = self.link.recv().await {} }).await;
+        self.link.answer_close().await;
     }
 
     async fn close(mut self, close: Close) {
         self.results.clear();
-        say_goodbye(self.link, close).await;
+        self.link.close(close).await;
     }
-}
-
-/// Closes a socket, and waits a while for the client's side of it.
-pub async fn say_goodbye(mut link: Link, close: Close) {
-    let frame = CloseFrame { code: close.code.number().into(), reason: close.reason.into() };
-    let goodbye = async {
-        if link.send(Message::Close(Some(frame))).await.is_ok() {
-            link.drain().await;
-        }
-    };
-    let _ = timeout(GOODBYE, goodbye).await;
 }
 
 fn closing(code: CloseCode, reason: impl Into<String>) -> Ending {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::handshake::Handshake;
 use super::origin::AllowedOrigins;
 use super::protocol::{Close, CloseCode};
-use super::socket::{Socket, say_goodbye};
+use super::socket::Socket;
 use crate::graphql::Schema;
 use crate::rate_limit::OperationBudget;
 use crate::reading::Reading;
@@ -95,7 +95,7 @@ pub fn upgrade(sockets: &Arc<Sockets>, handshake: Handshake, headers: &HeaderMap
         (Some(refusal), _) => refusal,
     };
     metrics::counter!("gateway_sockets_refused_total", "reason" => "close").increment(1);
-    handshake.open(move |link| say_goodbye(link, refusal))
+    handshake.open(move |link| link.close(refusal))
 }
 
 /// A token of the upgrade request itself; browsers cannot send one, other programs can.
