@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use quote_collab_tests::history::OUT_OF_CHAIN;
-use quote_collab_tests::statement::{count, run, sqlstate, text};
+use quote_collab_tests::statement::{WARM, count, run, sqlstate, text};
 use quote_collab_tests::{Erp, Postgres};
 
 /// Bytes of all that is noted and not written yet.
 const KEPT: &str = "create function kept() returns bigint language sql as
     $$ select coalesce(sum(total_bytes), 0)::bigint from pg_backend_memory_contexts where name = 'quote_collab noted changes' $$;
     create table seen (kept bigint);";
-
-/// A change of ours, so that the library is there when the next begins.
-const WARM: &str = "update quotes set status = status";
 
 /// The most that was seen of it, in MB.
 const MOST: &str = "select coalesce(max(kept), -1) / 1000000 from seen";

@@ -2,10 +2,10 @@
 
 use quote_collab_tests::Erp;
 use quote_collab_tests::history::OUT_OF_CHAIN;
-use quote_collab_tests::statement::{count, run};
+use quote_collab_tests::statement::{WARM, count, run};
 
-/// A change of ours, so that the library is there when the next begins.
-const WARM: &str = "update quotes set status = status";
+/// Ends a line in the middle of a statement.
+const ENDS: &str = "create function ends(line uuid) returns boolean language plpgsql as $$ begin delete from quote_lines where id = line; return true; end $$;";
 
 /// What happens to one line, in the middle of one statement.
 #[tokio::test]
@@ -32,8 +32,7 @@ async fn a_line_that_lives_again_in_one_statement_is_told_in_order() {
         ),
         (
             "ended by a later command than the one that made it",
-            "create function ends(line uuid) returns boolean language plpgsql as $$ begin delete from quote_lines where id = line; return true; end $$;
-             create function room(line uuid) returns boolean language plpgsql as $$ begin
+            "ENDS create function room(line uuid) returns boolean language plpgsql as $$ begin
                  INSERT 90001 where ends(id); delete from quote_lines where id = line; return true; end $$",
             "INSERT 90002 where room(id)",
         ),
@@ -53,8 +52,7 @@ async fn a_line_that_lives_again_in_one_statement_is_told_in_order() {
         ),
         (
             "stamped and begun again by one command, in the middle of another that begins it",
-            "create function ends(line uuid) returns boolean language plpgsql as $$ begin delete from quote_lines where id = line; return true; end $$;
-             create function room(line uuid) returns boolean language plpgsql as $$ declare ignored bigint; begin
+            "ENDS create function room(line uuid) returns boolean language plpgsql as $$ declare ignored bigint; begin
                  with a as (update quote_lines set updated_by = gen_random_uuid() where id = line returning 1),
                       b as (INSERT 90001 where ends(id) returning 1) select count(*) from a into ignored;
                  delete from quote_lines where id = line; return true; end $$",
@@ -68,7 +66,7 @@ async fn a_line_that_lives_again_in_one_statement_is_told_in_order() {
             let inserts = ["90001", "90002"].iter().fold(text.to_owned(), |text, number| {
                 text.replace(&format!("INSERT {number}"), &INSERT.replace("NUMBER", number))
             });
-            inserts.replace("STAMP", STAMP)
+            inserts.replace("STAMP", STAMP).replace("ENDS", ENDS)
         };
         run(&admin, &spelled_out(functions)).await;
         run(&admin, WARM).await;
@@ -111,8 +109,7 @@ async fn a_command_that_fills_a_batch_in_its_middle_leaves_the_rest_in_order() {
         create function nth_quote(n integer) returns uuid language sql stable as $$ select id from quotes where quote_number = 'Q-2026-0000' || (n + 1) $$;
         create function make(line uuid, told text) returns void language sql volatile as $$
             insert into quote_lines (id, tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount)
-                select line, tenant_id, id, nextval('numbers'), told, 1, 1, 1 from quotes where id = nth_quote(0) on conflict (id) do nothing $$;
-        create function ends(line uuid) returns boolean language plpgsql as $$ begin delete from quote_lines where id = line; return true; end $$;";
+                select line, tenant_id, id, nextval('numbers'), told, 1, 1, 1 from quotes where id = nth_quote(0) on conflict (id) do nothing $$;";
     let line = "'cccccccc-0000-4000-8000-000000000003'";
     for (what, before, middle) in [
         (
@@ -134,7 +131,7 @@ async fn a_command_that_fills_a_batch_in_its_middle_leaves_the_rest_in_order() {
         run(
             &admin,
             &format!(
-                "{KNOWN} select make({line}, {before});
+                "{KNOWN} {ENDS} select make({line}, {before});
                  create function again(line uuid) returns boolean language plpgsql as $$ declare ignored bigint; begin
                      {middle} delete from quote_lines where id = line;
                      perform make(line, 'again'); delete from quote_lines where id = line; return true; end $$;
