@@ -9,8 +9,8 @@ use xtask::place::Place;
 use xtask::program;
 
 use crate::progress::Progress;
-use crate::setup::Tools;
 use crate::setup::servers::Server;
+use crate::setup::{Tools, cargo_pgrx};
 
 /// Builds everything that `up` runs.
 pub fn all(place: &Place, tools: &Tools, progress: &Progress) -> Result<()> {
@@ -33,7 +33,7 @@ pub fn extension_for(place: &Place, tools: &Tools, server: &Server, progress: &P
     let mut pgrx = program::cargo(&tools.cargo_pgrx);
     pgrx.args(["pgrx", "package", "--package", "quote_collab_ext", "--no-default-features", "--features"]);
     pgrx.arg(format!("pg{version}")).arg("--pg-config").arg(&server.pg_config).arg("--out-dir").arg(&fresh);
-    pgrx.env("PGRX_HOME", &tools.pgrx_home).current_dir(&place.root);
+    pgrx.env("PGRX_HOME", cargo_pgrx::home(place, server)?).current_dir(&place.root);
     // What cargo-pgrx says about each file it copies comes in colour, what cargo says does not.
     program::run_showing(pgrx.stdout(Stdio::null()), &|line| !line.starts_with('\x1b'))?;
     for file in contents(&fresh, server)? {

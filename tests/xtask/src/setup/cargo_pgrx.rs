@@ -33,15 +33,12 @@ pub fn install(place: &Place, progress: &Progress) -> Result<PathBuf> {
     Ok(own)
 }
 
-/// Settings of cargo-pgrx of this clone, which name its servers; those in the reader's home stay as they are.
-pub fn home(place: &Place, others: &[Server]) -> Result<PathBuf> {
-    let home = place.target.join("pgrx");
+/// Settings of cargo-pgrx of this clone for one server; those in the reader's home stay as they are. One file for each server, since what was
+/// compiled against it is compiled again when the file changes.
+pub fn home(place: &Place, server: &Server) -> Result<PathBuf> {
+    let home = place.target.join(format!("pgrx/{}", server.version));
     let file = home.join("config.toml");
-    let debian = Server::of_debian();
-    let others = others.iter().filter(|server| server.version != debian.version);
-    let wanted = std::iter::once(&debian).chain(others).fold("[configs]\n".to_owned(), |text, server| {
-        format!("{text}pg{} = \"{}\"\n", server.version, server.pg_config.display())
-    });
+    let wanted = format!("[configs]\npg{} = \"{}\"\n", server.version, server.pg_config.display());
     if fs::read_to_string(&file).is_ok_and(|text| text == wanted) {
         return Ok(home);
     }

@@ -1,6 +1,6 @@
 //! Set-up: the only room that lists a package. It looks first, installs only what is missing, and says what it does.
 
-mod cargo_pgrx;
+pub mod cargo_pgrx;
 mod debian;
 mod newer_nats;
 mod npm;
@@ -47,7 +47,7 @@ pub struct Tools {
     pub servers: Vec<Server>,
     /// `cargo-pgrx` of the pinned version.
     pub cargo_pgrx: PathBuf,
-    /// Its directory of settings.
+    /// Its directory of settings for Debian's server.
     pub pgrx_home: PathBuf,
     /// Debian's `nats-server`.
     pub nats: PathBuf,
@@ -66,7 +66,7 @@ pub fn run(place: &Place, purpose: Purpose, versions: &[u32], progress: &Progres
         servers.extend(servers::install(place, *version, progress)?);
     }
     let cargo_pgrx = cargo_pgrx::install(place, progress)?;
-    let pgrx_home = cargo_pgrx::home(place, &servers)?;
+    let pgrx_home = cargo_pgrx::home(place, &Server::of_debian())?;
     let pgspot = (purpose >= Purpose::Extension).then(|| pgspot::install(place, progress)).flatten();
     let mut newer_nats = None;
     if purpose == Purpose::Test {
