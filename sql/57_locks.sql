@@ -19,7 +19,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform set_config('lock_timeout', '10ms', true);
+    perform @extschema@.set_quote_option('lock_timeout', '10ms');
     execute format('alter view %s set (security_invoker = true)', view);
     return true;
 exception when lock_not_available then
@@ -77,10 +77,10 @@ declare
 begin
     while first is not null loop
         begin
-            perform set_config('lock_timeout', greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000))::bigint::text, true);
+            perform @extschema@.set_quote_option('lock_timeout', greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000))::bigint::text);
             busy := first;
             busy := @extschema@.try_lock_quote_relations(first, tables, views);
-            perform set_config('lock_timeout', patience, true);
+            perform @extschema@.set_quote_option('lock_timeout', patience);
             exit when busy is null;
             raise lock_not_available;
         exception when lock_not_available then

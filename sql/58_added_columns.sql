@@ -88,7 +88,7 @@ end $$;
 comment on function adopt_quote_columns(regclass, text) is 'the columns that an earlier attach added, with a notice';
 
 -- Adds the version column, under the name that was chosen for it (and updated_by to lines), where the table has none; returns the names
--- it added, or that an earlier attach did. columns: role → column, as far as they were named. Rows that are there have first_version; rows
+-- it added, or that an earlier attach did. columns: role -> column, as far as they were named. Rows that are there have first_version; rows
 -- to come begin at 1.
 create function add_quote_columns(target regclass, entity text, columns jsonb, first_version integer) returns name[]
 language plpgsql
@@ -176,9 +176,9 @@ declare
 begin
     for altered in select * from @extschema@.quote_columns_altered(target, added) loop
         if altered.is_version and altered.is_nullable then
-            perform set_config('session_replication_role', 'replica', true);
+            perform @extschema@.set_quote_option('session_replication_role', 'replica');
             execute format('update %s set %2$I = 1 where %2$I is null', target, altered.name);
-            perform set_config('session_replication_role', replication_role, true);
+            perform @extschema@.set_quote_option('session_replication_role', replication_role);
         end if;
         if altered.is_version then
             execute format('alter table %s alter column %2$I set default 1, alter column %2$I set not null', target, altered.name);

@@ -1,6 +1,6 @@
 -- Change sets: new values by field, as a save brings them, checked and applied to a row.
 
--- unitPrice → unit_price: the way back from the gateway's spelling, for every name without upper-case letters. A name that is
+-- unitPrice -> unit_price: the way back from the gateway's spelling, for every name without upper-case letters. A name that is
 -- snake_case already stays as it is.
 create function quote_field_name(field text) returns text
 language sql immutable parallel safe
@@ -8,7 +8,7 @@ set search_path = pg_catalog, pg_temp
 as $$ select lower(regexp_replace(field, '(?<!^)([A-Z])', E'_\\1', 'g') collate "C") $$;
 comment on function quote_field_name(text) is 'column name of a field given in camelCase';
 
--- Field names of a change set → column names, checked: unknown 42703, read-only 42501, not an object 22023, over 1 MiB 54000.
+-- Field names of a change set -> column names, checked: unknown 42703, read-only 42501, not an object 22023, over 1 MiB 54000.
 create function normalise_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -171,7 +171,7 @@ begin
     if assignments is null then
         return @extschema@.require_quote_row(target, row_id, '');
     end if;
-    perform set_config('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')), true);
+    perform @extschema@.set_quote_option('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')));
     begin
         execute format('update %I.%I t set %s %s where t.%s operator(pg_catalog.=) $1 returning pg_catalog.to_jsonb(t.*)',
             target.table_schema, target.table_name, assignments,
@@ -184,7 +184,7 @@ begin
         raise exception using errcode = 'insufficient_privilege', message = sqlerrm, detail = told,
             hint = coalesce(nullif(advice, ''), format('Saving %s needs, for role %s, whatever its triggers, rules and policies need too.', relation, current_user));
     end;
-    perform set_config('search_path', 'pg_catalog, pg_temp', true);
+    perform @extschema@.set_quote_option('search_path', 'pg_catalog, pg_temp');
     if changed > 1 then
         raise exception 'several rows have this id' using errcode = 'cardinality_violation',
             detail = format('%s rows of %s have it, and a save is based on one.', changed, relation), hint = 'Let a unique index say that an id names one row.';

@@ -13,7 +13,7 @@ declare
 begin
     perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
     fields := @extschema@.coerce_quote_changes(header, @extschema@.normalise_quote_changes(header, changes));
-    perform set_config('app.current_session_id', coalesce(session_id::text, former), true);
+    perform @extschema@.set_quote_option('app.current_session_id', coalesce(session_id::text, former));
     quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
     previous_version := @extschema@.quote_row_version(header, quote);
     new_version := previous_version;
@@ -26,7 +26,7 @@ begin
         success := false;
         conflicts := @extschema@.quote_conflicts(header, quote, expected_version, fields);
         perform @extschema@.record_rejected_quote_change('QUOTE', quote_id, expected_version, fields);
-        perform set_config('app.current_session_id', former, true);
+        perform @extschema@.set_quote_option('app.current_session_id', former);
         return;
     end if;
     if header.columns ? 'total_amount' and header.columns ? 'subtotal' and fields ?| array(
@@ -39,7 +39,7 @@ begin
         quote := @extschema@.apply_quote_changes(header, quote_id, quote, fields, derived, path);
     end if;
     new_version := @extschema@.quote_row_version(header, quote);
-    perform set_config('app.current_session_id', former, true);
+    perform @extschema@.set_quote_option('app.current_session_id', former);
     success := true;
     conflicts := '[]';
 end $$;

@@ -24,7 +24,7 @@ begin
 end $$;
 comment on function recalculate_quote_totals(quote_collab_settings, quote_collab_settings, uuid, text) is 'subtotal and total of a quote from its lines';
 
--- line_amount = quantity × unit_price, as an expression over the new values, when either is being saved.
+-- line_amount = quantity * unit_price, as an expression over the new values, when either is being saved.
 create function derived_line_columns(line quote_collab_settings, fields jsonb) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -52,7 +52,7 @@ declare
 begin
     perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
     fields := @extschema@.coerce_quote_changes(line, @extschema@.normalise_quote_changes(line, changes));
-    perform set_config('app.current_session_id', coalesce(session_id::text, former), true);
+    perform @extschema@.set_quote_option('app.current_session_id', coalesce(session_id::text, former));
     parent := (@extschema@.require_quote_row(line, line_id, '') ->> (line.columns ->> 'quote'))::uuid;
     quote := @extschema@.require_quote_row(header, parent, 'for no key update');
     quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
@@ -70,7 +70,7 @@ begin
         success := false;
         conflicts := @extschema@.quote_conflicts(line, quote_line, expected_version, fields);
         perform @extschema@.record_rejected_quote_change('QUOTE_LINE', line_id, expected_version, fields);
-        perform set_config('app.current_session_id', former, true);
+        perform @extschema@.set_quote_option('app.current_session_id', former);
         return;
     end if;
     if fields <> '{}' then
@@ -79,7 +79,7 @@ begin
     end if;
     new_version := @extschema@.quote_row_version(line, quote_line);
     quote := @extschema@.recalculate_quote_totals(header, line, parent, path);
-    perform set_config('app.current_session_id', former, true);
+    perform @extschema@.set_quote_option('app.current_session_id', former);
     success := true;
     conflicts := '[]';
 end $$;

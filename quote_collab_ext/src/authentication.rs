@@ -1,6 +1,6 @@
 //! SQL functions about who is asking.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::guc::arrival;
 use crate::tenant::{self, Source};
 use crate::token::{self, Identity, keys, keys::Keys};
-use crate::{attribution, worker};
+use crate::{attribution, local_setting, worker};
 
 /// The tenant of the current transaction, from `app.current_tenant_id`; null when none is set, and every policy then
 /// shows nothing. STABLE, never IMMUTABLE: a cached plan must not keep another tenant. SQLSTATE 22P02 for nonsense.
@@ -54,24 +54,9 @@ fn authenticate(token: &str) -> Result<Identity, Error> {
     Ok(identity)
 }
 
-/// Sets a setting as a superuser would with SET LOCAL: a savepoint that is rolled back restores what was before, the
-/// end of the transaction takes it away, and parallel workers inherit it.
-#[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+/// With the rights of a superuser, which the caller need not have.
 fn set_local(name: &CStr, value: String) {
-    let value = CString::new(value).unwrap_or_default();
-    // SAFETY: inside a transaction; PostgreSQL copies the value.
-    unsafe {
-        pg_sys::set_config_option(
-            name.as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_SUSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_LOCAL,
-            true,
-            0,
-            false,
-        );
-    }
+    local_setting::set(name, value, pg_sys::GucContext::PGC_SUSET);
 }
 
 /// How this process keeps tenants apart, for the doctor. Tells nothing of a key but whether there is one.

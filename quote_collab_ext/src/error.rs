@@ -22,6 +22,8 @@ pub enum Error {
     MissingLog(String),
     /// A value that must be a UUID is not one.
     NotUuid { setting: &'static str },
+    /// A setting that no function of the extension sets.
+    ForeignSetting { name: String },
     /// The version counter of a row is at its end.
     VersionExhausted,
     /// A row or a value does not fit into a jsonb.
@@ -101,6 +103,12 @@ impl Error {
                 format!("{setting} is not a uuid"),
                 None,
                 Some("Set it to a uuid, or to an empty string for none."),
+            ),
+            Self::ForeignSetting { name } => (
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("quote collaboration does not set \"{name}\""),
+                None,
+                Some("Set it with SET LOCAL or set_config()."),
             ),
             Self::VersionExhausted => (
                 PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,

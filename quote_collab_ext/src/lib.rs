@@ -13,6 +13,7 @@ mod error;
 mod functions;
 mod guc;
 mod kept_query;
+mod local_setting;
 mod log_months;
 mod memory;
 mod prepared;

@@ -9,7 +9,8 @@ extension_sql_file!(
     requires = ["function_comments", "authentication_comments", "signature_comments"]
 );
 extension_sql_file!("../../sql/11_session_type.sql", name = "session_type", requires = ["settings"]);
-extension_sql_file!("../../sql/12_session_ttl.sql", name = "session_ttl", requires = ["session_type"]);
+extension_sql_file!("../../sql/12_local_settings.sql", name = "local_settings", requires = ["session_type"]);
+extension_sql_file!("../../sql/12_session_ttl.sql", name = "session_ttl", requires = ["local_settings"]);
 extension_sql_file!("../../sql/13_pairs.sql", name = "pairs", requires = ["session_ttl"]);
 extension_sql_file!("../../sql/14_users.sql", name = "users", requires = ["pairs"]);
 extension_sql_file!("../../sql/15_seal_anchor.sql", name = "seal_anchor", requires = ["users"]);
@@ -28,9 +29,14 @@ extension_sql_file!(
     requires = ["quote_changes_months"]
 );
 extension_sql_file!(
+    "../../sql/23_archived_months.sql",
+    name = "archived_months",
+    requires = ["quote_changes_summaries"]
+);
+extension_sql_file!(
     "../../sql/24_former_versions.sql",
     name = "former_versions",
-    requires = ["quote_changes_summaries"]
+    requires = ["archived_months"]
 );
 extension_sql_file!("../../sql/28_session_guard.sql", name = "session_guard", requires = ["former_versions"]);
 extension_sql_file!(
@@ -70,7 +76,8 @@ extension_sql_file!(
 );
 extension_sql_file!("../../sql/75_sessions.sql", name = "sessions", requires = ["update_quote_line"]);
 extension_sql_file!("../../sql/77_history.sql", name = "history", requires = ["sessions"]);
-extension_sql_file!("../../sql/80_events.sql", name = "events", requires = ["history"]);
+extension_sql_file!("../../sql/79_feed_bounds.sql", name = "feed_bounds", requires = ["history"]);
+extension_sql_file!("../../sql/80_events.sql", name = "events", requires = ["feed_bounds"]);
 extension_sql_file!("../../sql/85_relay.sql", name = "relay", requires = ["events"]);
 extension_sql_file!("../../sql/86_resume.sql", name = "resume", requires = ["relay"]);
 extension_sql_file!("../../sql/87_digests.sql", name = "digests", requires = ["resume"]);
@@ -88,9 +95,14 @@ extension_sql_file!(
     requires = ["doctor_grants"]
 );
 extension_sql_file!(
+    "../../sql/93_doctor_functions.sql",
+    name = "doctor_functions",
+    requires = ["doctor_extension"]
+);
+extension_sql_file!(
     "../../sql/93_doctor_history.sql",
     name = "doctor_history",
-    requires = ["doctor_extension"]
+    requires = ["doctor_functions"]
 );
 extension_sql_file!(
     "../../sql/93_doctor_objects.sql",

@@ -49,6 +49,7 @@ async fn each_bad_call_has_its_sqlstate_and_writes_nothing() {
         (format!("select check_quote_version({n}, 1)"), "P0002"),
         (format!("select check_quote_line_version({n}, 1)"), "P0002"),
         (format!("select check_quote_version({q}, -1)"), "22023"),
+        ("select set_quote_option('log_statement', 'none')".to_owned(), "22023"),
         ("select check_quote_version(null, 1)".to_owned(), "22004"),
         (format!("select has_quote_been_updated({q}, null)"), "22004"),
         (format!("select * from join_quote_session({n}, null, {n})"), "P0002"),
