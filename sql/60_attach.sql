@@ -76,6 +76,7 @@ create function attach_quote_collaboration(
 returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 set quote_all_identifiers = off
 as $$
 declare
@@ -90,7 +91,7 @@ declare
     first_version integer;
 begin
     if current_setting('lock_timeout') = '0' then
-        perform set_config('lock_timeout', '5s', true);
+        perform @extschema@.set_quote_option('lock_timeout', '5s');
     end if;
     -- One attach or detach at a time.
     lock table @extschema@.quote_collab_settings in share row exclusive mode;

@@ -223,6 +223,7 @@ comment on function lock_quote_pairs(quote_collab_settings[]) is 'locks what det
 create function detach_quote_collaboration(drop_history boolean default false, quotes regclass default null) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 set client_min_messages = warning
 as $$
 declare
@@ -232,7 +233,7 @@ declare
     is_last boolean;
 begin
     if current_setting('lock_timeout') = '0' then
-        perform set_config('lock_timeout', '5s', true);
+        perform @extschema@.set_quote_option('lock_timeout', '5s');
     end if;
     lock table @extschema@.quote_collab_settings in share row exclusive mode;
     perform @extschema@.follow_quote_tables('{}'::regclass[]), @extschema@.follow_quote_home();

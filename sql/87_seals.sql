@@ -258,6 +258,7 @@ revoke execute on function seal_other_quote_clusters(timestamptz) from public;
 create function seal_quote_history() returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     seals text := @extschema@.quote_relay_table('quote_changes_seals');

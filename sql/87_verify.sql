@@ -112,6 +112,7 @@ comment on function examine_chain_end(quote_seal, bigint, boolean) is 'what is w
 create function verify_quote_history(expected text default null) returns table (block bigint, finding text, detail text)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     seals text := @extschema@.quote_relay_table('quote_changes_seals');

@@ -115,6 +115,7 @@ revoke execute on function count_arrived_quote_changes(regclass[]) from public;
 create function drop_archived_quote_changes(older_than interval) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 set client_min_messages = warning
 as $$
 declare
@@ -133,7 +134,7 @@ begin
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select drop_archived_quote_changes(interval ''10 years'').';
     elsif current_setting('lock_timeout') = '0' then
-        perform set_config('lock_timeout', '5s', true);
+        perform @extschema@.set_quote_option('lock_timeout', '5s');
     end if;
     select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
     from @extschema@.quote_changes_months_before(archive, now() - older_than) m;

@@ -67,6 +67,7 @@ comment on function extend_quote_log(regclass) is 'creates the months of the aud
 create function quote_collab_maintenance() returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     log regclass;
@@ -85,7 +86,7 @@ begin
         raise exception 'maintenance cannot be done in a read-only transaction' using errcode = 'read_only_sql_transaction',
             hint = 'Begin one that may write: begin read write.';
     elsif patience = '0' then
-        perform set_config('lock_timeout', '5s', true);
+        perform @extschema@.set_quote_option('lock_timeout', '5s');
     end if;
     perform @extschema@.note_quote_owners();
     -- Whoever may write presence may lock it.
@@ -117,7 +118,7 @@ begin
             raise warning 'times of the audit log are not summarized: %', sqlerrm;
         end;
     end if;
-    perform set_config('lock_timeout', patience, true);
+    perform @extschema@.set_quote_option('lock_timeout', patience);
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
 end $$;

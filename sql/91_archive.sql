@@ -161,6 +161,7 @@ revoke execute on function exchange_quote_months(regclass, regclass[], timestamp
 create function archive_quote_changes(older_than interval) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 set client_min_messages = warning
 as $$
 declare
@@ -183,7 +184,7 @@ begin
             detail = 'Their bounds were not noted yet, and to prove them would keep everybody waiting.',
             hint = 'Call select quote_collab_maintenance(), or let it be called, and try again.';
     elsif current_setting('lock_timeout') = '0' then
-        perform set_config('lock_timeout', '5s', true);
+        perform @extschema@.set_quote_option('lock_timeout', '5s');
     end if;
     -- Whoever seals has decided where he looks for rows.
     execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));

@@ -55,11 +55,14 @@ fn worker(kind: &str, function: &str) -> BackgroundWorkerBuilder {
 }
 
 /// Connects to a database as the cluster's superuser, who runs no code of others: whatever the database says about its search
-/// path, names are those of PostgreSQL itself; and whatever it says about its transactions, housekeeping writes.
+/// path, names are those of PostgreSQL itself; whatever role it puts sessions into, the superuser stays; and whatever it says about its
+/// transactions, housekeeping writes. Its small queries are not worth compiling, whatever they cost on paper.
 fn connect(database: pg_sys::Oid) {
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
     for (name, value) in [
+        (c"role", c"none"),
         (c"search_path", c"pg_catalog, pg_temp"),
+        (c"jit", c"off"),
         (c"default_transaction_read_only", c"off"),
         // Sealing, placing strays and proving bounds may take longer than any client's transaction.
         #[cfg(any(feature = "pg17", feature = "pg18"))]

@@ -200,6 +200,22 @@ async fn nobody_sends_a_waker_away_who_may_not_drop_its_database() {
 }
 
 #[tokio::test]
+async fn the_house_is_kept_whatever_role_sessions_are_put_into() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let admin = server.client(&database, "postgres").await;
+    admin
+        .batch_execute(&format!(
+            "alter database {database} set role = 'erp_owner'; update quotes set notes = 'kept'"
+        ))
+        .await
+        .unwrap();
+    let sealed = "select exists (select from quote_changes_seals where rows > 0)";
+    eventually("the history is sealed", || async { admin.query_one(sealed, &[]).await.unwrap().get(0) })
+        .await;
+}
+
+#[tokio::test]
 async fn the_house_is_kept_where_wakers_have_every_place() {
     // The launcher, PostgreSQL's own for logical replication, and one waker or keeper at a time.
     let server = Postgres::start_with(Settings::preloaded(&[("max_worker_processes", "3")])).await;

@@ -165,7 +165,10 @@ impl Launcher {
             return Some(started);
         }
         if self.said.is_none_or(|said| said.elapsed() > SAID_AGAIN) {
-            pgrx::log!("no background worker is free for {kind}; raise max_worker_processes");
+            let database = database.to_u32();
+            pgrx::log!(
+                "no background worker is free for {kind} of the database with oid {database}; raise max_worker_processes"
+            );
             self.said = Some(Instant::now());
         }
         self.retry = Some(Instant::now() + self.backoff.next());

@@ -96,10 +96,14 @@ fn notify(was_refused: bool) -> bool {
 pub fn abort(error: pgrx::pg_sys::panic::CaughtError) {
     use pgrx::pg_sys::panic::CaughtError as E;
     let (E::PostgresError(report) | E::ErrorReport(report) | E::RustPanic { ereport: report, .. }) = error;
-    pgrx::warning!("quote_collab background worker: {}", report.message());
-    // SAFETY: in the main loop of a worker, outside of any other recovery.
+    // SAFETY: reads a variable of this process; in the main loop of a worker, outside of any other recovery.
     #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
     unsafe {
+        let database = pg_sys::MyDatabaseId.to_u32();
+        pgrx::warning!(
+            "quote_collab background worker of the database with oid {database}: {}",
+            report.message()
+        );
         pg_sys::AbortCurrentTransaction();
     }
 }
