@@ -168,6 +168,7 @@ as $$
 declare
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
     c @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
+    waypoint record;
     given integer := 0;
     got integer;
 begin
@@ -178,16 +179,16 @@ begin
     loop
         if c.cur is null then
             exit when c.prev::text = seen::text;
-            -- The clock may have been set back since: changes were then made before the floor.
-            c := row(c.origin, c.prev, c.prev_at, least(c.floor_at, extract(epoch from clock_timestamp())), seen,
-                extract(epoch from clock_timestamp()), 0, @extschema@.quote_feed_timeline(),
+            select w.* into waypoint from @extschema@.quote_feed_waypoint(c.prev, seen) w;
+            c := row(c.origin, c.prev, c.prev_at,
+                greatest(extract(epoch from @extschema@.quote_feed_floor(c.prev, coalesce(waypoint.cur, seen), to_timestamp(c.floor_at))), 0), coalesce(waypoint.cur, seen),
+                extract(epoch from coalesce(waypoint.cur_at, clock_timestamp())), 0, @extschema@.quote_feed_timeline(),
                 pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_identity())::@extschema@.quote_cursor;
         end if;
         return query select * from @extschema@.read_quote_events(c, max - given);
         get diagnostics got = row_count;
         given := given + got;
-        -- A batch begun at its first event is the newest there is; one begun in the middle has newer ones behind it.
-        exit when given >= max or c.position = 0;
+        exit when given >= max or c.cur::text = seen::text;
         c := @extschema@.next_quote_cursor(c);
     end loop;
 end $$;
@@ -227,7 +228,8 @@ begin
 end $$;
 comment on function quote_events_query(text) is 'query for the events at some places of the feed';
 
--- The first events of a batch, from two ranges of the feed index: transactions that were running in prev and those since.
+-- The first events of a batch, from two ranges of the feed index: transactions that were running in prev and those since. The sum keeps the
+-- planner from the index by quote, where positions tell nothing.
 create function quote_batch_query() returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -240,7 +242,7 @@ begin
             union all
             select c.xid, c.position, c.conflict_resolution, c.origin, c.changed_at from %1$I.quote_changes c
             where c.xid >= pg_snapshot_xmax($1) and c.xid < pg_snapshot_xmax($2)) c
-        where pg_visible_in_snapshot(c.xid, $2) and c.position > $3 and c.origin = $4 and c.changed_at >= $5 and c.changed_at < $6
+        where pg_visible_in_snapshot(c.xid, $2) and c.position + 0 > $3 and c.origin = $4 and c.changed_at >= $5 and c.changed_at < $6
             and c.conflict_resolution is distinct from 'REJECTED'
         group by c.xid, c.position order by c.position limit $7$query$, @extschema@.quote_collab_home()));
 end $$;
@@ -266,16 +268,6 @@ begin
         order by c.position limit $7$query$, @extschema@.quote_collab_home()));
 end $$;
 comment on function quote_batch_rest_query() is 'query for the events of a batch of the feed that come behind others';
-
--- Whether a piece is read transaction by transaction: asking many of them one by one takes longer than a walk.
-create function quote_batch_has_few(prev pg_snapshot, cur pg_snapshot) returns boolean
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return pg_snapshot_xmax(cur)::text::bigint - pg_snapshot_xmax(prev)::text::bigint + (select count(*) from pg_snapshot_xip(prev)) <= 2000;
-end $$;
-comment on function quote_batch_has_few(pg_snapshot, pg_snapshot) is 'whether a batch is of few transactions';
 
 create function read_quote_events(c quote_cursor, max integer) returns setof quote_event
 language plpgsql

@@ -98,7 +98,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return format('insert into %1$I.quote_relay_batch (no, prev, cur, prev_at, cur_at, floor_at, origin) select $2, $3, $4, $5, clock_timestamp(), $6, $7
+    return format('insert into %1$I.quote_relay_batch (no, prev, cur, prev_at, cur_at, floor_at, origin) select $2, $3, $4, $5, coalesce($8, clock_timestamp()), $6, $7
         from (select from %1$I.quote_relay_lease l where l.epoch = $1 for update) held returning no', @extschema@.quote_collab_home());
 end $$;
 comment on function quote_relay_batch_insertion() is 'statement that closes a batch, if the lease is held';
@@ -134,10 +134,13 @@ declare
     last record;
     prev pg_snapshot;
     cur pg_snapshot;
+    seen pg_snapshot;
     prev_at timestamptz;
+    cur_at timestamptz;
+    even_floor timestamptz;
     floor_at timestamptz;
 begin
-    perform set_config('synchronous_commit', 'on', true);
+    perform @extschema@.set_quote_option('synchronous_commit', 'on');
     select r.* into last from @extschema@.quote_prepared_rows(
         @extschema@.quote_kept_query('@extschema@.quote_relay_state_query()'::regprocedure::oid), row(epoch))
         r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);
@@ -150,27 +153,33 @@ begin
     end if;
     prev := last.cur;
     prev_at := last.cur_at;
-    -- The clock may have been set back since: changes were then made before the floor.
-    floor_at := least(case when pg_snapshot_xmin(prev) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end, clock_timestamp());
+    even_floor := case when pg_snapshot_xmin(prev) >= pg_snapshot_xmax(last.prev) then last.prev_at else last.floor_at end;
     if last.origin <> here then
         prev := @extschema@.quote_snapshot_before(last.writer);
         prev_at := '-infinity';
-        floor_at := '-infinity';
+        even_floor := '-infinity';
     end if;
-    cur := @extschema@.quote_feed_snapshot();
-    if cur::text = prev::text then
+    seen := @extschema@.quote_feed_snapshot();
+    if seen::text = prev::text then
         return;
     end if;
     log := @extschema@.quote_kept_query('@extschema@.quote_log_identity()'::regprocedure::oid)::oid;
-    return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
-        @extschema@.quote_query_of_months(@extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),
-            log, @extschema@.quote_log_months(log, floor_at - interval '1 day')),
-        row(prev, cur, 0::bigint, here, floor_at - interval '1 day', 'infinity'::timestamptz, max, max_bytes))
-        r ("position" bigint, event text, size integer, has_next boolean);
+    cur := prev;
+    loop
+        -- Past what has no events: a batch is of some.
+        select coalesce(w.cur, seen), w.cur_at into cur, cur_at from @extschema@.quote_feed_waypoint(cur, seen) w;
+        floor_at := @extschema@.quote_feed_floor(prev, cur, even_floor);
+        return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
+            @extschema@.quote_query_of_months(@extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),
+                log, @extschema@.quote_log_months(log, floor_at - interval '1 day')),
+            row(prev, cur, 0::bigint, here, floor_at - interval '1 day', 'infinity'::timestamptz, max, max_bytes))
+            r ("position" bigint, event text, size integer, has_next boolean);
+        exit when found or cur::text = seen::text;
+    end loop;
     if found and not exists (
             select from @extschema@.quote_prepared_rows(
                 @extschema@.quote_kept_query('@extschema@.quote_relay_batch_insertion()'::regprocedure::oid),
-                row(epoch, last.no + 1, prev, cur, prev_at, floor_at, here)) r (no bigint)) then
+                row(epoch, last.no + 1, prev, cur, prev_at, floor_at, here, cur_at)) r (no bigint)) then
         perform @extschema@.refuse_lost_quote_lease();
     end if;
 end $$;

@@ -47,6 +47,39 @@ async fn what_was_recorded_by_a_clock_ahead_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_ahead_hides_nothing_that_was_written_when_it_was_right() {
+    let erp = Erp::attached().await;
+    let admin = relay(&erp).await;
+    for batch in 1..=2 {
+        run(&admin, WRITE).await;
+        assert_eq!(next(&admin, 10, 1_000_000).await, [(batch, false)]);
+    }
+    let last = "where position = (select max(position) from quote_changes)";
+    for (batch, noted, written) in [
+        // Batches of months ahead, and a relay that was away since the clock was put right.
+        (3, "now() + interval '200 days'", "3 days"),
+        (4, "now() + interval '200 days'", "3 months"),
+        // A clock that was ahead by some days less than the relay was away.
+        (5, "now() - interval '2 days'", "4 days"),
+        (6, "now() - interval '2 days'", "3 months"),
+        (7, "now() - interval '1 hour'", "3 months"),
+    ] {
+        run(
+            &admin,
+            &format!("update quote_relay_batch set prev_at = {noted}, cur_at = {noted} where no > 0"),
+        )
+        .await;
+        run(&admin, WRITE).await;
+        run(
+            &admin,
+            &format!("update quote_changes set changed_at = changed_at - interval '{written}' {last}"),
+        )
+        .await;
+        assert_eq!(next(&admin, 10, 1_000_000).await, [(batch, false)], "{noted}, {written}");
+    }
+}
+
+#[tokio::test]
 async fn months_are_those_that_hold_anything_of_a_time_or_later() {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;

@@ -1,5 +1,5 @@
 //! What the relay's questions to PostgreSQL cost, with this release and with the one before it, in turn on one server: a wake-up with
-//! one event, the backlog of an outage, and one large transaction.
+//! one event, the backlog of an outage, of a long one during which somebody sealed, and one large transaction.
 
 use std::time::Instant;
 
@@ -14,11 +14,15 @@ use crate::postgres::{Postgres, Settings};
 const DATABASES: [&str; 2] = ["bench_feed_before", "bench_feed_now"];
 const WAKE_UPS: usize = 300;
 const BACKLOG: i64 = 20_000;
+/// Transactions of a long outage, and how many of them each block of seals has.
+const OUTAGE: i64 = 100_000;
+const SEALED: i64 = 5_000;
 /// Changes of one transaction.
 const LARGE: i64 = 100_000;
 /// Events of one read, as the relay takes them.
 const PORTION: i64 = 4_000;
 const ROUNDS: usize = 5;
+const OUTAGES: usize = 3;
 
 /// A parameter and its type.
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -34,6 +38,7 @@ struct Release {
     wake_ups: Vec<f64>,
     backlogs: Vec<f64>,
     larges: Vec<f64>,
+    outages: Vec<f64>,
 }
 
 /// Runs it and prints medians.
@@ -58,15 +63,22 @@ pub async fn run() {
         }
         println!("  backlog: round {round} of {ROUNDS}");
     }
+    for round in 1..=OUTAGES {
+        for release in &mut releases {
+            release.outage().await;
+        }
+        println!("  outage: round {round} of {OUTAGES}");
+    }
     println!(
-        "\n| release | one wake-up, ms | backlog of {BACKLOG} transactions, ms | one of {LARGE} changes, ms |\n|---|---|---|---|"
+        "\n| release | one wake-up, ms | backlog of {BACKLOG} transactions, ms | of {OUTAGE}, sealed each {SEALED}, ms | one of {LARGE} changes, ms |\n|---|---|---|---|---|"
     );
     for (release, name) in releases.iter_mut().zip(RELEASES.map(|(title, _)| title)) {
         let (wake_up, backlog) = (median(&mut release.wake_ups), median(&mut release.backlogs));
-        println!("| {name} | {wake_up:.2} | {backlog:.0} | {:.0} |", median(&mut release.larges));
+        let (outage, large) = (median(&mut release.outages), median(&mut release.larges));
+        println!("| {name} | {wake_up:.2} | {backlog:.0} | {outage:.0} | {large:.0} |");
     }
     println!(
-        "\nmedians of {WAKE_UPS} wake-ups and {ROUNDS} of the others, in turn; a batch cut and read, {PORTION} events at a time"
+        "\nmedians of {WAKE_UPS} wake-ups, {OUTAGES} outages and {ROUNDS} of the others, in turn; batches cut and read, {PORTION} events at a time"
     );
 }
 
@@ -78,8 +90,8 @@ impl Release {
         let identity =
             client.query_one("select * from quote_relay_identity()", &[]).await.expect("an identity");
         let identity = (identity.get(0), identity.get(1));
-        let (wake_ups, backlogs, larges) = (Vec::new(), Vec::new(), Vec::new());
-        Self { client, epoch, identity, batch: 0, wake_ups, backlogs, larges }
+        let (wake_ups, backlogs, larges, outages) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { client, epoch, identity, batch: 0, wake_ups, backlogs, larges, outages }
     }
 
     async fn wake_up(&mut self, turn: usize) {
@@ -88,17 +100,33 @@ impl Release {
         );
         self.client.batch_execute(&change).await.expect("a change");
         let took = self.copy().await;
-        self.wake_ups.push(took);
+        self.wake_ups.extend(took);
+    }
+
+    async fn change(&self, transactions: i64) {
+        let change = format!(
+            "do $$ begin for n in 1 .. {transactions} loop
+                 update quotes set shipping_amount = n + random(), contact_name = clock_timestamp()::text where id = quote(1 + n % 10000); commit; end loop; end $$"
+        );
+        self.client.batch_execute(&change).await.expect("many changes");
+    }
+
+    async fn outage(&mut self) {
+        for _ in 0..OUTAGE / SEALED {
+            self.change(SEALED).await;
+            self.client.batch_execute("select seal_quote_history()").await.expect("a seal");
+        }
+        let mut took = 0.0;
+        while let Some(batch) = self.copy().await {
+            took += batch;
+        }
+        self.outages.push(took);
     }
 
     async fn backlog(&mut self) {
-        let change = format!(
-            "do $$ begin for n in 1 .. {BACKLOG} loop
-                 update quotes set shipping_amount = n, contact_name = 'n' || n where id = quote(1 + n % 10000); commit; end loop; end $$"
-        );
-        self.client.batch_execute(&change).await.expect("many changes");
+        self.change(BACKLOG).await;
         let took = self.copy().await;
-        self.backlogs.push(took);
+        self.backlogs.extend(took);
     }
 
     async fn large(&mut self) {
@@ -108,13 +136,13 @@ impl Release {
         );
         self.client.batch_execute(&change).await.expect("a large change");
         let took = self.copy().await;
-        self.larges.push(took);
+        self.larges.extend(took);
     }
 
-    /// Cuts the next batch and reads it, asking as the gateway does; milliseconds.
-    async fn copy(&mut self) -> f64 {
+    /// Cuts the next batch and reads it, asking as the gateway does; milliseconds, `None` when there is none.
+    async fn copy(&mut self) -> Option<f64> {
         let begun = Instant::now();
-        let (batch, mut position, mut has_rest) = self.next().await;
+        let (batch, mut position, mut has_rest) = self.next().await?;
         let read = format!("select position, event::text from quote_relay_read($1, $2, {PORTION})");
         while has_rest {
             let parameters: [Parameter<'_>; 2] = [(&batch, Type::INT8), (&position, Type::INT8)];
@@ -123,11 +151,11 @@ impl Release {
             position = events.last().map_or(position, |last| last.get(0));
         }
         self.batch = batch;
-        begun.elapsed().as_secs_f64() * 1_000.0
+        Some(begun.elapsed().as_secs_f64() * 1_000.0)
     }
 
     /// Batch, last position, and whether there is more to read behind it.
-    async fn next(&self) -> (i64, i64, bool) {
+    async fn next(&self) -> Option<(i64, i64, bool)> {
         let next = format!(
             "select b.batch, b.position, b.event, b.has_next from quote_relay_next_batch($1, $2, $3, $4, {PORTION}, 4194304) b"
         );
@@ -139,8 +167,8 @@ impl Release {
             (timeline, Type::INT4),
         ];
         let events = self.client.query_typed(&next, &parameters).await.expect("a batch");
-        let last = events.last().expect("an event");
+        let last = events.last()?;
         let is_full = i64::try_from(events.len()).is_ok_and(|count| count == PORTION);
-        (last.get(0), last.get(1), is_full || last.get(3))
+        Some((last.get(0), last.get(1), is_full || last.get(3)))
     }
 }

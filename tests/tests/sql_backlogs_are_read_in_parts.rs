@@ -1,0 +1,130 @@
+//! A reader that was away while thousands of transactions committed reads them in parts that end where somebody sealed: once, and in order.
+
+use std::collections::{HashMap, HashSet};
+
+use quote_collab_tests::Erp;
+use quote_collab_tests::statement::{run, text};
+use serde_json::Value;
+use tokio_postgres::Client;
+
+const ROUNDS: usize = 3;
+
+/// 3,000 transactions of four rows each: more than a part may have.
+async fn many_transactions(erp: &Erp, client: &Client, round: usize) {
+    let (one, other) = (erp.quote(0).await, erp.quote(1).await);
+    let work = format!(
+        "do $$ begin
+             for i in 1 .. 3000 loop
+                 update quotes set notes = '{round}.' || i, contact_name = '{round}/' || i where id in ('{one}', '{other}');
+                 commit;
+             end loop;
+         end $$"
+    );
+    run(client, &work).await;
+}
+
+/// A backlog of blocks that are sealed, across which transactions overtake each other, one of them with nothing to tell. Returns the cursor before.
+async fn backlog(erp: &Erp, admin: &Client) -> String {
+    let cursor = text(admin, "select quote_events_cursor()").await;
+    let mut earlier: Option<Client> = None;
+    for round in 0..ROUNDS {
+        // Begins before everything else of its round, changes a row behind another, and is committed in the next round.
+        let (slow, quote) = (erp.client("postgres").await, erp.quote(100 + round).await);
+        run(
+            &slow,
+            &format!("begin; update quotes set notes = 'slow' where id = '{}'", erp.quote(50 + round).await),
+        )
+        .await;
+        run(admin, &format!("update quotes set notes = 'first' where id = '{quote}'")).await;
+        run(&slow, &format!("update quotes set notes = 'second' where id = '{quote}'")).await;
+        many_transactions(erp, admin, round).await;
+        run(admin, "select seal_quote_history()").await;
+        if let Some(earlier) = earlier.replace(slow) {
+            run(&earlier, "commit").await;
+        }
+        let stale = format!(
+            "select update_quote_with_version_check('{}', 1, '{{\"notes\": \"late\"}}')",
+            erp.quote(0).await
+        );
+        run(admin, &stale).await;
+        run(admin, "select seal_quote_history()").await;
+    }
+    run(&earlier.expect("one is left"), "commit").await;
+    cursor
+}
+
+/// Nothing twice, nothing lost, and the versions of each row in order.
+async fn assert_whole(erp: &Erp, events: &[Value]) {
+    let told: HashSet<i64> = events.iter().map(|event| event["position"].as_i64().unwrap()).collect();
+    assert_eq!(told.len(), events.len(), "nothing twice");
+    let recorded = "select count(distinct position) from quote_changes where conflict_resolution is distinct from 'REJECTED'";
+    assert_eq!(i64::try_from(told.len()).unwrap(), erp.count(recorded).await, "nothing lost");
+    let mut versions: HashMap<&str, i64> = HashMap::new();
+    for event in events {
+        let version = event["version_after"].as_i64().unwrap();
+        let before = versions.insert(event["quote_id"].as_str().unwrap(), version).unwrap_or(1);
+        assert_eq!(version, before + 1, "in version order per row");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_was_away_reads_everything_once_in_parts() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let mut cursor = backlog(&erp, &admin).await;
+    let mut events = Vec::new();
+    let mut parts = HashSet::new();
+    loop {
+        let rows =
+            admin.query("select cursor, event from quote_events_since($1, 700)", &[&cursor]).await.unwrap();
+        let Some(last) = rows.last() else { break };
+        cursor = last.get(0);
+        for row in &rows {
+            let place: String = row.get(0);
+            parts.insert(place.rsplit('/').nth(2).unwrap().to_owned());
+            events.push(row.get::<_, Value>(1));
+        }
+    }
+    assert!(parts.len() >= ROUNDS, "{parts:?}");
+    assert_whole(&erp, &events).await;
+}
+
+#[tokio::test]
+async fn so_does_a_relay() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    backlog(&erp, &admin).await;
+    run(&admin, "select quote_relay_lease('test', '1 hour')").await;
+    let mut events = Vec::new();
+    let mut batches = 0;
+    loop {
+        let first = admin
+            .query(
+                "select n.batch, n.position, n.event::jsonb, n.has_next from quote_relay_identity() i
+                 cross join quote_relay_next_batch(1, 0, i.system_identifier, i.timeline, 1000, 100000000) n",
+                &[],
+            )
+            .await
+            .unwrap();
+        let Some(last) = first.last() else { break };
+        let (batch, mut position): (i64, i64) = (last.get(0), last.get(1));
+        let mut has_next = first.len() == 1000 || last.get(3);
+        events.extend(first.iter().map(|row| row.get::<_, Value>(2)));
+        batches += 1;
+        while has_next {
+            let more = admin
+                .query("select position, event from quote_relay_read($1, $2, 1000)", &[&batch, &position])
+                .await
+                .unwrap();
+            events.extend(more.iter().map(|row| row.get::<_, Value>(1)));
+            has_next = more.len() == 1000;
+            position = more.last().map_or(position, |row| row.get(0));
+        }
+    }
+    assert!(batches >= ROUNDS, "{batches}");
+    assert_whole(&erp, &events).await;
+    // What the next batch may still have to read was made no earlier.
+    let floors = "select count(*) from quote_relay_batch b where b.no > 0 and b.cur_at > (select min(c.changed_at) from quote_changes c
+        where pg_visible_in_snapshot(c.xid, b.cur) is false and c.xid >= pg_snapshot_xmax(b.cur))";
+    assert_eq!(erp.count(floors).await, 0);
+}
