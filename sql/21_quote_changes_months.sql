@@ -24,16 +24,16 @@ declare
 begin
     loop
         begin
-            perform set_config('lock_timeout', least(50, greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000)))::bigint::text, true);
+            perform @extschema@.set_quote_option('lock_timeout', least(50, greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000)))::bigint::text);
             -- LOCK TABLE would lock all that a view reads. This locks the view alone, and changes nothing: all of ours have the option.
             foreach busy in array views loop
                 execute format('alter view %s set (security_invoker = true)', busy);
             end loop;
-            perform set_config('lock_timeout', least(100, greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000)))::bigint::text, true);
+            perform @extschema@.set_quote_option('lock_timeout', least(100, greatest(1, ceil(extract(epoch from deadline - clock_timestamp()) * 1000)))::bigint::text);
             busy := log;
             busy := @extschema@.try_lock_quote_relations(log, log || tables, '{}'::regclass[]);
             if busy is null then
-                perform set_config('lock_timeout', set_to, true);
+                perform @extschema@.set_quote_option('lock_timeout', set_to);
                 exit;
             end if;
             raise lock_not_available;
@@ -87,12 +87,12 @@ declare
     silent boolean := has_parameter_privilege(current_user, 'session_replication_role', 'set');
 begin
     if silent then
-        perform set_config('session_replication_role', 'replica', true);
+        perform @extschema@.set_quote_option('session_replication_role', 'replica');
     end if;
     execute format('with strays as (delete from %s where changed_at >= $1 and changed_at < $2 returning *) insert into %s select * from strays', spare, target)
     using month_start, month_end;
     if silent then
-        perform set_config('session_replication_role', role, true);
+        perform @extschema@.set_quote_option('session_replication_role', role);
     end if;
 end $$;
 comment on function move_quote_strays(regclass, regclass, timestamptz, timestamptz) is 'moves rows of a month out of the default partition of an audit log';
@@ -229,7 +229,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     first timestamptz;
+    ends timestamptz;
     month_name name;
+    archived regclass;
     made integer := 0;
 begin
     if months_ahead is null or months_ahead not between 0 and 120 then
@@ -240,9 +242,15 @@ begin
         month_name := @extschema@.quote_changes_month_name(log, first);
         continue when exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log and c.relname = month_name);
         continue when @extschema@.quote_month_stands(log, first);
+        ends := @extschema@.quote_changes_month(first + interval '32 days');
         begin
-            perform @extschema@.create_quote_changes_month(log, month_name, first, @extschema@.quote_changes_month(first + interval '32 days'));
-            made := made + 1;
+            archived := (select a.month from @extschema@.quote_archived_months(log) a where (a.month_start, a.month_end) = (first, ends));
+            if archived is null then
+                perform @extschema@.create_quote_changes_month(log, month_name, first, ends);
+                made := made + 1;
+            else
+                made := made + @extschema@.return_quote_month(log, archived, month_name, first, ends)::integer;
+            end if;
         exception when others then
             raise warning 'month % of the audit log has no partition: %', to_char(first at time zone 'UTC', 'YYYY-MM'), sqlerrm
                 using hint = 'The default partition takes its rows until the next attempt.';
@@ -254,37 +262,14 @@ begin
 end $$;
 comment on function create_quote_changes_partitions(regclass, integer) is 'creates the missing monthly partitions of an audit log';
 
--- Moves rows of a month that is archived out of the default partition, to where the others of it are; whether there is such a month. Nobody seals meanwhile.
-create function archive_quote_strays(log regclass, spare regclass, month_start timestamptz, month_end timestamptz) returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    home name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log);
-    archived regclass;
-begin
-    if @extschema@.quote_archive_stands(home) then
-        select m.month into archived from @extschema@.quote_changes_months_before(to_regclass(format('%I.quote_changes_archive', home)), 'infinity'::timestamptz) m
-        where m.month_start <= archive_quote_strays.month_start and m.month_end >= archive_quote_strays.month_end limit 1;
-    end if;
-    if archived is null then
-        return false;
-    elsif @extschema@.quote_log_is_published(log) then
-        raise exception 'their month is archived, and the log is published' using errcode = 'object_not_in_prerequisite_state';
-    end if;
-    execute format('lock table %I.quote_changes_seals in share update exclusive mode', home);
-    perform @extschema@.move_quote_strays(spare, archived, month_start, month_end);
-    return true;
-end $$;
-comment on function archive_quote_strays(regclass, regclass, timestamptz, timestamptz) is 'moves rows of an archived month out of the default partition of an audit log';
-
 -- Makes the months of rows that lie in the default partition because there was none when they were written, and moves them
--- there, the oldest first, or to the archive, where theirs is; returns how many months it made or filled. Nothing is copied to where it can be seen twice, nothing is changed
--- in a row. Readers and writers go on while rows move; the log is locked when all are moved, for as long as reading the default partition takes
+-- there, the oldest first, or to the archive, where theirs is and event feeds have read them; returns how many months it made or filled. Nothing is
+-- copied to where it can be seen twice, nothing is changed in a row. Readers and writers go on while rows move; the log is locked when all are moved, for as long as reading the default partition takes
 -- once a month. A month that cannot be made is said and left. Does nothing where the default partition is larger than largest.
 create function place_quote_strays(log regclass, at_most integer default 120, largest bigint default null) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     spare regclass := @extschema@.quote_changes_spare(log);
@@ -294,6 +279,7 @@ declare
     starts timestamptz[] := array[]::timestamptz[];
     month regclass;
     archived integer := 0;
+    is_moved boolean;
 begin
     if spare is null or pg_relation_size(spare) > largest then
         return 0;
@@ -304,8 +290,9 @@ begin
         exit when cardinality(starts) + archived >= at_most;
         ends := @extschema@.quote_changes_month(first + interval '32 days');
         begin
-            if @extschema@.archive_quote_strays(log, spare, first, ends) then
-                archived := archived + 1;
+            is_moved := @extschema@.archive_quote_strays(log, spare, first, ends);
+            if is_moved is not null then
+                archived := archived + is_moved::integer;
                 continue;
             end if;
             select m.month into month from @extschema@.quote_changes_months_before(log, 'infinity'::timestamptz) m

@@ -7,7 +7,8 @@ set search_path = pg_catalog, pg_temp
 as $$ select coalesce(has_table_privilege(target, 'select') and not row_security_active(target), false) $$;
 comment on function quote_rows_all_seen(regclass) is 'true when the caller may read a table and no row security hides a row from him';
 
--- What gives a log a partition for a month: one that was made for it and detached, else a new one.
+-- What gives a log a partition for a month: one that was made for it and detached, else a new one, or one that maintenance takes back from the
+-- archive.
 create function quote_month_statement(log regclass, at timestamptz) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -18,7 +19,7 @@ declare
     first timestamptz := @extschema@.quote_changes_month(at);
     detached regclass := (
         select m.oid from pg_class l join pg_class m on m.relnamespace = l.relnamespace and m.relname = @extschema@.quote_changes_month_name(log, first)
-        where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner);
+        where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner and not m.relispartition);
 begin
     if detached is null then
         return 'select @extschema@.quote_collab_maintenance();';
@@ -55,8 +56,7 @@ begin
     select q.*, c.relpersistence into s from pg_sequence q join pg_class c on c.oid = q.seqrelid join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = target_schema and c.relname = 'quote_changes_position_seq';
     if not found then
-        return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is gone: no change can be written',
-            @extschema@.quote_attach_statement());
+        return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is gone: no change can be written', null);
     elsif s.seqincrement <> 1 or s.seqcycle or s.seqcache <> 1 or s.seqmax < 9223372036854775807 or s.seqtypid <> 'bigint'::regtype then
         return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is not as attach made it',
             format('alter sequence %s as bigint increment 1 no maxvalue no cycle cache 1;', name));
@@ -64,8 +64,7 @@ begin
         return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is unlogged: a crash sets it back',
             format('alter sequence %s set logged;', name));
     elsif not @extschema@.quote_positions_kept(log, target_schema) then
-        return @extschema@.quote_collab_verdict('positions left', false, 'warning', 'the sequence of positions can be dropped: nothing depends on it',
-            @extschema@.quote_attach_statement());
+        return @extschema@.quote_collab_verdict('positions left', false, 'warning', 'the sequence of positions can be dropped: nothing depends on it', null);
     end if;
     return @extschema@.quote_collab_verdict('positions left',
         coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (target_schema, 'quote_changes_position_seq')), 0)
@@ -103,22 +102,22 @@ declare
     log regclass := (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = target_schema and c.relname = 'quote_changes');
     partitions name[] := array(select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log);
-    repair text := @extschema@.quote_attach_statement();
     next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
     keep record;
     found record;
     copy regclass;
 begin
-    return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', repair);
+    return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', null);
     if log is null then
         return;
     end if;
     return next @extschema@.quote_collab_verdict('partition of this month', @extschema@.quote_month_stands(log, now()), 'error',
         'rows go to the default partition', @extschema@.quote_month_statement(log, now()));
     return next @extschema@.quote_collab_verdict('partition of next month', @extschema@.quote_month_stands(log, next_month), 'warning',
-        'nobody creates partitions ahead: the library is not preloaded, or no cron calls maintenance', @extschema@.quote_month_statement(log, next_month));
+        'nobody creates partitions ahead: the library is not preloaded and no cron calls maintenance, or the server''s log says what keeps it from it',
+        @extschema@.quote_month_statement(log, next_month));
     return next @extschema@.quote_collab_verdict('default partition present', @extschema@.quote_changes_spare(log) is not null, 'error',
-        'a change of a month without a partition is refused, and the save with it', repair);
+        'a change of a month without a partition is refused, and the save with it', null);
     select * into found from @extschema@.quote_log_repairs(log);
     return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
     copy := (select c.oid from pg_class c join pg_class l on l.relnamespace = c.relnamespace
@@ -176,7 +175,13 @@ begin
     end if;
     return next @extschema@.quote_collab_verdict('positions ascend', not @extschema@.quote_positions_set_back(target_schema), 'error',
         'the sequence of positions was set back: new changes stand before older ones', @extschema@.quote_positions_statement(target_schema));
-    execute format('select exists (select from %s)', coalesce(spare::text, 'unnest(''{}''::integer[])')) into found_rows;
+    -- Those of months that are archived wait until event feeds have read them.
+    if spare is not null then
+        execute format('select exists (select from (select distinct date_trunc(''month'', c.changed_at, ''UTC'') from %s c offset 0) m (month_start)
+            where not exists (select from @extschema@.quote_archived_months($1) a
+                where a.month_start <= m.month_start and a.month_end >= @extschema@.quote_changes_month(m.month_start + interval ''32 days'')))', spare)
+        into found_rows using format('%I.quote_changes', target_schema)::regclass;
+    end if;
     return next @extschema@.quote_collab_verdict('default partition empty', not found_rows, 'warning',
         'rows lie in the default partition: a month had no partition when they were written',
         format('select @extschema@.place_quote_strays(%L);', format('%I.quote_changes', target_schema)));
@@ -188,7 +193,7 @@ begin
         format('the newest change is %s old and no gateway has cut a batch since', lag), 'Look at the /health of the gateway.');
     execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
     return next @extschema@.quote_collab_verdict('lease of the relay stands', at is not null, 'error',
-        'quote_relay_lease has lost its row: no gateway can relay events', @extschema@.quote_attach_statement());
+        'quote_relay_lease has lost its row: no gateway can relay events', null);
     return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning',
         'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
     -- Sessions are unlogged: a standby has none.

@@ -210,10 +210,89 @@ async fn rows_of_archived_months_follow_them() {
         .unwrap();
     let lie = "select count(*) from quote_changes_default";
     assert_eq!(erp.count(lie).await, 2 * quotes);
+    // Event feeds read the log alone, and some have not yet.
+    let place = "select place_quote_strays('quote_changes')";
     admin.batch_execute("select seal_quote_history()").await.unwrap();
-    let placed: i32 =
-        admin.query_one("select place_quote_strays('quote_changes')", &[]).await.unwrap().get(0);
+    let placed: i32 = admin.query_one(place, &[]).await.unwrap().get(0);
+    assert_eq!((placed, erp.count(lie).await), (0, 2 * quotes));
+    let told = "select count(*) from quote_collab_doctor() where severity <> 'ok' and check_name = 'default partition empty'";
+    assert_eq!(erp.count(told).await, 0);
+    let clock = |shift: &str| {
+        format!("update quote_changes_seals set sealed_at = sealed_at {shift} interval '2 days' where no > 0")
+    };
+    admin.batch_execute(&clock("-")).await.unwrap();
+    // A relay that was away has begun to read them, and is not through.
+    let away = "update quote_relay_batch set prev_at = now() - interval '1 hour', cur_at = now() - interval '1 hour'";
+    admin.batch_execute(away).await.unwrap();
+    let epoch: i64 = admin.query_one("select quote_relay_lease('test', '1 hour')", &[]).await.unwrap().get(0);
+    let open = "select quote_relay_open_batch($1)";
+    let first: Option<i64> = admin.query_one(open, &[&epoch]).await.unwrap().get(0);
+    assert_eq!(first, Some(1));
+    let placed: i32 = admin.query_one(place, &[]).await.unwrap().get(0);
+    assert_eq!((placed, erp.count(lie).await), (0, 2 * quotes));
+    admin.batch_execute("update quotes set notes = 'behind'").await.unwrap();
+    let batch: i64 = admin.query_one(open, &[&epoch]).await.unwrap().get(0);
+    admin.query_one("select quote_relay_checkpoint($1, $2, 0, 1)", &[&epoch, &batch]).await.unwrap();
+    let placed: i32 = admin.query_one(place, &[]).await.unwrap().get(0);
     assert_eq!((placed, erp.count(lie).await), (2, 0));
+    admin.batch_execute(&clock("+")).await.unwrap();
     assert_eq!(erp.count("select count(*) from quote_changes_archive").await, 4 * quotes);
     assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
+}
+
+/// What a clock that was ahead for a while leaves: all months are archived, also that which is being written.
+const ARCHIVED_AHEAD: &str = "
+    update quotes set notes = 'before'; select seal_quote_history(); select create_quote_changes_archive('quote_changes');
+    do $$ declare m record; begin
+        for m in select * from quote_changes_months_before('quote_changes', 'infinity') loop
+            execute format('alter table quote_changes detach partition %s', m.month);
+            execute format('alter table quote_changes_archive attach partition %s %s', m.month, m.bounds);
+        end loop;
+    end $$";
+
+#[tokio::test]
+async fn a_month_that_is_not_over_comes_back() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin.batch_execute(ARCHIVED_AHEAD).await.unwrap();
+    let cursor: String = admin.query_one("select quote_events_cursor()", &[]).await.unwrap().get(0);
+    admin.batch_execute("update quotes set notes = 'meanwhile'").await.unwrap();
+    let quotes = erp.count("select count(*) from quotes").await;
+    assert_eq!(erp.count("select count(*) from quote_changes_default").await, quotes);
+    admin.batch_execute("select place_quote_strays('quote_changes')").await.unwrap();
+    assert_eq!(erp.count("select count(*) from quote_changes_default").await, quotes);
+    let hint = "select hint from quote_collab_doctor() where check_name = 'partition of this month'";
+    let hint: String = admin.query_one(hint, &[]).await.unwrap().get(0);
+    admin.batch_execute(&hint).await.unwrap();
+    let told = admin.query("select event from quote_events_since($1, 1000)", &[&cursor]).await.unwrap();
+    assert_eq!(i64::try_from(told.len()).unwrap(), quotes);
+    for empty in ["quote_changes_default", "quote_changes_archive"] {
+        assert_eq!(erp.count(&format!("select count(*) from {empty}")).await, 0, "{empty}");
+    }
+    assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
+    let wrong = "select count(*) from quote_collab_doctor() where severity <> 'ok'
+        and check_name ~ '(partition|row security forced|tenant policies|log as attached)'";
+    assert_eq!(erp.count(wrong).await, 0);
+}
+
+#[tokio::test]
+async fn a_large_month_comes_back_once_its_bounds_are_proved() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin.batch_execute(ARCHIVED_AHEAD).await.unwrap();
+    admin
+        .batch_execute(
+            "insert into quote_changes_archive select gen_random_uuid(), tenant_id, quote_id, quote_line_id, changed_by, changed_at, entity_type, field_name, old_value,
+                 to_jsonb(repeat('x', 1500)), change_type, session_id, was_conflict, conflict_resolution, entity_version_before, entity_version_after, event_id,
+                 nextval('quote_changes_position_seq'), xid, origin, context from quote_changes_archive cross join generate_series(1, 250);
+             update quotes set notes = 'meanwhile'",
+        )
+        .await
+        .unwrap();
+    let make = "select create_quote_changes_partitions('quote_changes', 0)";
+    for made in [0, 1] {
+        assert_eq!(admin.query_one(make, &[]).await.unwrap().get::<_, i32>(0), made);
+    }
+    let left = "select (select count(*) from quote_changes_default) + (select count(*) from pg_constraint where conname = 'quote_changes_month')";
+    assert_eq!(erp.count(left).await, 0);
 }

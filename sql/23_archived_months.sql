@@ -1,0 +1,107 @@
+-- What a clock that was set brings about between the log and its archive: months that are not over come back, rows of others follow theirs.
+
+-- The months of the archive, none where there is no archive.
+create function quote_archived_months(log regclass) returns table (month regclass, month_start timestamptz, month_end timestamptz)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    home name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log);
+begin
+    if @extschema@.quote_archive_stands(home) then
+        return query select m.month, m.month_start, m.month_end
+        from @extschema@.quote_changes_months_before(to_regclass(format('%I.quote_changes_archive', home)), 'infinity'::timestamptz) m;
+    end if;
+end $$;
+comment on function quote_archived_months(regclass) is 'partitions of the archive of an audit log';
+
+-- Takes a month that is not over back from the archive, with the rows of it that the default partition took meanwhile: it was archived while
+-- the clock was ahead. Whether it has; the bounds of a large month are noted first, another time, and proved before anything is locked that others
+-- wait for. Nobody seals meanwhile. Of a log that is published, rows of the default partition move under the lock, so that subscribers
+-- hear of both ends.
+create function return_quote_month(log regclass, month regclass, month_name name, month_start timestamptz, month_end timestamptz) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    home name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log);
+    archive regclass := format('%I.quote_changes_archive', home)::regclass;
+    spare regclass := @extschema@.quote_changes_spare(log);
+    proved boolean := (select k.convalidated from pg_constraint k where k.conrelid = month and k.conname = 'quote_changes_month' and k.contype = 'c');
+    is_published boolean := @extschema@.quote_log_is_published(log);
+    has_strays boolean;
+begin
+    execute format('lock table %I.quote_changes_seals in share update exclusive mode', home);
+    if not proved then
+        execute format('alter table %s validate constraint quote_changes_month', month);
+    elsif proved is null and pg_relation_size(month) > 67108864 then
+        perform @extschema@.lock_quote_log(log, array[archive, month], '{}'::regclass[]), @extschema@.note_quote_month(month, month_start, month_end, false);
+        return false;
+    end if;
+    if not is_published and @extschema@.quote_strays_exist(spare, month_start, month_end) then
+        perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+    end if;
+    perform @extschema@.lock_quote_log(log, array_remove(array[spare, @extschema@.quote_changes_spare(archive)], null) || archive || month, '{}'::regclass[]);
+    if proved is null then
+        perform @extschema@.note_quote_month(month, month_start, month_end, true);
+    end if;
+    execute format('alter table %s detach partition %s', archive, month);
+    has_strays := is_published and @extschema@.quote_strays_exist(spare, month_start, month_end);
+    if has_strays then
+        execute format('create temporary table quote_changes_strays (like %s)', log);
+        perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
+    end if;
+    perform @extschema@.join_quote_changes_month(log, spare, month, month_name, month_start, month_end);
+    if has_strays then
+        execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
+        drop table pg_temp.quote_changes_strays;
+    end if;
+    return true;
+end $$;
+comment on function return_quote_month(regclass, regclass, name, timestamptz, timestamptz) is 'takes a month of an audit log back from the archive';
+
+-- Do event feeds still have to read rows of the default partition? They read the log alone, and what time such a row says is not when it was
+-- written: the relay has read them, where there is one, in a batch before the one that it noted last, and they were sealed a day ago.
+create function quote_strays_awaited(home name, spare regclass, month_start timestamptz, month_end timestamptz) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    awaited boolean;
+begin
+    execute format('select exists (
+        select from %1$s c
+        cross join (select (select b.prev from %2$I.quote_relay_batch b cross join %2$I.quote_relay_lease l
+                where b.no > 0 and b.origin = $3 order by b.no = l.batch desc, b.no limit 1),
+            (select s.cur from %2$I.quote_changes_seals s where s.origin = $3 and s.form < 4 and s.sealed_at < now() - interval ''1 day'' order by s.no desc limit 1)) t (told, sealed)
+        where c.changed_at >= $1 and c.changed_at < $2 and c.origin = $3
+            and (pg_visible_in_snapshot(c.xid, coalesce(t.told, t.sealed)) and pg_visible_in_snapshot(c.xid, t.sealed)) is not true)', spare, home)
+    into awaited using month_start, month_end, @extschema@.quote_cluster_identifier();
+    return awaited;
+end $$;
+comment on function quote_strays_awaited(name, regclass, timestamptz, timestamptz) is 'whether event feeds still have to read rows of the default partition';
+
+-- Moves rows of a month that is archived out of the default partition, to where the others of it are, once no event feed waits for them; whether
+-- it has, null when there is no such month. Nobody seals meanwhile.
+create function archive_quote_strays(log regclass, spare regclass, month_start timestamptz, month_end timestamptz) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    home name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log);
+    archived regclass := (
+        select a.month from @extschema@.quote_archived_months(log) a
+        where a.month_start <= archive_quote_strays.month_start and a.month_end >= archive_quote_strays.month_end);
+begin
+    if archived is null then
+        return null;
+    elsif @extschema@.quote_strays_awaited(home, spare, month_start, month_end) then
+        return false;
+    elsif @extschema@.quote_log_is_published(log) then
+        raise exception 'their month is archived, and the log is published' using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    execute format('lock table %I.quote_changes_seals in share update exclusive mode', home);
+    perform @extschema@.move_quote_strays(spare, archived, month_start, month_end);
+    return true;
+end $$;
+comment on function archive_quote_strays(regclass, regclass, timestamptz, timestamptz) is 'moves rows of an archived month out of the default partition of an audit log';
