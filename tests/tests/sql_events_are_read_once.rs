@@ -252,6 +252,21 @@ async fn an_event_that_no_jsonb_holds_is_told_without_its_values() {
     }
     // Together with the notes the row is too large for one jsonb: it can be told no more, and go all the same.
     admin.batch_execute(&format!("update quotes set terms_and_conditions = repeat('z', 200 * 1024 * 1024) where id = '{id}'; delete from quote_lines where quote_id = '{id}'; delete from quotes where id = '{id}'")).await.unwrap();
+    let (rest, number): (Option<i64>, String) = {
+        let row = admin.query_one("select (select count(*) from jsonb_object_keys(old_value)), old_value ->> 'quote_number' from quote_changes where change_type = 'DELETE' and entity_type = 'QUOTE'", &[]).await.unwrap();
+        (row.get(0), row.get(1))
+    };
+    // What is large is in the history of its own; the rest is told.
+    assert_eq!(
+        rest,
+        Some(
+            erp.count(
+                "select count(*) - 2 from pg_attribute where attrelid = 'quotes'::regclass and attnum > 0"
+            )
+            .await
+        )
+    );
+    assert!(!number.is_empty());
     write(&admin, "behind").await;
     let events = admin.query("select event from quote_events_since($1, 1000)", &[&reader]).await.unwrap();
     let whole = events.iter().filter(|row| row.get::<_, serde_json::Value>(0)["truncated"] == false).count();

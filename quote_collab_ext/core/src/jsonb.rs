@@ -19,6 +19,17 @@ pub enum Value<'a> {
     Container(&'a [u8]),
 }
 
+impl Value<'_> {
+    /// The bytes of its payload.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Null | Self::Bool(_) => 0,
+            Self::Text(bytes) | Self::Number(bytes) | Self::Container(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// Longest payload that an entry's length field can tell.
 pub const LONGEST: usize = 0x0FFF_FFFF;
 

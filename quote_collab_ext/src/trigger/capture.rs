@@ -114,6 +114,9 @@ impl Keys {
     }
 }
 
+/// Bytes of a value beyond which it is left out of what is told of a deleted row that no jsonb would hold.
+const LARGE: usize = 1 << 20;
+
 /// `former_id`: under which a row that begins here was there before.
 fn note_whole(
     plan: &Plan,
@@ -124,7 +127,7 @@ fn note_whole(
 ) -> Result<(), Error> {
     let Some(keys) = Keys::of(&plan.roles, row) else { return Ok(()) };
     audit::note(|memory| {
-        let members: Vec<_> = plan
+        let mut members: Vec<_> = plan
             .by_name
             .iter()
             .map(|place| &plan.columns[*place])
@@ -134,8 +137,12 @@ fn note_whole(
             })
             .collect();
         let whole = match memory.keep_object(&members) {
-            // It grew field by field, and each is in the history. A row must not be kept because it is too large to be told.
-            Err(Error::TooLarge) if kind == Kind::Delete => None,
+            // It grew field by field, and each is in the history. A row must not be kept because it is too large to be told: what makes it
+            // so is left out.
+            Err(Error::TooLarge) if kind == Kind::Delete => {
+                members.retain(|(_, value)| value.size() <= LARGE);
+                memory.keep_object(&members).unwrap_or_default()
+            }
             whole => whole?,
         };
         let context = memory.keep_object(&context(plan, row, false))?;
