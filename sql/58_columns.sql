@@ -67,7 +67,7 @@ as $$
 $$;
 comment on function quote_column_roles(text[]) is 'the roles that columns of a header and of lines play';
 
--- Role → column of a header or line table. An author that is no uuid, or an amount that is no number, plays no role unless it is named:
+-- Role -> column of a header or line table. An author that is no uuid, or an amount that is no number, plays no role unless it is named:
 -- it is a column like others, whose change is a change.
 create function find_quote_columns(target regclass, entity text, chosen jsonb, reference text[] default '{quote_id}') returns jsonb
 language sql stable
@@ -77,8 +77,9 @@ as $$
     from @extschema@.quote_column_roles(reference) r
     cross join lateral (
         select case when r.types is not null and not r.required and r.role <> 'version' then array(
-            select n.name from unnest(r.candidates) n (name) join pg_attribute a on a.attrelid = target and a.attname = n.name
-            where @extschema@.quote_base_type(a.atttypid) = any (r.types)) else r.candidates end) f (names)
+            select n.name from unnest(r.candidates) n (name)
+            where (select @extschema@.quote_base_type(a.atttypid) from pg_attribute a where a.attrelid = target and a.attname = n.name) = any (r.types))
+            else r.candidates end) f (names)
     cross join lateral (select @extschema@.find_quote_column(target, r.role, chosen, f.names, r.required)) c (name)
     where r.entity = find_quote_columns.entity
 $$;

@@ -2,7 +2,8 @@
 create type @extschema@.quote_collab_check as (check_name text, severity text, message text, hint text);
 comment on type @extschema@.quote_collab_check is 'one finding of quote_collab_doctor()';
 
--- ok, or a finding of a severity when the condition does not hold; null counts as not holding.
+-- ok, or a finding of a severity when the condition does not hold; null counts as not holding. A finding without a hint is mended by attaching
+-- again: quote_collab_doctor() says how, once there is one.
 create function quote_collab_verdict(check_name text, holds boolean, severity text, message text, hint text) returns quote_collab_check
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -37,6 +38,7 @@ comment on function quote_table_found(quote_collab_settings) is 'doctor: an atta
 create function quote_attach_statement(settings quote_collab_settings) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     header @extschema@.quote_collab_settings;
@@ -96,9 +98,11 @@ comment on function quote_repair_statement(quote_collab_settings) is 'statement 
 create function quote_attach_statement() returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
     select coalesce(a.statement, @extschema@.quote_detach_statement(s)) from @extschema@.quote_collab_settings s
     cross join lateral (select @extschema@.quote_attach_statement(s)) a (statement)
+    where s.entity = 'QUOTE'
     order by a.statement is null, s.attached_at, s.table_schema, s.table_name limit 1
 $$;
 comment on function quote_attach_statement() is 'statement that attaches the first pair of tables again that is whole, and with it what all pairs share';
@@ -204,7 +208,7 @@ begin
         continue when (now_there = target) is not true;
         -- Without its keys a table cannot be attached again, and a version would be counted anew.
         select string_agg(c.value, ', '),
-            string_agg(format('alter table %s rename … to %I;', name, c.value), ' ') filter (where c.key = any ('{id,tenant,quote,version}'::text[]))
+            string_agg(format('alter table %s rename ... to %I;', name, c.value), ' ') filter (where c.key = any ('{id,tenant,quote,version}'::text[]))
         into missing, renames from jsonb_each_text(s.columns) c
         where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
         return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',

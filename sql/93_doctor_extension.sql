@@ -56,5 +56,6 @@ begin
     select string_agg(w.told, ', '), string_agg(w.repair, ' ') into names, hints from @extschema@.quote_rights_withdrawn() w;
     return next @extschema@.quote_collab_verdict('functions open to who needs them', names is null, 'warning',
         format('saves, history or presence may be refused to these roles: %s', names), hints);
+    return next @extschema@.quote_collab_doctor_functions_released();
 end $$;
 comment on function quote_collab_doctor_extension() is 'doctor: the extension''s own tables and functions';

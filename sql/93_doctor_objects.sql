@@ -80,7 +80,6 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    repair text := @extschema@.quote_attach_statement();
     hints text;
     names text;
     item record;
@@ -90,13 +89,13 @@ begin
     select string_agg(v.view_name, ', ') into names from @extschema@.quote_view_queries(target_schema) v
     where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = target_schema and c.relname = v.view_name and c.relkind = 'v');
-    return next @extschema@.quote_collab_verdict('views present', names is null, 'error', format('these views are missing: %s', names), repair);
+    return next @extschema@.quote_collab_verdict('views present', names is null, 'error', format('these views are missing: %s', names), null);
     select string_agg(c.oid::regclass::text, ', ') into names
     from @extschema@.quote_view_queries(target_schema) v join pg_class c on c.relname = v.view_name
     join pg_namespace n on n.oid = c.relnamespace and n.nspname = target_schema
     where c.relkind = 'v' and not coalesce(c.reloptions @> '{security_invoker=true}', false);
     return next @extschema@.quote_collab_verdict('views ask as the caller', names is null, 'error',
-        format('these views show what their owner may see: %s', names), repair);
+        format('these views show what their owner may see: %s', names), null);
     -- Sessions are unlogged: a standby cannot plan what reads them.
     begin
         for item in
@@ -113,14 +112,14 @@ begin
             end if;
         end loop;
         return next @extschema@.quote_collab_verdict('views as attached', wrong = '{}', 'error',
-            format('these views show something else than those that attach creates: %s', array_to_string(wrong, ', ')), repair);
+            format('these views show something else than those that attach creates: %s', array_to_string(wrong, ', ')), null);
     exception when insufficient_privilege then
         return next @extschema@.quote_collab_unchecked('views as attached', sqlerrm, 'Run it as a superuser.');
     end;
     -- Where the table is gone other checks say so.
     return next @extschema@.quote_collab_verdict('presence guarded',
         coalesce(@extschema@.quote_sessions_guarded(to_regclass(format('%I.active_quote_sessions', target_schema))), true), 'error',
-        'who may write sessions may write those of others, and times that never come', @extschema@.quote_attach_statement());
+        'who may write sessions may write those of others, and times that never come', null);
     select string_agg(format('%s on %s', r.rulename, c.oid::regclass), ', '), string_agg(format('drop rule %I on %s;', r.rulename, c.oid::regclass), ' ')
     into names, hints from pg_rewrite r join pg_class c on c.oid = r.ev_class join pg_namespace n on n.oid = c.relnamespace
     where r.rulename <> '_RETURN' and r.is_instead and (n.nspname = target_schema and c.relname in (select v.view_name from @extschema@.quote_view_queries(target_schema) v)

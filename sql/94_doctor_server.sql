@@ -129,7 +129,8 @@ begin
         return next @extschema@.quote_collab_verdict('background worker free', not coalesce(preloaded, false) or pg_is_in_recovery()
                 or notify in ('transaction', 'off') or is_woken, 'warning',
             'no background worker is left for this database: its transactions notify by themselves or, by quote_collab.notify, nobody',
-            format('alter system set max_worker_processes = %s; then restart.', 2 * current_setting('max_worker_processes')::integer));
+            format('alter system set max_worker_processes = %s; then restart.', current_setting('max_worker_processes')::integer
+                + greatest(current_setting('max_worker_processes')::integer, (select count(*) from pg_database d where d.datallowconn))));
     end if;
     if not sees_processes then
         return next @extschema@.quote_collab_unchecked('no hour-long writer', unseen, see_processes);
@@ -138,7 +139,7 @@ begin
     select string_agg(a.pid::text, ', ') into names from pg_stat_activity a
     where a.datname = current_database() and a.backend_xid is not null and a.xact_start < now() - interval '1 hour';
     return next @extschema@.quote_collab_verdict('no hour-long writer', names is null, 'warning',
-        format('these sessions write in a transaction that is older than an hour: %s', names), 'select pg_terminate_backend(…);');
+        format('these sessions write in a transaction that is older than an hour: %s', names), 'select pg_terminate_backend(...);');
 end $$;
 comment on function quote_collab_doctor_processes(boolean) is 'doctor: the processes of the server';
 
@@ -187,6 +188,7 @@ comment on function quote_stranger_hint(regclass) is 'doctor: what to do about a
 create function quote_collab_doctor() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 set quote_all_identifiers = off
 as $$
 declare
@@ -195,6 +197,7 @@ declare
     strange text;
     astray text;
     hints text;
+    is_noted boolean;
 begin
     return next @extschema@.quote_collab_verdict('attached', home is not null, 'error', 'quote collaboration is not attached',
         'select @extschema@.attach_quote_collaboration();');
@@ -211,12 +214,14 @@ begin
         into astray, hints from @extschema@.quote_relations_astray(home) a;
         return next @extschema@.quote_collab_verdict('history in its place', astray is null, 'error',
             format('these were renamed or moved, where nothing finds them: %s', astray), hints);
-        return next @extschema@.quote_collab_verdict('owners are noted', not exists (select from @extschema@.quote_collab_settings s where s.owners = '{}'), 'warning',
-            'the settings come from a release that did not note to whom the tables belong', @extschema@.quote_attach_statement());
+        is_noted := not exists (select from @extschema@.quote_collab_settings s where s.owners = '{}');
+        return next @extschema@.quote_collab_verdict('owners are noted', is_noted, 'warning', 'the settings come from a release that did not note to whom the tables belong',
+            case when not is_noted then @extschema@.quote_attach_statement() end);
     end if;
     foreach part in array '{server,tables,history,rows,objects,security,grants,tenants}'::text[] loop
         if home is not null and strange is null or part = 'server' then
-            return query select * from @extschema@.quote_collab_doctor_part(part, home);
+            return query select p.check_name, p.severity, p.message, coalesce(p.hint, @extschema@.quote_attach_statement())
+                from @extschema@.quote_collab_doctor_part(part, home) p;
         end if;
     end loop;
 end $$;

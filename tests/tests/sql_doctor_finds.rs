@@ -201,7 +201,7 @@ async fn it_is_not_for_everybody() {
 }
 
 /// What is only seen with a right of its own, once the owner of the history may ask.
-const UNSEEN: [(&str, &str); 12] = [
+const UNSEEN: [(&str, &str); 13] = [
     ("tenant guarded as configured", "grant"),
     ("seals signed as configured", "grant"),
     ("library preloaded", "grant"),
@@ -209,6 +209,7 @@ const UNSEEN: [(&str, &str); 12] = [
     ("background worker alive", "grant"),
     ("background worker free", "grant"),
     ("no hour-long writer", "grant"),
+    ("functions as released", "Run it as a superuser."),
     ("positions ascend", "Run it as a superuser."),
     ("default partition empty", "Run it as a superuser."),
     ("relay keeps up", "Run it as a superuser."),

@@ -6,7 +6,23 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 99] = [
+const MENDED: [(&str, &str); 106] = [
+    (
+        "create or replace function quote_grantee(role oid) returns text language sql stable set search_path = pg_catalog, pg_temp as 'select ''nobody'''",
+        "functions as released",
+    ),
+    (
+        "create or replace function increment_quote_line_version() returns trigger language plpgsql as 'begin return new; end'",
+        "functions as released",
+    ),
+    ("alter function current_quote_tenant() immutable", "functions as released"),
+    ("alter function quote_relay_read(bigint, bigint, integer) reset enable_seqscan", "functions as released"),
+    ("alter function quote_relay_table(text) set search_path = public", "functions as released"),
+    ("alter function quote_collab_maintenance() owner to erp_app", "functions as released"),
+    (
+        "create function everything() returns boolean language sql as 'select true'; alter extension quote_collab_ext add function everything()",
+        "functions as released",
+    ),
     (
         "create or replace trigger trg_guard_quote_session before insert or update of status or delete on active_quote_sessions for each row execute function guard_quote_session()",
         "presence guarded",

@@ -1,0 +1,88 @@
+-- doctor: the extension's functions against the script that made them.
+
+-- The script of the installed release as CREATE EXTENSION runs it; null where it is not on this server any more. Only who may read files of
+-- the server may read it. Debian's servers look below another root first, PostgreSQL 18 along a path.
+create function quote_release_script() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select replace(f.script, '@' || 'extschema@', quote_ident(n.nspname))
+    from pg_extension e join pg_namespace n on n.oid = e.extnamespace cross join pg_config() c
+    cross join unnest(array[current_setting('extension_destdir', true) || c.setting]
+        || string_to_array(coalesce(current_setting('extension_control_path', true), '$system'), ':')) with ordinality p (path, place)
+    cross join lateral (select pg_read_file(format('%s/extension/quote_collab_ext--%s.sql', replace(p.path, '$system', c.setting), e.extversion),
+        0, 100000000, true)) f (script)
+    where e.extname = 'quote_collab_ext' and c.name = 'SHAREDIR' and f.script is not null
+    order by p.place limit 1
+$$;
+comment on function quote_release_script() is 'doctor: the script of the installed release';
+revoke execute on function quote_release_script() from public;
+
+-- The functions of a script. body: as pg_proc keeps it, the symbol of one in C, nothing where it is kept parsed. CREATE EXTENSION puts other words
+-- in the place of some, here too if they stood in one piece.
+create function quote_script_functions(script text) returns table (name text, header text, body text, statement text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select x.name, h.header, case when h.in_c then split_part(split_part(p.piece, format('%L, ''', k.library), 2), '''', 1)
+            when h.is_parsed then '' else split_part(p.piece, '$' || '$', 2) end,
+        case when h.in_c then replace(split_part(p.piece, ';', 1), k.library, '$libdir/quote_collab_ext')
+            when h.is_parsed then split_part(p.piece, E'\nend;', 1) || E'\nend'
+            else (string_to_array(p.piece, '$' || '$'))[1] || '$' || '$' || split_part(p.piece, '$' || '$', 2) || '$' || '$' end || ';'
+    from regexp_split_to_table(script, '\ncreate +function +', 'i') with ordinality p (piece, place)
+    cross join lateral (select substring(p.piece from '\w+')) x (name)
+    cross join lateral (select split_part(p.piece, '$' || '$', 1), split_part(p.piece, ';', 1)) s (to_body, to_end)
+    cross join lateral (select 'MODULE_' || 'PATHNAME') l (library)
+    cross join lateral (select l.library, s.to_end like format('%%%L%%', l.library), s.to_end like E'%\nbegin atomic%') k (library, in_c, is_parsed)
+    cross join lateral (select case when k.in_c or k.is_parsed then s.to_end else s.to_body end, k.in_c, k.is_parsed) h (header, in_c, is_parsed)
+    where p.place > 1
+$$;
+comment on function quote_script_functions(text) is 'doctor: the functions that a script creates';
+
+-- Functions that do something else than those of the release, or run in another way, with the statements that make them again. Two functions that
+-- are kept parsed are looked at for how they run only.
+create function quote_functions_altered(script text) returns table (function regprocedure, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with released as materialized (select s.* from @extschema@.quote_script_functions(script) s)
+    select f.function, case when owner.rolsuper then coalesce((
+                select string_agg(format('set search_path = %I, pg_temp; create or replace function %s reset search_path;', n.nspname, r.statement), ' ')
+                from released r where r.name = p.proname),
+            format('alter extension quote_collab_ext drop function %s;', f.function))
+        else format('alter function %s owner to %I;', f.function, installer.rolname) end
+    from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function join pg_namespace n on n.oid = p.pronamespace
+    join pg_roles owner on owner.oid = p.proowner
+    join pg_extension e on e.extname = 'quote_collab_ext' join pg_roles installer on installer.oid = e.extowner
+    where p.prokind = 'f' and (not owner.rolsuper and installer.rolsuper or not exists (
+        select from released r
+        where r.name = p.proname and r.body = p.prosrc and coalesce(p.probin, '$libdir/quote_collab_ext') = '$libdir/quote_collab_ext'
+            and p.prosecdef = (r.header ~* '\msecurity definer\M') and p.proisstrict = (r.header ~* '\mstrict\M')
+            and p.provolatile = case when r.header ~* '\mimmutable\M' then 'i' when r.header ~* '\mstable\M' then 's' else 'v' end
+            and array(select lower(split_part(c, '=', 1)) || substr(c, strpos(c, '=')) from unnest(p.proconfig) c order by 1)
+                = array(select lower(m[1]) || '=' || replace(m[2], '''', '') from regexp_matches(r.header, '\nset (\w+) = ([^\n]+)', 'g') m order by 1)
+            and p.proparallel = case when r.header ~* '\mparallel safe\M' then 's' when r.header ~* '\mparallel restricted\M' then 'r' else 'u' end))
+$$;
+comment on function quote_functions_altered(text) is 'doctor: functions that are not as the release made them';
+
+create function quote_collab_doctor_functions_released() returns quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    script text;
+    names text;
+    hints text;
+begin
+    script := @extschema@.quote_release_script();
+    if script is null then
+        return @extschema@.quote_collab_unchecked('functions as released', 'the script of the installed release is not on this server any more',
+            'alter extension quote_collab_ext update;');
+    end if;
+    select string_agg(f.function::text, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_altered(script) f;
+    return @extschema@.quote_collab_verdict('functions as released', names is null, 'error',
+        format('these functions do something else than the release has them do, or as another role: %s', names), hints);
+exception when insufficient_privilege then
+    return @extschema@.quote_collab_unchecked('functions as released', sqlerrm, 'Run it as a superuser.');
+end $$;
+comment on function quote_collab_doctor_functions_released() is 'doctor: the extension''s functions against the script that made them';
