@@ -38,7 +38,7 @@ comment on column @extschema@.quote_collab_settings.entity is 'QUOTE (the header
 comment on column @extschema@.quote_collab_settings.header_schema is 'schema of the header of this pair of tables; the header''s own row names itself';
 comment on column @extschema@.quote_collab_settings.header_table is 'name of the header of this pair of tables';
 comment on column @extschema@.quote_collab_settings.log_schema is 'schema of quote_changes and all that is one per database: that of the header that was attached first';
-comment on column @extschema@.quote_collab_settings.columns is 'role of a column → its name in this table, e.g. {"unit_price": "price_each"}';
+comment on column @extschema@.quote_collab_settings.columns is 'role of a column -> its name in this table, e.g. {"unit_price": "price_each"}';
 comment on column @extschema@.quote_collab_settings.ignored_columns is 'columns whose change is no change: they raise no version and leave no history';
 comment on column @extschema@.quote_collab_settings.added_columns is 'columns that attach added and detach takes away again';
 comment on column @extschema@.quote_collab_settings.relations is 'users and customers tables for names in views: {"users": {"schema", "table", "id", "name", "email"}}';

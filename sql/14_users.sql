@@ -121,7 +121,7 @@ begin
 end $$;
 comment on function find_quote_user(uuid) is 'name and e-mail of a user, nulls when unknown or not readable';
 
--- Join to the users tables as " left join … u1 on u1.id = <column>", and the expression of the name; empty and null when
+-- Join to the users tables as " left join ... u1 on u1.id = <column>", and the expression of the name; empty and null when
 -- the ERP has no such table or the caller may not read it.
 create function quote_user_join(column_name text, out join_clause text, out name_expression text)
 language plpgsql stable

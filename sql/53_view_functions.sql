@@ -3,7 +3,7 @@
 -- function's query in its place, so that the view is as fast as one over the tables. For that the function may set no search path: every
 -- name in it is qualified, operators included.
 
--- Rows of a table as key_1, … and late_1, …: a late column that is gone is null of its type. An unqualified name that the table does not
+-- Rows of a table as key_1, ... and late_1, ...: a late column that is gone is null of its type. An unqualified name that the table does not
 -- have is looked for in the query around, which has them all.
 create function quote_late_rows(table_schema name, table_name name, keys text[], late text[], types text[]) returns text
 language sql immutable

@@ -107,6 +107,6 @@ begin
     return next @extschema@.quote_collab_verdict('no tenant by default', not verified or names is null
             and not exists (select from pg_settings s where s.name = 'app.current_tenant_id' and s.reset_val <> ''), 'warning',
         format('sessions begin with a tenant that no token vouches for: %s', coalesce(names, 'this one')),
-        'alter role … reset app.current_tenant_id; and look into postgresql.conf.');
+        'alter role ... reset app.current_tenant_id; and look into postgresql.conf.');
 end $$;
 comment on function quote_collab_doctor_tenant_roles(boolean) is 'doctor: roles that set the tenant without a token';

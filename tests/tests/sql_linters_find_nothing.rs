@@ -29,6 +29,17 @@ fn legible(script: &str) -> String {
         .replace(") s;\nend;", ") s $$;")
 }
 
+/// PostgreSQL reads a script in the encoding of the database: what is not ASCII is refused by some before attach can say which it needs.
+#[test]
+fn the_script_is_in_ascii() {
+    let script = format!("quote_collab_ext--{}.sql", env!("CARGO_PKG_VERSION"));
+    let scripts = scripts(&built::extension());
+    let installed = scripts.iter().find(|path| path.ends_with(&script)).expect("it is packaged");
+    let text = fs::read_to_string(installed).expect("the script is read");
+    let odd: Vec<_> = text.lines().filter(|line| !line.is_ascii()).collect();
+    assert!(odd.is_empty(), "{odd:?}");
+}
+
 /// PS002 is CREATE OR REPLACE. An update replaces functions that are members of the extension; where somebody else has taken
 /// the name, PostgreSQL refuses.
 const OF_UPDATES: [&str; 2] = ["--ignore", "PS002"];
