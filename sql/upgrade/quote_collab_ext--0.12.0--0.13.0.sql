@@ -588,7 +588,9 @@ declare
 begin
     loop
         execute probe into block, cur using low, place, here;
-        if block is null then
+        if block is null and first_no is null then
+            return null;
+        elsif block is null then
             low := place + 1;
         elsif pg_snapshot_xmax(cur) > pg_snapshot_xmax(seen) then
             first_no := block;

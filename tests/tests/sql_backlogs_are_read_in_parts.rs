@@ -128,3 +128,28 @@ async fn so_does_a_relay() {
         where pg_visible_in_snapshot(c.xid, b.cur) is false and c.xid >= pg_snapshot_xmax(b.cur))";
     assert_eq!(erp.count(floors).await, 0);
 }
+
+#[tokio::test]
+async fn the_block_behind_a_snapshot_is_found_among_those_of_others() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create table blocks (no bigint primary key, cur pg_snapshot, origin bigint, form smallint)")
+        .await;
+    // None at all, none of this cluster, some of both, this cluster's alone.
+    for (others, ours) in [(0, 0), (50, 0), (50, 1), (50, 40), (0, 1), (0, 100)] {
+        run(
+            &admin,
+            &format!(
+                "truncate blocks;
+                 insert into blocks select n, '3:3:', 1, 2 from generate_series(0, {others} - 1) n;
+                 insert into blocks select {others} + n, format('%1$s:%1$s:', 1000 + n * 10)::pg_snapshot, quote_cluster_identifier(), case when n % 7 = 5 then 4 else 2 end
+                 from generate_series(0, {ours} - 1) n"
+            ),
+        )
+        .await;
+        let wrong = "select count(*) from generate_series(990, 2010) x
+            where quote_block_after('blocks', format('%1$s:%1$s:', x)::pg_snapshot) is distinct from (
+                select min(b.no) from blocks b where b.origin = quote_cluster_identifier() and b.form < 4 and pg_snapshot_xmax(b.cur)::text::bigint > x)";
+        assert_eq!(erp.count(wrong).await, 0, "{others} of others, {ours} of this cluster");
+    }
+}
