@@ -1,6 +1,6 @@
 //! What must have been told, read from the history, held against what was told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::DeliverPolicy;
@@ -113,6 +113,20 @@ fn in_version_order(told: &[Told], who: &str) {
             before.is_none_or(|before| before < version),
             "{who}: {event} of {row}: {version} after {before:?}"
         );
+    }
+}
+
+/// Events as SQL hands them out, from the beginning of the history and of headers alone: each once, as many as were recorded, and the versions of each row
+/// without a gap, in order.
+pub fn must_be_whole(events: &[Value], recorded: i64) {
+    let ids: HashSet<&str> = events.iter().filter_map(|event| event["event_id"].as_str()).collect();
+    assert_eq!(ids.len(), events.len(), "nothing twice");
+    assert_eq!(i64::try_from(ids.len()).ok(), Some(recorded), "nothing lost");
+    let mut versions: HashMap<&str, i64> = HashMap::new();
+    for event in events {
+        let version = event["version_after"].as_i64().expect("a version");
+        let before = versions.insert(event["quote_id"].as_str().expect("a quote"), version).unwrap_or(1);
+        assert_eq!(version, before + 1, "in version order per row");
     }
 }
 

@@ -1,9 +1,7 @@
 //! `quote_events_since`: commits that overtake each other, rollbacks and savepoints lose and repeat nothing.
 
-use std::collections::{HashMap, HashSet};
-
 use quote_collab_tests::statement::run;
-use quote_collab_tests::{Erp, Postgres};
+use quote_collab_tests::{Erp, Postgres, ledger};
 use tokio_postgres::Client;
 
 const WRITERS: usize = 8;
@@ -57,19 +55,7 @@ async fn a_reader_beside_eight_writers_gets_every_event_once_and_in_version_orde
             writers.is_empty()
         };
     }
-    let ids: HashSet<&str> = seen.iter().filter_map(|event| event["event_id"].as_str()).collect();
-    assert_eq!(ids.len(), seen.len(), "nothing twice");
-    assert_eq!(
-        i64::try_from(ids.len()).unwrap(),
-        erp.count("select count(distinct event_id) from quote_changes").await,
-        "nothing lost"
-    );
-    let mut versions: HashMap<&str, i64> = HashMap::new();
-    for event in &seen {
-        let version = event["version_after"].as_i64().unwrap();
-        let before = versions.insert(event["quote_id"].as_str().unwrap(), version).unwrap_or(1);
-        assert_eq!(version, before + 1, "in version order per row");
-    }
+    ledger::must_be_whole(&seen, erp.count("select count(distinct event_id) from quote_changes").await);
 }
 
 #[tokio::test]
