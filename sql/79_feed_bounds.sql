@@ -90,17 +90,18 @@ end $$;
 comment on function quote_feed_waypoint(pg_snapshot, pg_snapshot, out pg_snapshot, out timestamptz) is 'a snapshot between two others where a batch of the feed may end';
 
 -- The time before which no change was made that is in a batch, save for a day, given what it would be by a clock that goes on evenly: the beginning of
--- a month and a day, since months are what a reader is spared. Where that clock was read long ago it may have been ahead and put right
--- since: whether older months have anything of the batch is looked up then, and nothing is spared where they have.
+-- a month and a day, since months are what a reader is spared. Transactions that may have written while this session did not watch the
+-- clock may have done so when it was right again that was ahead before: whether older months have anything of the batch is looked up
+-- then, and nothing is spared where they have. That waits for whoever has locked one of them.
 create function quote_feed_floor(prev pg_snapshot, cur pg_snapshot, floor_at timestamptz) returns timestamptz
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    now_at timestamptz := clock_timestamp();
-    month_floor timestamptz := @extschema@.quote_changes_month(least(floor_at, now_at) - interval '24 hours') + interval '24 hours';
+    watched_from timestamptz := @extschema@.quote_clock_floor(pg_snapshot_xmin(prev)::text::bigint);
+    month_floor timestamptz := @extschema@.quote_changes_month(least(greatest(floor_at, watched_from), clock_timestamp()) - interval '24 hours') + interval '24 hours';
 begin
-    if floor_at = '-infinity' or floor_at between now_at - interval '10 minutes' and now_at and @extschema@.quote_batch_has_few(prev, cur) then
+    if month_floor = '-infinity' or watched_from > '-infinity' then
         return month_floor;
     end if;
     perform @extschema@.require_quote_home('{quote_changes}'::text[]);

@@ -175,7 +175,8 @@ begin
     if max is null or max not between 1 and 10000 then
         raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value';
     end if;
-    perform @extschema@.require_quote_cursor(c), @extschema@.require_quote_home('{quote_changes}'::text[]), @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed();
+    perform @extschema@.require_quote_cursor(c), @extschema@.require_quote_home('{quote_changes}'::text[]), @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed(),
+        @extschema@.watch_quote_clock();
     loop
         if c.cur is null then
             exit when c.prev::text = seen::text;

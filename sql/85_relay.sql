@@ -140,7 +140,7 @@ declare
     even_floor timestamptz;
     floor_at timestamptz;
 begin
-    perform @extschema@.set_quote_option('synchronous_commit', 'on');
+    perform @extschema@.set_quote_option('synchronous_commit', 'on'), @extschema@.watch_quote_clock();
     select r.* into last from @extschema@.quote_prepared_rows(
         @extschema@.quote_kept_query('@extschema@.quote_relay_state_query()'::regprocedure::oid), row(epoch))
         r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);

@@ -1,7 +1,10 @@
 //! SQL functions that need Rust.
 
+use std::cell::Cell;
+
 use pgrx::pg_sys;
 use pgrx::prelude::*;
+use quote_collab_core::watch::Watch;
 
 use crate::worker::board;
 use crate::{server, wakeup};
@@ -46,6 +49,29 @@ pub fn next_quote_transaction() -> i64 {
     next.cast_signed()
 }
 
+thread_local! {
+    static CLOCK: Cell<Option<Watch>> = const { Cell::new(None) };
+}
+
+/// Looks at the clock: a session that does so at least once a minute watches it, until it is set. A transaction that is rolled back has
+/// looked all the same.
+#[pg_extern(volatile, parallel_restricted)]
+pub fn watch_quote_clock() {
+    // SAFETY: reads the clock.
+    #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+    let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    let next = next_quote_transaction();
+    CLOCK.set(Some(CLOCK.get().map_or(Watch::begin(now, next), |watch| watch.look(now, next))));
+}
+
+/// The time before which nothing was recorded by a transaction or those with higher numbers, by a clock that this session has watched
+/// since before they began; negative infinity where it has not.
+#[pg_extern(volatile, parallel_restricted)]
+pub fn quote_clock_floor(transaction: i64) -> TimestampWithTimeZone {
+    let floor = CLOCK.get().and_then(|watch| watch.floor(transaction));
+    floor.and_then(|at| at.try_into().ok()).unwrap_or_else(TimestampWithTimeZone::negative_infinity)
+}
+
 /// The cluster that transaction numbers belong to: those of another cluster mean nothing here.
 #[pg_extern(stable, parallel_safe)]
 pub fn quote_cluster_identifier() -> i64 {
@@ -73,6 +99,8 @@ extension_sql!(
     r"
 comment on function flush_quote_feed() is 'makes durable what readers of the event feed are about to count as over';
 comment on function next_quote_transaction() is 'the lowest number that no transaction has yet';
+comment on function watch_quote_clock() is 'looks at the clock, which a session watches that does so every minute';
+comment on function quote_clock_floor(bigint) is 'time before which nothing was recorded by a transaction and those behind it; -infinity where this session has not watched the clock';
 comment on function quote_cluster_identifier() is 'system identifier of this cluster';
 comment on function quote_feed_timeline() is 'timeline that this server writes or follows';
 comment on function quote_timeline_end(integer, integer) is 'how far the write-ahead log of an earlier timeline is the past of a timeline; null where it is not';
@@ -88,6 +116,8 @@ revoke execute on function start_quote_worker(), wake_quote_listeners() from pub
         wake_quote_listeners,
         flush_quote_feed,
         next_quote_transaction,
+        watch_quote_clock,
+        quote_clock_floor,
         quote_cluster_identifier,
         quote_feed_timeline,
         quote_timeline_end

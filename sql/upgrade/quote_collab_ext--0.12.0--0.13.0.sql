@@ -3,6 +3,14 @@
 create function set_quote_option(name text, value text) returns void
 language c strict as 'MODULE_PATHNAME', 'set_quote_option';
 comment on function set_quote_option(text, text) is 'sets a setting that the extension needs to the end of the transaction';
+create function watch_quote_clock() returns void
+strict volatile parallel restricted language c
+as 'MODULE_PATHNAME', 'watch_quote_clock_wrapper';
+comment on function watch_quote_clock() is 'looks at the clock, which a session watches that does so every minute';
+create function quote_clock_floor(transaction bigint) returns timestamptz
+strict volatile parallel restricted language c
+as 'MODULE_PATHNAME', 'quote_clock_floor_wrapper';
+comment on function quote_clock_floor(bigint) is 'time before which nothing was recorded by a transaction and those behind it; -infinity where this session has not watched the clock';
 create or replace function lock_quote_log(log regclass, tables regclass[], views regclass[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -637,10 +645,10 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    now_at timestamptz := clock_timestamp();
-    month_floor timestamptz := @extschema@.quote_changes_month(least(floor_at, now_at) - interval '24 hours') + interval '24 hours';
+    watched_from timestamptz := @extschema@.quote_clock_floor(pg_snapshot_xmin(prev)::text::bigint);
+    month_floor timestamptz := @extschema@.quote_changes_month(least(greatest(floor_at, watched_from), clock_timestamp()) - interval '24 hours') + interval '24 hours';
 begin
-    if floor_at = '-infinity' or floor_at between now_at - interval '10 minutes' and now_at and @extschema@.quote_batch_has_few(prev, cur) then
+    if month_floor = '-infinity' or watched_from > '-infinity' then
         return month_floor;
     end if;
     perform @extschema@.require_quote_home('{quote_changes}'::text[]);
@@ -661,7 +669,8 @@ begin
     if max is null or max not between 1 and 10000 then
         raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value';
     end if;
-    perform @extschema@.require_quote_cursor(c), @extschema@.require_quote_home('{quote_changes}'::text[]), @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed();
+    perform @extschema@.require_quote_cursor(c), @extschema@.require_quote_home('{quote_changes}'::text[]), @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed(),
+        @extschema@.watch_quote_clock();
     loop
         if c.cur is null then
             exit when c.prev::text = seen::text;
@@ -722,7 +731,7 @@ declare
     even_floor timestamptz;
     floor_at timestamptz;
 begin
-    perform @extschema@.set_quote_option('synchronous_commit', 'on');
+    perform @extschema@.set_quote_option('synchronous_commit', 'on'), @extschema@.watch_quote_clock();
     select r.* into last from @extschema@.quote_prepared_rows(
         @extschema@.quote_kept_query('@extschema@.quote_relay_state_query()'::regprocedure::oid), row(epoch))
         r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);

@@ -15,3 +15,4 @@ pub mod naming;
 pub mod payload;
 pub mod subject;
 pub mod token;
+pub mod watch;

@@ -1,5 +1,6 @@
 //! What the relay's questions to PostgreSQL cost, with this release and with the one before it, in turn on one server: a wake-up with
-//! one event, the backlog of an outage, of a long one during which somebody sealed, and one large transaction.
+//! one event, one with three years of history beside a transaction that goes on and on, the backlog of an outage, of a long one during
+//! which somebody sealed, and one large transaction.
 
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::peers::{self, Peer};
 use super::{QUIET, RELEASES, SCRIPT, machine, median};
 use crate::built;
-use crate::postgres::{Postgres, Settings};
+use crate::postgres::{ADMIN, Postgres, Settings};
 
 const DATABASES: [&str; 2] = ["bench_feed_before", "bench_feed_now"];
 const WAKE_UPS: usize = 300;
@@ -19,6 +20,8 @@ const OUTAGE: i64 = 100_000;
 const SEALED: i64 = 5_000;
 /// Changes of one transaction.
 const LARGE: i64 = 100_000;
+/// Years of history before the present.
+const YEARS: i32 = 3;
 /// Events of one read, as the relay takes them.
 const PORTION: i64 = 4_000;
 const ROUNDS: usize = 5;
@@ -36,6 +39,7 @@ struct Release {
     /// The last batch.
     batch: i64,
     wake_ups: Vec<f64>,
+    hindered: Vec<f64>,
     backlogs: Vec<f64>,
     larges: Vec<f64>,
     outages: Vec<f64>,
@@ -53,9 +57,22 @@ pub async fn run() {
     }
     for turn in 1..=WAKE_UPS {
         for release in &mut releases {
-            release.wake_up(turn).await;
+            let took = release.wake_up(turn).await;
+            release.wake_ups.extend(took);
         }
     }
+    for release in &releases {
+        release.grow_old().await;
+    }
+    let long = server.client("postgres", ADMIN).await;
+    long.batch_execute("begin; select pg_current_xact_id()").await.expect("a long transaction");
+    for turn in 1..=WAKE_UPS {
+        for release in &mut releases {
+            let took = release.wake_up(turn).await;
+            release.hindered.extend(took);
+        }
+    }
+    long.batch_execute("rollback").await.expect("its end");
     for round in 1..=ROUNDS {
         for release in &mut releases {
             release.backlog().await;
@@ -70,12 +87,13 @@ pub async fn run() {
         println!("  outage: round {round} of {OUTAGES}");
     }
     println!(
-        "\n| release | one wake-up, ms | backlog of {BACKLOG} transactions, ms | of {OUTAGE}, sealed each {SEALED}, ms | one of {LARGE} changes, ms |\n|---|---|---|---|---|"
+        "\n| release | one wake-up, ms | one beside a long transaction, ms | backlog of {BACKLOG} transactions, ms | of {OUTAGE}, sealed each {SEALED}, ms | one of {LARGE} changes, ms |\n|---|---|---|---|---|---|"
     );
     for (release, name) in releases.iter_mut().zip(RELEASES.map(|(title, _)| title)) {
-        let (wake_up, backlog) = (median(&mut release.wake_ups), median(&mut release.backlogs));
+        let (wake_up, hindered) = (median(&mut release.wake_ups), median(&mut release.hindered));
+        let backlog = median(&mut release.backlogs);
         let (outage, large) = (median(&mut release.outages), median(&mut release.larges));
-        println!("| {name} | {wake_up:.2} | {backlog:.0} | {outage:.0} | {large:.0} |");
+        println!("| {name} | {wake_up:.2} | {hindered:.2} | {backlog:.0} | {outage:.0} | {large:.0} |");
     }
     println!(
         "\nmedians of {WAKE_UPS} wake-ups, {OUTAGES} outages and {ROUNDS} of the others, in turn; batches cut and read, {PORTION} events at a time"
@@ -90,17 +108,31 @@ impl Release {
         let identity =
             client.query_one("select * from quote_relay_identity()", &[]).await.expect("an identity");
         let identity = (identity.get(0), identity.get(1));
-        let (wake_ups, backlogs, larges, outages) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { client, epoch, identity, batch: 0, wake_ups, backlogs, larges, outages }
+        let (wake_ups, hindered, backlogs) = (Vec::new(), Vec::new(), Vec::new());
+        let (larges, outages) = (Vec::new(), Vec::new());
+        Self { client, epoch, identity, batch: 0, wake_ups, hindered, backlogs, larges, outages }
     }
 
-    async fn wake_up(&mut self, turn: usize) {
+    /// Months that are over, each with a row.
+    async fn grow_old(&self) {
+        let years = format!(
+            "do $$ declare month timestamptz; begin
+                 for n in 1 .. 12 * {YEARS} loop
+                     month := date_trunc('month', now() at time zone 'UTC') at time zone 'UTC' - make_interval(months => n);
+                     perform create_quote_changes_month('quote_changes', ('old_' || n)::name, month, month + interval '1 month');
+                 end loop;
+             end $$;
+             update quote_changes set changed_at = changed_at - make_interval(months => (position % (12 * {YEARS}))::integer)"
+        );
+        self.client.batch_execute(&years).await.expect("a long history");
+    }
+
+    async fn wake_up(&mut self, turn: usize) -> Option<f64> {
         let change = format!(
             "update quotes set shipping_amount = {turn}, contact_name = 'Ada {turn}' where id = quote({turn})"
         );
         self.client.batch_execute(&change).await.expect("a change");
-        let took = self.copy().await;
-        self.wake_ups.extend(took);
+        self.copy().await
     }
 
     async fn change(&self, transactions: i64) {
