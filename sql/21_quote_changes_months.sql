@@ -107,15 +107,13 @@ set datestyle = 'ISO'
 set timezone = 'UTC'
 as $$
 declare
-    log_schema name;
-    seals regclass;
+    log_schema name := @extschema@.quote_log_schema(log);
+    seals regclass := to_regclass(format('%I.quote_changes_seals', log_schema));
     month regclass;
 begin
     if not @extschema@.quote_strays_exist(spare, month_start, month_end) then
         return null;
     end if;
-    select n.nspname, to_regclass(format('%I.quote_changes_seals', n.nspname)) into log_schema, seals
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
     if seals is not null then
         execute format('lock table %s in share update exclusive mode', seals);
     end if;
@@ -141,32 +139,33 @@ set datestyle = 'ISO'
 set timezone = 'UTC'
 as $$
 declare
-    log_schema name;
-    log_owner name;
+    log_schema name := @extschema@.quote_log_schema(log);
+    log_owner name := (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = log);
     has_strays boolean := false;
     outdated regclass;
 begin
-    select n.nspname, pg_get_userbyid(c.relowner) into log_schema, log_owner from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log;
+    -- Subscribers to a log that is published hear of both ends when rows move under the lock, and not at all of a month that is not attached.
+    if @extschema@.quote_log_is_published(log) then
+        has_strays := @extschema@.quote_strays_exist(spare, month_start, month_end);
+    -- What writers have added meanwhile; a month that is over got nothing more.
+    elsif month is not null and month_end > now() - interval '1 day' then
+        perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+    end if;
+    if has_strays then
+        execute format('create temporary table quote_changes_strays (like %s)', log);
+        perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
+    end if;
     if month is not null then
-        -- What writers have added meanwhile; a month that is over got nothing more.
-        if month_end > now() - interval '1 day' then
-            perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
-        end if;
         execute format('alter table %s attach partition %s for values from (%L) to (%L)', log, month, month_start, month_end);
         execute format('alter table %s drop constraint quote_changes_month', month);
     else
-        has_strays := @extschema@.quote_log_is_published(log) and @extschema@.quote_strays_exist(spare, month_start, month_end);
-        if has_strays then
-            execute format('create temporary table quote_changes_strays (like %s)', log);
-            perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
-        end if;
         execute format('create table %I.%I partition of %s for values from (%L) to (%L)', log_schema, month_name, log, month_start, month_end);
         month := format('%I.%I', log_schema, month_name)::regclass;
         execute format('alter table %s alter column position drop default', month);
-        if has_strays then
-            execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
-            drop table pg_temp.quote_changes_strays;
-        end if;
+    end if;
+    if has_strays then
+        execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
+        drop table pg_temp.quote_changes_strays;
     end if;
     -- A log of 0.6.0 or before hands this on, and no longer needs it.
     for outdated in select c.oid from pg_index i join pg_class c on c.oid = i.indexrelid where i.indrelid = month and 'autosummarize=on' = any (c.reloptions) loop
@@ -177,6 +176,12 @@ begin
     perform @extschema@.close_quote_table(month), @extschema@.protect_quote_table(month, 'quote_changes_tenant_isolation'::name);
 end $$;
 comment on function join_quote_changes_month(regclass, regclass, regclass, name, timestamptz, timestamptz) is 'attaches a month to an audit log that is locked';
+
+create function quote_log_schema(log regclass) returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log $$;
+comment on function quote_log_schema(regclass) is 'schema of an audit log';
 
 -- The default partition of a log.
 create function quote_changes_spare(log regclass) returns regclass

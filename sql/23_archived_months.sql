@@ -6,7 +6,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    home name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log);
+    home name := @extschema@.quote_log_schema(log);
 begin
     if @extschema@.quote_archive_stands(home) then
         return query select m.month, m.month_start, m.month_end
@@ -24,12 +24,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    home name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log);
+    home name := @extschema@.quote_log_schema(log);
     archive regclass := format('%I.quote_changes_archive', home)::regclass;
     spare regclass := @extschema@.quote_changes_spare(log);
     proved boolean := (select k.convalidated from pg_constraint k where k.conrelid = month and k.conname = 'quote_changes_month' and k.contype = 'c');
-    is_published boolean := @extschema@.quote_log_is_published(log);
-    has_strays boolean;
 begin
     execute format('lock table %I.quote_changes_seals in share update exclusive mode', home);
     if not proved then
@@ -38,7 +36,7 @@ begin
         perform @extschema@.lock_quote_log(log, array[archive, month], '{}'::regclass[]), @extschema@.note_quote_month(month, month_start, month_end, false);
         return false;
     end if;
-    if not is_published and @extschema@.quote_strays_exist(spare, month_start, month_end) then
+    if not @extschema@.quote_log_is_published(log) and @extschema@.quote_strays_exist(spare, month_start, month_end) then
         perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
     end if;
     perform @extschema@.lock_quote_log(log, array_remove(array[spare, @extschema@.quote_changes_spare(archive)], null) || archive || month, '{}'::regclass[]);
@@ -46,16 +44,7 @@ begin
         perform @extschema@.note_quote_month(month, month_start, month_end, true);
     end if;
     execute format('alter table %s detach partition %s', archive, month);
-    has_strays := is_published and @extschema@.quote_strays_exist(spare, month_start, month_end);
-    if has_strays then
-        execute format('create temporary table quote_changes_strays (like %s)', log);
-        perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
-    end if;
     perform @extschema@.join_quote_changes_month(log, spare, month, month_name, month_start, month_end);
-    if has_strays then
-        execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
-        drop table pg_temp.quote_changes_strays;
-    end if;
     return true;
 end $$;
 comment on function return_quote_month(regclass, regclass, name, timestamptz, timestamptz) is 'takes a month of an audit log back from the archive';
@@ -88,7 +77,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    home name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log);
+    home name := @extschema@.quote_log_schema(log);
     archived regclass := (
         select a.month from @extschema@.quote_archived_months(log) a
         where a.month_start <= archive_quote_strays.month_start and a.month_end >= archive_quote_strays.month_end);

@@ -66,6 +66,83 @@ begin
         perform @extschema@.set_quote_option('session_replication_role', role);
     end if;
 end $$;
+create function quote_log_schema(log regclass) returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log $$;
+comment on function quote_log_schema(regclass) is 'schema of an audit log';
+create or replace function build_quote_changes_month(log regclass, spare regclass, month_name name, month_start timestamptz,
+    month_end timestamptz) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+declare
+    log_schema name := @extschema@.quote_log_schema(log);
+    seals regclass := to_regclass(format('%I.quote_changes_seals', log_schema));
+    month regclass;
+begin
+    if not @extschema@.quote_strays_exist(spare, month_start, month_end) then
+        return null;
+    end if;
+    if seals is not null then
+        execute format('lock table %s in share update exclusive mode', seals);
+    end if;
+    if @extschema@.quote_log_is_published(log) then
+        return null;
+    end if;
+    -- The check proves its bounds, so that attaching it needs no look at its rows.
+    execute format('create table %I.%I (like %s including all excluding comments excluding statistics excluding identity excluding defaults,
+        constraint quote_changes_month check (changed_at >= %L and changed_at < %L))', log_schema, month_name, log, month_start, month_end);
+    month := format('%I.%I', log_schema, month_name)::regclass;
+    perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+    return month;
+end $$;
+create or replace function join_quote_changes_month(log regclass, spare regclass, month regclass, month_name name, month_start timestamptz,
+    month_end timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+declare
+    log_schema name := @extschema@.quote_log_schema(log);
+    log_owner name := (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = log);
+    has_strays boolean := false;
+    outdated regclass;
+begin
+    -- Subscribers to a log that is published hear of both ends when rows move under the lock, and not at all of a month that is not attached.
+    if @extschema@.quote_log_is_published(log) then
+        has_strays := @extschema@.quote_strays_exist(spare, month_start, month_end);
+    -- What writers have added meanwhile; a month that is over got nothing more.
+    elsif month is not null and month_end > now() - interval '1 day' then
+        perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+    end if;
+    if has_strays then
+        execute format('create temporary table quote_changes_strays (like %s)', log);
+        perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
+    end if;
+    if month is not null then
+        execute format('alter table %s attach partition %s for values from (%L) to (%L)', log, month, month_start, month_end);
+        execute format('alter table %s drop constraint quote_changes_month', month);
+    else
+        execute format('create table %I.%I partition of %s for values from (%L) to (%L)', log_schema, month_name, log, month_start, month_end);
+        month := format('%I.%I', log_schema, month_name)::regclass;
+        execute format('alter table %s alter column position drop default', month);
+    end if;
+    if has_strays then
+        execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
+        drop table pg_temp.quote_changes_strays;
+    end if;
+    -- A log of 0.6.0 or before hands this on, and no longer needs it.
+    for outdated in select c.oid from pg_index i join pg_class c on c.oid = i.indexrelid where i.indrelid = month and 'autosummarize=on' = any (c.reloptions) loop
+        execute format('alter index %s reset (autosummarize)', outdated);
+    end loop;
+    execute format('alter table %s owner to %I', month, log_owner);
+    execute format('comment on table %s is %L', month, 'one month of the quote audit log');
+    perform @extschema@.close_quote_table(month), @extschema@.protect_quote_table(month, 'quote_changes_tenant_isolation'::name);
+end $$;
 create or replace function create_quote_changes_partitions(log regclass, months_ahead integer default 3) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -158,7 +235,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    home name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log);
+    home name := @extschema@.quote_log_schema(log);
 begin
     if @extschema@.quote_archive_stands(home) then
         return query select m.month, m.month_start, m.month_end
@@ -171,12 +248,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    home name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log);
+    home name := @extschema@.quote_log_schema(log);
     archive regclass := format('%I.quote_changes_archive', home)::regclass;
     spare regclass := @extschema@.quote_changes_spare(log);
     proved boolean := (select k.convalidated from pg_constraint k where k.conrelid = month and k.conname = 'quote_changes_month' and k.contype = 'c');
-    is_published boolean := @extschema@.quote_log_is_published(log);
-    has_strays boolean;
 begin
     execute format('lock table %I.quote_changes_seals in share update exclusive mode', home);
     if not proved then
@@ -185,7 +260,7 @@ begin
         perform @extschema@.lock_quote_log(log, array[archive, month], '{}'::regclass[]), @extschema@.note_quote_month(month, month_start, month_end, false);
         return false;
     end if;
-    if not is_published and @extschema@.quote_strays_exist(spare, month_start, month_end) then
+    if not @extschema@.quote_log_is_published(log) and @extschema@.quote_strays_exist(spare, month_start, month_end) then
         perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
     end if;
     perform @extschema@.lock_quote_log(log, array_remove(array[spare, @extschema@.quote_changes_spare(archive)], null) || archive || month, '{}'::regclass[]);
@@ -193,16 +268,7 @@ begin
         perform @extschema@.note_quote_month(month, month_start, month_end, true);
     end if;
     execute format('alter table %s detach partition %s', archive, month);
-    has_strays := is_published and @extschema@.quote_strays_exist(spare, month_start, month_end);
-    if has_strays then
-        execute format('create temporary table quote_changes_strays (like %s)', log);
-        perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
-    end if;
     perform @extschema@.join_quote_changes_month(log, spare, month, month_name, month_start, month_end);
-    if has_strays then
-        execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
-        drop table pg_temp.quote_changes_strays;
-    end if;
     return true;
 end $$;
 comment on function return_quote_month(regclass, regclass, name, timestamptz, timestamptz) is 'takes a month of an audit log back from the archive';
@@ -229,7 +295,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    home name := (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = log);
+    home name := @extschema@.quote_log_schema(log);
     archived regclass := (
         select a.month from @extschema@.quote_archived_months(log) a
         where a.month_start <= archive_quote_strays.month_start and a.month_end >= archive_quote_strays.month_end);
