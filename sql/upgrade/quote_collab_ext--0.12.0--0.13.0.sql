@@ -692,18 +692,14 @@ begin
     if seals is null then
         return;
     end if;
+    -- Whoever seals or reads in a transaction that looks back sees less than his numbers say: such a snapshot is passed by.
     execute format('select b.cur, b.cur_at from (
-            select s.no, s.cur, s.cur_at, sum(s.rows) over reading as rows_read, row_number() over reading as place
-            from (select * from %s where no >= $1 and origin = $2 and form < 4 order by no limit 1000) s window reading as (order by s.no)) b
-        where b.rows_read <= 10000 or b.place = 1 order by b.no desc limit 1', seals)
-    into cur, cur_at using @extschema@.quote_block_after(seals, prev), @extschema@.quote_cluster_identifier();
-    -- Whoever seals or reads in a transaction that looks back sees less than his numbers say.
-    if pg_snapshot_xmax(cur) >= pg_snapshot_xmax(seen) or exists (select from pg_snapshot_xip(cur) x where pg_visible_in_snapshot(x, prev))
-        or exists (select from pg_snapshot_xip(seen) x where pg_visible_in_snapshot(x, cur))
-    then
-        cur := null;
-        cur_at := null;
-    end if;
+            select s.no, s.cur, s.cur_at, sum(s.rows) over (order by s.no) > 10000 as is_far
+            from (select * from %s where no >= $1 and origin = $2 and form < 4 order by no limit 1000) s) b
+        where pg_snapshot_xmax(b.cur) < pg_snapshot_xmax($4) and not exists (select from pg_snapshot_xip(b.cur) x where pg_visible_in_snapshot(x, $3))
+            and not exists (select from pg_snapshot_xip($4) x where pg_visible_in_snapshot(x, b.cur))
+        order by b.is_far, case when b.is_far then b.no else -b.no end limit 1', seals)
+    into cur, cur_at using @extschema@.quote_block_after(seals, prev), @extschema@.quote_cluster_identifier(), prev, seen;
 end $$;
 comment on function quote_feed_waypoint(pg_snapshot, pg_snapshot, out pg_snapshot, out timestamptz) is 'a snapshot between two others where a batch of the feed may end';
 create function quote_feed_floor(prev pg_snapshot, cur pg_snapshot, floor_at timestamptz) returns timestamptz
