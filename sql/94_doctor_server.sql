@@ -32,25 +32,26 @@ begin
         'error', 'this database is close to transaction id wraparound', 'vacuum freeze;');
     return next @extschema@.quote_collab_verdict('encoding', getdatabaseencoding() = 'UTF8', 'error', 'the database is not in UTF8', 'Create it anew in UTF8.');
     return query select * from @extschema@.quote_collab_doctor_writers(@extschema@.quote_library_preloaded());
+    return next @extschema@.quote_collab_doctor_filters();
     return query select * from @extschema@.quote_collab_doctor_processes(@extschema@.quote_library_preloaded());
 end $$;
 comment on function quote_collab_doctor_server() is 'doctor: the server';
 
--- Do sessions of a role begin read-only here? What is set for the role in this database counts before what is set for the role, for the
+-- With which setting do sessions of a role begin here? What is set for the role in this database counts before what is set for the role, for the
 -- database and for all; then the server's configuration, as far as this session has not set it otherwise. 0: any role.
-create function quote_role_begins_read_only(role oid) returns boolean
+create function quote_role_default(role oid, option text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select coalesce((
-        select split_part(c.setting, '=', 2)::boolean from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting)
+        select split_part(c.setting, '=', 2) from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting)
         where s.setrole in (role, 0) and (s.setdatabase = 0 or s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
-            and c.setting ~ '^default_transaction_read_only='
+            and starts_with(c.setting, option || '=')
         order by s.setrole = 0, s.setdatabase = 0 limit 1), (
-        select s.setting::boolean from pg_settings s
-        where s.name = 'default_transaction_read_only' and s.source in ('configuration file', 'command line', 'environment variable')), false)
+        select case when s.source in ('configuration file', 'command line', 'environment variable') then s.setting else s.boot_val end
+        from pg_settings s where s.name = option))
 $$;
-comment on function quote_role_begins_read_only(oid) is 'doctor: whether transactions of a role are read-only by default';
+comment on function quote_role_default(oid, text) is 'doctor: the setting with which sessions of a role begin';
 
 -- Background workers write whatever the default is. A gateway does not, nor does what calls maintenance where neither of them does.
 create function quote_collab_doctor_writers(preloaded boolean) returns setof quote_collab_check
@@ -64,8 +65,8 @@ declare
 begin
     select string_agg(quote_ident(r.rolname), ', '),
         string_agg(format('alter role %I in database %I set default_transaction_read_only = off;', r.rolname, current_database()), ' ')
-    into names, hints from pg_roles r where r.oid = any (gateways) and @extschema@.quote_role_begins_read_only(r.oid);
-    if gateways = '{}' and preloaded is not true and @extschema@.quote_role_begins_read_only(0::oid) then
+    into names, hints from pg_roles r where r.oid = any (gateways) and @extschema@.quote_role_default(r.oid, 'default_transaction_read_only')::boolean;
+    if gateways = '{}' and preloaded is not true and @extschema@.quote_role_default(0::oid, 'default_transaction_read_only')::boolean then
         names := 'whoever calls maintenance';
         hints := 'Preload the library, or call it from cron with begin read write; select @extschema@.quote_collab_maintenance(); commit;';
     end if;
@@ -73,6 +74,29 @@ begin
         format('default_transaction_read_only is on, so that maintenance, saves and the relay fail, for %s', names), hints);
 end $$;
 comment on function quote_collab_doctor_writers(boolean) is 'doctor: whether gateways and maintenance begin transactions that may write';
+
+-- Where row_security is off, PostgreSQL refuses what a policy would filter, and with it every save and all history, to whoever is bound by
+-- policies.
+create function quote_collab_doctor_filters() returns quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    all_are boolean := not @extschema@.quote_role_default(0::oid, 'row_security')::boolean;
+    names text;
+    hints text;
+begin
+    select string_agg(quote_ident(r.rolname), ', '),
+        string_agg(format('alter role %I in database %I set row_security = on;', r.rolname, current_database()), ' ')
+    into names, hints from pg_roles r
+    where r.rolcanlogin and not r.rolsuper and not r.rolbypassrls and not @extschema@.quote_role_default(r.oid, 'row_security')::boolean
+        and (not all_are or exists (select from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting)
+            where s.setrole = r.oid and starts_with(c.setting, 'row_security=')));
+    return @extschema@.quote_collab_verdict('rows are filtered', not all_are and names is null, 'warning',
+        format('row_security is off, so that saves and history are refused, for %s', case when all_are then 'every role' else names end),
+        concat_ws(' ', case when all_are then format('alter database %I set row_security = on;', current_database()) end, hints));
+end $$;
+comment on function quote_collab_doctor_filters() is 'doctor: whether row security filters rows, or refuses who asks';
 
 -- Null where the caller may see neither what the library nor what the server says.
 create function quote_library_preloaded() returns boolean

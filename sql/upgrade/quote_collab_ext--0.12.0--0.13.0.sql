@@ -1582,6 +1582,95 @@ begin
         format('sessions begin with a tenant that no token vouches for: %s', coalesce(names, 'this one')),
         'alter role ... reset app.current_tenant_id; and look into postgresql.conf.');
 end $$;
+drop function quote_role_begins_read_only(oid);
+create function quote_role_default(role oid, option text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select split_part(c.setting, '=', 2) from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting)
+        where s.setrole in (role, 0) and (s.setdatabase = 0 or s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
+            and starts_with(c.setting, option || '=')
+        order by s.setrole = 0, s.setdatabase = 0 limit 1), (
+        select case when s.source in ('configuration file', 'command line', 'environment variable') then s.setting else s.boot_val end
+        from pg_settings s where s.name = option))
+$$;
+comment on function quote_role_default(oid, text) is 'doctor: the setting with which sessions of a role begin';
+create or replace function quote_collab_doctor_writers(preloaded boolean) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gateways oid[] := array(select g.role from @extschema@.quote_gateway_roles() g (role) join pg_roles r on r.oid = g.role where r.rolcanlogin);
+    names text;
+    hints text;
+begin
+    select string_agg(quote_ident(r.rolname), ', '),
+        string_agg(format('alter role %I in database %I set default_transaction_read_only = off;', r.rolname, current_database()), ' ')
+    into names, hints from pg_roles r where r.oid = any (gateways) and @extschema@.quote_role_default(r.oid, 'default_transaction_read_only')::boolean;
+    if gateways = '{}' and preloaded is not true and @extschema@.quote_role_default(0::oid, 'default_transaction_read_only')::boolean then
+        names := 'whoever calls maintenance';
+        hints := 'Preload the library, or call it from cron with begin read write; select @extschema@.quote_collab_maintenance(); commit;';
+    end if;
+    return next @extschema@.quote_collab_verdict('transactions may write', names is null, 'warning',
+        format('default_transaction_read_only is on, so that maintenance, saves and the relay fail, for %s', names), hints);
+end $$;
+create function quote_collab_doctor_filters() returns quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    all_are boolean := not @extschema@.quote_role_default(0::oid, 'row_security')::boolean;
+    names text;
+    hints text;
+begin
+    select string_agg(quote_ident(r.rolname), ', '),
+        string_agg(format('alter role %I in database %I set row_security = on;', r.rolname, current_database()), ' ')
+    into names, hints from pg_roles r
+    where r.rolcanlogin and not r.rolsuper and not r.rolbypassrls and not @extschema@.quote_role_default(r.oid, 'row_security')::boolean
+        and (not all_are or exists (select from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting)
+            where s.setrole = r.oid and starts_with(c.setting, 'row_security=')));
+    return @extschema@.quote_collab_verdict('rows are filtered', not all_are and names is null, 'warning',
+        format('row_security is off, so that saves and history are refused, for %s', case when all_are then 'every role' else names end),
+        concat_ws(' ', case when all_are then format('alter database %I set row_security = on;', current_database()) end, hints));
+end $$;
+comment on function quote_collab_doctor_filters() is 'doctor: whether row security filters rows, or refuses who asks';
+create or replace function quote_collab_doctor_server() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    version integer := current_setting('server_version_num')::integer;
+    oldest integer := case version / 10000 when 15 then 150014 when 16 then 160010 when 17 then 170006 when 18 then 180000 end;
+    available text;
+    installed text;
+begin
+    return next @extschema@.quote_collab_verdict('listeners are woken', current_setting('quote_collab.notify', true) is distinct from 'off', 'warning',
+        'quote_collab.notify is off: readers only poll', 'alter system reset quote_collab.notify;');
+    return next @extschema@.quote_collab_verdict('no old prepared transaction',
+        not exists (select from pg_prepared_xacts x where x.prepared < now() - interval '1 hour'), 'warning',
+        'a transaction was prepared an hour ago and holds its locks', 'commit prepared or rollback prepared; see pg_prepared_xacts.');
+    return next @extschema@.quote_collab_verdict('notification queue', pg_notification_queue_usage() < 0.5, 'error',
+        format('the queue of NOTIFY is %s %% full: a listener sits in an open transaction', round((pg_notification_queue_usage() * 100)::numeric)),
+        'End the oldest transaction of a listening session; see pg_stat_activity.');
+    return next @extschema@.quote_collab_verdict('server patch level', version >= coalesce(oldest, version), 'warning',
+        format('PostgreSQL %s lacks fixes of row security', current_setting('server_version')), 'Install the latest minor release.');
+    select e.extversion, v.default_version into installed, available from pg_extension e
+    left join pg_available_extensions v on v.name = e.extname where e.extname = 'quote_collab_ext';
+    return next @extschema@.quote_collab_verdict('extension up to date', installed = coalesce(available, installed), 'warning',
+        format('version %s is installed, %s is available', installed, available), 'alter extension quote_collab_ext update; and, in the same transaction, select attach_quote_collaboration();');
+    return next @extschema@.quote_collab_verdict('survives a power cut',
+        current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on', 'error',
+        'fsync or full_page_writes is off: a crash loses or corrupts prices', 'alter system set fsync = on; alter system set full_page_writes = on; select pg_reload_conf();');
+    return next @extschema@.quote_collab_verdict('commits are durable', current_setting('synchronous_commit') <> 'off', 'warning',
+        'synchronous_commit is off: a crash takes back what users saw saved', 'alter system set synchronous_commit = on; select pg_reload_conf();');
+    return next @extschema@.quote_collab_verdict('transaction ids left', (select age(d.datfrozenxid) < 1500000000 from pg_database d where d.datname = current_database()),
+        'error', 'this database is close to transaction id wraparound', 'vacuum freeze;');
+    return next @extschema@.quote_collab_verdict('encoding', getdatabaseencoding() = 'UTF8', 'error', 'the database is not in UTF8', 'Create it anew in UTF8.');
+    return query select * from @extschema@.quote_collab_doctor_writers(@extschema@.quote_library_preloaded());
+    return next @extschema@.quote_collab_doctor_filters();
+    return query select * from @extschema@.quote_collab_doctor_processes(@extschema@.quote_library_preloaded());
+end $$;
 create or replace function quote_collab_doctor_processes(preloaded boolean) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

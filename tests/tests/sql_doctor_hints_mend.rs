@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 106] = [
+const MENDED: [(&str, &str); 109] = [
     (
         "create or replace function quote_grantee(role oid) returns text language sql stable set search_path = pg_catalog, pg_temp as 'select ''nobody'''",
         "functions as released",
@@ -249,6 +249,18 @@ const MENDED: [(&str, &str); 106] = [
     (
         "do $$ begin execute format('alter role quote_gateway in database %I set default_transaction_read_only = yes', current_database()); end $$",
         "transactions may write",
+    ),
+    (
+        "do $$ begin execute format('alter database %I set row_security = off', current_database()); end $$",
+        "rows are filtered",
+    ),
+    (
+        "do $$ begin execute format('alter role erp_app in database %I set row_security = no', current_database()); end $$",
+        "rows are filtered",
+    ),
+    (
+        "do $$ begin execute format('alter database %1$I set row_security = off; alter role erp_app in database %1$I set row_security = 0', current_database()); end $$",
+        "rows are filtered",
     ),
 ];
 
