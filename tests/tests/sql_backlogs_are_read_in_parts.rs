@@ -53,20 +53,14 @@ async fn backlog(erp: &Erp, admin: &Client) -> String {
     cursor
 }
 
-/// How many events there are to be told.
-const RECORDED: &str = "select count(distinct event_id) from quote_changes where conflict_resolution is distinct from 'REJECTED'";
-
-#[tokio::test]
-async fn a_reader_that_was_away_reads_everything_once_in_parts() {
-    let erp = Erp::attached().await;
-    let admin = erp.client("postgres").await;
-    let mut cursor = backlog(&erp, &admin).await;
+/// All events behind a cursor, and in how many parts they came.
+async fn read(client: &Client, mut cursor: String) -> (Vec<Value>, usize) {
     let mut events = Vec::new();
     let mut parts = HashSet::new();
     loop {
         let rows =
-            admin.query("select cursor, event from quote_events_since($1, 700)", &[&cursor]).await.unwrap();
-        let Some(last) = rows.last() else { break };
+            client.query("select cursor, event from quote_events_since($1, 700)", &[&cursor]).await.unwrap();
+        let Some(last) = rows.last() else { break (events, parts.len()) };
         cursor = last.get(0);
         for row in &rows {
             let place: String = row.get(0);
@@ -74,8 +68,39 @@ async fn a_reader_that_was_away_reads_everything_once_in_parts() {
             events.push(row.get::<_, Value>(1));
         }
     }
-    assert!(parts.len() >= ROUNDS, "{parts:?}");
+}
+
+/// How many events there are to be told.
+const RECORDED: &str = "select count(distinct event_id) from quote_changes where conflict_resolution is distinct from 'REJECTED'";
+
+#[tokio::test]
+async fn a_reader_that_was_away_reads_everything_once_in_parts() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let cursor = backlog(&erp, &admin).await;
+    let (events, parts) = read(&admin, cursor).await;
+    assert!(parts >= ROUNDS, "{parts}");
     ledger::must_be_whole(&events, erp.count(RECORDED).await);
+}
+
+#[tokio::test]
+async fn a_seal_that_looked_back_ends_no_part_and_the_next_one_does() {
+    let erp = Erp::attached().await;
+    let (admin, keeper) = (erp.client("postgres").await, erp.client("postgres").await);
+    run(&admin, "update quotes set notes = 'seen'").await;
+    run(&keeper, "begin isolation level repeatable read; select 1").await;
+    run(&admin, "update quotes set notes = 'unseen'").await;
+    let cursor = text(&admin, "select quote_events_cursor()").await;
+    let before = erp.count(RECORDED).await;
+    run(&admin, "update quotes set notes = 'nor this'").await;
+    run(&keeper, "select seal_quote_history(); commit").await;
+    for round in 0..ROUNDS {
+        many_transactions(&erp, &admin, round).await;
+        run(&admin, "select seal_quote_history()").await;
+    }
+    let (events, parts) = read(&admin, cursor).await;
+    assert_eq!(parts, ROUNDS);
+    assert_eq!(i64::try_from(events.len()).unwrap(), erp.count(RECORDED).await - before);
 }
 
 #[tokio::test]
