@@ -7,6 +7,7 @@ mod attribution;
 mod audit;
 mod authentication;
 mod backoff;
+mod backtrace;
 mod c_function;
 mod digest;
 mod error;
@@ -36,6 +37,7 @@ mod worker;
 /// Runs when PostgreSQL loads the library, in each backend that uses it.
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    backtrace::leave_out();
     guc::define();
     transaction::watch();
     statement::watch();

@@ -1,6 +1,9 @@
 //! Bad input to the SQL functions: a clear message, the right SQLSTATE, nothing written.
 
-use quote_collab_tests::Erp;
+use std::io::Write;
+use std::process::Stdio;
+
+use quote_collab_tests::{Erp, Postgres};
 
 #[tokio::test]
 async fn each_bad_call_has_its_sqlstate_and_writes_nothing() {
@@ -245,4 +248,27 @@ async fn a_schema_that_no_format_can_hold() {
     assert_eq!(error.as_db_error().unwrap().code().code(), "0A000");
     let create = "create extension quote_collab_ext schema \"sold off\"; select \"sold off\".attach_quote_collaboration(); update quotes set notes = 'x'";
     admin.batch_execute(create).await.unwrap();
+}
+
+/// What one process of a stopped server says to a statement, started with a setting of its environment.
+fn answer(server: &Postgres, setting: &str, database: &str, statement: &str) -> String {
+    let mut process = server.single_user(&["env", setting], database);
+    let process = process.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = process.spawn().expect("the process starts");
+    child.stdin.take().expect("a pipe").write_all(statement.as_bytes()).expect("the statement is read");
+    let output = child.wait_with_output().expect("the process ends");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn errors_show_frames_of_the_server_only_where_they_are_asked_for() {
+    let mut server = Postgres::start().await;
+    let database = server.database().await;
+    server.stop();
+    for (setting, expected) in [("RUST_BACKTRACE=1", false), ("RUST_LIB_BACKTRACE=1", true)] {
+        let failing = "select * from quote_prepared_rows('select 1 / 0', row()) r (a integer)\n";
+        let said = answer(&server, setting, &database, failing);
+        assert!(said.contains("division by zero"), "{said}");
+        assert_eq!(said.contains("SPI_execute_plan"), expected, "{setting}: {said}");
+    }
 }
