@@ -85,22 +85,28 @@ begin
 end $$;
 comment on function quote_feed_waypoint(pg_snapshot, pg_snapshot, out pg_snapshot, out timestamptz) is 'a snapshot between two others where a batch of the feed may end';
 
--- The time before which no change was made that is in a batch, save for a day, given what it would be by a clock that goes on evenly: the beginning of
--- a month and a day, since months are what a reader is spared. Transactions that may have written while this session did not watch the
--- clock may have done so when it was right again that was ahead before: whether older months have anything of the batch is looked up
--- then, and nothing is spared where they have. That waits for whoever has locked one of them.
+-- The time before which no change was made that is in a batch or behind it, save for a day: the beginning of a month and a day, since months are
+-- what a reader is spared. Of transactions that began while this session watched the clock it knows that time; of others floor_at tells
+-- it, by a clock that goes on evenly. Where some of those are in the batch, they may have written when a clock was right again that was
+-- ahead: whether older months have anything of the batch is looked up then, and nothing is spared where they have. That waits for
+-- whoever has locked one of them.
 create function quote_feed_floor(prev pg_snapshot, cur pg_snapshot, floor_at timestamptz) returns timestamptz
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    watched_from timestamptz := @extschema@.quote_clock_floor(pg_snapshot_xmin(prev)::text::bigint);
-    month_floor timestamptz := @extschema@.quote_changes_month(least(greatest(floor_at, watched_from), clock_timestamp()) - interval '24 hours') + interval '24 hours';
+    -- Who is running still is in a batch behind this one.
+    lowest bigint := (select min(x::text::bigint) from pg_snapshot_xip(prev) x where pg_visible_in_snapshot(x, cur));
+    watched_from timestamptz := @extschema@.quote_clock_floor(coalesce(lowest, pg_snapshot_xmax(prev)::text::bigint));
+    all_watched_from timestamptz := @extschema@.quote_clock_floor(pg_snapshot_xmin(prev)::text::bigint);
+    month_floor timestamptz;
 begin
-    if month_floor = '-infinity' or watched_from > '-infinity' then
+    month_floor := @extschema@.quote_changes_month(least(clock_timestamp(), case when all_watched_from > '-infinity' then all_watched_from
+        when watched_from > '-infinity' then least(watched_from, floor_at) else floor_at end) - interval '24 hours') + interval '24 hours';
+    if watched_from > '-infinity' or month_floor = '-infinity' then
         return month_floor;
     end if;
     perform @extschema@.require_quote_home('{quote_changes}'::text[]);
     return case when @extschema@.quote_block_sinks(prev, cur, @extschema@.quote_cluster_identifier(), month_floor) then '-infinity' else month_floor end;
 end $$;
-comment on function quote_feed_floor(pg_snapshot, pg_snapshot, timestamptz) is 'time before which no change of a batch was made, save for a day';
+comment on function quote_feed_floor(pg_snapshot, pg_snapshot, timestamptz) is 'time before which no change of a batch or behind it was made, save for a day';

@@ -282,7 +282,7 @@ begin
         select concat_ws('/', $11, $1, $8, $9, $2, $10, e.position), e.event from (%s) e order by e.position$query$,
         case when c.position > 0 and @extschema@.quote_batch_has_few(c.prev, c.cur)
             then @extschema@.quote_batch_rest_query() else @extschema@.quote_batch_query() end)
-    using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '1 day', 'infinity'::timestamptz, max, c.prev_at, c.floor_at, c.cur_at,
+    using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '24 hours', 'infinity'::timestamptz, max, c.prev_at, c.floor_at, c.cur_at,
         concat_ws('/', case when c.timeline is null then '1' when c.log is null then '2' else '3' end, c.origin, c.log, c.timeline, c.reached);
 end $$;
 comment on function read_quote_events(quote_cursor, integer) is 'events of one batch of the feed';

@@ -140,7 +140,7 @@ declare
     even_floor timestamptz;
     floor_at timestamptz;
 begin
-    perform @extschema@.set_quote_option('synchronous_commit', 'on'), @extschema@.watch_quote_clock();
+    perform @extschema@.set_quote_option('synchronous_commit', 'on');
     select r.* into last from @extschema@.quote_prepared_rows(
         @extschema@.quote_kept_query('@extschema@.quote_relay_state_query()'::regprocedure::oid), row(epoch))
         r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);
@@ -160,6 +160,7 @@ begin
         even_floor := '-infinity';
     end if;
     seen := @extschema@.quote_feed_snapshot();
+    perform @extschema@.watch_quote_clock();
     if seen::text = prev::text then
         return;
     end if;
@@ -171,8 +172,8 @@ begin
         floor_at := @extschema@.quote_feed_floor(prev, cur, even_floor);
         return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
             @extschema@.quote_query_of_months(@extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),
-                log, @extschema@.quote_log_months(log, floor_at - interval '1 day')),
-            row(prev, cur, 0::bigint, here, floor_at - interval '1 day', 'infinity'::timestamptz, max, max_bytes))
+                log, @extschema@.quote_log_months(log, floor_at - interval '24 hours')),
+            row(prev, cur, 0::bigint, here, floor_at - interval '24 hours', 'infinity'::timestamptz, max, max_bytes))
             r ("position" bigint, event text, size integer, has_next boolean);
         exit when found or cur::text = seen::text;
     end loop;
@@ -240,7 +241,7 @@ begin
         return query select r."position", r.event from @extschema@.quote_prepared_rows(
             @extschema@.quote_kept_query((case when after_position > 0 and @extschema@.quote_batch_has_few(b.prev, b.cur)
                 then '@extschema@.quote_batch_rest_query()' else '@extschema@.quote_batch_query()' end)::regprocedure::oid),
-            row(b.prev, b.cur, after_position, b.origin, b.floor_at - interval '1 day', 'infinity'::timestamptz, max)) r ("position" bigint, event jsonb);
+            row(b.prev, b.cur, after_position, b.origin, b.floor_at - interval '24 hours', 'infinity'::timestamptz, max)) r ("position" bigint, event jsonb);
     end if;
 end $$;
 comment on function quote_relay_read(bigint, bigint, integer) is 'events of a committed batch';

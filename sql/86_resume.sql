@@ -153,8 +153,10 @@ declare
     given integer := 0;
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
-    execute format('select b.*, exists (select from %1$s x where x.no between b.no and greatest(b.no, $3) and x.origin <> $2) as is_elsewhere
-        from %1$s b where b.no >= $1 order by b.no limit 1', @extschema@.quote_relay_table('quote_relay_batch'))
+    -- What comes behind may have been written when a clock was behind, and its batch says so.
+    execute format('select b.no, b.prev, b.cur, b.origin, x.is_elsewhere, x.floor_at from (select * from %1$s where no >= $1 order by no limit 1) b
+        cross join lateral (select bool_or(r.origin <> $2) as is_elsewhere, min(r.floor_at) as floor_at from %1$s r where r.no between b.no and greatest(b.no, $3)) x',
+        @extschema@.quote_relay_table('quote_relay_batch'))
     into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
     if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere then
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
@@ -163,16 +165,16 @@ begin
     is_begun := start.no = after_batch;
     if is_begun and after_batch <= until_batch then
         return query execute format('select $12, r.position, r.event from (%s) r order by r.position', @extschema@.quote_rest_of_batch_query())
-        using quote_id, tenant, after_position, start.origin, start.floor_at - interval '1 day', 'infinity'::timestamptz, max, any_tenant,
+        using quote_id, tenant, after_position, start.origin, start.floor_at - interval '24 hours', 'infinity'::timestamptz, max, any_tenant,
             start.prev, start.cur, case when after_batch = until_batch then until_position else last end, after_batch;
         get diagnostics given = row_count;
     end if;
     if given < max and after_batch < until_batch then
         if is_begun then
             shown := case when after_position < last then after_position
-                else @extschema@.quote_position_shown(quote_id, start.origin, start.floor_at - interval '1 day', start.cur) end;
+                else @extschema@.quote_position_shown(quote_id, start.origin, start.floor_at - interval '24 hours', start.cur) end;
         end if;
-        return query select * from @extschema@.quote_events_behind(quote_id, start.origin, start.floor_at - interval '1 day',
+        return query select * from @extschema@.quote_events_behind(quote_id, start.origin, start.floor_at - interval '24 hours',
             case when is_begun then start.cur else start.prev end, shown, until_batch, until_position, max - given);
     end if;
 end $$;

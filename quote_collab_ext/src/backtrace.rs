@@ -20,7 +20,7 @@ pub fn leave_out() {
         env::set_var(OF_ERRORS, "0");
     }
     // Reads the environment once for this copy of the standard library: other libraries find theirs as it was.
-    Backtrace::capture();
+    drop(Backtrace::capture());
     // SAFETY: as above.
     #[expect(unsafe_code, reason = "there is no other way to tell the standard library")]
     unsafe {

@@ -53,7 +53,7 @@ thread_local! {
     static CLOCK: Cell<Option<Watch>> = const { Cell::new(None) };
 }
 
-/// Looks at the clock: a session that does so at least once a minute watches it, until it is set. A transaction that is rolled back has
+/// Looks at the clock: a session that does so every few seconds watches it, until it is set. A transaction that is rolled back has
 /// looked all the same.
 #[pg_extern(volatile, parallel_restricted)]
 pub fn watch_quote_clock() {
@@ -99,7 +99,7 @@ extension_sql!(
     r"
 comment on function flush_quote_feed() is 'makes durable what readers of the event feed are about to count as over';
 comment on function next_quote_transaction() is 'the lowest number that no transaction has yet';
-comment on function watch_quote_clock() is 'looks at the clock, which a session watches that does so every minute';
+comment on function watch_quote_clock() is 'looks at the clock, which a session watches that does so every few seconds';
 comment on function quote_clock_floor(bigint) is 'time before which nothing was recorded by a transaction and those behind it; -infinity where this session has not watched the clock';
 comment on function quote_cluster_identifier() is 'system identifier of this cluster';
 comment on function quote_feed_timeline() is 'timeline that this server writes or follows';

@@ -6,7 +6,7 @@ comment on function set_quote_option(text, text) is 'sets a setting that the ext
 create function watch_quote_clock() returns void
 strict volatile parallel restricted language c
 as 'MODULE_PATHNAME', 'watch_quote_clock_wrapper';
-comment on function watch_quote_clock() is 'looks at the clock, which a session watches that does so every minute';
+comment on function watch_quote_clock() is 'looks at the clock, which a session watches that does so every few seconds';
 create function quote_clock_floor(transaction bigint) returns timestamptz
 strict volatile parallel restricted language c
 as 'MODULE_PATHNAME', 'quote_clock_floor_wrapper';
@@ -707,16 +707,21 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    watched_from timestamptz := @extschema@.quote_clock_floor(pg_snapshot_xmin(prev)::text::bigint);
-    month_floor timestamptz := @extschema@.quote_changes_month(least(greatest(floor_at, watched_from), clock_timestamp()) - interval '24 hours') + interval '24 hours';
+    -- Who is running still is in a batch behind this one.
+    lowest bigint := (select min(x::text::bigint) from pg_snapshot_xip(prev) x where pg_visible_in_snapshot(x, cur));
+    watched_from timestamptz := @extschema@.quote_clock_floor(coalesce(lowest, pg_snapshot_xmax(prev)::text::bigint));
+    all_watched_from timestamptz := @extschema@.quote_clock_floor(pg_snapshot_xmin(prev)::text::bigint);
+    month_floor timestamptz;
 begin
-    if month_floor = '-infinity' or watched_from > '-infinity' then
+    month_floor := @extschema@.quote_changes_month(least(clock_timestamp(), case when all_watched_from > '-infinity' then all_watched_from
+        when watched_from > '-infinity' then least(watched_from, floor_at) else floor_at end) - interval '24 hours') + interval '24 hours';
+    if watched_from > '-infinity' or month_floor = '-infinity' then
         return month_floor;
     end if;
     perform @extschema@.require_quote_home('{quote_changes}'::text[]);
     return case when @extschema@.quote_block_sinks(prev, cur, @extschema@.quote_cluster_identifier(), month_floor) then '-infinity' else month_floor end;
 end $$;
-comment on function quote_feed_floor(pg_snapshot, pg_snapshot, timestamptz) is 'time before which no change of a batch was made, save for a day';
+comment on function quote_feed_floor(pg_snapshot, pg_snapshot, timestamptz) is 'time before which no change of a batch or behind it was made, save for a day';
 create or replace function quote_events_since(cursor text, max integer default 100) returns setof quote_event
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -765,6 +770,21 @@ begin
             and c.conflict_resolution is distinct from 'REJECTED'
         group by c.xid, c.position order by c.position limit $7$query$, @extschema@.quote_collab_home()));
 end $$;
+create or replace function read_quote_events(c quote_cursor, max integer) returns setof quote_event
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+begin
+    return query execute format($query$
+        select concat_ws('/', $11, $1, $8, $9, $2, $10, e.position), e.event from (%s) e order by e.position$query$,
+        case when c.position > 0 and @extschema@.quote_batch_has_few(c.prev, c.cur)
+            then @extschema@.quote_batch_rest_query() else @extschema@.quote_batch_query() end)
+    using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '24 hours', 'infinity'::timestamptz, max, c.prev_at, c.floor_at, c.cur_at,
+        concat_ws('/', case when c.timeline is null then '1' when c.log is null then '2' else '3' end, c.origin, c.log, c.timeline, c.reached);
+end $$;
 create or replace function quote_relay_batch_insertion() returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -793,7 +813,7 @@ declare
     even_floor timestamptz;
     floor_at timestamptz;
 begin
-    perform @extschema@.set_quote_option('synchronous_commit', 'on'), @extschema@.watch_quote_clock();
+    perform @extschema@.set_quote_option('synchronous_commit', 'on');
     select r.* into last from @extschema@.quote_prepared_rows(
         @extschema@.quote_kept_query('@extschema@.quote_relay_state_query()'::regprocedure::oid), row(epoch))
         r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);
@@ -813,6 +833,7 @@ begin
         even_floor := '-infinity';
     end if;
     seen := @extschema@.quote_feed_snapshot();
+    perform @extschema@.watch_quote_clock();
     if seen::text = prev::text then
         return;
     end if;
@@ -824,8 +845,8 @@ begin
         floor_at := @extschema@.quote_feed_floor(prev, cur, even_floor);
         return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
             @extschema@.quote_query_of_months(@extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),
-                log, @extschema@.quote_log_months(log, floor_at - interval '1 day')),
-            row(prev, cur, 0::bigint, here, floor_at - interval '1 day', 'infinity'::timestamptz, max, max_bytes))
+                log, @extschema@.quote_log_months(log, floor_at - interval '24 hours')),
+            row(prev, cur, 0::bigint, here, floor_at - interval '24 hours', 'infinity'::timestamptz, max, max_bytes))
             r ("position" bigint, event text, size integer, has_next boolean);
         exit when found or cur::text = seen::text;
     end loop;
@@ -834,6 +855,71 @@ begin
                 @extschema@.quote_kept_query('@extschema@.quote_relay_batch_insertion()'::regprocedure::oid),
                 row(epoch, last.no + 1, prev, cur, prev_at, floor_at, here, cur_at)) r (no bigint)) then
         perform @extschema@.refuse_lost_quote_lease();
+    end if;
+end $$;
+create or replace function quote_relay_read(batch bigint, after_position bigint, max integer) returns table ("position" bigint, event jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+    b record;
+begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
+    select r.* into b from @extschema@.quote_prepared_rows(
+        format('select b.prev, b.cur, b.origin, b.floor_at from %s b where b.no = $1', @extschema@.quote_relay_table('quote_relay_batch')), row(batch))
+        r (prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz);
+    if found then
+        return query select r."position", r.event from @extschema@.quote_prepared_rows(
+            @extschema@.quote_kept_query((case when after_position > 0 and @extschema@.quote_batch_has_few(b.prev, b.cur)
+                then '@extschema@.quote_batch_rest_query()' else '@extschema@.quote_batch_query()' end)::regprocedure::oid),
+            row(b.prev, b.cur, after_position, b.origin, b.floor_at - interval '24 hours', 'infinity'::timestamptz, max)) r ("position" bigint, event jsonb);
+    end if;
+end $$;
+create or replace function quote_events_between(
+    quote_id uuid, after_batch bigint, after_position bigint, until_batch bigint, until_position bigint, max integer)
+returns table (batch bigint, "position" bigint, event jsonb)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+    last constant bigint := 9223372036854775807;
+    shown bigint := 0;
+    tenant uuid := @extschema@.current_quote_tenant();
+    any_tenant boolean := @extschema@.sees_every_quote_tenant();
+    start record;
+    is_begun boolean;
+    given integer := 0;
+begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
+    -- What comes behind may have been written when a clock was behind, and its batch says so.
+    execute format('select b.no, b.prev, b.cur, b.origin, x.is_elsewhere, x.floor_at from (select * from %1$s where no >= $1 order by no limit 1) b
+        cross join lateral (select bool_or(r.origin <> $2) as is_elsewhere, min(r.floor_at) as floor_at from %1$s r where r.no between b.no and greatest(b.no, $3)) x',
+        @extschema@.quote_relay_table('quote_relay_batch'))
+    into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
+    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere then
+        raise exception 'the cursor is no longer known' using errcode = 'QC001',
+            hint = 'Read the quote again and subscribe without a cursor.';
+    end if;
+    is_begun := start.no = after_batch;
+    if is_begun and after_batch <= until_batch then
+        return query execute format('select $12, r.position, r.event from (%s) r order by r.position', @extschema@.quote_rest_of_batch_query())
+        using quote_id, tenant, after_position, start.origin, start.floor_at - interval '24 hours', 'infinity'::timestamptz, max, any_tenant,
+            start.prev, start.cur, case when after_batch = until_batch then until_position else last end, after_batch;
+        get diagnostics given = row_count;
+    end if;
+    if given < max and after_batch < until_batch then
+        if is_begun then
+            shown := case when after_position < last then after_position
+                else @extschema@.quote_position_shown(quote_id, start.origin, start.floor_at - interval '24 hours', start.cur) end;
+        end if;
+        return query select * from @extschema@.quote_events_behind(quote_id, start.origin, start.floor_at - interval '24 hours',
+            case when is_begun then start.cur else start.prev end, shown, until_batch, until_position, max - given);
     end if;
 end $$;
 create or replace function seal_quote_history() returns bigint

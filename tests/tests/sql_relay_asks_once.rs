@@ -81,6 +81,9 @@ async fn a_clock_that_was_ahead_hides_nothing_that_was_written_when_it_was_right
         .await;
         assert_eq!(next(&admin, 10, 1_000_000).await, [(batch, false)], "{noted}, {written}");
     }
+    // Subscribers who come back read it too.
+    let resumed = "select count(*)::text from quote_events_between((select id from quotes order by id limit 1), 2, 9223372036854775807, 8, 9223372036854775807, 100)";
+    assert_eq!(text(&admin, resumed).await, "6");
 }
 
 #[tokio::test]
@@ -141,6 +144,9 @@ async fn a_month_of_long_ago_that_is_locked_holds_up_nothing() {
     // The first batch reads all.
     run(&admin, WRITE).await;
     assert_eq!(next(&admin, 10, 1_000_000).await, [(1, false)]);
+    // Other tests were writing when this session began to watch the clock.
+    let begun = text(&admin, "select pg_snapshot_xmax(pg_current_snapshot())::text").await;
+    erp.wait_until(&format!("select pg_snapshot_xmin(pg_current_snapshot()) >= '{begun}'::xid8")).await;
     run(&admin, WRITE).await;
     assert_eq!(next(&admin, 10, 1_000_000).await, [(2, false)]);
     // Whoever rewrites a month has a number, and is running beside many wake-ups.
