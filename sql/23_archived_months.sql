@@ -49,24 +49,53 @@ begin
 end $$;
 comment on function return_quote_month(regclass, regclass, name, timestamptz, timestamptz) is 'takes a month of an audit log back from the archive';
 
+-- What the relay has told for good, null where there is none: all before the batch that it noted last.
+create function quote_relay_told(home name) returns pg_snapshot
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    told pg_snapshot;
+begin
+    execute format('select b.prev from %1$I.quote_relay_batch b cross join %1$I.quote_relay_lease l
+        where b.no > 0 and b.origin = $1 order by b.no = l.batch desc, b.no limit 1', home)
+    into told using @extschema@.quote_cluster_identifier();
+    return told;
+end $$;
+comment on function quote_relay_told(name) is 'snapshot before which the relay has told everything; null where there is no relay';
+
+-- Has a part of the log rows of this cluster, of a time, that were not over in a snapshot? None were over in null.
+create function quote_rows_behind(part regclass, seen pg_snapshot, month_start timestamptz, month_end timestamptz) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_rows boolean;
+begin
+    execute format('select exists (
+        select from %s c
+        where c.xid >= coalesce(pg_snapshot_xmin($1), ''3''::xid8) and pg_visible_in_snapshot(c.xid, $1) is not true
+            and c.origin = $2 and c.changed_at >= $3 and c.changed_at < $4)', part)
+    into found_rows using seen, @extschema@.quote_cluster_identifier(), month_start, month_end;
+    return found_rows;
+end $$;
+comment on function quote_rows_behind(regclass, pg_snapshot, timestamptz, timestamptz) is 'whether a part of the audit log has rows that a snapshot does not see';
+
 -- Do event feeds still have to read rows of the default partition? They read the log alone, and what time such a row says is not when it was
--- written: the relay has read them, where there is one, in a batch before the one that it noted last, and they were sealed a day ago.
+-- written: the relay has told them, where there is one, and they were sealed a day ago.
 create function quote_strays_awaited(home name, spare regclass, month_start timestamptz, month_end timestamptz) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    awaited boolean;
+    told pg_snapshot := @extschema@.quote_relay_told(home);
+    sealed pg_snapshot;
 begin
-    execute format('select exists (
-        select from %1$s c
-        cross join (select (select b.prev from %2$I.quote_relay_batch b cross join %2$I.quote_relay_lease l
-                where b.no > 0 and b.origin = $3 order by b.no = l.batch desc, b.no limit 1),
-            (select s.cur from %2$I.quote_changes_seals s where s.origin = $3 and s.form < 4 and s.sealed_at < now() - interval ''1 day'' order by s.no desc limit 1)) t (told, sealed)
-        where c.changed_at >= $1 and c.changed_at < $2 and c.origin = $3
-            and (pg_visible_in_snapshot(c.xid, coalesce(t.told, t.sealed)) and pg_visible_in_snapshot(c.xid, t.sealed)) is not true)', spare, home)
-    into awaited using month_start, month_end, @extschema@.quote_cluster_identifier();
-    return awaited;
+    execute format('select s.cur from %I.quote_changes_seals s
+        where s.origin = $1 and s.form < 4 and s.sealed_at < now() - interval ''1 day'' order by s.no desc limit 1', home)
+    into sealed using @extschema@.quote_cluster_identifier();
+    return @extschema@.quote_rows_behind(spare, sealed, month_start, month_end)
+        or told is not null and @extschema@.quote_rows_behind(spare, told, month_start, month_end);
 end $$;
 comment on function quote_strays_awaited(name, regclass, timestamptz, timestamptz) is 'whether event feeds still have to read rows of the default partition';
 

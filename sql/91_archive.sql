@@ -54,17 +54,35 @@ as $$
 $$;
 comment on function quote_changes_months_before(regclass, timestamptz) is 'partitions of an audit log that ended before a time';
 
--- Until when months may be archived at an age: what the newest batch of the relay may still have to read stays, a day back.
-create function quote_archive_limit(older_than interval) returns timestamptz
-language plpgsql stable
+-- Has a month rows that the relay has not told yet, or that are not sealed? A clock that was behind may have put them there lately.
+create function quote_month_is_awaited(month regclass) returns boolean
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    told pg_snapshot := @extschema@.quote_relay_told(@extschema@.quote_collab_home());
+    sealed pg_snapshot := @extschema@.quote_sealed_until(@extschema@.quote_cluster_identifier(), 9223372036854775807::bigint);
+begin
+    return @extschema@.quote_rows_behind(month, sealed, '-infinity', 'infinity')
+        or told is not null and @extschema@.quote_rows_behind(month, told, '-infinity', 'infinity');
+end $$;
+comment on function quote_month_is_awaited(regclass) is 'whether a month of the audit log has rows that are not told or not sealed';
+
+-- Until when months may be archived at an age: what the newest batch of the relay may still have to read stays, a day back, and the first
+-- month of which anything is still to be told or sealed.
+create function quote_archive_limit(older_than interval) returns timestamptz
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
     needed timestamptz;
 begin
     execute format('select b.floor_at - interval ''1 day'' from %s b where b.no > 0 order by b.no desc limit 1',
         @extschema@.quote_relay_table('quote_relay_batch')) into needed;
-    return least(now() - older_than, now() - interval '1 day', needed);
+    needed := least(now() - older_than, now() - interval '1 day', needed);
+    return coalesce((
+        select min(m.month_start) from @extschema@.quote_changes_months_before(log, needed) m where @extschema@.quote_month_is_awaited(m.month)), needed);
 end $$;
 comment on function quote_archive_limit(interval) is 'until when months of the audit log may be archived at an age';
 
@@ -155,7 +173,7 @@ comment on function exchange_quote_months(regclass, regclass[], timestamptz) is 
 revoke execute on function exchange_quote_months(regclass, regclass[], timestamptz) from public;
 
 -- Moves the months that ended before now() - older_than to quote_changes_archive, all or none; returns how many. Months
--- that the relay may still need, a day back, stay. Everybody goes on meanwhile but for the moment of the exchange, which reads no
+-- that the relay may still need, a day back, stay. What is not sealed is sealed first. Everybody goes on meanwhile but for the moment of the exchange, which reads no
 -- month: what maintenance has noted is proved first; what it has not come to yet, as it does within seconds, is proved in that
 -- moment when it is small, and else refused (55000). Tries for at most 5 seconds to lock the log, unless lock_timeout says otherwise.
 create function archive_quote_changes(older_than interval) returns integer
@@ -175,6 +193,7 @@ begin
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
+    perform @extschema@.seal_quote_history();
     until := @extschema@.quote_archive_limit(older_than);
     months := array(select m.month from @extschema@.quote_months_due(log, until) m);
     if cardinality(months) = 0 then
@@ -194,6 +213,9 @@ begin
         select @extschema@.quote_changes_spare(to_regclass(@extschema@.quote_relay_table('quote_changes_archive'))));
     perform @extschema@.lock_quote_log(log, array_remove(others, null) || months, case when @extschema@.quote_archive_stands(@extschema@.quote_collab_home()) then '{}'
         else array_remove(array[to_regclass(@extschema@.quote_relay_table('v_quote_changes_all'))], null) end);
+    if @extschema@.quote_archive_limit(older_than) < until then
+        raise exception 'months were written to while they were locked' using errcode = 'lock_not_available', hint = 'Try again.';
+    end if;
     perform @extschema@.exchange_quote_months(log, months, until);
     return cardinality(months);
 end $$;

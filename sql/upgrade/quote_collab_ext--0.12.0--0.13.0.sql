@@ -49,6 +49,16 @@ begin
         pause := least(pause * 2, 1);
     end loop;
 end $$;
+create function quote_log_publishes_inserts_alone(log regclass) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from pg_publication_tables p join pg_publication b on b.pubname = p.pubname
+        join pg_namespace n on n.nspname = p.schemaname join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+        where (c.oid = log or c.oid in (select i.inhrelid from pg_inherits i where i.inhparent = log)) and b.pubinsert and not b.pubdelete)
+$$;
+comment on function quote_log_publishes_inserts_alone(regclass) is 'whether a publication of the audit log leaves deletes out';
 create or replace function move_quote_strays(spare regclass, target regclass, month_start timestamptz, month_end timestamptz) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -119,7 +129,11 @@ begin
     elsif month is not null and month_end > now() - interval '1 day' then
         perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
     end if;
-    if has_strays then
+    if has_strays and @extschema@.quote_log_publishes_inserts_alone(log) then
+        raise exception 'a publication tells of inserts into the audit log and not of deletes' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'Its subscribers would get rows that move out of the default partition twice.',
+            hint = 'alter publication ... set (publish = ''insert, delete, truncate'');';
+    elsif has_strays then
         execute format('create temporary table quote_changes_strays (like %s)', log);
         perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
     end if;
@@ -272,22 +286,47 @@ begin
     return true;
 end $$;
 comment on function return_quote_month(regclass, regclass, name, timestamptz, timestamptz) is 'takes a month of an audit log back from the archive';
+create function quote_relay_told(home name) returns pg_snapshot
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    told pg_snapshot;
+begin
+    execute format('select b.prev from %1$I.quote_relay_batch b cross join %1$I.quote_relay_lease l
+        where b.no > 0 and b.origin = $1 order by b.no = l.batch desc, b.no limit 1', home)
+    into told using @extschema@.quote_cluster_identifier();
+    return told;
+end $$;
+comment on function quote_relay_told(name) is 'snapshot before which the relay has told everything; null where there is no relay';
+create function quote_rows_behind(part regclass, seen pg_snapshot, month_start timestamptz, month_end timestamptz) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_rows boolean;
+begin
+    execute format('select exists (
+        select from %s c
+        where c.xid >= coalesce(pg_snapshot_xmin($1), ''3''::xid8) and pg_visible_in_snapshot(c.xid, $1) is not true
+            and c.origin = $2 and c.changed_at >= $3 and c.changed_at < $4)', part)
+    into found_rows using seen, @extschema@.quote_cluster_identifier(), month_start, month_end;
+    return found_rows;
+end $$;
+comment on function quote_rows_behind(regclass, pg_snapshot, timestamptz, timestamptz) is 'whether a part of the audit log has rows that a snapshot does not see';
 create function quote_strays_awaited(home name, spare regclass, month_start timestamptz, month_end timestamptz) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    awaited boolean;
+    told pg_snapshot := @extschema@.quote_relay_told(home);
+    sealed pg_snapshot;
 begin
-    execute format('select exists (
-        select from %1$s c
-        cross join (select (select b.prev from %2$I.quote_relay_batch b cross join %2$I.quote_relay_lease l
-                where b.no > 0 and b.origin = $3 order by b.no = l.batch desc, b.no limit 1),
-            (select s.cur from %2$I.quote_changes_seals s where s.origin = $3 and s.form < 4 and s.sealed_at < now() - interval ''1 day'' order by s.no desc limit 1)) t (told, sealed)
-        where c.changed_at >= $1 and c.changed_at < $2 and c.origin = $3
-            and (pg_visible_in_snapshot(c.xid, coalesce(t.told, t.sealed)) and pg_visible_in_snapshot(c.xid, t.sealed)) is not true)', spare, home)
-    into awaited using month_start, month_end, @extschema@.quote_cluster_identifier();
-    return awaited;
+    execute format('select s.cur from %I.quote_changes_seals s
+        where s.origin = $1 and s.form < 4 and s.sealed_at < now() - interval ''1 day'' order by s.no desc limit 1', home)
+    into sealed using @extschema@.quote_cluster_identifier();
+    return @extschema@.quote_rows_behind(spare, sealed, month_start, month_end)
+        or told is not null and @extschema@.quote_rows_behind(spare, told, month_start, month_end);
 end $$;
 comment on function quote_strays_awaited(name, regclass, timestamptz, timestamptz) is 'whether event feeds still have to read rows of the default partition';
 create or replace function archive_quote_strays(log regclass, spare regclass, month_start timestamptz, month_end timestamptz) returns boolean
@@ -1172,6 +1211,32 @@ begin
     return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
         'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
 end $$;
+create function quote_month_is_awaited(month regclass) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    told pg_snapshot := @extschema@.quote_relay_told(@extschema@.quote_collab_home());
+    sealed pg_snapshot := @extschema@.quote_sealed_until(@extschema@.quote_cluster_identifier(), 9223372036854775807::bigint);
+begin
+    return @extschema@.quote_rows_behind(month, sealed, '-infinity', 'infinity')
+        or told is not null and @extschema@.quote_rows_behind(month, told, '-infinity', 'infinity');
+end $$;
+comment on function quote_month_is_awaited(regclass) is 'whether a month of the audit log has rows that are not told or not sealed';
+create or replace function quote_archive_limit(older_than interval) returns timestamptz
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
+    needed timestamptz;
+begin
+    execute format('select b.floor_at - interval ''1 day'' from %s b where b.no > 0 order by b.no desc limit 1',
+        @extschema@.quote_relay_table('quote_relay_batch')) into needed;
+    needed := least(now() - older_than, now() - interval '1 day', needed);
+    return coalesce((
+        select min(m.month_start) from @extschema@.quote_changes_months_before(log, needed) m where @extschema@.quote_month_is_awaited(m.month)), needed);
+end $$;
 create or replace function archive_quote_changes(older_than interval) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1189,6 +1254,7 @@ begin
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
+    perform @extschema@.seal_quote_history();
     until := @extschema@.quote_archive_limit(older_than);
     months := array(select m.month from @extschema@.quote_months_due(log, until) m);
     if cardinality(months) = 0 then
@@ -1208,6 +1274,9 @@ begin
         select @extschema@.quote_changes_spare(to_regclass(@extschema@.quote_relay_table('quote_changes_archive'))));
     perform @extschema@.lock_quote_log(log, array_remove(others, null) || months, case when @extschema@.quote_archive_stands(@extschema@.quote_collab_home()) then '{}'
         else array_remove(array[to_regclass(@extschema@.quote_relay_table('v_quote_changes_all'))], null) end);
+    if @extschema@.quote_archive_limit(older_than) < until then
+        raise exception 'months were written to while they were locked' using errcode = 'lock_not_available', hint = 'Try again.';
+    end if;
     perform @extschema@.exchange_quote_months(log, months, until);
     return cardinality(months);
 end $$;
