@@ -5,7 +5,10 @@
 create function quote_tenant_rule() returns text
 language sql stable parallel safe
 set search_path = pg_catalog, pg_temp
-as $$ select '(tenant_id = ( SELECT @extschema@.current_quote_tenant() AS current_quote_tenant))' $$;
+set quote_all_identifiers = off
+as $$
+    select format('(tenant_id = ( SELECT %s() AS current_quote_tenant))', to_regprocedure('@extschema@.current_quote_tenant()')::oid::regproc)
+$$;
 comment on function quote_tenant_rule() is 'condition under which a row of history or presence is seen and written';
 
 -- Row security of one table by the tenant, enabled and forced.
@@ -27,6 +30,7 @@ comment on function protect_quote_table(regclass, name) is 'enables and forces r
 create function quote_table_is_protected(target regclass, policy name) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
 as $$
     select c.relrowsecurity and c.relforcerowsecurity and exists (
         select from pg_policy p

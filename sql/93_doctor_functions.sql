@@ -29,8 +29,8 @@ as $$
         case when h.in_c then replace(split_part(p.piece, ';', 1), k.library, '$libdir/quote_collab_ext')
             when h.is_parsed then split_part(p.piece, E'\nend;', 1) || E'\nend'
             else (string_to_array(p.piece, '$' || '$'))[1] || '$' || '$' || split_part(p.piece, '$' || '$', 2) || '$' || '$' end || ';'
-    from regexp_split_to_table(script, '\ncreate +function +', 'i') with ordinality p (piece, place)
-    cross join lateral (select substring(p.piece from '\w+')) x (name)
+    from regexp_split_to_table(script, E'\\ncreate +function +', 'i') with ordinality p (piece, place)
+    cross join lateral (select substring(p.piece from E'\\w+')) x (name)
     cross join lateral (select split_part(p.piece, '$' || '$', 1), split_part(p.piece, ';', 1)) s (to_body, to_end)
     cross join lateral (select 'MODULE_' || 'PATHNAME') l (library)
     cross join lateral (select l.library, s.to_end like format('%%%L%%', l.library), s.to_end like E'%\nbegin atomic%') k (library, in_c, is_parsed)
@@ -40,7 +40,7 @@ $$;
 comment on function quote_script_functions(text) is 'doctor: the functions that a script creates';
 
 -- Functions that do something else than those of the release, or run in another way, with the statements that make them again. Two functions that
--- are kept parsed are looked at for how they run only.
+-- are kept parsed are looked at for how they run only. Whoever installed it with quote_all_identifiers has quotes in its functions.
 create function quote_functions_altered(script text) returns table (function regprocedure, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -54,16 +54,36 @@ as $$
     from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function join pg_namespace n on n.oid = p.pronamespace
     join pg_roles owner on owner.oid = p.proowner
     join pg_extension e on e.extname = 'quote_collab_ext' join pg_roles installer on installer.oid = e.extowner
+    cross join lateral (select '"' || replace(n.nspname, '"', '""') || '"', quote_ident(n.nspname)) s (quoted, plain)
     where p.prokind = 'f' and (not owner.rolsuper and installer.rolsuper or not exists (
         select from released r
-        where r.name = p.proname and r.body = p.prosrc and coalesce(p.probin, '$libdir/quote_collab_ext') = '$libdir/quote_collab_ext'
-            and p.prosecdef = (r.header ~* '\msecurity definer\M') and p.proisstrict = (r.header ~* '\mstrict\M')
-            and p.provolatile = case when r.header ~* '\mimmutable\M' then 'i' when r.header ~* '\mstable\M' then 's' else 'v' end
-            and array(select lower(split_part(c, '=', 1)) || substr(c, strpos(c, '=')) from unnest(p.proconfig) c order by 1)
-                = array(select lower(m[1]) || '=' || replace(m[2], '''', '') from regexp_matches(r.header, '\nset (\w+) = ([^\n]+)', 'g') m order by 1)
-            and p.proparallel = case when r.header ~* '\mparallel safe\M' then 's' when r.header ~* '\mparallel restricted\M' then 'r' else 'u' end))
+        where r.name = p.proname and replace(r.body, s.quoted, s.plain) = replace(p.prosrc, s.quoted, s.plain)
+            and coalesce(p.probin, '$libdir/quote_collab_ext') = '$libdir/quote_collab_ext'
+            and p.prosecdef = (r.header ~* E'\\msecurity definer\\M') and p.proisstrict = (r.header ~* E'\\mstrict\\M')
+            and p.provolatile = case when r.header ~* E'\\mimmutable\\M' then 'i' when r.header ~* E'\\mstable\\M' then 's' else 'v' end
+            and array(select lower(split_part(c, '=', 1)) || replace(substr(c, strpos(c, '=')), '"', '') from unnest(p.proconfig) c order by 1)
+                = array(select lower(m[1]) || '=' || translate(m[2], '''"', '') from regexp_matches(r.header, E'\\nset (\\w+) = ([^\\n]+)', 'g') m order by 1)
+            and p.proparallel = case when r.header ~* E'\\mparallel safe\\M' then 's' when r.header ~* E'\\mparallel restricted\\M' then 'r' else 'u' end))
 $$;
 comment on function quote_functions_altered(text) is 'doctor: functions that are not as the release made them';
+
+-- Functions of the release that are no longer the extension's, with what takes them back: DROP EXTENSION leaves them behind, and updates fail on them.
+create function quote_functions_missing(script text) returns table (name text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.name, coalesce((
+            select string_agg(format('alter extension quote_collab_ext add function %s;', p.oid::regprocedure), ' ')
+            from pg_proc p join pg_roles o on o.oid = p.proowner
+            where p.pronamespace = e.extnamespace and p.proname = r.name and o.rolsuper
+                and not exists (select from @extschema@.quote_extension_functions() f where f.function = p.oid)),
+        string_agg(format('set search_path = %s, pg_temp; create function %s reset search_path;', e.extnamespace::regnamespace, r.statement), ' '))
+    from @extschema@.quote_script_functions(script) r cross join pg_extension e
+    where e.extname = 'quote_collab_ext'
+    group by r.name, e.extnamespace
+    having count(*) > (select count(*) from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function where p.proname = r.name)
+$$;
+comment on function quote_functions_missing(text) is 'doctor: functions of the release that are not the extension''s';
 
 create function quote_collab_doctor_functions_released() returns quote_collab_check
 language plpgsql stable
@@ -75,9 +95,14 @@ declare
     hints text;
 begin
     script := @extschema@.quote_release_script();
-    if script is null then
-        return @extschema@.quote_collab_unchecked('functions as released', 'the script of the installed release is not on this server any more',
+    if script is null or not exists (select from @extschema@.quote_script_functions(script)) then
+        return @extschema@.quote_collab_unchecked('functions as released', 'the script of the installed release is not on this server any more, or cannot be read',
             'alter extension quote_collab_ext update;');
+    end if;
+    select string_agg(f.name, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_missing(script) f;
+    if names is not null then
+        return @extschema@.quote_collab_verdict('functions as released', false, 'error',
+            format('these functions of the release are no longer the extension''s: %s', names), hints);
     end if;
     select string_agg(f.function::text, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_altered(script) f;
     return @extschema@.quote_collab_verdict('functions as released', names is null, 'error',

@@ -116,7 +116,7 @@ begin
     select string_agg(f.function::text, ', '), string_agg(format('alter function %s set search_path = pg_catalog, pg_temp;', f.function), ' ')
     into names, hints
     from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
-    where p.prosecdef and not coalesce(p.proconfig::text like '%search_path=pg_catalog, pg_temp%', false);
+    where p.prosecdef and not exists (select from unnest(p.proconfig) c where replace(c, '"', '') = 'search_path=pg_catalog, pg_temp');
     return next @extschema@.quote_collab_verdict('definer functions pinned', names is null, 'error',
         format('security definer without a pinned search_path: %s', names), hints);
 end $$;

@@ -37,8 +37,20 @@ begin
 end $$;
 comment on function quote_collab_doctor_server() is 'doctor: the server';
 
+-- What the server's configuration sets, where a session may have set it otherwise; null where it does not, or the caller may not see it.
+create function quote_file_setting(option text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select f.setting from pg_file_settings f where f.name = option and f.applied order by f.seqno desc limit 1);
+exception when insufficient_privilege then
+    return null;
+end $$;
+comment on function quote_file_setting(text) is 'doctor: what the configuration of the server sets';
+
 -- With which setting do sessions of a role begin here? What is set for the role in this database counts before what is set for the role, for the
--- database and for all; then the server's configuration, as far as this session has not set it otherwise. 0: any role.
+-- database and for all; then the server's configuration. 0: any role.
 create function quote_role_default(role oid, option text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -48,7 +60,8 @@ as $$
         where s.setrole in (role, 0) and (s.setdatabase = 0 or s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
             and starts_with(c.setting, option || '=')
         order by s.setrole = 0, s.setdatabase = 0 limit 1), (
-        select case when s.source in ('configuration file', 'command line', 'environment variable') then s.setting else s.boot_val end
+        select case when s.source in ('configuration file', 'command line', 'environment variable') then s.setting
+            else coalesce(@extschema@.quote_file_setting(option), s.boot_val) end
         from pg_settings s where s.name = option))
 $$;
 comment on function quote_role_default(oid, text) is 'doctor: the setting with which sessions of a role begin';
@@ -91,7 +104,9 @@ begin
     into names, hints from pg_roles r
     where r.rolcanlogin and not r.rolsuper and not r.rolbypassrls and not @extschema@.quote_role_default(r.oid, 'row_security')::boolean
         and (not all_are or exists (select from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting)
-            where s.setrole = r.oid and starts_with(c.setting, 'row_security=')));
+            where s.setrole = r.oid and starts_with(c.setting, 'row_security=')))
+        and exists (select from @extschema@.quote_collab_settings t
+            where has_table_privilege(r.oid, to_regclass(format('%I.%I', t.table_schema, t.table_name)), 'select, insert, update, delete'));
     return @extschema@.quote_collab_verdict('rows are filtered', not all_are and names is null, 'warning',
         format('row_security is off, so that saves and history are refused, for %s', case when all_are then 'every role' else names end),
         concat_ws(' ', case when all_are then format('alter database %I set row_security = on;', current_database()) end, hints));
@@ -190,6 +205,8 @@ exception
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Run it as a superuser.');
     when undefined_table or undefined_column or wrong_object_type then
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, @extschema@.quote_attach_statement());
+    when insufficient_resources then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Raise what the message names, and ask again.');
 end $$;
 comment on function quote_collab_doctor_part(text, name) is 'doctor: one part of its checks';
 

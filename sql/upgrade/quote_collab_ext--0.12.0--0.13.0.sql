@@ -11,6 +11,24 @@ create function quote_clock_floor(transaction bigint) returns timestamptz
 strict volatile parallel restricted language c
 as 'MODULE_PATHNAME', 'quote_clock_floor_wrapper';
 comment on function quote_clock_floor(bigint) is 'time before which nothing was recorded by a transaction and those behind it; -infinity where this session has not watched the clock';
+create or replace function quote_tenant_rule() returns text
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
+as $$
+    select format('(tenant_id = ( SELECT %s() AS current_quote_tenant))', to_regprocedure('@extschema@.current_quote_tenant()')::oid::regproc)
+$$;
+create or replace function quote_table_is_protected(target regclass, policy name) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
+as $$
+    select c.relrowsecurity and c.relforcerowsecurity and exists (
+        select from pg_policy p
+        where p.polrelid = c.oid and p.polname = policy and p.polpermissive and p.polcmd = '*' and p.polroles = '{0}'
+            and p.polwithcheck is null and pg_get_expr(p.polqual, p.polrelid) = @extschema@.quote_tenant_rule())
+    from pg_class c where c.oid = target
+$$;
 create or replace function lock_quote_log(log regclass, tables regclass[], views regclass[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1384,6 +1402,36 @@ begin
     return next @extschema@.quote_collab_verdict('history of attached tables only', missing is null, 'error',
         format('these tables are not attached, and their changes are told as changes of quotes that are: %s', missing), repair);
 end $$;
+create or replace function quote_collab_doctor_functions() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    names text;
+    hints text;
+begin
+    select string_agg(f.function::text, ', '), string_agg(format('revoke execute on function %s from public;', f.function), ' ')
+    into names, hints
+    from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
+    where not f.is_public and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl where acl.grantee = 0);
+    return next @extschema@.quote_collab_verdict('functions open as installed', names is null, 'error',
+        format('everybody may call: %s', names), hints);
+    select string_agg(format('%s to %s', f.function, @extschema@.quote_grantee(acl.grantee)), ', '),
+        string_agg(format('revoke execute on function %s from %s;', f.function, @extschema@.quote_grantee(acl.grantee)), ' ')
+    into names, hints
+    from @extschema@.quote_gateway_functions() f (function) join pg_proc p on p.oid = f.function cross join lateral aclexplode(p.proacl) acl
+    join pg_roles r on r.oid = acl.grantee
+    where f.function::text like '%quote_relay_%' and acl.grantee <> p.proowner and not r.rolsuper
+        and exists (select from @extschema@.quote_gateway_functions() g (function) where not has_function_privilege(r.oid, g.function, 'execute'));
+    return next @extschema@.quote_collab_verdict('relay run by gateways only', names is null, 'warning',
+        format('these roles are no gateway and may disturb it: %s', names), hints);
+    select string_agg(f.function::text, ', '), string_agg(format('alter function %s set search_path = pg_catalog, pg_temp;', f.function), ' ')
+    into names, hints
+    from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
+    where p.prosecdef and not exists (select from unnest(p.proconfig) c where replace(c, '"', '') = 'search_path=pg_catalog, pg_temp');
+    return next @extschema@.quote_collab_verdict('definer functions pinned', names is null, 'error',
+        format('security definer without a pinned search_path: %s', names), hints);
+end $$;
 create or replace function quote_collab_doctor_extension() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -1429,8 +1477,8 @@ as $$
         case when h.in_c then replace(split_part(p.piece, ';', 1), k.library, '$libdir/quote_collab_ext')
             when h.is_parsed then split_part(p.piece, E'\nend;', 1) || E'\nend'
             else (string_to_array(p.piece, '$' || '$'))[1] || '$' || '$' || split_part(p.piece, '$' || '$', 2) || '$' || '$' end || ';'
-    from regexp_split_to_table(script, '\ncreate +function +', 'i') with ordinality p (piece, place)
-    cross join lateral (select substring(p.piece from '\w+')) x (name)
+    from regexp_split_to_table(script, E'\\ncreate +function +', 'i') with ordinality p (piece, place)
+    cross join lateral (select substring(p.piece from E'\\w+')) x (name)
     cross join lateral (select split_part(p.piece, '$' || '$', 1), split_part(p.piece, ';', 1)) s (to_body, to_end)
     cross join lateral (select 'MODULE_' || 'PATHNAME') l (library)
     cross join lateral (select l.library, s.to_end like format('%%%L%%', l.library), s.to_end like E'%\nbegin atomic%') k (library, in_c, is_parsed)
@@ -1451,16 +1499,34 @@ as $$
     from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function join pg_namespace n on n.oid = p.pronamespace
     join pg_roles owner on owner.oid = p.proowner
     join pg_extension e on e.extname = 'quote_collab_ext' join pg_roles installer on installer.oid = e.extowner
+    cross join lateral (select '"' || replace(n.nspname, '"', '""') || '"', quote_ident(n.nspname)) s (quoted, plain)
     where p.prokind = 'f' and (not owner.rolsuper and installer.rolsuper or not exists (
         select from released r
-        where r.name = p.proname and r.body = p.prosrc and coalesce(p.probin, '$libdir/quote_collab_ext') = '$libdir/quote_collab_ext'
-            and p.prosecdef = (r.header ~* '\msecurity definer\M') and p.proisstrict = (r.header ~* '\mstrict\M')
-            and p.provolatile = case when r.header ~* '\mimmutable\M' then 'i' when r.header ~* '\mstable\M' then 's' else 'v' end
-            and array(select lower(split_part(c, '=', 1)) || substr(c, strpos(c, '=')) from unnest(p.proconfig) c order by 1)
-                = array(select lower(m[1]) || '=' || replace(m[2], '''', '') from regexp_matches(r.header, '\nset (\w+) = ([^\n]+)', 'g') m order by 1)
-            and p.proparallel = case when r.header ~* '\mparallel safe\M' then 's' when r.header ~* '\mparallel restricted\M' then 'r' else 'u' end))
+        where r.name = p.proname and replace(r.body, s.quoted, s.plain) = replace(p.prosrc, s.quoted, s.plain)
+            and coalesce(p.probin, '$libdir/quote_collab_ext') = '$libdir/quote_collab_ext'
+            and p.prosecdef = (r.header ~* E'\\msecurity definer\\M') and p.proisstrict = (r.header ~* E'\\mstrict\\M')
+            and p.provolatile = case when r.header ~* E'\\mimmutable\\M' then 'i' when r.header ~* E'\\mstable\\M' then 's' else 'v' end
+            and array(select lower(split_part(c, '=', 1)) || replace(substr(c, strpos(c, '=')), '"', '') from unnest(p.proconfig) c order by 1)
+                = array(select lower(m[1]) || '=' || translate(m[2], '''"', '') from regexp_matches(r.header, E'\\nset (\\w+) = ([^\\n]+)', 'g') m order by 1)
+            and p.proparallel = case when r.header ~* E'\\mparallel safe\\M' then 's' when r.header ~* E'\\mparallel restricted\\M' then 'r' else 'u' end))
 $$;
 comment on function quote_functions_altered(text) is 'doctor: functions that are not as the release made them';
+create function quote_functions_missing(script text) returns table (name text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.name, coalesce((
+            select string_agg(format('alter extension quote_collab_ext add function %s;', p.oid::regprocedure), ' ')
+            from pg_proc p join pg_roles o on o.oid = p.proowner
+            where p.pronamespace = e.extnamespace and p.proname = r.name and o.rolsuper
+                and not exists (select from @extschema@.quote_extension_functions() f where f.function = p.oid)),
+        string_agg(format('set search_path = %s, pg_temp; create function %s reset search_path;', e.extnamespace::regnamespace, r.statement), ' '))
+    from @extschema@.quote_script_functions(script) r cross join pg_extension e
+    where e.extname = 'quote_collab_ext'
+    group by r.name, e.extnamespace
+    having count(*) > (select count(*) from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function where p.proname = r.name)
+$$;
+comment on function quote_functions_missing(text) is 'doctor: functions of the release that are not the extension''s';
 create function quote_collab_doctor_functions_released() returns quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -1471,9 +1537,14 @@ declare
     hints text;
 begin
     script := @extschema@.quote_release_script();
-    if script is null then
-        return @extschema@.quote_collab_unchecked('functions as released', 'the script of the installed release is not on this server any more',
+    if script is null or not exists (select from @extschema@.quote_script_functions(script)) then
+        return @extschema@.quote_collab_unchecked('functions as released', 'the script of the installed release is not on this server any more, or cannot be read',
             'alter extension quote_collab_ext update;');
+    end if;
+    select string_agg(f.name, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_missing(script) f;
+    if names is not null then
+        return @extschema@.quote_collab_verdict('functions as released', false, 'error',
+            format('these functions of the release are no longer the extension''s: %s', names), hints);
     end if;
     select string_agg(f.function::text, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_altered(script) f;
     return @extschema@.quote_collab_verdict('functions as released', names is null, 'error',
@@ -1738,6 +1809,16 @@ begin
         'alter role ... reset app.current_tenant_id; and look into postgresql.conf.');
 end $$;
 drop function quote_role_begins_read_only(oid);
+create function quote_file_setting(option text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select f.setting from pg_file_settings f where f.name = option and f.applied order by f.seqno desc limit 1);
+exception when insufficient_privilege then
+    return null;
+end $$;
+comment on function quote_file_setting(text) is 'doctor: what the configuration of the server sets';
 create function quote_role_default(role oid, option text) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -1747,7 +1828,8 @@ as $$
         where s.setrole in (role, 0) and (s.setdatabase = 0 or s.setdatabase = (select d.oid from pg_database d where d.datname = current_database()))
             and starts_with(c.setting, option || '=')
         order by s.setrole = 0, s.setdatabase = 0 limit 1), (
-        select case when s.source in ('configuration file', 'command line', 'environment variable') then s.setting else s.boot_val end
+        select case when s.source in ('configuration file', 'command line', 'environment variable') then s.setting
+            else coalesce(@extschema@.quote_file_setting(option), s.boot_val) end
         from pg_settings s where s.name = option))
 $$;
 comment on function quote_role_default(oid, text) is 'doctor: the setting with which sessions of a role begin';
@@ -1784,7 +1866,9 @@ begin
     into names, hints from pg_roles r
     where r.rolcanlogin and not r.rolsuper and not r.rolbypassrls and not @extschema@.quote_role_default(r.oid, 'row_security')::boolean
         and (not all_are or exists (select from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting)
-            where s.setrole = r.oid and starts_with(c.setting, 'row_security=')));
+            where s.setrole = r.oid and starts_with(c.setting, 'row_security=')))
+        and exists (select from @extschema@.quote_collab_settings t
+            where has_table_privilege(r.oid, to_regclass(format('%I.%I', t.table_schema, t.table_name)), 'select, insert, update, delete'));
     return @extschema@.quote_collab_verdict('rows are filtered', not all_are and names is null, 'warning',
         format('row_security is off, so that saves and history are refused, for %s', case when all_are then 'every role' else names end),
         concat_ws(' ', case when all_are then format('alter database %I set row_security = on;', current_database()) end, hints));
@@ -1879,6 +1963,31 @@ begin
     where a.datname = current_database() and a.backend_xid is not null and a.xact_start < now() - interval '1 hour';
     return next @extschema@.quote_collab_verdict('no hour-long writer', names is null, 'warning',
         format('these sessions write in a transaction that is older than an hour: %s', names), 'select pg_terminate_backend(...);');
+end $$;
+create or replace function quote_collab_doctor_part(part text, home name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    case part
+        when 'server' then return query select * from @extschema@.quote_collab_doctor_server();
+        when 'tables' then return query select * from @extschema@.quote_collab_doctor_tables();
+        when 'history' then return query select * from @extschema@.quote_collab_doctor_history(home);
+        when 'rows' then return query select * from @extschema@.quote_collab_doctor_rows(home);
+        when 'objects' then return query select * from @extschema@.quote_collab_doctor_objects(home);
+        when 'security' then return query select * from @extschema@.quote_collab_doctor_security(home);
+        when 'grants' then return query select * from @extschema@.quote_collab_doctor_grants(home);
+        when 'tenants' then return query select * from @extschema@.quote_collab_doctor_tenants();
+        else raise exception 'the doctor has no such part' using errcode = 'invalid_parameter_value',
+            hint = 'Its parts are server, tables, history, rows, objects, security, grants and tenants.';
+    end case;
+exception
+    when insufficient_privilege then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Run it as a superuser.');
+    when undefined_table or undefined_column or wrong_object_type then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, @extschema@.quote_attach_statement());
+    when insufficient_resources then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Raise what the message names, and ask again.');
 end $$;
 create or replace function quote_collab_doctor() returns setof quote_collab_check
 language plpgsql stable

@@ -339,3 +339,46 @@ async fn without_a_gateway_whoever_calls_maintenance_must_write() {
     let (_, says) = hint.split_once("cron with ").unwrap();
     cron.batch_execute(says).await.unwrap_or_else(|error| panic!("{says}: {error:?}"));
 }
+
+#[tokio::test]
+async fn settings_of_the_installer_are_no_faults() {
+    let usual = Erp::attached().await;
+    let usual = consult(&usual.client("postgres").await).await;
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    for setting in
+        ["quote_all_identifiers = on", "standard_conforming_strings = off", "escape_string_warning = off"]
+    {
+        admin.batch_execute(&format!("alter database {} set {setting}", erp.database())).await.unwrap();
+    }
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute("create extension quote_collab_ext; select attach_quote_collaboration()")
+        .await
+        .unwrap();
+    assert_eq!(consult(&admin).await, usual);
+    admin.batch_execute(&format!("alter database {} reset all", erp.database())).await.unwrap();
+    assert_eq!(consult(&erp.client("postgres").await).await, usual);
+}
+
+#[tokio::test]
+async fn what_a_session_set_for_itself_hides_no_setting_of_the_server() {
+    let erp = Erp::attached_on(Arc::new(
+        Postgres::start_with(Settings::default().with(&[("row_security", "off")])).await,
+    ))
+    .await;
+    let admin = erp.client("postgres").await;
+    for own in ["reset row_security", "set row_security = on"] {
+        admin.batch_execute(own).await.unwrap();
+        let (severity, _, hint) = examine(&admin).await.remove("rows are filtered").unwrap();
+        assert_eq!(severity, "warning", "{own}");
+        assert_eq!(hint, format!("alter database {} set row_security = on;", erp.database()));
+    }
+    admin.batch_execute(&format!("alter database {} set row_security = on", erp.database())).await.unwrap();
+    // Whoever has nothing to do with quotes may have it as he likes.
+    admin
+        .batch_execute("create role dumps_only login; alter role dumps_only set row_security = off")
+        .await
+        .unwrap();
+    assert_eq!(consult(&admin).await["rows are filtered"], "ok");
+}
