@@ -1,6 +1,8 @@
 //! Two people save the same version: one wins, the other is told what, by whom and when, and loses nothing.
 
-use quote_collab_tests::{ALICE, Answer, BOB, Browser, Person, Quote, TENANT, World, ask};
+use quote_collab_tests::{
+    ALICE, Answer, BOB, Browser, Person, Quote, TENANT, World, ask, eventually, postgres,
+};
 use serde_json::{Value, json};
 
 const SAVE_QUOTE: &str = "mutation ($input: VersionedQuoteUpdateInput!) { updateQuoteWithVersionCheck(input: $input) {
@@ -147,4 +149,29 @@ async fn the_page_shows_the_conflict_and_both_ways_on() {
     browser.click("alice", "#take-theirs").await;
     browser.see_no("alice", "#conflict").await;
     browser.see("alice", notes, "bob again").await;
+}
+
+#[tokio::test]
+async fn whoever_waited_is_told_also_where_transactions_begin_serializable() {
+    let world = World::start().await;
+    let (app, admin, quote) = (world.app().await, world.admin().await, world.quote_of(TENANT).await);
+    at_version_five(&world, &quote).await;
+    let serializable = format!(
+        "alter role {role} set default_transaction_isolation = serializable;
+         select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'",
+        role = postgres::GATEWAY
+    );
+    admin.batch_execute(&serializable).await.expect("the superuser may do so");
+    app.batch_execute("begin").await.expect("a transaction begins");
+    app.execute("update quotes set notes = 'first' where id = $1", &[&quote.id]).await.expect("an update");
+    let commits = async {
+        let waiting = "select exists (select from pg_stat_activity where application_name = 'quote_gateway' and wait_event_type = 'Lock')";
+        let waits = async || admin.query_one(waiting, &[]).await.expect("the server tells").get::<_, bool>(0);
+        eventually("the second waits for the first", waits).await;
+        app.batch_execute("commit").await.expect("the first is saved");
+    };
+    let changes = json!({ "notes": "second" });
+    let (answer, ()) = tokio::join!(save_quote(&world, &ALICE, &quote, 5, changes), commits);
+    let lost = answer.data("updateQuoteWithVersionCheck");
+    assert_eq!((&lost["success"], &lost["conflicts"][0]["currentValue"]), (&json!(false), &json!("first")));
 }

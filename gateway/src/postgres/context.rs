@@ -47,10 +47,11 @@ impl RequestContext {
 
     /// What opens the transaction: one simple query, so that it needs no round trip of its own. Only UUIDs and a
     /// number go in, whose spelling cannot contain a quote. Every setting is set each time, also to nothing, because a
-    /// default of the role must not stand in for a tenant that is not there.
+    /// default of the role must not stand in for a tenant that is not there; nor for the isolation in which whoever saves second is told
+    /// of the conflict, and not that he cannot be served.
     pub(super) fn opening(&self, statement_timeout: Duration) -> String {
         let mut sql = String::with_capacity(448);
-        sql.push_str("begin; select ");
+        sql.push_str("begin isolation level read committed; select ");
         let ids = [
             ("app.current_tenant_id", self.tenant),
             ("app.current_user_id", self.user),
@@ -85,7 +86,7 @@ mod tests {
             session: None,
         };
         let sql = context.in_session(Some(Uuid::from_u128(3))).opening(Duration::from_secs(5));
-        assert!(sql.starts_with("begin; select set_config('app.current_tenant_id', '00000000-0000-0000-0000-000000000001', true), "));
+        assert!(sql.starts_with("begin isolation level read committed; select set_config('app.current_tenant_id', '00000000-0000-0000-0000-000000000001', true), "));
         assert!(
             sql.contains(
                 "set_config('app.current_session_id', '00000000-0000-0000-0000-000000000003', true)"
