@@ -58,13 +58,15 @@ async fn read(client: &Client, mut cursor: String) -> (Vec<Value>, usize) {
     let mut events = Vec::new();
     let mut parts = HashSet::new();
     loop {
-        let rows =
-            client.query("select cursor, event from quote_events_since($1, 700)", &[&cursor]).await.unwrap();
+        let rows = client
+            .query("select cursor, event from quote_events_since($1, 700)", &[&cursor])
+            .await
+            .expect("events");
         let Some(last) = rows.last() else { break (events, parts.len()) };
         cursor = last.get(0);
         for row in &rows {
             let place: String = row.get(0);
-            parts.insert(place.rsplit('/').nth(2).unwrap().to_owned());
+            parts.extend(place.rsplit('/').nth(2).map(str::to_owned));
             events.push(row.get::<_, Value>(1));
         }
     }

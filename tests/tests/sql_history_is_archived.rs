@@ -246,10 +246,11 @@ async fn rows_of_archived_months_follow_them() {
 async fn tell(erp: &Erp, epoch: i64) {
     let relay = erp.client("postgres").await;
     for _ in 0..2 {
-        relay.batch_execute(WRITE).await.unwrap();
+        relay.batch_execute(WRITE).await.expect("a change");
         let open = "select quote_relay_open_batch($1)";
-        let batch: i64 = relay.query_one(open, &[&epoch]).await.unwrap().get(0);
-        relay.query_one("select quote_relay_checkpoint($1, $2, 0, 1)", &[&epoch, &batch]).await.unwrap();
+        let batch: i64 = relay.query_one(open, &[&epoch]).await.expect("a batch").get(0);
+        let note = "select quote_relay_checkpoint($1, $2, 0, 1)";
+        relay.query_one(note, &[&epoch, &batch]).await.expect("it is noted");
     }
 }
 
