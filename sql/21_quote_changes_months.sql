@@ -63,16 +63,23 @@ as $$
 $$;
 comment on function quote_log_is_published(regclass) is 'whether a publication has the audit log';
 
-create function quote_log_publishes_inserts_alone(log regclass) returns boolean
-language sql stable
+-- Refuses to move rows of a log of which a publication tells inserts and not deletes: SQLSTATE 55000.
+create function require_quote_deletes_published(log regclass) returns void
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (
+begin
+    if exists (
         select from pg_publication_tables p join pg_publication b on b.pubname = p.pubname
         join pg_namespace n on n.nspname = p.schemaname join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
         where (c.oid = log or c.oid in (select i.inhrelid from pg_inherits i where i.inhparent = log)) and b.pubinsert and not b.pubdelete)
-$$;
-comment on function quote_log_publishes_inserts_alone(regclass) is 'whether a publication of the audit log leaves deletes out';
+    then
+        raise exception 'a publication tells of inserts into the audit log and not of deletes' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'Its subscribers would get rows that move out of the default partition twice.',
+            hint = 'alter publication ... set (publish = ''insert, delete, truncate'');';
+    end if;
+end $$;
+comment on function require_quote_deletes_published(regclass) is 'refuses to move rows of a log of which inserts alone are published';
 
 create function quote_strays_exist(spare regclass, month_start timestamptz, month_end timestamptz) returns boolean
 language plpgsql
@@ -128,6 +135,7 @@ begin
     if seals is not null then
         execute format('lock table %s in share update exclusive mode', seals);
     end if;
+    perform @extschema@.require_quote_deletes_published(log);
     if @extschema@.quote_log_is_published(log) then
         return null;
     end if;
@@ -162,11 +170,8 @@ begin
     elsif month is not null and month_end > now() - interval '1 day' then
         perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
     end if;
-    if has_strays and @extschema@.quote_log_publishes_inserts_alone(log) then
-        raise exception 'a publication tells of inserts into the audit log and not of deletes' using errcode = 'object_not_in_prerequisite_state',
-            detail = 'Its subscribers would get rows that move out of the default partition twice.',
-            hint = 'alter publication ... set (publish = ''insert, delete, truncate'');';
-    elsif has_strays then
+    if has_strays then
+        perform @extschema@.require_quote_deletes_published(log);
         execute format('create temporary table quote_changes_strays (like %s)', log);
         perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
     end if;

@@ -49,7 +49,8 @@ begin
 end $$;
 comment on function return_quote_month(regclass, regclass, name, timestamptz, timestamptz) is 'takes a month of an audit log back from the archive';
 
--- What the relay has told for good, null where there is none: all before the batch that it noted last.
+-- What the relay has told for good, null where there is none: all before the batch that it noted last; before its first batch here, what that one
+-- begins behind, or nothing where another cluster's were the last.
 create function quote_relay_told(home name) returns pg_snapshot
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -57,17 +58,36 @@ as $$
 declare
     told pg_snapshot;
 begin
-    execute format('select b.prev from %1$I.quote_relay_batch b cross join %1$I.quote_relay_lease l
-        where b.no > 0 and b.origin = $1 order by b.no = l.batch desc, b.no limit 1', home)
+    execute format('select coalesce(
+            (select b.prev from %1$I.quote_relay_batch b where b.no > 0 and b.origin = $1 order by b.no = l.batch desc, b.no limit 1),
+            (select b.cur from %1$I.quote_relay_batch b where b.origin = $1 order by b.no desc limit 1), ''3:3:'')
+        from %1$I.quote_relay_lease l where l.epoch > 0', home)
     into told using @extschema@.quote_cluster_identifier();
     return told;
 end $$;
 comment on function quote_relay_told(name) is 'snapshot before which the relay has told everything; null where there is no relay';
 
+-- What was sealed a day ago: whoever reads event feeds at least once a day has read it. Null when nothing was.
+create function quote_sealed_a_day_ago(home name) returns pg_snapshot
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    sealed pg_snapshot;
+begin
+    execute format('select s.cur from %I.quote_changes_seals s
+        where s.origin = $1 and s.form < 4 and s.sealed_at < now() - interval ''1 day'' order by s.no desc limit 1', home)
+    into sealed using @extschema@.quote_cluster_identifier();
+    return sealed;
+end $$;
+comment on function quote_sealed_a_day_ago(name) is 'snapshot of what was sealed a day ago';
+
 -- Has a part of the log rows of this cluster, of a time, that were not over in a snapshot? None were over in null.
 create function quote_rows_behind(part regclass, seen pg_snapshot, month_start timestamptz, month_end timestamptz) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
     found_rows boolean;
@@ -89,11 +109,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     told pg_snapshot := @extschema@.quote_relay_told(home);
-    sealed pg_snapshot;
+    sealed pg_snapshot := @extschema@.quote_sealed_a_day_ago(home);
 begin
-    execute format('select s.cur from %I.quote_changes_seals s
-        where s.origin = $1 and s.form < 4 and s.sealed_at < now() - interval ''1 day'' order by s.no desc limit 1', home)
-    into sealed using @extschema@.quote_cluster_identifier();
     return @extschema@.quote_rows_behind(spare, sealed, month_start, month_end)
         or told is not null and @extschema@.quote_rows_behind(spare, told, month_start, month_end);
 end $$;

@@ -31,7 +31,7 @@ begin
     dropped := 0;
     begin
         if policy.archive_after is not null then
-            until := @extschema@.quote_archive_limit(policy.archive_after);
+            until := @extschema@.quote_archive_end(policy.archive_after);
             ready := @extschema@.prove_quote_months(log, until, 1073741824::bigint);
         end if;
     exception

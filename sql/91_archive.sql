@@ -54,37 +54,49 @@ as $$
 $$;
 comment on function quote_changes_months_before(regclass, timestamptz) is 'partitions of an audit log that ended before a time';
 
--- Has a month rows that the relay has not told yet, or that are not sealed? A clock that was behind may have put them there lately.
+-- Until when months may be archived at an age: what the newest batch of the relay may still have to read stays, a day back.
+create function quote_archive_limit(older_than interval) returns timestamptz
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    needed timestamptz;
+begin
+    execute format('select b.floor_at - interval ''1 day'' from %s b where b.no > 0 order by b.no desc limit 1',
+        @extschema@.quote_relay_table('quote_relay_batch')) into needed;
+    return least(now() - older_than, now() - interval '1 day', needed);
+end $$;
+comment on function quote_archive_limit(interval) is 'until when months of the audit log may be archived at an age';
+
+-- Has a month rows that the relay has not told yet, or that were not sealed a day ago, so that other readers may not have read them? A clock that
+-- was behind may have put them there lately. Where nothing was sealed a day ago, it is enough that they are.
 create function quote_month_is_awaited(month regclass) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    told pg_snapshot := @extschema@.quote_relay_told(@extschema@.quote_collab_home());
-    sealed pg_snapshot := @extschema@.quote_sealed_until(@extschema@.quote_cluster_identifier(), 9223372036854775807::bigint);
+    home name := @extschema@.quote_collab_home();
+    told pg_snapshot := @extschema@.quote_relay_told(home);
+    sealed pg_snapshot := coalesce(@extschema@.quote_sealed_a_day_ago(home), @extschema@.quote_sealed_until(@extschema@.quote_cluster_identifier(), 9223372036854775807::bigint));
 begin
     return @extschema@.quote_rows_behind(month, sealed, '-infinity', 'infinity')
         or told is not null and @extschema@.quote_rows_behind(month, told, '-infinity', 'infinity');
 end $$;
 comment on function quote_month_is_awaited(regclass) is 'whether a month of the audit log has rows that are not told or not sealed';
 
--- Until when months may be archived at an age: what the newest batch of the relay may still have to read stays, a day back, and the first
--- month of which anything is still to be told or sealed.
-create function quote_archive_limit(older_than interval) returns timestamptz
+-- Until when months are archived at an age: the first month that has anything to be told or sealed stays, and those behind it.
+create function quote_archive_end(older_than interval) returns timestamptz
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
-    needed timestamptz;
+    until timestamptz := @extschema@.quote_archive_limit(older_than);
 begin
-    execute format('select b.floor_at - interval ''1 day'' from %s b where b.no > 0 order by b.no desc limit 1',
-        @extschema@.quote_relay_table('quote_relay_batch')) into needed;
-    needed := least(now() - older_than, now() - interval '1 day', needed);
     return coalesce((
-        select min(m.month_start) from @extschema@.quote_changes_months_before(log, needed) m where @extschema@.quote_month_is_awaited(m.month)), needed);
+        select min(m.month_start) from @extschema@.quote_changes_months_before(log, until) m where @extschema@.quote_month_is_awaited(m.month)), until);
 end $$;
-comment on function quote_archive_limit(interval) is 'until when months of the audit log may be archived at an age';
+comment on function quote_archive_end(interval) is 'until when months of the audit log are archived at an age';
 
 -- Months of the log that ended before a time, and what is known of their bounds: a partition says them itself, but not to the table that it is to
 -- be attached to next. A check constraint does: it is noted (false) in a moment under a lock that nobody passes, and proved (true) by
@@ -175,7 +187,7 @@ revoke execute on function exchange_quote_months(regclass, regclass[], timestamp
 -- Moves the months that ended before now() - older_than to quote_changes_archive, all or none; returns how many. Months
 -- that the relay may still need, a day back, stay. What is not sealed is sealed first. Everybody goes on meanwhile but for the moment of the exchange, which reads no
 -- month: what maintenance has noted is proved first; what it has not come to yet, as it does within seconds, is proved in that
--- moment when it is small, and else refused (55000). Tries for at most 5 seconds to lock the log, unless lock_timeout says otherwise.
+-- moment when it is small, and else refused (55000), as is a transaction that looks back (25000). Tries for at most 5 seconds to lock the log, unless lock_timeout says otherwise.
 create function archive_quote_changes(older_than interval) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -193,8 +205,16 @@ begin
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'a transaction that looks back cannot archive' using errcode = 'invalid_transaction_state',
+            detail = 'It does not see what is written to a month before it is locked.', hint = 'Begin another: begin isolation level read committed.';
+    elsif not exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(older_than))) then
+        return 0;
+    elsif current_setting('lock_timeout') = '0' then
+        perform @extschema@.set_quote_option('lock_timeout', '5s');
+    end if;
     perform @extschema@.seal_quote_history();
-    until := @extschema@.quote_archive_limit(older_than);
+    until := @extschema@.quote_archive_end(older_than);
     months := array(select m.month from @extschema@.quote_months_due(log, until) m);
     if cardinality(months) = 0 then
         return 0;
@@ -202,8 +222,6 @@ begin
         raise exception 'months are not ready to be archived' using errcode = 'object_not_in_prerequisite_state',
             detail = 'Their bounds were not noted yet, and to prove them would keep everybody waiting.',
             hint = 'Call select quote_collab_maintenance(), or let it be called, and try again.';
-    elsif current_setting('lock_timeout') = '0' then
-        perform @extschema@.set_quote_option('lock_timeout', '5s');
     end if;
     -- Whoever seals has decided where he looks for rows.
     execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));
@@ -213,7 +231,7 @@ begin
         select @extschema@.quote_changes_spare(to_regclass(@extschema@.quote_relay_table('quote_changes_archive'))));
     perform @extschema@.lock_quote_log(log, array_remove(others, null) || months, case when @extschema@.quote_archive_stands(@extschema@.quote_collab_home()) then '{}'
         else array_remove(array[to_regclass(@extschema@.quote_relay_table('v_quote_changes_all'))], null) end);
-    if @extschema@.quote_archive_limit(older_than) < until then
+    if @extschema@.quote_archive_end(older_than) < until then
         raise exception 'months were written to while they were locked' using errcode = 'lock_not_available', hint = 'Try again.';
     end if;
     perform @extschema@.exchange_quote_months(log, months, until);

@@ -64,6 +64,7 @@ fn connect(database: pg_sys::Oid) {
         (c"search_path", c"pg_catalog, pg_temp"),
         (c"jit", c"off"),
         (c"default_transaction_read_only", c"off"),
+        (c"default_transaction_isolation", c"read committed"),
         // Sealing, placing strays and proving bounds may take longer than any client's transaction.
         #[cfg(any(feature = "pg17", feature = "pg18"))]
         (c"transaction_timeout", c"0"),

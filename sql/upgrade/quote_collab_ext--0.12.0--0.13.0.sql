@@ -67,16 +67,22 @@ begin
         pause := least(pause * 2, 1);
     end loop;
 end $$;
-create function quote_log_publishes_inserts_alone(log regclass) returns boolean
-language sql stable
+create function require_quote_deletes_published(log regclass) returns void
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (
+begin
+    if exists (
         select from pg_publication_tables p join pg_publication b on b.pubname = p.pubname
         join pg_namespace n on n.nspname = p.schemaname join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
         where (c.oid = log or c.oid in (select i.inhrelid from pg_inherits i where i.inhparent = log)) and b.pubinsert and not b.pubdelete)
-$$;
-comment on function quote_log_publishes_inserts_alone(regclass) is 'whether a publication of the audit log leaves deletes out';
+    then
+        raise exception 'a publication tells of inserts into the audit log and not of deletes' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'Its subscribers would get rows that move out of the default partition twice.',
+            hint = 'alter publication ... set (publish = ''insert, delete, truncate'');';
+    end if;
+end $$;
+comment on function require_quote_deletes_published(regclass) is 'refuses to move rows of a log of which inserts alone are published';
 create or replace function move_quote_strays(spare regclass, target regclass, month_start timestamptz, month_end timestamptz) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -117,6 +123,7 @@ begin
     if seals is not null then
         execute format('lock table %s in share update exclusive mode', seals);
     end if;
+    perform @extschema@.require_quote_deletes_published(log);
     if @extschema@.quote_log_is_published(log) then
         return null;
     end if;
@@ -147,11 +154,8 @@ begin
     elsif month is not null and month_end > now() - interval '1 day' then
         perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
     end if;
-    if has_strays and @extschema@.quote_log_publishes_inserts_alone(log) then
-        raise exception 'a publication tells of inserts into the audit log and not of deletes' using errcode = 'object_not_in_prerequisite_state',
-            detail = 'Its subscribers would get rows that move out of the default partition twice.',
-            hint = 'alter publication ... set (publish = ''insert, delete, truncate'');';
-    elsif has_strays then
+    if has_strays then
+        perform @extschema@.require_quote_deletes_published(log);
         execute format('create temporary table quote_changes_strays (like %s)', log);
         perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
     end if;
@@ -311,15 +315,32 @@ as $$
 declare
     told pg_snapshot;
 begin
-    execute format('select b.prev from %1$I.quote_relay_batch b cross join %1$I.quote_relay_lease l
-        where b.no > 0 and b.origin = $1 order by b.no = l.batch desc, b.no limit 1', home)
+    execute format('select coalesce(
+            (select b.prev from %1$I.quote_relay_batch b where b.no > 0 and b.origin = $1 order by b.no = l.batch desc, b.no limit 1),
+            (select b.cur from %1$I.quote_relay_batch b where b.origin = $1 order by b.no desc limit 1), ''3:3:'')
+        from %1$I.quote_relay_lease l where l.epoch > 0', home)
     into told using @extschema@.quote_cluster_identifier();
     return told;
 end $$;
 comment on function quote_relay_told(name) is 'snapshot before which the relay has told everything; null where there is no relay';
+create function quote_sealed_a_day_ago(home name) returns pg_snapshot
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    sealed pg_snapshot;
+begin
+    execute format('select s.cur from %I.quote_changes_seals s
+        where s.origin = $1 and s.form < 4 and s.sealed_at < now() - interval ''1 day'' order by s.no desc limit 1', home)
+    into sealed using @extschema@.quote_cluster_identifier();
+    return sealed;
+end $$;
+comment on function quote_sealed_a_day_ago(name) is 'snapshot of what was sealed a day ago';
 create function quote_rows_behind(part regclass, seen pg_snapshot, month_start timestamptz, month_end timestamptz) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 declare
     found_rows boolean;
@@ -338,11 +359,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     told pg_snapshot := @extschema@.quote_relay_told(home);
-    sealed pg_snapshot;
+    sealed pg_snapshot := @extschema@.quote_sealed_a_day_ago(home);
 begin
-    execute format('select s.cur from %I.quote_changes_seals s
-        where s.origin = $1 and s.form < 4 and s.sealed_at < now() - interval ''1 day'' order by s.no desc limit 1', home)
-    into sealed using @extschema@.quote_cluster_identifier();
     return @extschema@.quote_rows_behind(spare, sealed, month_start, month_end)
         or told is not null and @extschema@.quote_rows_behind(spare, told, month_start, month_end);
 end $$;
@@ -1171,6 +1189,73 @@ begin
         'from', to_char(from_at at time zone 'UTC', 'YYYY-MM-DD'), 'until', to_char(until_at at time zone 'UTC', 'YYYY-MM-DD')));
     return cardinality(months);
 end $$;
+create or replace function keep_quote_history(out archived integer, out dropped integer)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
+    log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
+    policy record;
+    until timestamptz;
+    ready boolean := false;
+    tried boolean := false;
+begin
+    select * into policy from @extschema@.quote_history_policy();
+    archived := 0;
+    dropped := 0;
+    begin
+        if policy.archive_after is not null then
+            until := @extschema@.quote_archive_end(policy.archive_after);
+            ready := @extschema@.prove_quote_months(log, until, 1073741824::bigint);
+        end if;
+    exception
+        when lock_not_available then
+            null;
+        when others then
+            tried := true;
+            raise warning 'bounds of months of the audit log are not proved: %', sqlerrm;
+    end;
+    begin
+        if ready and exists (select from @extschema@.quote_months_due(log, until)) then
+            tried := true;
+            archived := @extschema@.archive_quote_changes(policy.archive_after);
+        end if;
+    exception
+        when lock_not_available then
+            null;
+        when object_not_in_prerequisite_state then
+            tried := false;
+        when others then
+            raise warning 'quote history is not archived: %', sqlerrm;
+    end;
+    begin
+        if archived = 0 and policy.drop_after is not null and not exists (
+            select from @extschema@.quote_collab_settings s where s.drop_refused_at > now() - interval '1 day')
+        then
+            dropped := @extschema@.drop_archived_quote_changes(policy.drop_after);
+            delete from @extschema@.quote_former_versions f where f.ended_at < now() - policy.drop_after;
+            update @extschema@.quote_collab_settings s set drop_refused_at = null where s.drop_refused_at is not null;
+        end if;
+    exception
+        when lock_not_available then
+            dropped := 0;
+        when others then
+            dropped := 0;
+            update @extschema@.quote_collab_settings s set drop_refused_at = now() where s.entity = 'QUOTE';
+            raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what quote_collab_doctor() and verify_quote_history() say.';
+    end;
+    begin
+        if not tried and dropped = 0 then
+            perform @extschema@.note_quote_months(log);
+        end if;
+    exception
+        when lock_not_available then
+            null;
+        when others then
+            raise warning 'bounds of months of the audit log are not noted: %', sqlerrm;
+    end;
+end $$;
 create or replace function quote_collab_maintenance() returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -1234,27 +1319,26 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    told pg_snapshot := @extschema@.quote_relay_told(@extschema@.quote_collab_home());
-    sealed pg_snapshot := @extschema@.quote_sealed_until(@extschema@.quote_cluster_identifier(), 9223372036854775807::bigint);
+    home name := @extschema@.quote_collab_home();
+    told pg_snapshot := @extschema@.quote_relay_told(home);
+    sealed pg_snapshot := coalesce(@extschema@.quote_sealed_a_day_ago(home), @extschema@.quote_sealed_until(@extschema@.quote_cluster_identifier(), 9223372036854775807::bigint));
 begin
     return @extschema@.quote_rows_behind(month, sealed, '-infinity', 'infinity')
         or told is not null and @extschema@.quote_rows_behind(month, told, '-infinity', 'infinity');
 end $$;
 comment on function quote_month_is_awaited(regclass) is 'whether a month of the audit log has rows that are not told or not sealed';
-create or replace function quote_archive_limit(older_than interval) returns timestamptz
+create function quote_archive_end(older_than interval) returns timestamptz
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
-    needed timestamptz;
+    until timestamptz := @extschema@.quote_archive_limit(older_than);
 begin
-    execute format('select b.floor_at - interval ''1 day'' from %s b where b.no > 0 order by b.no desc limit 1',
-        @extschema@.quote_relay_table('quote_relay_batch')) into needed;
-    needed := least(now() - older_than, now() - interval '1 day', needed);
     return coalesce((
-        select min(m.month_start) from @extschema@.quote_changes_months_before(log, needed) m where @extschema@.quote_month_is_awaited(m.month)), needed);
+        select min(m.month_start) from @extschema@.quote_changes_months_before(log, until) m where @extschema@.quote_month_is_awaited(m.month)), until);
 end $$;
+comment on function quote_archive_end(interval) is 'until when months of the audit log are archived at an age';
 create or replace function archive_quote_changes(older_than interval) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1272,8 +1356,16 @@ begin
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'a transaction that looks back cannot archive' using errcode = 'invalid_transaction_state',
+            detail = 'It does not see what is written to a month before it is locked.', hint = 'Begin another: begin isolation level read committed.';
+    elsif not exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(older_than))) then
+        return 0;
+    elsif current_setting('lock_timeout') = '0' then
+        perform @extschema@.set_quote_option('lock_timeout', '5s');
+    end if;
     perform @extschema@.seal_quote_history();
-    until := @extschema@.quote_archive_limit(older_than);
+    until := @extschema@.quote_archive_end(older_than);
     months := array(select m.month from @extschema@.quote_months_due(log, until) m);
     if cardinality(months) = 0 then
         return 0;
@@ -1281,8 +1373,6 @@ begin
         raise exception 'months are not ready to be archived' using errcode = 'object_not_in_prerequisite_state',
             detail = 'Their bounds were not noted yet, and to prove them would keep everybody waiting.',
             hint = 'Call select quote_collab_maintenance(), or let it be called, and try again.';
-    elsif current_setting('lock_timeout') = '0' then
-        perform @extschema@.set_quote_option('lock_timeout', '5s');
     end if;
     -- Whoever seals has decided where he looks for rows.
     execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));
@@ -1292,7 +1382,7 @@ begin
         select @extschema@.quote_changes_spare(to_regclass(@extschema@.quote_relay_table('quote_changes_archive'))));
     perform @extschema@.lock_quote_log(log, array_remove(others, null) || months, case when @extschema@.quote_archive_stands(@extschema@.quote_collab_home()) then '{}'
         else array_remove(array[to_regclass(@extschema@.quote_relay_table('v_quote_changes_all'))], null) end);
-    if @extschema@.quote_archive_limit(older_than) < until then
+    if @extschema@.quote_archive_end(older_than) < until then
         raise exception 'months were written to while they were locked' using errcode = 'lock_not_available', hint = 'Try again.';
     end if;
     perform @extschema@.exchange_quote_months(log, months, until);

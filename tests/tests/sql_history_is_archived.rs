@@ -282,6 +282,51 @@ async fn a_month_stays_until_all_of_it_is_told_and_sealed() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_looks_back_archives_nothing() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin.batch_execute(PAST).await.unwrap();
+    for level in ["repeatable read", "serializable"] {
+        admin.batch_execute(&format!("begin isolation level {level}")).await.unwrap();
+        let refused = admin.batch_execute("select archive_quote_changes('3 months')").await.unwrap_err();
+        assert_eq!(refused.as_db_error().unwrap().code().code(), "25000", "{level}");
+        admin.batch_execute("rollback").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_reader_has_a_day_for_what_a_clock_behind_put_into_an_old_month() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    admin.batch_execute(PAST).await.unwrap();
+    admin.batch_execute("select seal_quote_history(); update quote_changes_seals set sealed_at = sealed_at - interval '2 days' where no > 0").await.unwrap();
+    let cursor: String = admin.query_one("select quote_events_cursor()", &[]).await.unwrap().get(0);
+    admin.batch_execute(WRITE).await.unwrap();
+    let behind = "update quote_changes set changed_at = (select min(changed_at) from quote_changes)
+        where position = (select max(position) from quote_changes)";
+    admin.batch_execute(behind).await.unwrap();
+    let archive = "select archive_quote_changes('3 months')";
+    assert_eq!(admin.query_one(archive, &[]).await.unwrap().get::<_, i32>(0), 0);
+    // Another session, which has not watched the clock.
+    let reader = erp.client("postgres").await;
+    assert_eq!(reader.query("select * from quote_events_since($1, 10)", &[&cursor]).await.unwrap().len(), 1);
+    admin
+        .batch_execute(
+            "update quote_changes_seals set sealed_at = sealed_at - interval '2 days' where no > 1",
+        )
+        .await
+        .unwrap();
+    assert_eq!(admin.query_one(archive, &[]).await.unwrap().get::<_, i32>(0), 2);
+    admin
+        .batch_execute(
+            "update quote_changes_seals set sealed_at = sealed_at + interval '2 days' where no > 0",
+        )
+        .await
+        .unwrap();
+    assert_eq!(erp.count("select count(*) from verify_quote_history()").await, 0);
+}
+
+#[tokio::test]
 async fn rows_move_past_no_publication_that_leaves_deletes_out() {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;
@@ -291,7 +336,9 @@ async fn rows_move_past_no_publication_that_leaves_deletes_out() {
     let make = "select create_quote_changes_partitions('quote_changes', 0)";
     let strays = "select count(*) from quote_changes_default";
     let quotes = erp.count("select count(*) from quotes").await;
-    assert_eq!(admin.query_one(make, &[]).await.unwrap().get::<_, i32>(0), 0);
+    for moves in [make, "select place_quote_strays('quote_changes')"] {
+        assert_eq!(admin.query_one(moves, &[]).await.unwrap().get::<_, i32>(0), 0, "{moves}");
+    }
     assert_eq!(erp.count(strays).await, quotes);
     admin.batch_execute("alter publication inserts set (publish = 'insert, delete')").await.unwrap();
     assert_eq!(admin.query_one(make, &[]).await.unwrap().get::<_, i32>(0), 1);
