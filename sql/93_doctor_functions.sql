@@ -67,21 +67,32 @@ as $$
 $$;
 comment on function quote_functions_altered(text) is 'doctor: functions that are not as the release made them';
 
--- Functions of the release that are no longer the extension's, with what takes them back: DROP EXTENSION leaves them behind, and updates fail on them.
+-- Functions of the release that are no longer the extension's, with what takes them back: DROP EXTENSION leaves them behind, and updates fail on
+-- them. One that is gone is made first, as closed as it was; one of somebody else's under its name does not count.
 create function quote_functions_missing(script text) returns table (name text, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select r.name, coalesce((
+    with released as materialized (select r.* from @extschema@.quote_script_functions(script) r),
+    own as (select p.proname, count(*) as functions from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function group by p.proname),
+    missing as (select r.name from released r left join own o on o.proname = r.name group by r.name, o.functions having count(*) > coalesce(o.functions, 0))
+    select m.name, coalesce((
             select string_agg(format('alter extension quote_collab_ext add function %s;', p.oid::regprocedure), ' ')
             from pg_proc p join pg_roles o on o.oid = p.proowner
-            where p.pronamespace = e.extnamespace and p.proname = r.name and o.rolsuper
+            where p.pronamespace = e.extnamespace and p.proname = m.name and o.rolsuper and exists (
+                    select from released r where r.name = m.name and replace(r.body, s.quoted, s.plain) = replace(p.prosrc, s.quoted, s.plain))
                 and not exists (select from @extschema@.quote_extension_functions() f where f.function = p.oid)),
-        string_agg(format('set search_path = %s, pg_temp; create function %s reset search_path;', e.extnamespace::regnamespace, r.statement), ' '))
-    from @extschema@.quote_script_functions(script) r cross join pg_extension e
+        format('set search_path = %s, pg_temp; ', s.plain)
+            || (select string_agg(format('create or replace function %s ', r.statement), '') from released r where r.name = m.name)
+            || (select string_agg(format('comment on function %s is %s; ', c[1], c[2]), '')
+                from regexp_matches(script, format(E'\\ncomment on function (%s[(][^)]*[)]) is ([^\\n]*);', m.name), 'g') c)
+            || coalesce((select string_agg(r[1] || ' ', '') from regexp_matches(script, format(E'\\n(revoke [^;]*\\m%s[(][^;]*;)', m.name), 'g') r), '')
+            || (select string_agg(format('alter extension quote_collab_ext add function %s; ', c[1]), '')
+                from regexp_matches(script, format(E'\\ncomment on function (%s[(][^)]*[)]) is ', m.name), 'g') c)
+            || 'reset search_path;')
+    from missing m cross join pg_extension e join pg_namespace n on n.oid = e.extnamespace
+    cross join lateral (select '"' || replace(n.nspname, '"', '""') || '"', quote_ident(n.nspname)) s (quoted, plain)
     where e.extname = 'quote_collab_ext'
-    group by r.name, e.extnamespace
-    having count(*) > (select count(*) from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function where p.proname = r.name)
 $$;
 comment on function quote_functions_missing(text) is 'doctor: functions of the release that are not the extension''s';
 

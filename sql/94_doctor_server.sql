@@ -102,9 +102,8 @@ begin
     select string_agg(quote_ident(r.rolname), ', '),
         string_agg(format('alter role %I in database %I set row_security = on;', r.rolname, current_database()), ' ')
     into names, hints from pg_roles r
-    where r.rolcanlogin and not r.rolsuper and not r.rolbypassrls and not @extschema@.quote_role_default(r.oid, 'row_security')::boolean
-        and (not all_are or exists (select from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting)
-            where s.setrole = r.oid and starts_with(c.setting, 'row_security=')))
+    where r.oid in (select s.setrole from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting) where starts_with(c.setting, 'row_security='))
+        and r.rolcanlogin and not r.rolsuper and not r.rolbypassrls and not @extschema@.quote_role_default(r.oid, 'row_security')::boolean
         and exists (select from @extschema@.quote_collab_settings t
             where has_table_privilege(r.oid, to_regclass(format('%I.%I', t.table_schema, t.table_name)), 'select, insert, update, delete'));
     return @extschema@.quote_collab_verdict('rows are filtered', not all_are and names is null, 'warning',
@@ -203,7 +202,7 @@ begin
 exception
     when insufficient_privilege then
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Run it as a superuser.');
-    when undefined_table or undefined_column or wrong_object_type then
+    when undefined_table or undefined_column or undefined_function or wrong_object_type then
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, @extschema@.quote_attach_statement());
     when insufficient_resources then
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Raise what the message names, and ask again.');

@@ -13,19 +13,21 @@ create function quote_gateway_functions() returns setof regprocedure
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    values ('@extschema@.cleanup_stale_quote_sessions()'::regprocedure),
-        ('@extschema@.quote_collab_maintenance()'::regprocedure),
-        ('@extschema@.quote_presence_snapshot()'::regprocedure),
-        ('@extschema@.quote_relay_identity()'::regprocedure),
-        ('@extschema@.quote_relay_lease(text, interval)'::regprocedure),
-        ('@extschema@.quote_relay_next_batch(bigint, bigint, text, integer, integer, bigint)'::regprocedure),
-        ('@extschema@.quote_relay_open_batch(bigint)'::regprocedure),
-        ('@extschema@.quote_relay_last_batch()'::regprocedure),
-        ('@extschema@.quote_relay_first_batch()'::regprocedure),
-        ('@extschema@.quote_relay_read(bigint, bigint, integer)'::regprocedure),
-        ('@extschema@.quote_relay_checkpoint(bigint, bigint, bigint, bigint)'::regprocedure),
-        ('@extschema@.quote_relay_position()'::regprocedure),
-        ('@extschema@.quote_events_between(uuid, bigint, bigint, bigint, bigint, integer)'::regprocedure)
+    select f.function from (values
+        (to_regprocedure('@extschema@.cleanup_stale_quote_sessions()')),
+        (to_regprocedure('@extschema@.quote_collab_maintenance()')),
+        (to_regprocedure('@extschema@.quote_presence_snapshot()')),
+        (to_regprocedure('@extschema@.quote_relay_identity()')),
+        (to_regprocedure('@extschema@.quote_relay_lease(text, interval)')),
+        (to_regprocedure('@extschema@.quote_relay_next_batch(bigint, bigint, text, integer, integer, bigint)')),
+        (to_regprocedure('@extschema@.quote_relay_open_batch(bigint)')),
+        (to_regprocedure('@extschema@.quote_relay_last_batch()')),
+        (to_regprocedure('@extschema@.quote_relay_first_batch()')),
+        (to_regprocedure('@extschema@.quote_relay_read(bigint, bigint, integer)')),
+        (to_regprocedure('@extschema@.quote_relay_checkpoint(bigint, bigint, bigint, bigint)')),
+        (to_regprocedure('@extschema@.quote_relay_position()')),
+        (to_regprocedure('@extschema@.quote_events_between(uuid, bigint, bigint, bigint, bigint, integer)'))) f (function)
+    where f.function is not null
 $$;
 comment on function quote_gateway_functions() is 'functions that the role of the gateway calls';
 

@@ -1605,16 +1605,26 @@ create function quote_functions_missing(script text) returns table (name text, r
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select r.name, coalesce((
+    with released as materialized (select r.* from @extschema@.quote_script_functions(script) r),
+    own as (select p.proname, count(*) as functions from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function group by p.proname),
+    missing as (select r.name from released r left join own o on o.proname = r.name group by r.name, o.functions having count(*) > coalesce(o.functions, 0))
+    select m.name, coalesce((
             select string_agg(format('alter extension quote_collab_ext add function %s;', p.oid::regprocedure), ' ')
             from pg_proc p join pg_roles o on o.oid = p.proowner
-            where p.pronamespace = e.extnamespace and p.proname = r.name and o.rolsuper
+            where p.pronamespace = e.extnamespace and p.proname = m.name and o.rolsuper and exists (
+                    select from released r where r.name = m.name and replace(r.body, s.quoted, s.plain) = replace(p.prosrc, s.quoted, s.plain))
                 and not exists (select from @extschema@.quote_extension_functions() f where f.function = p.oid)),
-        string_agg(format('set search_path = %s, pg_temp; create function %s reset search_path;', e.extnamespace::regnamespace, r.statement), ' '))
-    from @extschema@.quote_script_functions(script) r cross join pg_extension e
+        format('set search_path = %s, pg_temp; ', s.plain)
+            || (select string_agg(format('create or replace function %s ', r.statement), '') from released r where r.name = m.name)
+            || (select string_agg(format('comment on function %s is %s; ', c[1], c[2]), '')
+                from regexp_matches(script, format(E'\\ncomment on function (%s[(][^)]*[)]) is ([^\\n]*);', m.name), 'g') c)
+            || coalesce((select string_agg(r[1] || ' ', '') from regexp_matches(script, format(E'\\n(revoke [^;]*\\m%s[(][^;]*;)', m.name), 'g') r), '')
+            || (select string_agg(format('alter extension quote_collab_ext add function %s; ', c[1]), '')
+                from regexp_matches(script, format(E'\\ncomment on function (%s[(][^)]*[)]) is ', m.name), 'g') c)
+            || 'reset search_path;')
+    from missing m cross join pg_extension e join pg_namespace n on n.oid = e.extnamespace
+    cross join lateral (select '"' || replace(n.nspname, '"', '""') || '"', quote_ident(n.nspname)) s (quoted, plain)
     where e.extname = 'quote_collab_ext'
-    group by r.name, e.extnamespace
-    having count(*) > (select count(*) from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function where p.proname = r.name)
 $$;
 comment on function quote_functions_missing(text) is 'doctor: functions of the release that are not the extension''s';
 create function quote_collab_doctor_functions_released() returns quote_collab_check
@@ -1954,9 +1964,8 @@ begin
     select string_agg(quote_ident(r.rolname), ', '),
         string_agg(format('alter role %I in database %I set row_security = on;', r.rolname, current_database()), ' ')
     into names, hints from pg_roles r
-    where r.rolcanlogin and not r.rolsuper and not r.rolbypassrls and not @extschema@.quote_role_default(r.oid, 'row_security')::boolean
-        and (not all_are or exists (select from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting)
-            where s.setrole = r.oid and starts_with(c.setting, 'row_security=')))
+    where r.oid in (select s.setrole from pg_db_role_setting s cross join lateral unnest(s.setconfig) c (setting) where starts_with(c.setting, 'row_security='))
+        and r.rolcanlogin and not r.rolsuper and not r.rolbypassrls and not @extschema@.quote_role_default(r.oid, 'row_security')::boolean
         and exists (select from @extschema@.quote_collab_settings t
             where has_table_privilege(r.oid, to_regclass(format('%I.%I', t.table_schema, t.table_name)), 'select, insert, update, delete'));
     return @extschema@.quote_collab_verdict('rows are filtered', not all_are and names is null, 'warning',
@@ -2074,7 +2083,7 @@ begin
 exception
     when insufficient_privilege then
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Run it as a superuser.');
-    when undefined_table or undefined_column or wrong_object_type then
+    when undefined_table or undefined_column or undefined_function or wrong_object_type then
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, @extschema@.quote_attach_statement());
     when insufficient_resources then
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Raise what the message names, and ask again.');
@@ -2120,3 +2129,23 @@ begin
     end loop;
 end $$;
 comment on column @extschema@.quote_collab_settings.columns is 'role of a column -> its name in this table, e.g. {"unit_price": "price_each"}';
+create or replace function quote_gateway_functions() returns setof regprocedure
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select f.function from (values
+        (to_regprocedure('@extschema@.cleanup_stale_quote_sessions()')),
+        (to_regprocedure('@extschema@.quote_collab_maintenance()')),
+        (to_regprocedure('@extschema@.quote_presence_snapshot()')),
+        (to_regprocedure('@extschema@.quote_relay_identity()')),
+        (to_regprocedure('@extschema@.quote_relay_lease(text, interval)')),
+        (to_regprocedure('@extschema@.quote_relay_next_batch(bigint, bigint, text, integer, integer, bigint)')),
+        (to_regprocedure('@extschema@.quote_relay_open_batch(bigint)')),
+        (to_regprocedure('@extschema@.quote_relay_last_batch()')),
+        (to_regprocedure('@extschema@.quote_relay_first_batch()')),
+        (to_regprocedure('@extschema@.quote_relay_read(bigint, bigint, integer)')),
+        (to_regprocedure('@extschema@.quote_relay_checkpoint(bigint, bigint, bigint, bigint)')),
+        (to_regprocedure('@extschema@.quote_relay_position()')),
+        (to_regprocedure('@extschema@.quote_events_between(uuid, bigint, bigint, bigint, bigint, integer)'))) f (function)
+    where f.function is not null
+$$;

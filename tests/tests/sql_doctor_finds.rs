@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use quote_collab_tests::doctor::{consult, examine, spelled_out};
 use quote_collab_tests::signer::{SECRET, key_set, public_key};
+use quote_collab_tests::statement::text;
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// What is broken, how, and the check that must tell.
@@ -381,4 +382,22 @@ async fn what_a_session_set_for_itself_hides_no_setting_of_the_server() {
         .await
         .unwrap();
     assert_eq!(consult(&admin).await["rows are filtered"], "ok");
+}
+
+#[tokio::test]
+async fn a_function_that_is_made_again_is_as_closed_as_it_was() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let gone = "drop_archived_quote_changes(interval)";
+    let closed = format!(
+        "select (not exists (select from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+         where p.oid = '{gone}'::regprocedure and a.grantee = 0))::text"
+    );
+    assert_eq!(text(&admin, &closed).await, "true");
+    let taken = format!("alter extension quote_collab_ext drop function {gone}; drop function {gone}");
+    admin.batch_execute(&taken).await.unwrap();
+    let (_, _, hint) = examine(&admin).await.remove("functions as released").unwrap();
+    admin.batch_execute(&hint).await.unwrap();
+    assert_eq!(text(&admin, &closed).await, "true", "{hint}");
+    assert_eq!(consult(&admin).await["functions as released"], "ok");
 }

@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 110] = [
+const MENDED: [(&str, &str); 113] = [
     (
         "create or replace function quote_grantee(role oid) returns text language sql stable set search_path = pg_catalog, pg_temp as 'select ''nobody'''",
         "functions as released",
@@ -20,6 +20,18 @@ const MENDED: [(&str, &str); 110] = [
     ("alter function quote_relay_table(text) set search_path = public", "functions as released"),
     ("alter function quote_collab_maintenance() owner to erp_app", "functions as released"),
     ("alter extension quote_collab_ext drop function quote_grantee(oid)", "functions as released"),
+    (
+        "alter extension quote_collab_ext drop function drop_archived_quote_changes(interval); drop function drop_archived_quote_changes(interval)",
+        "functions as released",
+    ),
+    (
+        "alter extension quote_collab_ext drop function quote_relay_first_batch(); drop function quote_relay_first_batch()",
+        "functions as released",
+    ),
+    (
+        "alter extension quote_collab_ext drop function uuid_generate_v7(); create function uuid_generate_v7(integer) returns uuid language sql as 'select null::uuid'",
+        "functions as released",
+    ),
     (
         "create function everything() returns boolean language sql as 'select true'; alter extension quote_collab_ext add function everything()",
         "functions as released",
