@@ -66,7 +66,7 @@ pub async fn run() {
     }
     let long = server.client("postgres", ADMIN).await;
     long.batch_execute("begin; select pg_current_xact_id()").await.expect("a long transaction");
-    for turn in 1..=WAKE_UPS {
+    for turn in WAKE_UPS + 1..=2 * WAKE_UPS {
         for release in &mut releases {
             let took = release.wake_up(turn).await;
             release.hindered.extend(took);
