@@ -81,6 +81,15 @@ impl World {
         self.postgres.client("erp", ADMIN).await
     }
 
+    /// Has the sessions of the gateway begin with a setting: those that it has end.
+    pub async fn begin_gateway_with(&self, setting: &str) {
+        let statements = format!(
+            "alter role {GATEWAY} set {setting};
+             select pg_terminate_backend(pid) from pg_stat_activity where usename = '{GATEWAY}'"
+        );
+        self.admin().await.batch_execute(&statements).await.expect("the superuser may do so");
+    }
+
     /// A draft of a tenant, the same in every run.
     pub async fn quote_of(&self, tenant: Uuid) -> Quote {
         let quotes = self.quotes_of(tenant, 1).await;

@@ -1,8 +1,6 @@
 //! Two people save the same version: one wins, the other is told what, by whom and when, and loses nothing.
 
-use quote_collab_tests::{
-    ALICE, Answer, BOB, Browser, Person, Quote, TENANT, World, ask, eventually, postgres,
-};
+use quote_collab_tests::{ALICE, Answer, BOB, Browser, Person, Quote, TENANT, World, ask, eventually};
 use serde_json::{Value, json};
 
 const SAVE_QUOTE: &str = "mutation ($input: VersionedQuoteUpdateInput!) { updateQuoteWithVersionCheck(input: $input) {
@@ -156,12 +154,7 @@ async fn whoever_waited_is_told_also_where_transactions_begin_serializable() {
     let world = World::start().await;
     let (app, admin, quote) = (world.app().await, world.admin().await, world.quote_of(TENANT).await);
     at_version_five(&world, &quote).await;
-    let serializable = format!(
-        "alter role {role} set default_transaction_isolation = serializable;
-         select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'",
-        role = postgres::GATEWAY
-    );
-    admin.batch_execute(&serializable).await.expect("the superuser may do so");
+    world.begin_gateway_with("default_transaction_isolation = serializable").await;
     app.batch_execute("begin").await.expect("a transaction begins");
     app.execute("update quotes set notes = 'first' where id = $1", &[&quote.id]).await.expect("an update");
     let commits = async {

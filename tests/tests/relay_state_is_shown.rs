@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, jetstream};
 use quote_collab_tests::graphql::{get, metric};
-use quote_collab_tests::{Gateway, TENANT, World, eventually, postgres};
+use quote_collab_tests::{Gateway, TENANT, World, eventually};
 use tokio::time::sleep;
 
 /// Looks until the relay's state is this one. A failure is one only after 15 seconds.
@@ -48,15 +48,9 @@ async fn a_message_that_no_relay_published_is_seen_by_operators() {
 #[tokio::test]
 async fn a_database_that_takes_no_writes_is_seen_by_operators() {
     let world = World::start().await;
-    let admin = world.admin().await;
     relay_is(&world, 200, None).await;
     for (read_only, status, reason) in [("on", 503, Some("database_read_only")), ("off", 200, None)] {
-        let statements = format!(
-            "alter role {role} set default_transaction_read_only = {read_only};
-             select pg_terminate_backend(pid) from pg_stat_activity where usename = '{role}'",
-            role = postgres::GATEWAY
-        );
-        admin.batch_execute(&statements).await.expect("the superuser may do so");
+        world.begin_gateway_with(&format!("default_transaction_read_only = {read_only}")).await;
         relay_is(&world, status, reason).await;
     }
 }
