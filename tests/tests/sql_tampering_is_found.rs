@@ -6,6 +6,7 @@ use quote_collab_tests::statement::{run, text};
 use quote_collab_tests::{Erp, Postgres};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use tokio::sync::watch;
 use tokio_postgres::Client;
 
 const TAMPERINGS: usize = 500;
@@ -122,11 +123,15 @@ async fn every_row_is_sealed_once_however_transactions_overlap() {
     )
     .await
     .unwrap();
+    let (sealed, blocks) = watch::channel(0);
     let mut writers = Vec::new();
     for writer in 1..=4 {
         let client = erp.client("postgres").await;
+        let mut blocks = blocks.clone();
         writers.push(tokio::spawn(async move {
             for turn in 0..60 {
+                // Somebody seals meanwhile, however slow he is.
+                blocks.wait_for(|blocks| *blocks >= turn / 15).await.expect("somebody seals");
                 let statement = format!(
                     "begin; update quotes set notes = '{turn}' where id = (select id from quotes order by id offset {writer} limit 1);
                      savepoint a; update quotes set notes = 'b{turn}' where id = (select id from quotes order by id offset {writer} + 10 limit 1); {}",
@@ -138,6 +143,7 @@ async fn every_row_is_sealed_once_however_transactions_overlap() {
     }
     while writers.iter().any(|writer| !writer.is_finished()) {
         admin.batch_execute("select seal_quote_history()").await.unwrap();
+        sealed.send_replace(number(&admin, "select max(no) from quote_changes_seals").await);
     }
     for writer in writers {
         writer.await.expect("a writer ends");
