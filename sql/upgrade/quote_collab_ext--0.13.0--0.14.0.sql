@@ -1,0 +1,2 @@
+-- From 0.13.0 to 0.14.0.
+-- Functions.
