@@ -1,10 +1,11 @@
 -- The monthly partitions of the audit log.
 
 -- First day of the month of a time, in UTC: partition bounds must not move with the session's time zone.
+-- Not in SQL: PostgreSQL would plan it anew with each wake-up of the relay.
 create function quote_changes_month(at timestamptz) returns timestamptz
-language sql immutable parallel safe
+language plpgsql immutable parallel safe
 set search_path = pg_catalog, pg_temp
-as $$ select date_trunc('month', at at time zone 'UTC') at time zone 'UTC' $$;
+as $$ begin return date_trunc('month', at at time zone 'UTC') at time zone 'UTC'; end $$;
 comment on function quote_changes_month(timestamptz) is 'start of the monthly partition of quote_changes that a time belongs to';
 
 -- Locks views over the log, the log, and others of its tables, against everybody, for a change that takes a moment: in the order in which

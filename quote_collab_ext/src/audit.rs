@@ -22,6 +22,8 @@ use quote_collab_core::change::Entity;
 use std::rc::Rc;
 use uuid::Uuid;
 
+use crate::error::Error;
+
 pub use log::Log;
 pub use memory::Memory;
 pub use pending::{
@@ -128,15 +130,17 @@ impl RowChange {
         values.flatten().map(bytes).sum()
     }
 
-    /// Has its values kept in another memory.
-    fn move_to(&mut self, memory: &Memory) {
-        let values = self.fields.iter_mut().flat_map(|field| [&mut field.old, &mut field.new]);
-        for value in values.chain([&mut self.context]).flatten() {
+    /// Has its values kept in another memory. Where there is none for all of them, they stay where they are.
+    fn move_to(&mut self, memory: &Memory) -> Result<(), Error> {
+        let mut moved = self.clone();
+        let values = moved.fields.iter_mut().flat_map(|field| [&mut field.old, &mut field.new]);
+        for value in values.chain([&mut moved.context]).flatten() {
             // SAFETY: they live in the memory that this change holds.
             #[expect(unsafe_code, reason = "PostgreSQL's memory contexts")]
-            let again = unsafe { memory.keep_again(*value) };
+            let again = unsafe { memory.keep_again(*value)? };
             *value = again;
         }
-        self.memory = memory.clone();
+        *self = Self { memory: memory.clone(), ..moved };
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 
 use pgrx::{FromDatum, IntoDatum, pg_sys};
-use quote_collab_core::digest::{fixed, null, variable};
+use quote_collab_core::digest::{announce, fixed, null, variable};
 use sha2::{Digest, Sha256};
 
 use crate::c_function::c_function;
@@ -33,8 +33,8 @@ const COLUMNS: [Kind; 21] = {
     ]
 };
 
-/// Bytes of room that a backend keeps for putting together the next row.
-const ROOM_KEPT: usize = 64 * 1024;
+/// Values of more bytes are hashed where they are: a row may have hundreds of megabytes, and no second place is needed for them.
+const LARGE: usize = 4 * 1024;
 
 thread_local! {
     static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -53,13 +53,12 @@ c_function!(
                 unsafe {
                     match pgrx::pg_getarg_datum(fcinfo, place) {
                         None => null(room),
-                        Some(datum) => append(room, kind, datum),
+                        Some(datum) => append(&mut *state, room, kind, datum),
                     }
                 }
             }
             // SAFETY: the state is this aggregate's alone, and alive during the call.
             unsafe { (*state).update(&*room) };
-            room.shrink_to(ROOM_KEPT);
         });
         Ok(pg_sys::Datum::from(state))
     }
@@ -99,14 +98,24 @@ fn state(fcinfo: pg_sys::FunctionCallInfo) -> Result<*mut Sha256, Error> {
     }
 }
 
+/// Takes a column into a state, by way of the room for small ones.
+///
 /// # Safety
 /// `datum` must be of a type of that kind.
-unsafe fn append(room: &mut Vec<u8>, kind: Kind, datum: pg_sys::Datum) {
+unsafe fn append(state: &mut Sha256, room: &mut Vec<u8>, kind: Kind, datum: pg_sys::Datum) {
     // SAFETY: per contract; none is null.
     unsafe {
         match kind {
             Kind::Uuid => fixed(room, *datum.cast_mut_ptr::<[u8; 16]>()),
-            Kind::Varlena => variable(room, payload(datum)),
+            Kind::Varlena => match payload(datum) {
+                small if small.len() <= LARGE => variable(room, small),
+                large => {
+                    announce(room, large.len());
+                    state.update(&*room);
+                    room.clear();
+                    state.update(large);
+                }
+            },
             Kind::Bool => fixed(room, [u8::from(datum.value() != 0)]),
             Kind::Int4 => fixed(room, i32::from_datum(datum, false).unwrap_or_default().to_be_bytes()),
             Kind::Int8 => fixed(room, (datum.value() as u64).to_be_bytes()),

@@ -28,6 +28,8 @@ pub enum Error {
     VersionExhausted,
     /// A row or a value does not fit into a jsonb.
     TooLarge,
+    /// There is no memory for what is to be recorded.
+    OutOfMemory,
     /// A token that is not good here and now.
     TokenRefused(Refusal),
     /// The tenant must be verified, and this process does not keep ordinary roles from setting it.
@@ -121,6 +123,15 @@ impl Error {
                 "the row is too large for its history".to_owned(),
                 Some("A jsonb value holds at most 255 MiB.".to_owned()),
                 Some("Keep such values in columns that are ignored, or outside of the row."),
+            ),
+            Self::OutOfMemory => (
+                PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
+                "out of memory".to_owned(),
+                Some(
+                    "What the statement changed does not fit into memory together with its history."
+                        .to_owned(),
+                ),
+                Some("Change fewer or smaller values at once, or give the server more memory."),
             ),
             Self::TokenRefused(refusal) => (
                 PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,

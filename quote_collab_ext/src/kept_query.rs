@@ -1,12 +1,12 @@
 //! Texts of queries that are worked out from catalogs, kept in a session until a catalog changes. Working one out takes as long as the
 //! query itself, and the relay asks many times a second.
 
-#![expect(unsafe_code, reason = "PostgreSQL's function manager and its invalidations")]
+#![expect(unsafe_code, reason = "PostgreSQL's function manager")]
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 
 use crate::c_function::c_function;
 use crate::error::Error;
@@ -22,40 +22,8 @@ thread_local! {
     static CHANGES: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Registers for invalidations, once per backend: tables and their columns, owners and rights; schemas; functions, the writers of
-/// queries among them; roles and their members.
-pub fn watch() {
-    let catalogs = [
-        pg_sys::SysCacheIdentifier::NAMESPACEOID,
-        pg_sys::SysCacheIdentifier::PROCOID,
-        pg_sys::SysCacheIdentifier::AUTHOID,
-        pg_sys::SysCacheIdentifier::AUTHMEMMEMROLE,
-    ];
-    // SAFETY: the callbacks are static functions of this library.
-    unsafe {
-        pg_sys::CacheRegisterRelcacheCallback(Some(on_table), pg_sys::Datum::null());
-        for catalog in catalogs {
-            pg_sys::CacheRegisterSyscacheCallback(
-                catalog.cast_signed(),
-                Some(on_catalog),
-                pg_sys::Datum::null(),
-            );
-        }
-    }
-}
-
-#[pg_guard]
-extern "C-unwind" fn on_table(_arg: pg_sys::Datum, _relation: pg_sys::Oid) {
-    forget();
-}
-
-#[pg_guard]
-extern "C-unwind" fn on_catalog(_arg: pg_sys::Datum, _cache: i32, _hash: u32) {
-    forget();
-}
-
-/// A borrow can only be held while a text is looked up or stored, which processes no invalidation.
-fn forget() {
+/// A catalog has changed. A borrow can only be held while a text is looked up or stored, which processes no invalidation.
+pub fn forget() {
     CHANGES.set(CHANGES.get() + 1);
     TEXTS.with_borrow_mut(HashMap::clear);
 }

@@ -3,6 +3,7 @@
 //! One change runs through the rooms from left to right: [`trigger`] stamps the version and compares the row,
 //! [`audit`] writes what changed, [`wakeup`] tells the listeners. What SQL says better stays SQL, in `sql/`.
 
+mod allocator;
 mod attribution;
 mod audit;
 mod authentication;
@@ -13,7 +14,9 @@ mod digest;
 mod error;
 mod functions;
 mod guc;
+mod invalidation;
 mod kept_query;
+mod last_resort;
 mod local_setting;
 mod log_months;
 mod memory;
@@ -42,7 +45,6 @@ pub extern "C-unwind" fn _PG_init() {
     transaction::watch();
     statement::watch();
     utility::watch();
-    trigger::plan::watch();
-    kept_query::watch();
+    invalidation::watch();
     worker::register();
 }

@@ -24,14 +24,13 @@ pub fn quote_log_months(log: pg_sys::Oid, since: TimestampWithTimeZone) -> Optio
 /// The months that end after a time and hold anything; the default partition, too.
 ///
 /// # Safety
-/// `months` must be the description of an open table that is partitioned by ranges of one column of time.
+/// `months` must be the description of an open table that is partitioned.
 unsafe fn filled(months: &pg_sys::PartitionDescData, since: pg_sys::TimestampTz) -> Vec<pg_sys::Oid> {
-    // SAFETY: per contract: behind each bound, and behind the last one, stands the place of the partition below it, negative for none.
+    const RANGES: u8 = b'r';
+    // SAFETY: per contract: behind each bound of ranges, and behind the last one, stands the place of the partition below it, negative for none.
     unsafe {
-        if months.nparts == 0 {
-            return Vec::new();
-        }
-        let bounds = &*months.boundinfo;
+        let bounds = months.boundinfo.as_ref().filter(|bounds| bounds.strategy.cast_unsigned() == RANGES);
+        let Some(bounds) = bounds.filter(|_| months.nparts > 0) else { return Vec::new() };
         let count = usize::try_from(bounds.ndatums).unwrap_or_default();
         let ends_after = |bound: &usize| {
             **bounds.kind.add(*bound) != pg_sys::PartitionRangeDatumKind::PARTITION_RANGE_DATUM_VALUE

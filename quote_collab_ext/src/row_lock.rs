@@ -37,7 +37,7 @@ unsafe fn is_locked(relation: pg_sys::Oid, place: pg_sys::ItemPointerData) -> bo
         let mut row = pg_sys::HeapTupleData { t_self: place, ..Default::default() };
         let mut buffer = pg_sys::Buffer::default();
         let any = &raw mut pg_sys::SnapshotAnyData;
-        let is_heap = (*(*table).rd_rel).relam == pg_sys::HEAP_TABLE_AM_OID;
+        let is_heap = (*(*table).rd_rel).relam == pg_sys::HEAP_TABLE_AM_OID && is_there(table, &place);
         #[cfg(feature = "pg14")]
         let found = is_heap && pg_sys::heap_fetch(table, any, &raw mut row, &raw mut buffer);
         #[cfg(not(feature = "pg14"))]
@@ -50,6 +50,20 @@ unsafe fn is_locked(relation: pg_sys::Oid, place: pg_sys::ItemPointerData) -> bo
         }
         pg_sys::table_close(table, pg_sys::AccessShareLock.cast_signed());
         is_locked
+    }
+}
+
+/// Whether a table has the page of a place: asking for one behind its end may make one.
+///
+/// # Safety
+/// The table must be open.
+unsafe fn is_there(table: pg_sys::Relation, place: &pg_sys::ItemPointerData) -> bool {
+    // SAFETY: per contract; a partitioned table has no pages, and may say all the same how those of its partitions are kept.
+    unsafe {
+        let has_pages = (*(*table).rd_rel).relkind.cast_unsigned() != pg_sys::RELKIND_PARTITIONED_TABLE;
+        has_pages
+            && pgrx::itemptr::item_pointer_get_block_number_no_check(*place)
+                < pg_sys::RelationGetNumberOfBlocksInFork(table, pg_sys::ForkNumber::MAIN_FORKNUM)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use pgrx::{pg_guard, pg_sys};
 
-use crate::{attribution, audit, statement, wakeup};
+use crate::{allocator, attribution, audit, statement, wakeup};
 
 /// Registers the callbacks, once per backend.
 #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
@@ -26,6 +26,9 @@ pub fn depth() -> i32 {
 #[pg_guard]
 extern "C-unwind" fn on_transaction(event: pg_sys::XactEvent::Type, _arg: *mut std::ffi::c_void) {
     use pg_sys::XactEvent as E;
+    if allocator::is_over() {
+        return;
+    }
     match event {
         // Rows that no statement trigger wrote: logical replication fires row triggers only.
         E::XACT_EVENT_PRE_COMMIT | E::XACT_EVENT_PRE_PREPARE => audit::finish(),
@@ -53,6 +56,9 @@ extern "C-unwind" fn on_subtransaction(
     _arg: *mut std::ffi::c_void,
 ) {
     use pg_sys::SubXactEvent as E;
+    if allocator::is_over() {
+        return;
+    }
     match event {
         E::SUBXACT_EVENT_PRE_COMMIT_SUB => audit::gather(),
         // Not before: until here it may still fail.

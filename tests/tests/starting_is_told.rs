@@ -60,6 +60,26 @@ async fn a_gateway_serves_when_its_database_has_come() {
 }
 
 #[tokio::test]
+async fn a_gateway_whose_database_starts_anew_meanwhile_waits_again() {
+    let postgres = Postgres::start_with(Settings::preloaded(&[])).await;
+    let admin = postgres.client("postgres", ADMIN).await;
+    // Nobody listens there: it looks for NATS a while, between two questions to its database.
+    let gateway = Gateway::spawn(&postgres.url("erp", GATEWAY), Some("nats://127.0.0.1:1"), &[]);
+    let gateway = &gateway;
+    eventually("it has its database", || async { gateway.log().contains("listening for") }).await;
+    admin.batch_execute("alter database erp connection limit 0").await.expect("nobody else may connect");
+    let away = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'quote_gateway'";
+    admin.batch_execute(away).await.expect("its sessions end");
+    eventually("it waits", || async { gateway.log().contains("waiting for the database") }).await;
+    admin.batch_execute("alter database erp connection limit -1").await.expect("everybody may connect");
+    // Without NATS it says so; it serves all the same.
+    eventually("it serves", || async {
+        status(gateway, "/health/db").await.is_some_and(|status| status == "200")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_waiting_cannot_mend_is_told_at_once() {
     let cases = [
         ("postgresql://ann:hunter2@127.0.0.1:1/erp?sslmode=require", "sslmode=require"),

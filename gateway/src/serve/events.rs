@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::patience::Patience;
 use super::{Groups, ServeError};
 use crate::config::ServeConfig;
 use crate::cursor::{Cursor, Lineage};
@@ -35,17 +36,17 @@ pub struct Events {
 /// Starts everything between the database and the hub.
 pub async fn start(
     config: &ServeConfig,
-    database: &Database,
+    (database, patience): (&Database, &Patience),
     channels: Channels,
     board: &Arc<Board>,
     groups: &Groups,
 ) -> Result<Events, ServeError> {
-    let lineage = database.lineage().await?;
+    let lineage = patience.ask(async || database.lineage().await).await?;
     // A variable that is set to nothing means the same as one that is not set.
     if let Some(url) = config.nats.nats_url.as_ref().filter(|url| !url.expose().trim().is_empty()) {
-        return start_with_nats(config, url, lineage, database, channels, board, groups).await;
+        return start_with_nats(config, url, lineage, (database, patience), channels, board, groups).await;
     }
-    let head = Cursor::end_of(database.last_batch().await?);
+    let head = Cursor::end_of(patience.ask(async || database.last_batch().await).await?);
     let hub = Hub::new(head, lineage.clone());
     let bus = Arc::new(EmbeddedBus::new(Arc::clone(&hub), head, lineage));
     let relay = start_copying(&bus, database, channels, (&hub, board), groups);
@@ -57,7 +58,7 @@ async fn start_with_nats(
     config: &ServeConfig,
     url: &Secret,
     lineage: Lineage,
-    database: &Database,
+    (database, patience): (&Database, &Patience),
     channels: Channels,
     board: &Arc<Board>,
     groups: &Groups,
@@ -71,7 +72,8 @@ async fn start_with_nats(
     }
     let lineage = Lineage { fork: tail.as_ref().map_or(0, |tail| tail.fork), ..lineage };
     // Asked after the tail, so that nothing behind the head lies before the place where reading begins.
-    let head = head(tail.as_ref(), &lineage, database.last_batch().await?);
+    let last_batch = patience.ask(async || database.last_batch().await).await?;
+    let head = head(tail.as_ref(), &lineage, last_batch);
     let hub = Hub::new(head, lineage);
     let log = PostgresChangeLog(database.clone());
     let reader = StreamReader::new(connection.clone(), bus.clone(), log, Arc::clone(&hub), tail.as_ref());

@@ -3,19 +3,17 @@
 mod answer;
 mod check;
 mod events;
+mod patience;
 mod port;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::backoff::Backoff;
-use crate::config::{PostgresConfig, ServeConfig};
+use crate::config::ServeConfig;
 use crate::graphql::{Services, schema};
 use crate::http::{App, Probe};
 use crate::nats::NatsError;
@@ -34,10 +32,9 @@ use crate::websocket::{AllowedOrigins, Sockets};
 use answer::{answer, answer_meanwhile};
 use check::{advise, check, listen_url};
 use events::Events;
+use patience::Patience;
 use port::Port;
 
-/// A database that starts together with the gateway gets this long.
-const DATABASE_PATIENCE: Duration = Duration::from_mins(1);
 /// On so many sockets large messages may come: half of them of one tenant, a quarter of one user. Each may keep two megabytes.
 const LARGE_SENDERS: usize = 256;
 
@@ -133,11 +130,12 @@ async fn start(
     groups: &Groups,
     metrics: Option<PrometheusHandle>,
 ) -> Result<Arc<App>, ServeError> {
-    let database = connect(&config.postgres).await?;
+    let patience = Patience::new();
+    let database = patience.ask(async || Database::connect(&config.postgres).await).await?;
     let (channels, listening) = listen(listen_url(&config.postgres), groups.hub.stop())?;
     groups.hub.start(listening);
     let board = Arc::new(Board::default());
-    let events = events::start(config, &database, channels, &board, groups).await?;
+    let events = events::start(config, (&database, &patience), channels, &board, groups).await?;
     let (per_second, burst) = (config.http.rate_limit_per_second, config.http.rate_limit_burst);
     let budget = Arc::new(OperationBudget::new(per_second, burst));
     let reading = Arc::new(Reading::new(per_second, burst));
@@ -152,20 +150,6 @@ async fn start(
     let turns = Turns::new(config.postgres.pg_pool_size);
     let services = Services { database, hub: Arc::clone(&events.hub), board, turns };
     Ok(Arc::new(assemble(config, services, &events, budget, reading, metrics)))
-}
-
-async fn connect(config: &PostgresConfig) -> Result<Database, DatabaseError> {
-    let patience = Instant::now() + DATABASE_PATIENCE;
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
-    loop {
-        match Database::connect(config).await {
-            Err(error) if error.is_transient() && Instant::now() < patience => {
-                tracing::warn!(%error, "waiting for the database");
-                sleep(backoff.delay()).await;
-            }
-            connected => return connected,
-        }
-    }
 }
 
 fn assemble(

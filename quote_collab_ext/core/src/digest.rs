@@ -31,8 +31,17 @@ pub fn fixed<const N: usize>(form: &mut Vec<u8>, bytes: [u8; N]) {
 /// ```
 #[inline]
 pub fn variable(form: &mut Vec<u8>, bytes: &[u8]) {
-    let length = u32::try_from(bytes.len()).expect("a stored value is shorter than 4 GiB");
+    announce(form, bytes.len());
+    form.extend_from_slice(bytes);
+}
+
+/// Appends what stands before the bytes of a column whose values vary in length, for whoever hashes those where they are.
+///
+/// # Panics
+/// As [`variable`].
+#[inline]
+pub fn announce(form: &mut Vec<u8>, bytes: usize) {
+    let length = u32::try_from(bytes).expect("a stored value is shorter than 4 GiB");
     form.push(1);
     form.extend_from_slice(&length.to_be_bytes());
-    form.extend_from_slice(bytes);
 }

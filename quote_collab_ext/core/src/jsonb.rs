@@ -48,6 +48,31 @@ const HAS_OFFSET: u32 = 0x8000_0000;
 const STRIDE: usize = 32;
 const ENTRY: usize = 4;
 
+/// Bytes that [`single`] appends.
+#[must_use]
+pub fn single_size(value: Value<'_>) -> usize {
+    match value {
+        Value::Container(stored) => stored.len(),
+        scalar => container_size(std::iter::once(scalar)),
+    }
+}
+
+/// Bytes that [`object`] appends to what ends at a multiple of four.
+#[must_use]
+pub fn object_size(members: &[(&str, Value<'_>)]) -> usize {
+    let names = members.iter().map(|(name, _)| Value::Text(name.as_bytes()));
+    container_size(names.chain(members.iter().map(|(_, value)| *value)))
+}
+
+fn container_size<'a>(entries: impl Iterator<Item = Value<'a>> + Clone) -> usize {
+    let first = ENTRY + entries.clone().count() * ENTRY;
+    entries.fold(first, |end, entry| match entry {
+        Value::Number(digits) => end.next_multiple_of(4) + 4 + digits.len(),
+        Value::Container(stored) => end.next_multiple_of(4) + stored.len(),
+        scalar => end + scalar.size(),
+    })
+}
+
 /// Appends a jsonb that is just one value. Its payload must not exceed [`LONGEST`].
 pub fn single(out: &mut Vec<u8>, value: Value<'_>) {
     match value {
@@ -225,7 +250,7 @@ fn size(bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Value, holds, object, root, single};
+    use super::{Value, holds, object, object_size, root, single, single_size};
 
     fn words(bytes: &[u8]) -> Vec<u32> {
         bytes.chunks_exact(4).map(|four| u32::from_ne_bytes(four.try_into().unwrap())).collect()
@@ -245,7 +270,7 @@ mod tests {
             let mut stored = Vec::new();
             single(&mut stored, value);
             assert_eq!(words(&stored)[..2], [0x5000_0001, entry], "{value:?}");
-            assert_eq!(stored.len(), length, "{value:?}");
+            assert_eq!((stored.len(), single_size(value)), (length, length), "{value:?}");
             assert_eq!(root(&stored), Some(value));
         }
     }
@@ -254,7 +279,9 @@ mod tests {
     fn an_object_in_an_object_stays_as_it_is_stored() {
         let (mut inner, mut outer) = (Vec::new(), Vec::new());
         object(&mut inner, &[("abc", Value::Text(b"x"))]);
-        object(&mut outer, &[("a", Value::Null), ("o", Value::Container(&inner))]);
+        let members = [("a", Value::Null), ("o", Value::Container(&inner))];
+        object(&mut outer, &members);
+        assert_eq!(object_size(&members), outer.len());
         assert_eq!(words(&outer)[..5], [0x2000_0002, 0x8000_0001, 1, 0x4000_0000, 0x5000_0012]);
         assert_eq!(outer[24..], inner);
         assert_eq!(root(&outer), Some(Value::Container(&outer)));
@@ -266,6 +293,7 @@ mod tests {
         let mut stored = vec![0xFF];
         object(&mut stored, &[("tax", Value::Number(&[1, 2])), ("total", Value::Number(&[3, 4]))]);
         let stored = &stored[1..];
+        assert_eq!(object_size(&[("tax", Value::Number(&[1, 2])), ("total", Value::Number(&[3, 4]))]), 42);
         // Header, four entries, eight letters, then the first number; two bytes of padding go with the second.
         assert_eq!(words(stored)[..5], [0x2000_0002, 0x8000_0003, 5, 0x1000_0006, 0x1000_0008]);
         assert_eq!(&stored[20..28], b"taxtotal");

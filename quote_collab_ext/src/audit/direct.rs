@@ -8,16 +8,19 @@ use pgrx::pg_sys;
 use super::indexes::Indexes;
 use super::values::{Rows, Value, mint_ids};
 use super::{Log, RowChange};
+use crate::allocator::reserve;
+use crate::error::Error;
 
 /// Rows that go into the heap in one step. More slots at once would only make PostgreSQL's book-keeping of them slow.
 const AT_ONCE: usize = 32;
 
 /// Writes the rows of `changes`, which all go to `log`; `false` when SQL must do it.
-pub fn write(log: &Log, changes: &[RowChange]) -> bool {
-    let Some(first) = changes.first() else { return true };
-    let Some(partition) = log.partition_of(first.mint.at).filter(|_| !log.has_triggers) else { return false };
+pub fn write(log: &Log, changes: &[RowChange]) -> Result<bool, Error> {
+    let Some(first) = changes.first() else { return Ok(true) };
+    let partition = log.partition_of(first.mint.at).filter(|_| !log.has_triggers);
+    let Some(partition) = partition else { return Ok(false) };
     if !changes.iter().all(|change| log.partition_of(change.mint.at) == Some(partition)) {
-        return false;
+        return Ok(false);
     }
     // SAFETY: inside a transaction; the partition stays locked until its end, as an INSERT would lock it. Detaching or
     // dropping it, or the whole log, needs a lock that this one keeps out.
@@ -25,14 +28,15 @@ pub fn write(log: &Log, changes: &[RowChange]) -> bool {
         let target = pg_sys::try_table_open(partition, pg_sys::RowExclusiveLock.cast_signed());
         if target.is_null() {
             log.month.set(None);
-            return false;
+            return Ok(false);
         }
         // Detached since it was found: it is not the log's any more.
         let is_partition = (*(*target).rd_rel).relispartition;
         if !is_partition {
             log.month.set(None);
         }
-        let written = is_partition && (*target).trigdesc.is_null() && write_rows(target, changes);
+        let is_plain = is_partition && (*target).trigdesc.is_null();
+        let written = if is_plain { write_rows(target, changes) } else { Ok(false) };
         pg_sys::table_close(target, pg_sys::NoLock.cast_signed());
         written
     }
@@ -42,16 +46,17 @@ pub fn write(log: &Log, changes: &[RowChange]) -> bool {
 ///
 /// # Safety
 /// `target` must be open and locked, with the columns of a log.
-unsafe fn write_rows(target: pg_sys::Relation, changes: &[RowChange]) -> bool {
+unsafe fn write_rows(target: pg_sys::Relation, changes: &[RowChange]) -> Result<bool, Error> {
     // SAFETY: the sequence in which PostgreSQL's COPY writes: slots, one multi-insert, index entries, cleanup. What it
     // allocates is gone with the current memory context, a trigger call's or a transaction's.
     unsafe {
-        let Some(indexes) = Indexes::open(target) else { return false };
-        let ids = mint_ids(changes);
-        let rows = Rows::of(changes, &ids);
+        let Some(indexes) = Indexes::open(target) else { return Ok(false) };
+        let ids = mint_ids(changes)?;
+        let rows = Rows::of(changes, &ids)?;
         let command = pg_sys::GetCurrentCommandId(true);
         let mut slots = slots(target, rows.len().min(AT_ONCE));
-        let mut places = Vec::with_capacity(rows.len());
+        let mut places = Vec::new();
+        reserve(&mut places, rows.len())?;
         for part in rows.chunks(AT_ONCE) {
             for (row, slot) in part.iter().zip(&slots) {
                 fill(row, *slot);
@@ -66,7 +71,7 @@ unsafe fn write_rows(target: pg_sys::Relation, changes: &[RowChange]) -> bool {
         }
         drop(indexes);
         pg_sys::CommandCounterIncrement();
-        true
+        Ok(true)
     }
 }
 

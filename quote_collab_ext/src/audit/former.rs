@@ -43,7 +43,7 @@ impl Former {
 
     /// The last version that a row had in an earlier life, if it had one.
     pub fn version(&self, row: Uuid, is_line: bool) -> Option<i64> {
-        // SAFETY: inside a transaction. The table is locked while it is read; its columns are as it was created, all of them not null. What
+        // SAFETY: inside a transaction. The table is locked while it is read; its first columns are as it was created, all of them not null. What
         // is committed is looked at, whatever this transaction's snapshot is.
         unsafe {
             let table = pg_sys::try_table_open(self.relation, pg_sys::AccessShareLock.cast_signed());
@@ -93,7 +93,6 @@ pub fn remember(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
 /// # Safety
 /// `table` must be open and be that of former versions.
 unsafe fn read(table: pg_sys::Relation, row: Uuid, is_line: bool) -> Option<i64> {
-    const COLUMNS: usize = 4;
     // SAFETY: per contract; the keys outlive the scan, and the tuple is taken apart before it ends.
     unsafe {
         let equal = pg_sys::StrategyNumber::try_from(pg_sys::BTEqualStrategyNumber).unwrap_or_default();
@@ -109,7 +108,8 @@ unsafe fn read(table: pg_sys::Relation, row: Uuid, is_line: bool) -> Option<i64>
         let scan = pg_sys::systable_beginscan(table, index, is_indexed, snapshot, 2, keys.as_mut_ptr());
         let found = pg_sys::systable_getnext(scan);
         let version = (!found.is_null()).then(|| {
-            let (mut values, mut nulls) = ([pg_sys::Datum::null(); COLUMNS], [true; COLUMNS]);
+            let columns = usize::try_from((*(*table).rd_att).natts).unwrap_or_default().max(3);
+            let (mut values, mut nulls) = (vec![pg_sys::Datum::null(); columns], vec![true; columns]);
             pg_sys::heap_deform_tuple(found, (*table).rd_att, values.as_mut_ptr(), nulls.as_mut_ptr());
             i64::try_from(values[2].value().cast_signed()).unwrap_or_default()
         });

@@ -12,8 +12,8 @@ use crate::error::Error;
 pub fn insert(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
     spi::as_owner(log.owner, || {
         let plan = prepared(log)?;
-        let ids = mint_ids(changes);
-        for row in Rows::of(changes, &ids).iter() {
+        let ids = mint_ids(changes)?;
+        for row in Rows::of(changes, &ids)?.iter() {
             let mut values = row.map(|value| value.unwrap_or(pg_sys::Datum::null()));
             let nulls = row.map(|value| if value.is_none() { b'n' } else { b' ' }.cast_signed());
             plan.insert(&mut values, &nulls)?;

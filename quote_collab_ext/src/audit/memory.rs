@@ -9,9 +9,13 @@ use std::rc::Rc;
 use pgrx::pg_sys;
 use quote_collab_core::jsonb::{self, Value};
 
+use crate::allocator::reserve;
 use crate::error::Error;
+use crate::last_resort::refused;
 use crate::memory;
 
+/// Bytes of the length in front of a value.
+const HEADER: usize = 4;
 /// Bytes of room that a backend keeps for putting together the next jsonb.
 const SCRATCH_KEPT: usize = 64 * 1024;
 /// Values of fewer bytes are not worth a memory of their own.
@@ -53,49 +57,56 @@ impl Memory {
 
     /// A value as a jsonb datum; an error when no jsonb is so large.
     pub fn keep(&self, value: Value<'_>) -> Result<pg_sys::Datum, Error> {
-        self.keep_stored(|stored| jsonb::single(stored, value))
+        self.keep_stored(jsonb::single_size(value), |stored| jsonb::single(stored, value))
     }
 
     /// An object as a jsonb datum; `None` without members, an error when no jsonb is so large.
     pub fn keep_object(&self, members: &[(&str, Value<'_>)]) -> Result<Option<pg_sys::Datum>, Error> {
-        (!members.is_empty()).then(|| self.keep_stored(|stored| jsonb::object(stored, members))).transpose()
+        let keep = || self.keep_stored(jsonb::object_size(members), |stored| jsonb::object(stored, members));
+        (!members.is_empty()).then(keep).transpose()
     }
 
     /// A jsonb datum that another memory keeps, kept in this one.
     ///
     /// # Safety
     /// The other memory must have given the datum, and still be there.
-    pub unsafe fn keep_again(&self, kept: pg_sys::Datum) -> pg_sys::Datum {
+    pub unsafe fn keep_again(&self, kept: pg_sys::Datum) -> Result<pg_sys::Datum, Error> {
         let kept = kept.cast_mut_ptr::<pg_sys::varlena>();
         // SAFETY: per contract, a jsonb with its length in front.
         self.store(unsafe { std::slice::from_raw_parts(kept.cast::<u8>(), pgrx::varsize_any(kept)) })
     }
 
-    fn keep_stored(&self, write: impl FnOnce(&mut Vec<u8>)) -> Result<pg_sys::Datum, Error> {
+    /// What `write` appends, so many bytes, behind its length.
+    fn keep_stored(&self, size: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<pg_sys::Datum, Error> {
+        let length = HEADER + size;
+        if length > jsonb::LONGEST {
+            return Err(Error::TooLarge);
+        }
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            scratch.extend_from_slice(&[0; 4]);
+            reserve(scratch, length)?;
+            let header = jsonb::length_header(u32::try_from(length).unwrap_or(u32::MAX));
+            scratch.extend_from_slice(&header.to_ne_bytes());
             write(scratch);
-            let kept = if scratch.len() > jsonb::LONGEST {
-                Err(Error::TooLarge)
-            } else {
-                let length = jsonb::length_header(u32::try_from(scratch.len()).unwrap_or(u32::MAX));
-                scratch[..4].copy_from_slice(&length.to_ne_bytes());
-                Ok(self.store(scratch))
-            };
+            let kept = self.store(scratch);
             scratch.clear();
             scratch.shrink_to(SCRATCH_KEPT);
             kept
         })
     }
 
-    fn store(&self, stored: &[u8]) -> pg_sys::Datum {
-        self.0.bytes.set(self.0.bytes.get() + stored.len());
+    fn store(&self, stored: &[u8]) -> Result<pg_sys::Datum, Error> {
+        let may_fail = pg_sys::MCXT_ALLOC_NO_OOM.cast_signed();
         // SAFETY: the context is alive as long as this is.
         unsafe {
-            let kept = pg_sys::MemoryContextAlloc(self.0.context, stored.len()).cast::<u8>();
+            let kept =
+                pg_sys::MemoryContextAllocExtended(self.0.context, stored.len(), may_fail).cast::<u8>();
+            if kept.is_null() {
+                return Err(refused());
+            }
             kept.copy_from_nonoverlapping(stored.as_ptr(), stored.len());
-            pg_sys::Datum::from(kept)
+            self.0.bytes.set(self.0.bytes.get() + stored.len());
+            Ok(pg_sys::Datum::from(kept))
         }
     }
 }

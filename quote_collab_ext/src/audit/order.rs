@@ -5,18 +5,20 @@ use std::collections::HashMap;
 use quote_collab_core::chain;
 use uuid::Uuid;
 
+use pgrx::pg_sys;
+
 use super::pending::Noted;
 use super::{Kind, Row, RowChange, silent};
 use crate::statement;
 
-/// Which notes have all before them noted or written. `told` says whether a command's change of a row was written in the middle of the running
+/// Which notes have all before them noted or written, while `statement` runs. `told` says whether a command's change of a row was written in the middle of the running
 /// statement, `is_held` whether something of a row waits that was noted before all of these.
 pub fn complete(
     ready: &[Noted],
+    statement: Option<pg_sys::CommandId>,
     told: impl Fn(Row, u32) -> bool,
     is_held: impl Fn(Row) -> bool,
 ) -> Vec<bool> {
-    let statement = statement::outermost();
     let mut is_complete = vec![true; ready.len()];
     for places in places_by_row(ready) {
         let entity = ready[places[0]].change.entity;

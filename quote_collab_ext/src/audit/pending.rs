@@ -13,13 +13,18 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use super::memory::{self, Memory};
 use super::order::{any_nested, complete, is_unordered, may_follow, put_in_order};
 use super::{Log, Row, RowChange, batch, direct, former, insert, lent, silent};
+use crate::allocator::reserve;
 use crate::error::Error;
+use crate::last_resort::{self, OF_A_ROW, OF_MANY, put_by};
 use crate::{statement, transaction};
 
 /// What nested statements changed is held back until what ran them is noted, up to so many row changes.
 const MOST_HELD: usize = 400_000;
 /// And up to so many bytes of values.
 const MOST_HELD_BYTES: usize = 128 * 1024 * 1024;
+
+/// From so many row changes on, writing them takes blocks of memory that grow.
+const MANY: usize = 100;
 
 /// A row change that is not written yet.
 pub(super) struct Noted {
@@ -62,6 +67,7 @@ thread_local! {
 /// Notes a row change. `describe` may run SQL through casts of user types.
 pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Result<(), Error> {
     let level = transaction::depth();
+    let _last_resort = put_by(OF_A_ROW)?;
     let memory = memory::of(level);
     let is_nested = statement::is_nested();
     let kept = memory.bytes();
@@ -71,7 +77,11 @@ pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Resul
     NEXT.set(number + 1);
     let may_follow_end = may_follow(&change, is_nested);
     let note = Note { number, is_nested, may_follow_end, level };
-    NOTED.with_borrow_mut(|noted| noted.push(Noted { change, note }));
+    NOTED.with_borrow_mut(|noted| {
+        reserve(noted, 1)?;
+        noted.push(Noted { change, note });
+        Ok::<(), Error>(())
+    })?;
     if is_full {
         drop(memory);
         write_batch();
@@ -137,18 +147,19 @@ pub fn written() -> Option<pg_sys::CommandId> {
 
 /// Writes a full batch in the middle of a statement, but for what is held back.
 fn write_batch() {
-    write_ripe(take_ready());
+    memory::leave();
+    batch::begin();
+    write_ripe(0);
 }
 
 /// A statement in the middle of another has ended, which was the next to note when `first` was the number: writes what was noted since, as
 /// far as it may be written. Whoever goes on in the middle of that other one reads it.
 pub fn flush_nested(first: u64) {
-    write_ripe(take_from(first));
+    write_ripe(first);
 }
 
-fn write_ripe(ready: Vec<Noted>) {
-    let (ripe, held) = hold_back(ready);
-    NOTED.with_borrow_mut(|noted| noted.extend(held));
+fn write_ripe(first: u64) {
+    let ripe = take_ripe(first);
     if !ripe.is_empty() {
         memory::leave();
         write(ripe);
@@ -165,7 +176,15 @@ fn take_ready() -> Vec<Noted> {
 
 /// What is noted from this number on.
 fn take_from(first: u64) -> Vec<Noted> {
-    NOTED.with_borrow_mut(|noted| noted.split_off(noted.partition_point(|entry| entry.note.number < first)))
+    NOTED.with_borrow_mut(|noted| match place_of(noted, first) {
+        0 => std::mem::take(noted),
+        place => noted.split_off(place),
+    })
+}
+
+/// Where the notes from this number on begin.
+fn place_of(noted: &[Noted], first: u64) -> usize {
+    noted.partition_point(|entry| entry.note.number < first)
 }
 
 /// Nothing is missing from such a history, and the versions say what came first. Told once a transaction.
@@ -182,46 +201,64 @@ fn warn_of_order() {
     }
 }
 
-/// What the values of some notes are kept in.
-fn memories(notes: &[Noted]) -> Vec<&Memory> {
-    let mut memories: Vec<&Memory> = notes.iter().map(|entry| &entry.change.memory).collect();
-    memories.dedup_by(|a, b| a.is(b));
-    memories
-}
-
 /// Moves the values of what is held together, out of the memory that goes when the rest is written; returns how many bytes are there.
-fn move_out(ripe: &[Noted], held: &mut [Noted]) -> usize {
-    let written = memories(ripe);
+fn move_out(ready: &mut [Noted], is_ripe: &[bool]) -> Result<usize, Error> {
+    let (ripe, held): (Vec<_>, Vec<_>) = ready.iter_mut().zip(is_ripe).partition(|(_, is_ripe)| **is_ripe);
+    let mut written: Vec<&Memory> = ripe.iter().map(|(entry, _)| &entry.change.memory).collect();
+    written.dedup_by(|a, b| a.is(b));
     let is_written = |memory: &Memory| written.iter().any(|written| written.is(memory));
     let memory = HELD_VALUES.take().filter(|memory| !is_written(memory)).unwrap_or_else(Memory::new);
-    for entry in held.iter_mut().filter(|entry| !entry.change.memory.is(&memory)) {
-        entry.change.move_to(&memory);
+    for (entry, _) in held.into_iter().filter(|(entry, _)| !entry.change.memory.is(&memory)) {
+        entry.change.move_to(&memory)?;
     }
     let bytes = memory.bytes();
     HELD_VALUES.replace(Some(memory));
-    bytes
+    Ok(bytes)
 }
 
-/// Parts what may be written from what nested statements did to rows while the one that ran them is not noted yet, which may have changed
-/// them before. Nothing more is held back once that is too much.
-fn hold_back(ready: Vec<Noted>) -> (Vec<Noted>, Vec<Noted>) {
-    if ready.iter().all(|entry| !entry.note.is_nested && !entry.note.may_follow_end) {
-        return (ready, Vec::new());
+/// Takes what may be written of what is noted from this number on. What nested statements did to rows waits while the one that ran them is
+/// not noted yet, which may have changed them before; once that is too much, nothing waits. Whatever can fail comes before anything is taken:
+/// the failure may be of a subtransaction, and what is noted not.
+fn take_ripe(first: u64) -> Vec<Noted> {
+    let is_ripe = ripe_from(first);
+    let is_any_held = is_ripe.contains(&false) && !is_too_much(first, &is_ripe);
+    if first == 0 {
+        HELD.with_borrow_mut(HashSet::clear);
     }
-    let is_complete = complete(&ready, is_told, |row| HELD.with_borrow(|held| held.contains(&row)));
-    let (ripe, mut held) = part(ready, is_complete);
-    if held.is_empty() {
-        return (ripe, held);
+    if !is_any_held {
+        return take_from(first);
     }
+    let (ripe, held) = part(take_from(first), is_ripe);
     HELD.with_borrow_mut(|rows| rows.extend(held.iter().map(|entry| entry.change.row())));
-    let bytes = move_out(&ripe, &mut held);
-    let all = NOTED.with_borrow(Vec::len) + held.len();
-    if all < MOST_HELD && bytes < MOST_HELD_BYTES {
-        return (ripe, held);
+    NOTED.with_borrow_mut(|noted| noted.extend(held));
+    ripe
+}
+
+/// Which notes from this number on may be written; none where none need be asked.
+fn ripe_from(first: u64) -> Vec<bool> {
+    let is_simple = |entry: &Noted| !entry.note.is_nested && !entry.note.may_follow_end;
+    if NOTED.with_borrow(|noted| noted[place_of(noted, first)..].iter().all(is_simple)) {
+        return Vec::new();
     }
-    warn_of_order();
-    held.extend(ripe);
-    (held, Vec::new())
+    let statement = statement::outermost();
+    // From the beginning on, all that is held is looked at again.
+    let is_held = |row| first > 0 && HELD.with_borrow(|held| held.contains(&row));
+    NOTED.with_borrow(|noted| complete(&noted[place_of(noted, first)..], statement, is_told, is_held))
+}
+
+/// Whether too much would be held back, whose values are moved out of the way of the others.
+fn is_too_much(first: u64, is_ripe: &[bool]) -> bool {
+    let (held, moved) = NOTED.with_borrow_mut(|noted| {
+        let place = place_of(noted, first);
+        let held = is_ripe.iter().filter(|is_ripe| !**is_ripe).count();
+        (place + held, move_out(&mut noted[place..], is_ripe))
+    });
+    let bytes = moved.unwrap_or_else(|error| error.raise());
+    let is_too_much = held >= MOST_HELD || bytes >= MOST_HELD_BYTES;
+    if is_too_much {
+        warn_of_order();
+    }
+    is_too_much
 }
 
 /// Those that are chosen, and the others.
@@ -237,8 +274,16 @@ fn write(mut ready: Vec<Noted>) {
         put_in_order(&mut ready, is_told);
     }
     remember_told(&ready);
-    let (changes, notes): (Vec<RowChange>, Vec<Note>) =
-        ready.into_iter().map(|entry| (entry.change, entry.note)).unzip();
+    let (mut changes, mut notes) = (Vec::new(), Vec::new());
+    let reserved = reserve(&mut changes, ready.len()).and_then(|()| reserve(&mut notes, ready.len()));
+    if let Err(error) = reserved {
+        put_back(ready);
+        error.raise();
+    }
+    for Noted { change, note } in ready {
+        changes.push(change);
+        notes.push(note);
+    }
     let changes = Rc::new(changes);
     lent::keep(&changes, notes);
     for group in changes.chunk_by(|a, b| a.log.relation == b.log.relation) {
@@ -248,16 +293,32 @@ fn write(mut ready: Vec<Noted>) {
     }
 }
 
+/// What was taken is noted again: nothing of it is written.
+fn put_back(mut ready: Vec<Noted>) {
+    ready.sort_by_key(|entry| entry.note.number);
+    NOTED.with_borrow_mut(|noted| {
+        if noted.is_empty() {
+            *noted = ready;
+        } else {
+            noted.extend(ready);
+            noted.sort_by_key(|entry| entry.note.number);
+        }
+    });
+}
+
 /// Writes changes that all go to one log.
 fn write_to(log: &Log, changes: &[RowChange]) {
     if is_forgotten(log.relation) {
         return;
     }
-    let written = if direct::write(log, changes) { Ok(()) } else { insert::insert(log, changes) };
-    let kept = written.and_then(|()| former::remember(log, changes));
-    if let Err(error) = kept {
-        error.raise();
-    }
+    let write = || {
+        let _last_resort = put_by(if changes.len() < MANY { OF_A_ROW } else { OF_MANY })?;
+        if !direct::write(log, changes)? {
+            insert::insert(log, changes)?;
+        }
+        former::remember(log, changes)
+    };
+    write().unwrap_or_else(|error| error.raise());
 }
 
 /// What is written of nested statements while the one around them runs, so that what stands on it need not wait for that one. Too much to
@@ -299,6 +360,7 @@ pub fn discard() {
     batch::begin();
     WARNED.set(false);
     WRITTEN.set(None);
+    last_resort::let_go();
     FORGOTTEN.with_borrow_mut(HashSet::clear);
 }
 
@@ -306,12 +368,11 @@ pub fn discard() {
 pub fn gather() {
     let level = transaction::depth();
     let Some((from, to)) = memory::gathers(level) else { return };
-    NOTED.with_borrow_mut(|noted| {
+    let gathered = NOTED.with_borrow_mut(|noted| {
         let own = noted.iter_mut().rev().take_while(|entry| entry.note.level >= level);
-        for entry in own.filter(|entry| entry.change.memory.is(&from)) {
-            entry.change.move_to(&to);
-        }
+        own.filter(|entry| entry.change.memory.is(&from)).try_for_each(|entry| entry.change.move_to(&to))
     });
+    gathered.unwrap_or_else(|error| error.raise());
 }
 
 /// A subtransaction has committed: what it noted is its parent's.
@@ -332,13 +393,12 @@ pub fn discard_aborted() {
     let level = transaction::depth();
     NOTED.with_borrow_mut(|noted| {
         noted.truncate(noted.partition_point(|entry| entry.note.level < level));
-        let back = lent::take_back(level);
-        if !back.is_empty() {
-            batch::take_back(&back);
-            noted.extend(back);
-            noted.sort_by_key(|entry| entry.note.number);
-        }
     });
+    let back = lent::take_back(level);
+    if !back.is_empty() {
+        batch::take_back(&back);
+        put_back(back);
+    }
     memory::leave_from(level);
     HELD_VALUES.take();
 }

@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use super::log::COLUMNS;
 use super::{Log, Mint, RowChange, text};
+use crate::allocator::reserve;
+use crate::error::Error;
 use crate::server;
 
 /// A datum; `None` for SQL null.
@@ -23,23 +25,27 @@ pub struct Rows<'a> {
 }
 
 /// New ids for the rows of some changes, one per field.
-pub fn mint_ids(changes: &[RowChange]) -> Vec<Uuid> {
+pub fn mint_ids(changes: &[RowChange]) -> Result<Vec<Uuid>, Error> {
     let fields = changes.iter().map(|change| change.fields.len()).sum();
-    std::iter::repeat_with(Uuid::now_v7).take(fields).collect()
+    let mut ids = Vec::new();
+    reserve(&mut ids, fields)?;
+    ids.extend(std::iter::repeat_with(Uuid::now_v7).take(fields));
+    Ok(ids)
 }
 
 impl<'a> Rows<'a> {
     /// The rows of some changes under the ids that were made for them.
-    pub fn of(changes: &'a [RowChange], ids: &'a [Uuid]) -> Self {
+    pub fn of(changes: &'a [RowChange], ids: &'a [Uuid]) -> Result<Self, Error> {
         // SAFETY: assigns the transaction's id if it has none yet; reads the cluster's control data.
         let (transaction, origin) =
             unsafe { (pg_sys::GetTopFullTransactionId().value, pg_sys::GetSystemIdentifier().cast_signed()) };
-        let mut rows = Vec::with_capacity(ids.len());
+        let mut rows = Vec::new();
+        reserve(&mut rows, ids.len())?;
         let mut ids = ids.iter();
         for change in changes {
             push_rows(&mut rows, change, &mut ids, transaction, origin);
         }
-        Self { values: rows, changes, _ids: PhantomData }
+        Ok(Self { values: rows, changes, _ids: PhantomData })
     }
 
     /// How many.

@@ -64,12 +64,16 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
         let fields = changed
             .iter()
             .map(|column| {
-                let keep = |value| column_value(column, value).map(|value| memory.keep(value)).transpose();
-                Ok(Field {
-                    name: Rc::clone(&column.stored_name),
-                    old: keep(old.value(column.attnum))?,
-                    new: keep(new.value(column.attnum))?,
-                })
+                let keep = |row: &Row<'_>| {
+                    let value = column_value(column, row.value(column.attnum))?;
+                    value.map(|value| memory.keep(value)).transpose()
+                };
+                // What was there before the table was attached may be larger than any history: it must not stay for that.
+                let old = match keep(&old) {
+                    Err(Error::TooLarge) => None,
+                    old => old?,
+                };
+                Ok(Field { name: Rc::clone(&column.stored_name), old, new: keep(&new)? })
             })
             .collect::<Result<_, Error>>()?;
         let mut context = context(plan, &new, totals_changed);
@@ -88,9 +92,9 @@ fn capture_update(plan: &Plan, call: Call<'_>) -> Result<(), Error> {
 }
 
 /// A value of a column as jsonb; `None` for SQL null.
-fn column_value<'a>(column: &Column, value: Option<pg_sys::Datum>) -> Option<Value<'a>> {
+fn column_value<'a>(column: &Column, value: Option<pg_sys::Datum>) -> Result<Option<Value<'a>>, Error> {
     // SAFETY: the rows that values are taken from here live as long as the trigger call, and so does its memory context.
-    value.map(|value| unsafe { column.to_jsonb.value(value) })
+    value.map(|value| unsafe { column.to_jsonb.value(value) }).transpose()
 }
 
 /// To whom a row belongs.
@@ -114,6 +118,18 @@ impl Keys {
     }
 }
 
+/// The columns of a row by name, in the order of jsonb. One that no jsonb holds does not keep its row from being deleted: it is left out.
+fn members<'a>(plan: &'a Plan, kind: Kind, row: &Row<'_>) -> Result<Vec<(&'a str, Value<'a>)>, Error> {
+    let mut members = Vec::with_capacity(plan.by_name.len());
+    for column in plan.by_name.iter().map(|place| &plan.columns[*place]) {
+        match column_value(column, row.value(column.attnum)) {
+            Err(Error::TooLarge) if kind == Kind::Delete => {}
+            value => members.push((column.name.as_str(), value?.unwrap_or(Value::Null))),
+        }
+    }
+    Ok(members)
+}
+
 /// Bytes of a value beyond which it is left out of what is told of a deleted row that no jsonb would hold.
 const LARGE: usize = 1 << 20;
 
@@ -127,15 +143,7 @@ fn note_whole(
 ) -> Result<(), Error> {
     let Some(keys) = Keys::of(&plan.roles, row) else { return Ok(()) };
     audit::note(|memory| {
-        let mut members: Vec<_> = plan
-            .by_name
-            .iter()
-            .map(|place| &plan.columns[*place])
-            .map(|column| {
-                let value = column_value(column, row.value(column.attnum));
-                (column.name.as_str(), value.unwrap_or(Value::Null))
-            })
-            .collect();
+        let mut members = members(plan, kind, row)?;
         let whole = match memory.keep_object(&members) {
             // It grew field by field, and each is in the history. A row must not be kept because it is too large to be told: what makes it
             // so is left out.
@@ -226,7 +234,7 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Optio
 /// What a reader needs beside the changed fields: the line's number, or all totals when one of them changed.
 fn context<'a>(plan: &Plan, row: &Row<'_>, totals_changed: bool) -> Vec<(&'static str, Value<'a>)> {
     let member = |(name, attnum): (&'static str, i16)| {
-        let value = column_value(plan.column(attnum)?, row.value(attnum)).unwrap_or(Value::Null);
+        let value = column_value(plan.column(attnum)?, row.value(attnum)).ok()?.unwrap_or(Value::Null);
         (!matches!(value, Value::Container(_))).then_some((name, value))
     };
     match plan.entity {

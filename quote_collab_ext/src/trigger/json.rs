@@ -8,6 +8,7 @@ use std::ffi::{CStr, c_int};
 use pgrx::{FromDatum, pg_sys};
 use quote_collab_core::jsonb::{LONGEST, Value, holds, root};
 
+use crate::error::Error;
 use crate::memory;
 use crate::varlena::payload;
 
@@ -48,19 +49,28 @@ impl ToJsonb {
         }
     }
 
-    /// The value as jsonb. It may point into `value` and into the current memory context, and lives as long as both.
+    /// The value as jsonb. It may point into `value` and into the current memory context, and lives as long as both. An error for a text
+    /// that no jsonb holds.
     ///
     /// # Safety
     /// `value` must be a datum of the type this was prepared for.
-    pub unsafe fn value<'a>(&self, value: pg_sys::Datum) -> Value<'a> {
+    pub unsafe fn value<'a>(&self, value: pg_sys::Datum) -> Result<Value<'a>, Error> {
         // SAFETY: per contract; what to_jsonb gives is a jsonb of its own, neither compressed nor out of line.
         unsafe {
-            self.direct(value).unwrap_or_else(|| {
+            if self.is_text() && pg_sys::toast_raw_datum_size(value) > LONGEST {
+                return Err(Error::TooLarge);
+            }
+            Ok(self.direct(value).unwrap_or_else(|| {
                 let _styles = Styles::pin();
                 let jsonb = pg_sys::FunctionCall1Coll(self.function, pg_sys::InvalidOid, value);
                 root(payload(jsonb)).unwrap_or(Value::Null)
-            })
+            }))
         }
+    }
+
+    /// Whether values are texts, which are told as they are.
+    fn is_text(&self) -> bool {
+        matches!(self.base_type, pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID)
     }
 
     /// What needs no `to_jsonb`.
@@ -72,9 +82,7 @@ impl ToJsonb {
         unsafe {
             Some(match self.base_type {
                 pg_sys::NUMERICOID => Value::Number(Some(payload(value)).filter(|digits| is_short(digits))?),
-                pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID => {
-                    Value::Text(Some(payload(value)).filter(|text| text.len() <= LONGEST)?)
-                }
+                _ if self.is_text() => Value::Text(payload(value)),
                 // What jsonb does not hold, and json does, is told as its text: the row must be written and deleted all the same.
                 pg_sys::JSONOID => {
                     Value::Text(Some(payload(value)).filter(|text| text.len() <= LONGEST && !holds(text))?)

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::rc::Rc;
 
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys;
 use quote_collab_core::arguments::Arguments;
 use quote_collab_core::change::{Entity, WHOLE_ROW};
 
@@ -61,16 +61,8 @@ thread_local! {
     static PLANS: RefCell<HashMap<pg_sys::Oid, Rc<Plan>>> = RefCell::new(HashMap::new());
 }
 
-/// Registers for invalidations, once per backend.
-pub fn watch() {
-    // SAFETY: the callback is a static function of this library.
-    unsafe {
-        pg_sys::CacheRegisterRelcacheCallback(Some(on_invalidation), pg_sys::Datum::null());
-    }
-}
-
-#[pg_guard]
-extern "C-unwind" fn on_invalidation(_arg: pg_sys::Datum, relation: pg_sys::Oid) {
+/// A table has changed, or all may have, with none named.
+pub fn forget(relation: pg_sys::Oid) {
     // A borrow can only be held while a plan is looked up, stored or taken out, which runs no PostgreSQL code; dropping one does.
     let gone: Vec<_> = PLANS.with_borrow_mut(|plans| {
         let is_gone = |plan: &Plan| {

@@ -8,6 +8,7 @@ use pgrx::{pg_guard, pg_sys};
 
 use super::{board, databases, worker_for};
 use crate::backoff::Backoff;
+use crate::memory::{Owned, Scope};
 
 /// Attached databases are looked after this often.
 const ROUND: Duration = Duration::from_secs(10);
@@ -36,9 +37,16 @@ pub extern "C-unwind" fn quote_collab_launcher_main(_argument: pg_sys::Datum) {
     unsafe { pg_sys::proc_exit(1) }
 }
 
+/// A worker that was started.
+struct Started {
+    worker: DynamicBackgroundWorker,
+    /// Where PostgreSQL keeps what it is known by: as long as the launcher runs, unless somebody clears it away.
+    _memory: Owned,
+}
+
 struct Launcher {
-    wakers: HashMap<pg_sys::Oid, DynamicBackgroundWorker>,
-    keeper: Option<DynamicBackgroundWorker>,
+    wakers: HashMap<pg_sys::Oid, Started>,
+    keeper: Option<Started>,
     /// Since when no keeper has found a place.
     starved: Option<Instant>,
     queue: VecDeque<pg_sys::Oid>,
@@ -76,8 +84,8 @@ impl Launcher {
     fn turn(&mut self) {
         let now = Instant::now();
         let running = self.running();
-        self.wakers.retain(|_, waker| is_running(waker));
-        self.keeper = self.keeper.take().filter(is_running);
+        self.wakers.retain(|_, waker| waker.is_running());
+        self.keeper = self.keeper.take().filter(Started::is_running);
         if self.running() < running {
             // Whoever ended left a place.
             self.retry = None;
@@ -154,13 +162,8 @@ impl Launcher {
         }
     }
 
-    fn start(
-        &mut self,
-        kind: &str,
-        function: &str,
-        database: pg_sys::Oid,
-    ) -> Option<DynamicBackgroundWorker> {
-        if let Ok(started) = worker_for(kind, function, database).load_dynamic() {
+    fn start(&mut self, kind: &str, function: &str, database: pg_sys::Oid) -> Option<Started> {
+        if let Some(started) = Started::new(kind, function, database) {
             self.backoff.reset();
             return Some(started);
         }
@@ -176,6 +179,20 @@ impl Launcher {
     }
 }
 
-fn is_running(worker: &DynamicBackgroundWorker) -> bool {
-    matches!(worker.pid(), Ok(_) | Err(BackgroundWorkerStatus::NotYetStarted))
+impl Started {
+    /// `None` when there is no place for another worker.
+    fn new(kind: &str, function: &str, database: pg_sys::Oid) -> Option<Self> {
+        let memory = Owned::new(c"quote_collab worker");
+        let worker = {
+            // SAFETY: the context is kept beside what is allocated in it.
+            #[expect(unsafe_code, reason = "PostgreSQL's memory contexts")]
+            let _scope = unsafe { Scope::enter(memory.context()) };
+            worker_for(kind, function, database).load_dynamic().ok()?
+        };
+        Some(Self { worker, _memory: memory })
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self.worker.pid(), Ok(_) | Err(BackgroundWorkerStatus::NotYetStarted))
+    }
 }

@@ -1,0 +1,131 @@
+//! Where there is no memory for a statement or its history, that statement fails, or its session ends. No other session does.
+
+use quote_collab_tests::Postgres;
+use quote_collab_tests::postgres::{ADMIN, APP};
+use tokio_postgres::{Client, Error};
+
+/// PostgreSQL's words for no memory.
+const OUT_OF_MEMORY: &str = "53200";
+const MIB: u64 = 1 << 20;
+
+/// Lets the process of a session have so many more bytes than it has. The server's user does it, whose process it is.
+async fn leave(session: &Client, more: u64) {
+    let pid: i32 = session.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
+    let kilobytes: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+    let bytes = kilobytes * 1024 + more;
+    let limit = format!("copy (select) to program 'prlimit --pid {pid} --as={bytes}:'");
+    session.batch_execute(&limit).await.unwrap();
+}
+
+/// Whether there was enough; anything else than no memory is a fault.
+fn was_enough(outcome: Result<(), Error>, what: &str) -> bool {
+    match outcome {
+        Ok(()) => true,
+        Err(error) => {
+            let code = error.code().map(|code| code.code());
+            assert_eq!(code, Some(OUT_OF_MEMORY), "{what}: {error:?}");
+            false
+        }
+    }
+}
+
+/// Runs a statement in sessions with more and more memory, and sees whether the others live.
+async fn with_ever_more(
+    server: &Postgres,
+    database: &str,
+    statement: &str,
+    amounts: &[u64],
+) -> (usize, usize) {
+    /// Loads what a session loads once.
+    const USED: &str =
+        "do $$ begin end $$; begin; update quote_lines set description = description || '.'; rollback";
+    let witness = server.client(database, APP).await;
+    let (mut done, mut refused) = (0, 0);
+    for more in amounts {
+        let session = server.client(database, ADMIN).await;
+        session.batch_execute(USED).await.unwrap();
+        leave(&session, *more).await;
+        let outcome = session.batch_execute(statement).await;
+        let what = format!("{statement:.60} with {more} bytes more");
+        *(if was_enough(outcome, &what) { &mut done } else { &mut refused }) += 1;
+        witness
+            .batch_execute("select 1")
+            .await
+            .unwrap_or_else(|error| panic!("{what}: others ended, {error}"));
+    }
+    (done, refused)
+}
+
+#[tokio::test]
+async fn a_statement_of_many_rows_fails_alone() {
+    let server = Postgres::start().await;
+    let database = server.database().await;
+    let statement = "begin;
+        insert into quote_lines (tenant_id, quote_id, line_number, quantity, unit_price, line_amount)
+        select q.tenant_id, q.id, 1000 + n, 1, 1, 1 from (select * from quotes order by id limit 1) q, generate_series(1, 15000) n;
+        rollback";
+    let amounts: Vec<u64> = (0..40).map(|step| step * MIB * 3 / 4).chain([400 * MIB]).collect();
+    let (done, refused) = with_ever_more(&server, &database, statement, &amounts).await;
+    println!("{done} were done, {refused} refused");
+    assert!(done > 0 && refused > 10, "{done} were done, {refused} refused");
+}
+
+#[tokio::test]
+async fn a_large_row_fails_alone() {
+    let server = Postgres::start().await;
+    let database = server.database().await;
+    let statement = "begin;
+        update quotes set notes = repeat('x', 120000000), terms_and_conditions = repeat('y', 120000000)
+        where id = (select id from quotes order by id limit 1);
+        delete from quotes where notes like 'xx%';
+        rollback";
+    let amounts: Vec<u64> = (1..12).map(|step| step * 120 * MIB).chain([4096 * MIB]).collect();
+    let (done, refused) = with_ever_more(&server, &database, statement, &amounts).await;
+    println!("{done} were done, {refused} refused");
+    assert!(done > 0 && refused > 2, "{done} were done, {refused} refused");
+}
+
+#[tokio::test]
+async fn sealing_takes_no_more_memory_than_a_row_has() {
+    let server = Postgres::start().await;
+    let database = server.database().await;
+    let admin = server.client(&database, ADMIN).await;
+    for letter in ["x", "y"] {
+        let change = format!(
+            "update quotes set notes = repeat('{letter}', 100000000) where id = (select id from quotes order by id limit 1)"
+        );
+        admin.batch_execute(&change).await.unwrap();
+    }
+    let statement = "begin; select seal_quote_history(); select * from verify_quote_history(); rollback";
+    let amounts: Vec<u64> = (0..8).map(|step| step * 50 * MIB).chain([1024 * MIB]).collect();
+    let (done, refused) = with_ever_more(&server, &database, statement, &amounts).await;
+    println!("{done} were done, {refused} refused");
+    assert!(done > 0 && refused > 0, "{done} were done, {refused} refused");
+}
+
+#[tokio::test]
+async fn what_no_history_holds_may_be_shortened_and_deleted() {
+    let server = Postgres::start().await;
+    let database = server.plain_database().await;
+    let admin = server.client(&database, ADMIN).await;
+    let long = "update quotes set notes = repeat('x', 270000000) where id in (select id from quotes order by id limit 2)";
+    admin.batch_execute(long).await.unwrap();
+    let attach = "create extension quote_collab_ext; select attach_quote_collaboration()";
+    admin.batch_execute(attach).await.unwrap();
+    let refused = admin.batch_execute(long).await;
+    assert!(refused.is_ok(), "what stays as it is is no change: {refused:?}");
+    let longer = long.replace("'x'", "'y'");
+    let refused = admin.batch_execute(&longer).await.unwrap_err();
+    let error = refused.as_db_error().unwrap();
+    assert_eq!((error.code().code(), error.message()), ("54000", "the row is too large for its history"));
+    assert!(error.hint().is_some());
+    let shorten = "update quotes set notes = 'short' where id = (select id from quotes order by id limit 1)";
+    admin.batch_execute(shorten).await.unwrap();
+    admin.batch_execute("delete from quotes where length(notes) = 270000000").await.unwrap();
+    let told = "select string_agg(concat_ws(' ', change_type, old_value is null, new_value #>> '{}', old_value ? 'notes', old_value ? 'status'), ', ' order by position)
+        from quote_changes where entity_type = 'QUOTE'";
+    let told: String = admin.query_one(told, &[]).await.unwrap().get(0);
+    assert_eq!(told, "UPDATE t short, DELETE f f t");
+}
