@@ -22,6 +22,7 @@ use quote_collab_core::change::Entity;
 use std::rc::Rc;
 use uuid::Uuid;
 
+use crate::allocator::reserve;
 use crate::error::Error;
 
 pub use log::Log;
@@ -123,24 +124,31 @@ impl RowChange {
 
     /// Bytes of its values.
     fn bytes(&self) -> usize {
-        let values = self.fields.iter().flat_map(|field| [field.old, field.new]).chain([self.context]);
         // SAFETY: as below, jsonb with their length in front.
         #[expect(unsafe_code, reason = "PostgreSQL's datums")]
         let bytes = |value: pg_sys::Datum| unsafe { pgrx::varsize_any(value.cast_mut_ptr()) };
-        values.flatten().map(bytes).sum()
+        self.values().flatten().map(bytes).sum()
     }
 
     /// Has its values kept in another memory. Where there is none for all of them, they stay where they are.
     fn move_to(&mut self, memory: &Memory) -> Result<(), Error> {
-        let mut moved = self.clone();
-        let values = moved.fields.iter_mut().flat_map(|field| [&mut field.old, &mut field.new]);
-        for value in values.chain([&mut moved.context]).flatten() {
+        let mut again = Vec::new();
+        reserve(&mut again, 2 * self.fields.len() + 1)?;
+        for value in self.values().flatten() {
             // SAFETY: they live in the memory that this change holds.
             #[expect(unsafe_code, reason = "PostgreSQL's memory contexts")]
-            let again = unsafe { memory.keep_again(*value)? };
+            again.push(unsafe { memory.keep_again(value)? });
+        }
+        let fields = self.fields.iter_mut().flat_map(|field| [&mut field.old, &mut field.new]);
+        for (value, again) in fields.chain([&mut self.context]).flatten().zip(again) {
             *value = again;
         }
-        *self = Self { memory: memory.clone(), ..moved };
+        self.memory = memory.clone();
         Ok(())
+    }
+
+    /// Its values, the context last.
+    fn values(&self) -> impl Iterator<Item = Option<pg_sys::Datum>> {
+        self.fields.iter().flat_map(|field| [field.old, field.new]).chain([self.context])
     }
 }

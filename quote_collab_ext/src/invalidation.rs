@@ -1,5 +1,5 @@
-//! What PostgreSQL says has changed in its catalogs, for all of the library that keeps anything of them: a process has ten places for such
-//! callbacks, and every library wants one.
+//! What PostgreSQL says has changed in its catalogs, for all of the library that keeps anything of them: a process has ten places for
+//! callbacks of tables, and every library wants one.
 
 #![expect(unsafe_code, reason = "PostgreSQL's cache invalidations")]
 

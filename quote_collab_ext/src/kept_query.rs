@@ -48,7 +48,8 @@ unsafe fn kept_query(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, 
         if let Some(text) = kept {
             return Ok(text);
         }
-        let is_writer = pg_sys::get_func_rettype(writer) == pg_sys::TEXTOID
+        let is_writer = !pg_sys::get_func_name(writer).is_null()
+            && pg_sys::get_func_rettype(writer) == pg_sys::TEXTOID
             && pg_sys::get_func_nargs(writer) == 0
             && !pg_sys::get_func_retset(writer);
         if !is_writer {

@@ -5,6 +5,8 @@
 use pgrx::pg_sys;
 use pgrx::prelude::*;
 
+use crate::error::Error;
+
 /// The partitions of the log that hold rows of this time or later, by their bounds and the size of their files; none where the log has no
 /// months. Whoever reads them opens no other: neither months ahead that are empty, nor months of long ago, which somebody may have locked
 /// for a while. What commits later may lie in others.
@@ -13,7 +15,10 @@ pub fn quote_log_months(log: pg_sys::Oid, since: TimestampWithTimeZone) -> Optio
     // SAFETY: the relation stays open, and locked until the transaction ends, while its description is read.
     unsafe {
         let lock = pg_sys::AccessShareLock.cast_signed();
-        let relation = pg_sys::relation_open(log, lock);
+        let relation = pg_sys::try_relation_open(log, lock);
+        if relation.is_null() {
+            Error::MissingLog(log.to_u32().to_string()).raise();
+        }
         let months = is_of_kind(relation, pg_sys::RELKIND_PARTITIONED_TABLE)
             .then(|| filled(&*pg_sys::RelationGetPartitionDesc(relation, true), since.into()));
         pg_sys::relation_close(relation, pg_sys::NoLock.cast_signed());
@@ -26,10 +31,10 @@ pub fn quote_log_months(log: pg_sys::Oid, since: TimestampWithTimeZone) -> Optio
 /// # Safety
 /// `months` must be the description of an open table that is partitioned.
 unsafe fn filled(months: &pg_sys::PartitionDescData, since: pg_sys::TimestampTz) -> Vec<pg_sys::Oid> {
-    const RANGES: u8 = b'r';
+    const RANGES: i64 = b'r' as i64;
     // SAFETY: per contract: behind each bound of ranges, and behind the last one, stands the place of the partition below it, negative for none.
     unsafe {
-        let bounds = months.boundinfo.as_ref().filter(|bounds| bounds.strategy.cast_unsigned() == RANGES);
+        let bounds = months.boundinfo.as_ref().filter(|bounds| i64::from(bounds.strategy) == RANGES);
         let Some(bounds) = bounds.filter(|_| months.nparts > 0) else { return Vec::new() };
         let count = usize::try_from(bounds.ndatums).unwrap_or_default();
         let ends_after = |bound: &usize| {

@@ -31,3 +31,19 @@ pub unsafe fn payload<'a>(datum: pg_sys::Datum) -> &'a [u8] {
         pgrx::varlena_to_byte_slice(pointer)
     }
 }
+
+/// Bytes of a varlena once it is neither compressed nor out of line, its header included.
+///
+/// # Safety
+/// `value` must be a varlena datum.
+pub unsafe fn expanded_size(value: pg_sys::Datum) -> usize {
+    let stored = value.cast_mut_ptr::<pg_sys::varlena>();
+    // SAFETY: per contract. Only what is not plain has to be looked up.
+    unsafe {
+        if pgrx::varatt_is_1b_e(stored) || pgrx::varatt_is_4b_c(stored) {
+            pg_sys::toast_raw_datum_size(value)
+        } else {
+            pgrx::varsize_any(stored)
+        }
+    }
+}

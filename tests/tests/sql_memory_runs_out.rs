@@ -72,6 +72,31 @@ async fn a_statement_of_many_rows_fails_alone() {
     assert!(done > 0 && refused > 10, "{done} were done, {refused} refused");
 }
 
+/// What is held back of many subtransactions is let go when their session ends.
+#[tokio::test]
+async fn many_subtransactions_fail_alone() {
+    let server = Postgres::start().await;
+    let database = server.database().await;
+    let admin = server.client(&database, ADMIN).await;
+    let nested = "create function touch_lines() returns trigger language plpgsql as $$
+        begin
+            for turn in 1..160 loop
+                begin
+                    update quote_lines set description = repeat('x', 6000) || turn where quote_id = new.id;
+                exception when division_by_zero then null;
+                end;
+            end loop;
+            return new;
+        end $$;
+        create trigger a_touch_lines before update on quotes for each row execute function touch_lines()";
+    admin.batch_execute(nested).await.unwrap();
+    let statement = "begin; update quotes set notes = 'x' where id in (select id from quotes order by id limit 3); rollback";
+    let amounts: Vec<u64> = (0..40).map(|step| step * MIB / 4).chain([400 * MIB]).collect();
+    let (done, refused) = with_ever_more(&server, &database, statement, &amounts).await;
+    println!("{done} were done, {refused} refused");
+    assert!(done > 0 && refused > 3, "{done} were done, {refused} refused");
+}
+
 #[tokio::test]
 async fn a_large_row_fails_alone() {
     let server = Postgres::start().await;

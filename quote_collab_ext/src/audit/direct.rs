@@ -53,10 +53,10 @@ unsafe fn write_rows(target: pg_sys::Relation, changes: &[RowChange]) -> Result<
         let Some(indexes) = Indexes::open(target) else { return Ok(false) };
         let ids = mint_ids(changes)?;
         let rows = Rows::of(changes, &ids)?;
-        let command = pg_sys::GetCurrentCommandId(true);
-        let mut slots = slots(target, rows.len().min(AT_ONCE));
         let mut places = Vec::new();
         reserve(&mut places, rows.len())?;
+        let command = pg_sys::GetCurrentCommandId(true);
+        let mut slots = slots(target, rows.len().min(AT_ONCE));
         for part in rows.chunks(AT_ONCE) {
             for (row, slot) in part.iter().zip(&slots) {
                 fill(row, *slot);

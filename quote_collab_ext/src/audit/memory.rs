@@ -9,7 +9,7 @@ use std::rc::Rc;
 use pgrx::pg_sys;
 use quote_collab_core::jsonb::{self, Value};
 
-use crate::allocator::reserve;
+use crate::allocator::{is_over, reserve};
 use crate::error::Error;
 use crate::last_resort::refused;
 use crate::memory;
@@ -154,7 +154,10 @@ pub fn hand_on(level: i32) {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        // SAFETY: made in new(); the last who knew of what is in it is gone.
-        unsafe { pg_sys::MemoryContextDelete(self.context) }
+        // A session that ended in the middle of Rust's code has ended its transaction, and this with it, before the process drops what is left.
+        if !is_over() {
+            // SAFETY: made in new(); the last who knew of what is in it is gone.
+            unsafe { pg_sys::MemoryContextDelete(self.context) }
+        }
     }
 }

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 
+use pgrx::pg_sys;
 use quote_collab_core::chain;
 use uuid::Uuid;
-
-use pgrx::pg_sys;
 
 use super::pending::Noted;
 use super::{Kind, Row, RowChange, silent};
 use crate::statement;
 
-/// Which notes have all before them noted or written, while `statement` runs. `told` says whether a command's change of a row was written in the middle of the running
-/// statement, `is_held` whether something of a row waits that was noted before all of these.
+/// Which notes have all before them noted or written, while `statement` runs. `told` says whether a command's change of a row was written in
+/// the middle of the running statement, `is_held` whether something of a row waits that was noted before all of these.
 pub fn complete(
     ready: &[Noted],
     statement: Option<pg_sys::CommandId>,

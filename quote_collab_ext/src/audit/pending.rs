@@ -23,7 +23,7 @@ const MOST_HELD: usize = 400_000;
 /// And up to so many bytes of values.
 const MOST_HELD_BYTES: usize = 128 * 1024 * 1024;
 
-/// From so many row changes on, writing them takes blocks of memory that grow.
+/// From so many rows of the log on, writing them takes blocks of memory that grow.
 const MANY: usize = 100;
 
 /// A row change that is not written yet.
@@ -67,7 +67,6 @@ thread_local! {
 /// Notes a row change. `describe` may run SQL through casts of user types.
 pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Result<(), Error> {
     let level = transaction::depth();
-    let _last_resort = put_by(OF_A_ROW)?;
     let memory = memory::of(level);
     let is_nested = statement::is_nested();
     let kept = memory.bytes();
@@ -147,8 +146,6 @@ pub fn written() -> Option<pg_sys::CommandId> {
 
 /// Writes a full batch in the middle of a statement, but for what is held back.
 fn write_batch() {
-    memory::leave();
-    batch::begin();
     write_ripe(0);
 }
 
@@ -223,6 +220,8 @@ fn take_ripe(first: u64) -> Vec<Noted> {
     let is_ripe = ripe_from(first);
     let is_any_held = is_ripe.contains(&false) && !is_too_much(first, &is_ripe);
     if first == 0 {
+        memory::leave();
+        batch::begin();
         HELD.with_borrow_mut(HashSet::clear);
     }
     if !is_any_held {
@@ -273,13 +272,14 @@ fn write(mut ready: Vec<Noted>) {
     if is_unordered(&ready) {
         put_in_order(&mut ready, is_told);
     }
-    remember_told(&ready);
     let (mut changes, mut notes) = (Vec::new(), Vec::new());
     let reserved = reserve(&mut changes, ready.len()).and_then(|()| reserve(&mut notes, ready.len()));
     if let Err(error) = reserved {
+        batch::take_back(&ready);
         put_back(ready);
         error.raise();
     }
+    remember_told(&ready);
     for Noted { change, note } in ready {
         changes.push(change);
         notes.push(note);
@@ -312,7 +312,8 @@ fn write_to(log: &Log, changes: &[RowChange]) {
         return;
     }
     let write = || {
-        let _last_resort = put_by(if changes.len() < MANY { OF_A_ROW } else { OF_MANY })?;
+        let rows: usize = changes.iter().map(|change| change.fields.len()).sum();
+        let _last_resort = put_by(if rows < MANY { OF_A_ROW } else { OF_MANY })?;
         if !direct::write(log, changes)? {
             insert::insert(log, changes)?;
         }

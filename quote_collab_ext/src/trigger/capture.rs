@@ -16,7 +16,7 @@ use super::row::Row;
 use super::stamp::version;
 use crate::audit::{self, Field, Kind, Memory, Mint, RowChange};
 use crate::error::Error;
-use crate::{attribution, wakeup};
+use crate::{attribution, last_resort, wakeup};
 
 /// The trigger function.
 ///
@@ -26,6 +26,7 @@ pub unsafe fn capture(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum,
     const NAME: &str = "capture_quote_change";
     // SAFETY: per contract.
     let call = unsafe { Call::from_fcinfo(fcinfo) }.ok_or(Error::TriggerProtocol(NAME))?;
+    let _last_resort = last_resort::put_by(last_resort::OF_A_ROW)?;
     let operation = call.row_operation().ok_or(Error::TriggerProtocol(NAME))?;
     if call.is_before() {
         return Err(Error::TriggerProtocol(NAME));
@@ -149,7 +150,10 @@ fn note_whole(
             // so is left out.
             Err(Error::TooLarge) if kind == Kind::Delete => {
                 members.retain(|(_, value)| value.size() <= LARGE);
-                memory.keep_object(&members).unwrap_or_default()
+                match memory.keep_object(&members) {
+                    Err(Error::TooLarge) => None,
+                    kept => kept?,
+                }
             }
             whole => whole?,
         };

@@ -10,7 +10,7 @@ use quote_collab_core::jsonb::{LONGEST, Value, holds, root};
 
 use crate::error::Error;
 use crate::memory;
-use crate::varlena::payload;
+use crate::varlena::{expanded_size, payload};
 
 /// Room for a time in ISO 8601; PostgreSQL's `MAXDATELEN`.
 const LONGEST_TIME: usize = 128;
@@ -57,7 +57,7 @@ impl ToJsonb {
     pub unsafe fn value<'a>(&self, value: pg_sys::Datum) -> Result<Value<'a>, Error> {
         // SAFETY: per contract; what to_jsonb gives is a jsonb of its own, neither compressed nor out of line.
         unsafe {
-            if self.is_text() && pg_sys::toast_raw_datum_size(value) > LONGEST {
+            if self.is_text() && expanded_size(value) > LONGEST {
                 return Err(Error::TooLarge);
             }
             Ok(self.direct(value).unwrap_or_else(|| {
