@@ -2,6 +2,8 @@
 
 use quote_collab_tests::Postgres;
 use quote_collab_tests::postgres::{ADMIN, APP};
+use quote_collab_tests::statement::{count, run};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
 /// PostgreSQL's words for no memory.
@@ -10,14 +12,14 @@ const MIB: u64 = 1 << 20;
 
 /// Lets the process of a session have so many more bytes than it has. The server's user does it, whose process it is.
 async fn leave(session: &Client, more: u64) {
-    let pid: i32 = session.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
-    let kilobytes: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
+    let pid = count(session, "select pg_backend_pid()::bigint").await;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("its process is there");
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("it has a size");
+    let kilobytes: u64 = size.trim().trim_end_matches(" kB").parse().expect("a number");
     let bytes = kilobytes * 1024 + more;
     // What is copied is read, or the server finds nobody at the end of its pipe.
     let limit = format!("copy (select) to program 'cat > /dev/null; prlimit --pid {pid} --as={bytes}:'");
-    session.batch_execute(&limit).await.unwrap();
+    run(session, &limit).await;
 }
 
 /// Whether there was enough; anything else than no memory is a fault.
@@ -25,7 +27,7 @@ fn was_enough(outcome: Result<(), Error>, what: &str) -> bool {
     match outcome {
         Ok(()) => true,
         Err(error) => {
-            let code = error.code().map(|code| code.code());
+            let code = error.code().map(SqlState::code);
             assert_eq!(code, Some(OUT_OF_MEMORY), "{what}: {error:?}");
             false
         }
@@ -46,7 +48,7 @@ async fn with_ever_more(
     let (mut done, mut refused) = (0, 0);
     for more in amounts {
         let session = server.client(database, ADMIN).await;
-        session.batch_execute(USED).await.unwrap();
+        run(&session, USED).await;
         leave(&session, *more).await;
         let outcome = session.batch_execute(statement).await;
         let what = format!("{statement:.60} with {more} bytes more");
