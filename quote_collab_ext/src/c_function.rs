@@ -1,6 +1,7 @@
 //! Functions in PostgreSQL's own calling convention, for what pgrx's wrappers do not cover: triggers and aggregates.
 
-/// Declares a C function of calling convention version 1 under the name that `create function` uses.
+/// Declares a C function of calling convention version 1 under the name that `create function` uses. While it runs, memory is put by for
+/// telling its errors.
 macro_rules! c_function {
     ($(#[$doc:meta])* $name:ident, $finfo:ident, $body:expr) => {
         $(#[$doc])*
@@ -12,8 +13,11 @@ macro_rules! c_function {
         #[unsafe(no_mangle)]
         pub unsafe extern "C-unwind" fn $name(fcinfo: ::pgrx::pg_sys::FunctionCallInfo) -> ::pgrx::pg_sys::Datum {
             let body: unsafe fn(::pgrx::pg_sys::FunctionCallInfo) -> Result<::pgrx::pg_sys::Datum, $crate::error::Error> = $body;
-            // SAFETY: fcinfo comes from the function manager and is valid for this call.
-            unsafe { body(fcinfo) }.unwrap_or_else(|error| error.raise())
+            let answer = $crate::last_resort::put_by($crate::last_resort::OF_A_ROW).and_then(|_last_resort| {
+                // SAFETY: fcinfo comes from the function manager and is valid for this call.
+                unsafe { body(fcinfo) }
+            });
+            answer.unwrap_or_else(|error| error.raise())
         }
 
         /// Tells PostgreSQL the calling convention.

@@ -11,7 +11,7 @@ use pgrx::pg_sys;
 use crate::allocator::try_reserve;
 use crate::error::Error;
 
-/// Bytes while a row is looked at, where PostgreSQL takes small blocks.
+/// Bytes while one of our C functions runs, where PostgreSQL takes small blocks.
 pub const OF_A_ROW: usize = 96 * 1024;
 /// Bytes while many rows are written: the blocks of a memory context grow up to a megabyte before one may be smaller than the last.
 pub const OF_MANY: usize = 1280 * 1024;

@@ -25,7 +25,7 @@ pub unsafe fn payload<'a>(datum: pg_sys::Datum) -> &'a [u8] {
     // SAFETY: per contract.
     unsafe {
         let mut pointer = datum.cast_mut_ptr::<pg_sys::varlena>();
-        if pgrx::varatt_is_1b_e(pointer) || pgrx::varatt_is_4b_c(pointer) {
+        if !is_plain(pointer) {
             pointer = pg_sys::pg_detoast_datum_packed(pointer);
         }
         pgrx::varlena_to_byte_slice(pointer)
@@ -39,11 +39,14 @@ pub unsafe fn payload<'a>(datum: pg_sys::Datum) -> &'a [u8] {
 pub unsafe fn expanded_size(value: pg_sys::Datum) -> usize {
     let stored = value.cast_mut_ptr::<pg_sys::varlena>();
     // SAFETY: per contract. Only what is not plain has to be looked up.
-    unsafe {
-        if pgrx::varatt_is_1b_e(stored) || pgrx::varatt_is_4b_c(stored) {
-            pg_sys::toast_raw_datum_size(value)
-        } else {
-            pgrx::varsize_any(stored)
-        }
-    }
+    unsafe { if is_plain(stored) { pgrx::varsize_any(stored) } else { pg_sys::toast_raw_datum_size(value) } }
+}
+
+/// Whether a varlena is neither compressed nor out of line.
+///
+/// # Safety
+/// `stored` must be a live varlena.
+pub unsafe fn is_plain(stored: *const pg_sys::varlena) -> bool {
+    // SAFETY: per contract: its first byte says so.
+    unsafe { !pgrx::varatt_is_1b_e(stored) && !pgrx::varatt_is_4b_c(stored) }
 }

@@ -165,10 +165,15 @@ fn write_ripe(first: u64) {
 
 /// What is noted.
 fn take_ready() -> Vec<Noted> {
+    look_again();
+    take_from(0)
+}
+
+/// All that is noted is looked at, and all that is held back.
+fn look_again() {
     memory::leave();
     batch::begin();
     HELD.with_borrow_mut(HashSet::clear);
-    take_from(0)
 }
 
 /// What is noted from this number on.
@@ -220,9 +225,7 @@ fn take_ripe(first: u64) -> Vec<Noted> {
     let is_ripe = ripe_from(first);
     let is_any_held = is_ripe.contains(&false) && !is_too_much(first, &is_ripe);
     if first == 0 {
-        memory::leave();
-        batch::begin();
-        HELD.with_borrow_mut(HashSet::clear);
+        look_again();
     }
     if !is_any_held {
         return take_from(first);
@@ -294,15 +297,14 @@ fn write(mut ready: Vec<Noted>) {
 }
 
 /// What was taken is noted again: nothing of it is written.
-fn put_back(mut ready: Vec<Noted>) {
-    ready.sort_by_key(|entry| entry.note.number);
+fn put_back(ready: Vec<Noted>) {
     NOTED.with_borrow_mut(|noted| {
         if noted.is_empty() {
             *noted = ready;
         } else {
             noted.extend(ready);
-            noted.sort_by_key(|entry| entry.note.number);
         }
+        noted.sort_by_key(|entry| entry.note.number);
     });
 }
 

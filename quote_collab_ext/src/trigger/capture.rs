@@ -16,7 +16,7 @@ use super::row::Row;
 use super::stamp::version;
 use crate::audit::{self, Field, Kind, Memory, Mint, RowChange};
 use crate::error::Error;
-use crate::{attribution, last_resort, wakeup};
+use crate::{attribution, wakeup};
 
 /// The trigger function.
 ///
@@ -26,7 +26,6 @@ pub unsafe fn capture(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum,
     const NAME: &str = "capture_quote_change";
     // SAFETY: per contract.
     let call = unsafe { Call::from_fcinfo(fcinfo) }.ok_or(Error::TriggerProtocol(NAME))?;
-    let _last_resort = last_resort::put_by(last_resort::OF_A_ROW)?;
     let operation = call.row_operation().ok_or(Error::TriggerProtocol(NAME))?;
     if call.is_before() {
         return Err(Error::TriggerProtocol(NAME));

@@ -57,8 +57,9 @@ impl ToJsonb {
     pub unsafe fn value<'a>(&self, value: pg_sys::Datum) -> Result<Value<'a>, Error> {
         // SAFETY: per contract; what to_jsonb gives is a jsonb of its own, neither compressed nor out of line.
         unsafe {
-            if self.is_text() && expanded_size(value) > LONGEST {
-                return Err(Error::TooLarge);
+            if matches!(self.base_type, pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID) {
+                let fits = expanded_size(value) <= LONGEST;
+                return if fits { Ok(Value::Text(payload(value))) } else { Err(Error::TooLarge) };
             }
             Ok(self.direct(value).unwrap_or_else(|| {
                 let _styles = Styles::pin();
@@ -68,12 +69,7 @@ impl ToJsonb {
         }
     }
 
-    /// Whether values are texts, which are told as they are.
-    fn is_text(&self) -> bool {
-        matches!(self.base_type, pg_sys::TEXTOID | pg_sys::VARCHAROID | pg_sys::BPCHAROID)
-    }
-
-    /// What needs no `to_jsonb`.
+    /// What is no text and needs no `to_jsonb`.
     ///
     /// # Safety
     /// As [`Self::value`].
@@ -82,7 +78,6 @@ impl ToJsonb {
         unsafe {
             Some(match self.base_type {
                 pg_sys::NUMERICOID => Value::Number(Some(payload(value)).filter(|digits| is_short(digits))?),
-                _ if self.is_text() => Value::Text(payload(value)),
                 // What jsonb does not hold, and json does, is told as its text: the row must be written and deleted all the same.
                 pg_sys::JSONOID => {
                     Value::Text(Some(payload(value)).filter(|text| text.len() <= LONGEST && !holds(text))?)

@@ -7,7 +7,7 @@ use quote_collab_core::diff::{self, Image};
 use uuid::Uuid;
 
 use super::plan::Column;
-use crate::varlena::payload;
+use crate::varlena::{is_plain, payload};
 
 /// Values of one row by attribute; valid during the trigger call.
 pub struct Row<'a> {
@@ -124,10 +124,10 @@ impl<'a> Row<'a> {
 unsafe fn varlena_image<'a>(pointer: *mut pg_sys::varlena) -> Image<'a> {
     // SAFETY: the header says how long the value is, in each of its three forms.
     unsafe {
-        if pgrx::varatt_is_1b_e(pointer) || pgrx::varatt_is_4b_c(pointer) {
-            Image::Stored(std::slice::from_raw_parts(pointer.cast::<u8>(), pgrx::varsize_any(pointer)))
-        } else {
+        if is_plain(pointer) {
             Image::Plain(pgrx::varlena_to_byte_slice(pointer))
+        } else {
+            Image::Stored(std::slice::from_raw_parts(pointer.cast::<u8>(), pgrx::varsize_any(pointer)))
         }
     }
 }

@@ -9,7 +9,7 @@ use super::call::{Call, Operation, replays};
 use super::plan::{Column, Plan};
 use super::row::Row;
 use crate::error::Error;
-use crate::{attribution, last_resort, statement};
+use crate::{attribution, statement};
 
 /// The trigger function. A row that did not change keeps its version, unless the statement itself counts it up by one.
 ///
@@ -22,7 +22,6 @@ pub unsafe fn stamp(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, E
     if call.row_operation() != Some(Operation::Update) || !call.is_before() {
         return Err(Error::TriggerProtocol(NAME));
     }
-    let _last_resort = last_resort::put_by(last_resort::OF_A_ROW)?;
     statement::fires_before();
     let plan = Plan::of(call)?;
     let (old, new) = (call.first_row(), call.new_row());
