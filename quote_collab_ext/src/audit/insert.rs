@@ -22,6 +22,8 @@ pub fn insert(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
     })
 }
 
+/// Out of line: inside of its caller LLVM unrolls it by the columns and compares them with each other, for minutes.
+#[inline(never)]
 fn prepared(log: &Log) -> Result<&Prepared, Error> {
     if let Some(plan) = log.insert.get() {
         return Ok(plan);
