@@ -88,16 +88,23 @@ comment on function require_quote_home(text[]) is 'refuses to work on tables tha
 
 -- Notes to whom the tables belong now, as long as they are known by more than that: a dump takes names along and nothing else.
 create function note_quote_owners() returns void
-language sql
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-    update @extschema@.quote_collab_settings s set owners = n.owners
-    from (
-        select o.table_schema, o.table_name, array_agg(distinct pg_get_userbyid(c.relowner)) as owners
-        from @extschema@.quote_collab_settings o join pg_class c on c.oid = any (o.anchors)
-        where o.settled_in = '@extschema@.quote_collab_settings'::regclass group by o.table_schema, o.table_name) n
-    where (s.table_schema, s.table_name) = (n.table_schema, n.table_name) and not (n.owners <@ s.owners and s.owners <@ n.owners)
-$$;
+declare
+    noted record;
+begin
+    -- An update of no row at all would have all sessions forget what they keep of the settings.
+    for noted in
+        select n.* from (
+            select s.table_schema, s.table_name, s.owners as before, array_agg(distinct pg_get_userbyid(c.relowner)) as owners
+            from @extschema@.quote_collab_settings s join pg_class c on c.oid = any (s.anchors)
+            where s.settled_in = '@extschema@.quote_collab_settings'::regclass group by s.table_schema, s.table_name) n
+        where not (n.owners <@ n.before and n.before <@ n.owners)
+    loop
+        update @extschema@.quote_collab_settings s set owners = noted.owners where (s.table_schema, s.table_name) = (noted.table_schema, noted.table_name);
+    end loop;
+end $$;
 comment on function note_quote_owners() is 'keeps the names of those to whom the attached tables belong';
 revoke execute on function note_quote_owners() from public;
 
@@ -140,8 +147,13 @@ as $$
     select c.oid::regclass, format('%s belongs to %s', c.oid::regclass, pg_get_userbyid(c.relowner)),
         format('alter table %s owner to %I;', c.oid::regclass, @extschema@.quote_extension_owner())
     from pg_class c
-    where c.oid = any (array['@extschema@.quote_collab_settings', '@extschema@.quote_seal_anchor', '@extschema@.quote_former_versions']::regclass[])
-        and pg_get_userbyid(c.relowner) <> @extschema@.quote_extension_owner()
+    where c.oid in (select t.relation from @extschema@.quote_extension_tables() t) and pg_get_userbyid(c.relowner) <> @extschema@.quote_extension_owner()
+    union all
+    -- It would run with the rights of whoever attaches, seals or changes a quote.
+    select g.tgrelid::regclass, format('trigger %I of %s is not of the extension', g.tgname, g.tgrelid::regclass),
+        format('drop trigger %I on %s;', g.tgname, g.tgrelid::regclass)
+    from @extschema@.quote_extension_tables() t join pg_trigger g on g.tgrelid = t.relation
+    where not g.tgisinternal and g.tgfoid not in ('@extschema@.guard_quote_settings()'::regprocedure, '@extschema@.quote_settings_changed()'::regprocedure)
     union all
     select k.relation, format('trigger %s of %s is gone or altered', k.name, k.relation),
         format('create or replace trigger %1$I %2$s insert or update or delete or truncate on %3$s for each statement execute function %4$s; '

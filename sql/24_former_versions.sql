@@ -17,6 +17,15 @@ comment on constraint quote_former_versions_pkey on @extschema@.quote_former_ver
 create index quote_former_versions_ended on @extschema@.quote_former_versions using brin (ended_at);
 comment on index @extschema@.quote_former_versions_ended is 'finds those that are older than what is kept of the history';
 
+create function quote_extension_tables() returns table (relation regclass, is_private boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    values ('@extschema@.quote_collab_settings'::regclass, false), ('@extschema@.quote_seal_anchor'::regclass, false),
+        ('@extschema@.quote_former_versions'::regclass, true)
+$$;
+comment on function quote_extension_tables() is 'tables of the extension, and whether nobody else reads them';
+
 -- What the trigger does with the rows of a statement, for TRUNCATE, which has no triggers for rows.
 create function remember_quote_versions(settings quote_collab_settings, part regclass) returns void
 language plpgsql

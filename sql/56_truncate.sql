@@ -23,6 +23,10 @@ declare
     kind text := case settings.entity when 'QUOTE' then 'quote' else 'quote_line' end;
     trigger_name name := (select q.name from @extschema@.quote_triggers(settings) q where q.firing like '%truncate%');
 begin
+    for part in select t.relid from pg_partition_tree(target) t join pg_class c on c.oid = t.relid where c.relkind = 'f' loop
+        raise warning 'truncate of foreign partition % leaves no history', part using detail = 'PostgreSQL has no triggers for it there.',
+            hint = format('Let nobody do that: revoke truncate on %s from everybody but its owner.', part);
+    end loop;
     for part in select target union select t.relid from pg_partition_tree(target) t join pg_class c on c.oid = t.relid where c.relkind in ('r', 'p') loop
         execute format('drop trigger if exists trg_refuse_%s_truncate on %s', kind, part);
         execute format('drop trigger if exists trg_record_%s_truncate on %s', kind, part);
@@ -88,6 +92,12 @@ begin
                   detail = 'An older snapshot may not show every row that it removes.',
                   hint = 'Begin the transaction with isolation level read committed.';
     end if;
+    select t.relid into part from pg_partition_tree(tg_relid) t join pg_class c on c.oid = t.relid where c.relkind = 'f' limit 1;
+    if found then
+        raise exception 'truncate of % is refused', tg_relid::regclass using errcode = 'feature_not_supported',
+            detail = format('It would remove rows of foreign partition %s without a trace in quote_changes.', part),
+            hint = 'Use delete there, and truncate the other partitions one by one.';
+    end if;
     perform @extschema@.require_quote_table(settings), @extschema@.require_quote_home('{quote_changes}'::text[]);
     -- Positions are given to whoever has a number: readers of the feed rely on that order.
     perform pg_current_xact_id();
@@ -123,7 +133,7 @@ as $$
         select @extschema@.uuid_generate_v7(), t.%2$s, t.%3$s, %4$s, $1, clock_timestamp(), %5$L, '*', to_jsonb(t.*) - %11$L::text[],
             'DELETE', $2, false, case when t.%6$s between -2147483648 and 2147483647 then t.%6$s::integer end, @extschema@.uuid_generate_v7(),
             nextval(%9$L), pg_current_xact_id(), @extschema@.quote_cluster_identifier(), %7$s
-        from only %8$s t where num_nulls(t.%10$s, t.%2$s, t.%3$s) = 0$query$,
+        from (select %12$s from only %8$s t) t where num_nulls(t.%10$s, t.%2$s, t.%3$s) = 0$query$,
         settings.log_schema, @extschema@.quote_collab_column(settings, 'tenant'),
         coalesce(@extschema@.quote_collab_column(settings, 'quote'), @extschema@.quote_collab_column(settings, 'id')),
         case settings.entity when 'QUOTE_LINE' then 't.' || @extschema@.quote_collab_column(settings, 'id') else 'null' end,
@@ -131,7 +141,8 @@ as $$
         case when settings.entity = 'QUOTE_LINE' and settings.columns ? 'line_number'
             then format('jsonb_build_object(''line_number'', t.%s)', @extschema@.quote_collab_column(settings, 'line_number')) else 'null' end,
         part, format('%I.quote_changes_position_seq', settings.log_schema), @extschema@.quote_collab_column(settings, 'id'),
-        array(select a.attname::text from pg_attribute a where a.attrelid = part and a.attgenerated = 'v' and not a.attisdropped))
+        array(select a.attname::text from pg_attribute a where a.attrelid = part and a.attgenerated = 'v' and not a.attisdropped),
+        @extschema@.quote_safe_columns(part))
 $$;
 comment on function quote_truncate_statement(quote_collab_settings, regclass) is 'writes a table''s rows into the audit log as deleted';
 

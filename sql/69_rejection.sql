@@ -19,8 +19,7 @@ begin
 end $$;
 comment on function quote_row_is_locked(quote_collab_settings, uuid) is 'true when this transaction has locked a row of an attached table';
 
--- The row of an attached table as jsonb, for a definer function: a type may have a cast to json that its owner made, so that only types
--- of PostgreSQL, of superusers and of the owner of the table are asked for theirs; values of others are told as texts.
+-- The row of an attached table as jsonb, for a definer function.
 create function find_quote_row_safely(target quote_collab_settings, row_id uuid) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -31,17 +30,9 @@ set bytea_output = 'hex'
 as $$
 declare
     found_row jsonb;
-    columns text := (
-        select string_agg(case when exists (
-                select from (values (t.oid), (b.oid), (e.oid)) part (oid) join pg_type p on p.oid = part.oid join pg_roles r on r.oid = p.typowner
-                where p.oid >= 16384 and (p.typtype = 'c' or not (r.rolsuper or r.oid = c.relowner)))
-            then format('case when num_nulls(t.%1$I) = 0 then concat(t.%1$I) end as %1$I', a.attname) else format('t.%I', a.attname) end, ', ' order by a.attnum)
-        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped join pg_type t on t.oid = a.atttypid
-        left join pg_type b on b.oid = @extschema@.quote_base_type(t.oid) left join pg_type e on e.oid = b.typelem and b.typelem <> 0
-        where c.oid = @extschema@.quote_collab_table(target));
 begin
-    execute format('select to_jsonb(x.*) from (select %s from %I.%I t where t.%s = $1 and ($3 or t.%s = $2)) x', columns, target.table_schema,
-        target.table_name, @extschema@.quote_collab_column(target, 'id'), @extschema@.quote_collab_column(target, 'tenant'))
+    execute format('select to_jsonb(x.*) from (select %s from %I.%I t where t.%s = $1 and ($3 or t.%s = $2)) x',
+        @extschema@.quote_safe_columns(@extschema@.quote_collab_table(target)), target.table_schema, target.table_name, @extschema@.quote_collab_column(target, 'id'), @extschema@.quote_collab_column(target, 'tenant'))
     into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     return found_row;
 end $$;

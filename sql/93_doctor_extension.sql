@@ -48,9 +48,7 @@ begin
     select string_agg(f.problem, ', '), string_agg(f.repair, ' ') into names, hints from (
         select t.problem, t.repair from @extschema@.quote_extension_table_faults() t
         union all
-        select g.told, g.revoke from (values ('@extschema@.quote_collab_settings'::regclass, false), ('@extschema@.quote_seal_anchor', false),
-            ('@extschema@.quote_former_versions', true)) t (relation, is_private)
-        cross join lateral @extschema@.quote_grants_on(t.relation) g where t.is_private or g.privilege <> 'SELECT') f;
+        select g.told, g.revoke from @extschema@.quote_extension_table_grants() g) f;
     return next @extschema@.quote_collab_verdict('tables of the extension guarded', names is null, 'error',
         format('others may say what is attached, or what was sealed: %s', names), hints);
     select string_agg(w.told, ', '), string_agg(w.repair, ' ') into names, hints from @extschema@.quote_rights_withdrawn() w;

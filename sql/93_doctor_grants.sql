@@ -98,12 +98,14 @@ declare
     names text;
     hints text;
 begin
-    select string_agg(f.function::text, ', '), string_agg(format('revoke execute on function %s from public;', f.function), ' ')
-    into names, hints
-    from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
-    where not f.is_public and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl where acl.grantee = 0);
+    select string_agg(w.told, ', '), string_agg(w.revoke, ' ') into names, hints from (
+        select format('%s to public', f.function) as told, format('revoke execute on function %s from public;', f.function) as revoke
+        from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
+        where not f.is_public and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl where acl.grantee = 0)
+        union all
+        select g.told, g.revoke from @extschema@.quote_extension_function_grants() g) w;
     return next @extschema@.quote_collab_verdict('functions open as installed', names is null, 'error',
-        format('everybody may call: %s', names), hints);
+        format('what nobody should call is open: %s', names), hints);
     select string_agg(format('%s to %s', f.function, @extschema@.quote_grantee(acl.grantee)), ', '),
         string_agg(format('revoke execute on function %s from %s;', f.function, @extschema@.quote_grantee(acl.grantee)), ' ')
     into names, hints

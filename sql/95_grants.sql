@@ -72,3 +72,6 @@ begin
 end $$;
 comment on function grant_quote_gateway(name) is 'gives a role what the gateway needs';
 revoke execute on function grant_quote_gateway(name) from public;
+
+-- Whatever default privileges gave of all that was made here.
+select @extschema@.close_quote_extension();

@@ -17,7 +17,8 @@ extension_sql_file!("../../sql/15_seal_anchor.sql", name = "seal_anchor", requir
 extension_sql_file!("../../sql/16_prepared_rows.sql", name = "prepared_rows", requires = ["seal_anchor"]);
 extension_sql_file!("../../sql/17_trust.sql", name = "trust", requires = ["prepared_rows"]);
 extension_sql_file!("../../sql/18_astray.sql", name = "astray", requires = ["trust"]);
-extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["astray"]);
+extension_sql_file!("../../sql/19_safe_columns.sql", name = "safe_columns", requires = ["astray"]);
+extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["safe_columns"]);
 extension_sql_file!(
     "../../sql/21_quote_changes_months.sql",
     name = "quote_changes_months",
@@ -88,22 +89,18 @@ extension_sql_file!("../../sql/89_retention.sql", name = "retention", requires =
 extension_sql_file!("../../sql/90_maintenance.sql", name = "maintenance", requires = ["retention"]);
 extension_sql_file!("../../sql/91_archive.sql", name = "archive", requires = ["maintenance"]);
 extension_sql_file!("../../sql/92_doctor.sql", name = "doctor", requires = ["archive"]);
-extension_sql_file!("../../sql/93_doctor_grants.sql", name = "doctor_grants", requires = ["doctor"]);
-extension_sql_file!(
-    "../../sql/93_doctor_extension.sql",
-    name = "doctor_extension",
-    requires = ["doctor_grants"]
-);
+extension_sql_file!("../../sql/93_doctor_extension.sql", name = "doctor_extension", requires = ["doctor"]);
 extension_sql_file!(
     "../../sql/93_doctor_functions.sql",
     name = "doctor_functions",
     requires = ["doctor_extension"]
 );
 extension_sql_file!(
-    "../../sql/93_doctor_history.sql",
-    name = "doctor_history",
+    "../../sql/93_doctor_grants.sql",
+    name = "doctor_grants",
     requires = ["doctor_functions"]
 );
+extension_sql_file!("../../sql/93_doctor_history.sql", name = "doctor_history", requires = ["doctor_grants"]);
 extension_sql_file!(
     "../../sql/93_doctor_objects.sql",
     name = "doctor_objects",
@@ -120,4 +117,9 @@ extension_sql_file!(
     requires = ["doctor_security"]
 );
 extension_sql_file!("../../sql/94_doctor_server.sql", name = "doctor_server", requires = ["doctor_tenants"]);
-extension_sql_file!("../../sql/95_grants.sql", name = "grants", requires = ["doctor_server"], finalize);
+extension_sql_file!(
+    "../../sql/94_rights_by_default.sql",
+    name = "rights_by_default",
+    requires = ["doctor_server"]
+);
+extension_sql_file!("../../sql/95_grants.sql", name = "grants", requires = ["rights_by_default"], finalize);

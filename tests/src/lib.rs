@@ -21,6 +21,7 @@ pub mod node;
 pub mod patience;
 pub mod people;
 pub mod postgres;
+pub mod rights;
 mod scratch;
 pub mod signer;
 pub mod spoof;

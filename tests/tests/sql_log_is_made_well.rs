@@ -1,6 +1,7 @@
 //! The log is made the same wherever, whenever and under whatever settings; what stands in its way costs no change.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::rights::{CLERK, GIVE, GIVEN};
 use quote_collab_tests::statement::{run, sqlstate, text};
 use tokio_postgres::Client;
 
@@ -44,6 +45,28 @@ async fn default_privileges_do_not_open_it() {
         where c.relname ~ '^(quote_changes|quote_relay)' and c.relkind in ('r', 'p', 'S') and a.grantee <> c.relowner
             and (a.privilege_type <> 'SELECT' or c.relname !~ '^quote_changes(_archive)?$')";
     assert_eq!(erp.count(open).await, 0);
+}
+
+#[tokio::test]
+async fn default_privileges_open_nothing_of_the_extension() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, &format!("{CLERK}; alter default privileges grant all on tables to clerk_of_all; alter default privileges grant all on functions to clerk_of_all")).await;
+    run(&admin, "create extension quote_collab_ext; select attach_quote_collaboration()").await;
+    assert_eq!(erp.count(GIVEN).await, 0);
+    // What is for everybody stays so.
+    run(&admin, "set role clerk_of_all; select quote_session_ttl(); reset role").await;
+    run(&admin, GIVE).await;
+    assert!(erp.count(GIVEN).await > 0);
+    run(
+        &admin,
+        "create schema clerks authorization clerk_of_all; set role clerk_of_all;
+         create function clerks.plant() returns trigger language plpgsql as 'begin raise exception ''planted''; end';
+         create trigger plant before update on public.quote_collab_settings for each statement execute function clerks.plant(); reset role",
+    )
+    .await;
+    run(&admin, "select close_quote_extension(); select attach_quote_collaboration()").await;
+    assert_eq!(erp.count(GIVEN).await, 0);
 }
 
 #[tokio::test]

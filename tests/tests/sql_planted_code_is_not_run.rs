@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use quote_collab_tests::statement::{run, sqlstate};
+use quote_collab_tests::statement::{run, sqlstate, text};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Beside each function one for each type that PostgreSQL might like better for an argument, and one for each argument that
@@ -147,6 +147,30 @@ async fn a_table_of_somebody_else_is_not_taken_for_ours() {
     )
     .await;
     assert!(erp.count("select count(*) from quote_changes_default").await > 0);
+}
+
+#[tokio::test]
+async fn a_truncate_runs_no_cast_of_somebody_else() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create extension quote_collab_ext; create role caster; create schema planted authorization caster; grant usage on schema planted to public;
+         set role caster; create type planted.mood as enum ('good', 'bad'); create domain planted.moods as planted.mood;
+         create function planted.evil(planted.mood) returns json language plpgsql as $$ begin raise exception 'run as %', current_user; end $$;
+         create cast (planted.mood as json) with function planted.evil(planted.mood);
+         reset role; create type marks as (mark planted.mood, grade integer); create type size as (width integer, height integer); alter type size owner to caster;
+         alter table quotes add mood planted.mood default 'good', add moods planted.moods[] default '{bad}', add marks marks default '(bad,2)', add none planted.mood,
+             add size size default '(3,4)', add sizes size[] default '{\"(5,6)\"}';
+         select attach_quote_collaboration(options => '{\"truncate\": \"record\"}'); truncate quotes cascade",
+    )
+    .await;
+    let told = "select distinct concat_ws(' ', old_value -> 'mood', old_value -> 'moods', old_value -> 'marks', old_value -> 'none', old_value -> 'size', old_value -> 'sizes')
+        from quote_changes where entity_type = 'QUOTE' and change_type = 'DELETE'";
+    assert_eq!(
+        text(&admin, told).await,
+        "\"good\" \"{bad}\" \"(bad,2)\" null {\"width\": 3, \"height\": 4} [{\"width\": 5, \"height\": 6}]"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use quote_collab_tests::rights::{CLERK, GIVE, GIVEN};
 use quote_collab_tests::statement::{run, text};
 use quote_collab_tests::{Erp, Postgres, Settings, built, catalog};
 use tokio::task::spawn_blocking;
@@ -237,5 +238,18 @@ async fn a_release_is_installed_while_others_add_it_again() {
     }
     for other in others {
         other.await.expect("the script is added");
+    }
+}
+
+#[tokio::test]
+async fn an_update_takes_back_what_a_grant_on_all_gave() {
+    for (version, script) in releases() {
+        let (erp, admin) = old(&version, &script, "public").await;
+        run(&admin, &format!("{CLERK}; alter default privileges grant all on functions to clerk_of_all; {GIVE}; alter extension quote_collab_ext update"))
+            .await;
+        assert_eq!(erp.count(GIVEN).await, 0, "{version}");
+        run(&admin, "select attach_quote_collaboration(); select grant_quote_gateway('quote_gateway')").await;
+        let may = "select has_function_privilege('quote_gateway', 'quote_relay_position()', 'execute')::integer::bigint";
+        assert_eq!(erp.count(may).await, 1, "{version}");
     }
 }
