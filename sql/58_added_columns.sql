@@ -87,6 +87,33 @@ begin
 end $$;
 comment on function adopt_quote_columns(regclass, text) is 'the columns that an earlier attach added, with a notice';
 
+-- SQLSTATE 0A000 where it would not be there on the servers of foreign partitions, and what PostgreSQL refuses with what helps.
+create function add_quote_column(target regclass, column_name name, definition text, role text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    foreign_part regclass := (
+        select t.relid from pg_partition_tree(target) t join pg_class c on c.oid = t.relid where c.relkind = 'f' limit 1);
+    by_hand text := (
+        select case c.reloftype when 0 then format('alter table %s add column %I %s;', target, column_name, k.type)
+            else format('alter type %s add attribute %I %s cascade;', c.reloftype::regtype, column_name, k.type) end
+        from pg_class c cross join lateral (select split_part(definition, ' ', 1)) k (type) where c.oid = target);
+begin
+    if foreign_part is not null then
+        raise exception 'table % has a foreign partition and no column "%"', target, column_name using errcode = 'feature_not_supported',
+            detail = format('The server of %s would not have the column that attach adds.', foreign_part),
+            hint = format('Add it there, then here, and attach then: %s', by_hand);
+    end if;
+    begin
+        execute format('alter table %s add column %I %s', target, column_name, definition);
+    exception when feature_not_supported or wrong_object_type then
+        raise exception '%', sqlerrm using errcode = sqlstate, hint = format('Add the column by hand, as far as it takes, and attach then: %s', by_hand);
+    end;
+    execute format('comment on column %s.%I is %L', target, column_name, @extschema@.quote_added_column_comment(role));
+end $$;
+comment on function add_quote_column(regclass, name, text, text) is 'adds one column to an ERP table, with the comment by which it is known';
+
 -- Adds the version column, under the name that was chosen for it (and updated_by to lines), where the table has none; returns the names
 -- it added, or that an earlier attach did. columns: role -> column, as far as they were named. Rows that are there have first_version; rows
 -- to come begin at 1.
@@ -99,14 +126,12 @@ declare
     added name[] := @extschema@.adopt_quote_columns(target, entity);
 begin
     if not @extschema@.quote_column_exists(target, version) then
-        execute format('alter table %s add column %I integer not null default %s', target, version, first_version);
+        perform @extschema@.add_quote_column(target, version::name, format('integer not null default %s', first_version), 'version');
         execute format('alter table %s alter column %I set default 1', target, version);
-        execute format('comment on column %s.%I is %L', target, version, @extschema@.quote_added_column_comment('version'));
         added := added || version::name;
     end if;
     if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not @extschema@.quote_column_exists(target, 'updated_by'::text) then
-        execute format('alter table %s add column updated_by uuid', target);
-        execute format('comment on column %s.updated_by is %L', target, @extschema@.quote_added_column_comment('updated_by'));
+        perform @extschema@.add_quote_column(target, 'updated_by'::name, 'uuid', 'updated_by');
         added := added || 'updated_by'::name;
     end if;
     return added;

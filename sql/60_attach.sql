@@ -89,10 +89,8 @@ declare
     is_elsewhere boolean;
     is_followed boolean;
     first_version integer;
+    patience text := @extschema@.bound_quote_patience();
 begin
-    if current_setting('lock_timeout') = '0' then
-        perform @extschema@.set_quote_option('lock_timeout', '5s');
-    end if;
     -- One attach or detach at a time.
     lock table @extschema@.quote_collab_settings in share row exclusive mode;
     homes := array(select s.log_schema from @extschema@.quote_collab_settings s union select a.log_schema from @extschema@.quote_seal_anchor a);
@@ -126,6 +124,7 @@ begin
     perform @extschema@.copy_quote_privileges(@extschema@.quote_collab_table(p.header)) from @extschema@.quote_collab_pairs() p
     where @extschema@.quote_collab_table(p.header) = attach_quote_collaboration.quotes or is_elsewhere and @extschema@.quote_collab_table(p.header) is not null;
     perform @extschema@.start_quote_worker(), @extschema@.warn_of_stray_quote_tables();
+    perform @extschema@.set_quote_option('lock_timeout', patience);
     return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
 end $$;
 comment on function attach_quote_collaboration(regclass, regclass, jsonb) is 'attaches history, versions, presence and events to a header table and its lines';

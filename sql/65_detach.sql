@@ -1,5 +1,22 @@
 -- detach: the ERP's tables as they were before attach. The audit log stays, readable by tenant as before, unless
 -- drop_history says otherwise; then nothing of ours is left but the extension itself.
+
+-- SQLSTATE 2BP01 where something of the ERP's uses it.
+create function drop_quote_column(target regclass, column_name name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    users text;
+begin
+    execute format('alter table %s drop column %I', target, column_name);
+exception when dependent_objects_still_exist then
+    get stacked diagnostics users = pg_exception_detail;
+    raise exception 'column "%" of % is in use', column_name, target using errcode = 'dependent_objects_still_exist', detail = users,
+        hint = 'Attach added the column, and detach takes it away: drop first what uses it.';
+end $$;
+comment on function drop_quote_column(regclass, name) is 'drops a column that attach added';
+
 create function detach_quote_table(settings quote_collab_settings) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -15,7 +32,7 @@ begin
         all_added := @extschema@.quote_added_columns(target, settings.added_columns);
         perform @extschema@.drop_quote_triggers(target);
         foreach added in array all_added loop
-            execute format('alter table %s drop column %I', target, added);
+            perform @extschema@.drop_quote_column(target, added);
         end loop;
         doubtful := array(select l.name from @extschema@.quote_columns_left(target, settings.entity) l);
         if cardinality(all_added) < cardinality(settings.added_columns) or doubtful <> '{}' then
@@ -52,7 +69,7 @@ begin
                 or a.attname = stray.arguments ->> 'updated_by' and stray.arguments ? 'stamp_user')) into all_added;
         perform @extschema@.drop_quote_triggers(stray.relation);
         foreach added in array all_added loop
-            execute format('alter table %s drop column %I', stray.relation, added);
+            perform @extschema@.drop_quote_column(stray.relation, added);
         end loop;
     end loop;
 end $$;
@@ -231,10 +248,8 @@ declare
     leaving @extschema@.quote_collab_settings[];
     header @extschema@.quote_collab_settings;
     is_last boolean;
+    patience text := @extschema@.bound_quote_patience();
 begin
-    if current_setting('lock_timeout') = '0' then
-        perform @extschema@.set_quote_option('lock_timeout', '5s');
-    end if;
     lock table @extschema@.quote_collab_settings in share row exclusive mode;
     perform @extschema@.follow_quote_tables('{}'::regclass[]), @extschema@.follow_quote_home();
     headers := @extschema@.choose_quote_pairs(quotes);
@@ -259,6 +274,7 @@ begin
     if is_last then
         perform @extschema@.detach_stray_quote_tables(), @extschema@.detach_quote_home(header, drop_history);
     end if;
+    perform @extschema@.set_quote_option('lock_timeout', patience);
     return case when not is_last then format('quote collaboration is detached from %s',
             (select string_agg(format('%I.%I', h.table_schema, h.table_name), ', ') from unnest(headers) h))
         when drop_history then 'quote collaboration is detached, its history is dropped'

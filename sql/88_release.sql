@@ -128,19 +128,19 @@ declare
     arrived bigint;
     before record;
     after record;
+    patience text;
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals}'::text[]);
     if older_than is null or older_than <= interval '0' or older_than > interval '1000 years' then
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select drop_archived_quote_changes(interval ''10 years'').';
-    elsif current_setting('lock_timeout') = '0' then
-        perform @extschema@.set_quote_option('lock_timeout', '5s');
     end if;
     select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
     from @extschema@.quote_changes_months_before(archive, now() - older_than) m;
     if months is null then
         return 0;
     end if;
+    patience := @extschema@.bound_quote_patience();
     execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));
     perform @extschema@.seal_quote_history();
     present := @extschema@.lock_quote_months(months);
@@ -161,6 +161,7 @@ begin
     end if;
     perform @extschema@.seal_quote_release(jsonb_build_object('rows', present, 'gone', after.gone::text, 'remains', after.remains,
         'from', to_char(from_at at time zone 'UTC', 'YYYY-MM-DD'), 'until', to_char(until_at at time zone 'UTC', 'YYYY-MM-DD')));
+    perform @extschema@.set_quote_option('lock_timeout', patience);
     return cardinality(months);
 end $$;
 comment on function drop_archived_quote_changes(interval) is 'drops archived months of the audit log after their retention; returns how many';

@@ -199,10 +199,11 @@ declare
     until timestamptz;
     months regclass[];
     others regclass[];
+    patience text;
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals,quote_relay_batch}'::text[]);
     if older_than is null or older_than not between interval '0' and interval '1000 years' then
-        raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
+        raise exception 'the age must be an interval from 0 to 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -210,13 +211,13 @@ begin
             detail = 'It does not see what is written to a month before it is locked.', hint = 'Begin another: begin isolation level read committed.';
     elsif not exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(older_than))) then
         return 0;
-    elsif current_setting('lock_timeout') = '0' then
-        perform @extschema@.set_quote_option('lock_timeout', '5s');
     end if;
+    patience := @extschema@.bound_quote_patience();
     perform @extschema@.seal_quote_history();
     until := @extschema@.quote_archive_end(older_than);
     months := array(select m.month from @extschema@.quote_months_due(log, until) m);
     if cardinality(months) = 0 then
+        perform @extschema@.set_quote_option('lock_timeout', patience);
         return 0;
     elsif (select sum(pg_relation_size(m.month)) > 67108864 from @extschema@.quote_months_due(log, until) m where m.proved is null) then
         raise exception 'months are not ready to be archived' using errcode = 'object_not_in_prerequisite_state',
@@ -235,6 +236,7 @@ begin
         raise exception 'months were written to while they were locked' using errcode = 'lock_not_available', hint = 'Try again.';
     end if;
     perform @extschema@.exchange_quote_months(log, months, until);
+    perform @extschema@.set_quote_option('lock_timeout', patience);
     return cardinality(months);
 end $$;
 comment on function archive_quote_changes(interval) is 'moves whole months of the audit log to the archive; returns how many';

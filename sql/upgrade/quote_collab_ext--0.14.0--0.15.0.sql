@@ -1,5 +1,18 @@
 -- From 0.14.0 to 0.15.0.
 -- Functions.
+create function bound_quote_patience() returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    patience text := current_setting('lock_timeout');
+begin
+    if patience = '0' then
+        perform @extschema@.set_quote_option('lock_timeout', '5s');
+    end if;
+    return patience;
+end $$;
+comment on function bound_quote_patience() is 'bounds how long the caller waits for locks; returns how long that was before';
 create or replace function note_quote_owners() returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -166,6 +179,217 @@ as $$
         array(select a.attname::text from pg_attribute a where a.attrelid = part and a.attgenerated = 'v' and not a.attisdropped),
         @extschema@.quote_safe_columns(part))
 $$;
+create function add_quote_column(target regclass, column_name name, definition text, role text) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    foreign_part regclass := (
+        select t.relid from pg_partition_tree(target) t join pg_class c on c.oid = t.relid where c.relkind = 'f' limit 1);
+    by_hand text := (
+        select case c.reloftype when 0 then format('alter table %s add column %I %s;', target, column_name, k.type)
+            else format('alter type %s add attribute %I %s cascade;', c.reloftype::regtype, column_name, k.type) end
+        from pg_class c cross join lateral (select split_part(definition, ' ', 1)) k (type) where c.oid = target);
+begin
+    if foreign_part is not null then
+        raise exception 'table % has a foreign partition and no column "%"', target, column_name using errcode = 'feature_not_supported',
+            detail = format('The server of %s would not have the column that attach adds.', foreign_part),
+            hint = format('Add it there, then here, and attach then: %s', by_hand);
+    end if;
+    begin
+        execute format('alter table %s add column %I %s', target, column_name, definition);
+    exception when feature_not_supported or wrong_object_type then
+        raise exception '%', sqlerrm using errcode = sqlstate, hint = format('Add the column by hand, as far as it takes, and attach then: %s', by_hand);
+    end;
+    execute format('comment on column %s.%I is %L', target, column_name, @extschema@.quote_added_column_comment(role));
+end $$;
+comment on function add_quote_column(regclass, name, text, text) is 'adds one column to an ERP table, with the comment by which it is known';
+create or replace function add_quote_columns(target regclass, entity text, columns jsonb, first_version integer) returns name[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    version text := coalesce(columns ->> 'version', 'version');
+    added name[] := @extschema@.adopt_quote_columns(target, entity);
+begin
+    if not @extschema@.quote_column_exists(target, version) then
+        perform @extschema@.add_quote_column(target, version::name, format('integer not null default %s', first_version), 'version');
+        execute format('alter table %s alter column %I set default 1', target, version);
+        added := added || version::name;
+    end if;
+    if entity = 'QUOTE_LINE' and not columns ? 'updated_by' and not @extschema@.quote_column_exists(target, 'updated_by'::text) then
+        perform @extschema@.add_quote_column(target, 'updated_by'::name, 'uuid', 'updated_by');
+        added := added || 'updated_by'::name;
+    end if;
+    return added;
+end $$;
+create or replace function attach_quote_collaboration(
+    quotes regclass default pg_catalog.to_regclass('quotes'), quote_lines regclass default pg_catalog.to_regclass('quote_lines'),
+    options jsonb default '{}')
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+set quote_all_identifiers = off
+as $$
+declare
+    header regclass := quotes;
+    lines regclass := quote_lines;
+    home name;
+    home_owner name;
+    homes name[];
+    log regclass;
+    is_elsewhere boolean;
+    is_followed boolean;
+    first_version integer;
+    patience text := @extschema@.bound_quote_patience();
+begin
+    -- One attach or detach at a time.
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    homes := array(select s.log_schema from @extschema@.quote_collab_settings s union select a.log_schema from @extschema@.quote_seal_anchor a);
+    perform @extschema@.follow_quote_tables(array[header, lines]), @extschema@.follow_quote_home();
+    perform @extschema@.check_quote_tables(header, lines, options);
+    select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
+    perform @extschema@.require_quote_relations(home), @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner);
+    is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
+    is_followed := exists (select from @extschema@.quote_collab_settings s where s.replicated_history);
+    -- While the tables are not locked yet: it may take its time.
+    first_version := @extschema@.first_quote_version(home, header, lines, options);
+    perform @extschema@.continue_quote_positions(home);
+    perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
+        select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s));
+    log := @extschema@.create_quote_changes(home, home_owner);
+    perform @extschema@.create_active_quote_sessions(home, home_owner);
+    perform @extschema@.create_quote_relay_tables(home, home_owner);
+    perform @extschema@.create_quote_changes_seals(home, home_owner);
+    perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options, first_version);
+    perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options, first_version);
+    execute format('select @extschema@.begin_quote_seal_anchor(s.no, s.hash) from %I.quote_changes_seals s order by s.no desc limit 1', home);
+    if is_followed and not exists (select from @extschema@.quote_collab_settings s where s.replicated_history) then
+        -- What came along from now on is its own: the next seal takes it up.
+        update @extschema@.quote_seal_anchor a set settled_in = null where a.log_schema = home;
+    end if;
+    perform @extschema@.lead_quote_tables_to(home), @extschema@.grant_quote_capture();
+    perform @extschema@.create_quote_changes_all_view(home, home_owner);
+    perform @extschema@.create_quote_change_events_view(home, home_owner);
+    perform @extschema@.create_pair_views(home, home_owner);
+    perform @extschema@.describe_quote_objects(home);
+    perform @extschema@.copy_quote_privileges(@extschema@.quote_collab_table(p.header)) from @extschema@.quote_collab_pairs() p
+    where @extschema@.quote_collab_table(p.header) = attach_quote_collaboration.quotes or is_elsewhere and @extschema@.quote_collab_table(p.header) is not null;
+    perform @extschema@.start_quote_worker(), @extschema@.warn_of_stray_quote_tables();
+    perform @extschema@.set_quote_option('lock_timeout', patience);
+    return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
+end $$;
+create function drop_quote_column(target regclass, column_name name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    users text;
+begin
+    execute format('alter table %s drop column %I', target, column_name);
+exception when dependent_objects_still_exist then
+    get stacked diagnostics users = pg_exception_detail;
+    raise exception 'column "%" of % is in use', column_name, target using errcode = 'dependent_objects_still_exist', detail = users,
+        hint = 'Attach added the column, and detach takes it away: drop first what uses it.';
+end $$;
+comment on function drop_quote_column(regclass, name) is 'drops a column that attach added';
+create or replace function detach_quote_table(settings quote_collab_settings) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    target regclass := (select c.oid from pg_class c where c.oid = @extschema@.quote_collab_table(settings) and c.relkind in ('r', 'p'));
+    added name;
+    all_added name[];
+    doubtful name[];
+begin
+    if target is not null then
+        all_added := @extschema@.quote_added_columns(target, settings.added_columns);
+        perform @extschema@.drop_quote_triggers(target);
+        foreach added in array all_added loop
+            perform @extschema@.drop_quote_column(target, added);
+        end loop;
+        doubtful := array(select l.name from @extschema@.quote_columns_left(target, settings.entity) l);
+        if cardinality(all_added) < cardinality(settings.added_columns) or doubtful <> '{}' then
+            raise warning 'columns that attach added are left in %', target
+                using detail = case when doubtful <> '{}'
+                          then format('The comments that it gives say so, and nothing else does: %s.', array_to_string(doubtful, ', '))
+                          else format('It added %s, and knows them by their comments.', array_to_string(settings.added_columns, ', ')) end,
+                      hint = 'Drop by hand what is not the ERP''s.';
+        end if;
+    end if;
+end $$;
+create or replace function detach_stray_quote_tables() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
+as $$
+declare
+    stray record;
+    added name;
+    all_added name[];
+begin
+    for stray in
+        select t.relation, c.arguments from @extschema@.stray_quote_tables() t (relation)
+        left join @extschema@.quote_carriers() c on c.relation = t.relation
+    loop
+        select array(
+            select a.attname from pg_attribute a
+            where a.attrelid = stray.relation and not a.attisdropped and (a.attname = stray.arguments ->> 'version'
+                    and col_description(stray.relation, a.attnum) = @extschema@.quote_added_column_comment('version')
+                or a.attname = stray.arguments ->> 'updated_by' and stray.arguments ? 'stamp_user')) into all_added;
+        perform @extschema@.drop_quote_triggers(stray.relation);
+        foreach added in array all_added loop
+            perform @extschema@.drop_quote_column(stray.relation, added);
+        end loop;
+    end loop;
+end $$;
+create or replace function detach_quote_collaboration(drop_history boolean default false, quotes regclass default null) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+set client_min_messages = warning
+as $$
+declare
+    headers @extschema@.quote_collab_settings[];
+    leaving @extschema@.quote_collab_settings[];
+    header @extschema@.quote_collab_settings;
+    is_last boolean;
+    patience text := @extschema@.bound_quote_patience();
+begin
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    perform @extschema@.follow_quote_tables('{}'::regclass[]), @extschema@.follow_quote_home();
+    headers := @extschema@.choose_quote_pairs(quotes);
+    header := @extschema@.join_quote_headers(headers);
+    if drop_history then
+        perform @extschema@.require_quote_relations(header.log_schema);
+    end if;
+    leaving := headers || array(select @extschema@.quote_collab_partner(h) from unnest(headers) h);
+    perform @extschema@.lock_quote_pairs(leaving);
+    delete from @extschema@.quote_collab_settings s where (s.table_schema, s.table_name) in (select l.table_schema, l.table_name from unnest(leaving) l);
+    is_last := not exists (select from @extschema@.quote_collab_settings);
+    if drop_history and not is_last then
+        raise exception 'the history belongs to other pairs of tables too' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Detach this pair without drop_history, and drop the history with the last one.';
+    elsif is_last then
+        perform @extschema@.drop_quote_pair_views(header.log_schema);
+    else
+        perform @extschema@.leave_quote_home(header);
+    end if;
+    perform @extschema@.detach_quote_table(l) from unnest(leaving) l;
+    perform @extschema@.drop_quote_truncate_triggers(), @extschema@.grant_quote_capture();
+    if is_last then
+        perform @extschema@.detach_stray_quote_tables(), @extschema@.detach_quote_home(header, drop_history);
+    end if;
+    perform @extschema@.set_quote_option('lock_timeout', patience);
+    return case when not is_last then format('quote collaboration is detached from %s',
+            (select string_agg(format('%I.%I', h.table_schema, h.table_name), ', ') from unnest(headers) h))
+        when drop_history then 'quote collaboration is detached, its history is dropped'
+        when to_regclass(format('%I.quote_changes', header.log_schema)) is null then 'quote collaboration is detached, its history is gone'
+        else format('quote collaboration is detached, its history stays in %I.quote_changes', header.log_schema) end;
+end $$;
 create or replace function find_quote_row_safely(target quote_collab_settings, row_id uuid) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -181,6 +405,109 @@ begin
         @extschema@.quote_safe_columns(@extschema@.quote_collab_table(target)), target.table_schema, target.table_name, @extschema@.quote_collab_column(target, 'id'), @extschema@.quote_collab_column(target, 'tenant'))
     into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     return found_row;
+end $$;
+create or replace function drop_archived_quote_changes(older_than interval) returns integer
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set client_min_messages = warning
+as $$
+declare
+    archive regclass := case when @extschema@.quote_archive_stands(@extschema@.quote_collab_home()) then @extschema@.quote_relay_table('quote_changes_archive')::regclass end;
+    months regclass[];
+    from_at timestamptz;
+    until_at timestamptz;
+    month regclass;
+    present bigint;
+    arrived bigint;
+    before record;
+    after record;
+    patience text;
+begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals}'::text[]);
+    if older_than is null or older_than <= interval '0' or older_than > interval '1000 years' then
+        raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
+            hint = 'For example select drop_archived_quote_changes(interval ''10 years'').';
+    end if;
+    select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
+    from @extschema@.quote_changes_months_before(archive, now() - older_than) m;
+    if months is null then
+        return 0;
+    end if;
+    patience := @extschema@.bound_quote_patience();
+    execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));
+    perform @extschema@.seal_quote_history();
+    present := @extschema@.lock_quote_months(months);
+    arrived := @extschema@.count_arrived_quote_changes(months);
+    select sum(x.rows) as rows, bool_and(x.rows = x.expected_rows and x.root = x.expected_root) as intact
+    into before from @extschema@.examine_quote_seals(from_at, until_at) x;
+    foreach month in array months loop
+        execute format('drop table %s', month);
+    end loop;
+    select coalesce(sum(x.rows), 0) as rows,
+        coalesce(range_agg(int8range(x.no, x.no, '[]')) filter (where x.rows = 0), '{}') as gone,
+        coalesce(jsonb_object_agg(x.no, jsonb_build_object('rows', x.rows, 'root', encode(x.root, 'hex')))
+            filter (where x.rows > 0 and x.rows <> x.expected_rows), '{}') as remains
+    into after from @extschema@.examine_quote_seals(from_at, until_at) x;
+    if coalesce(before.intact, arrived > 0) is not true or coalesce(before.rows, 0) - after.rows <> present - arrived then
+        raise exception 'the history to be dropped is not as it was sealed' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'See what select * from verify_quote_history() finds, and keep its findings.';
+    end if;
+    perform @extschema@.seal_quote_release(jsonb_build_object('rows', present, 'gone', after.gone::text, 'remains', after.remains,
+        'from', to_char(from_at at time zone 'UTC', 'YYYY-MM-DD'), 'until', to_char(until_at at time zone 'UTC', 'YYYY-MM-DD')));
+    perform @extschema@.set_quote_option('lock_timeout', patience);
+    return cardinality(months);
+end $$;
+create or replace function archive_quote_changes(older_than interval) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+set client_min_messages = warning
+as $$
+declare
+    log regclass := @extschema@.quote_relay_table('quote_changes')::regclass;
+    until timestamptz;
+    months regclass[];
+    others regclass[];
+    patience text;
+begin
+    perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals,quote_relay_batch}'::text[]);
+    if older_than is null or older_than not between interval '0' and interval '1000 years' then
+        raise exception 'the age must be an interval from 0 to 1000 years' using errcode = 'invalid_parameter_value',
+            hint = 'For example select archive_quote_changes(interval ''24 months'').';
+    end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'a transaction that looks back cannot archive' using errcode = 'invalid_transaction_state',
+            detail = 'It does not see what is written to a month before it is locked.', hint = 'Begin another: begin isolation level read committed.';
+    elsif not exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(older_than))) then
+        return 0;
+    end if;
+    patience := @extschema@.bound_quote_patience();
+    perform @extschema@.seal_quote_history();
+    until := @extschema@.quote_archive_end(older_than);
+    months := array(select m.month from @extschema@.quote_months_due(log, until) m);
+    if cardinality(months) = 0 then
+        perform @extschema@.set_quote_option('lock_timeout', patience);
+        return 0;
+    elsif (select sum(pg_relation_size(m.month)) > 67108864 from @extschema@.quote_months_due(log, until) m where m.proved is null) then
+        raise exception 'months are not ready to be archived' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'Their bounds were not noted yet, and to prove them would keep everybody waiting.',
+            hint = 'Call select quote_collab_maintenance(), or let it be called, and try again.';
+    end if;
+    -- Whoever seals has decided where he looks for rows.
+    execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));
+    perform @extschema@.prove_quote_months(log, until, 9223372036854775807);
+    others := array(
+        select @extschema@.quote_changes_spare(log) union
+        select @extschema@.quote_changes_spare(to_regclass(@extschema@.quote_relay_table('quote_changes_archive'))));
+    perform @extschema@.lock_quote_log(log, array_remove(others, null) || months, case when @extschema@.quote_archive_stands(@extschema@.quote_collab_home()) then '{}'
+        else array_remove(array[to_regclass(@extschema@.quote_relay_table('v_quote_changes_all'))], null) end);
+    if @extschema@.quote_archive_end(older_than) < until then
+        raise exception 'months were written to while they were locked' using errcode = 'lock_not_available', hint = 'Try again.';
+    end if;
+    perform @extschema@.exchange_quote_months(log, months, until);
+    perform @extschema@.set_quote_option('lock_timeout', patience);
+    return cardinality(months);
 end $$;
 create or replace function quote_collab_doctor_extension() returns setof quote_collab_check
 language plpgsql stable

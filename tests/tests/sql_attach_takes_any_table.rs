@@ -466,3 +466,89 @@ async fn dropping_the_extension_keeps_tables_and_history() {
     admin.batch_execute("create extension quote_collab_ext; select attach_quote_collaboration(); update quotes set notes = 'again'").await.unwrap();
     assert_eq!(erp.count("select count(*) from quote_changes").await, rows + 200);
 }
+
+/// The hint and SQLSTATE of what is refused.
+async fn refusal(client: &Client, statements: &str) -> (String, String) {
+    let error = client.batch_execute(statements).await.expect_err(statements);
+    let error = error.as_db_error().expect("the server answered");
+    (error.code().code().to_owned(), error.hint().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn foreign_partitions_lose_nothing_in_silence() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    if let Err(error) = admin.batch_execute("create extension postgres_fdw").await {
+        eprintln!("skipped: this server has no postgres_fdw: {error}");
+        return;
+    }
+    admin
+        .batch_execute(
+            "create extension quote_collab_ext;
+             do $$ begin execute format('create server me foreign data wrapper postgres_fdw options (host %L, port %L, dbname %L)',
+                 host(inet_server_addr()), inet_server_port(), current_database()); end $$;
+             create user mapping for current_user server me options (user 'postgres');
+             create table elsewhere (id uuid not null, tenant_id uuid not null, region text);
+             create table offers (id uuid not null, tenant_id uuid not null, region text) partition by list (region);
+             create table offers_here partition of offers for values in ('here');
+             create foreign table offers_there partition of offers for values in ('there') server me options (table_name 'elsewhere');
+             create table offer_lines (id uuid primary key, tenant_id uuid not null, offer_id uuid not null)",
+        )
+        .await
+        .unwrap();
+    let attach = "select attach_quote_collaboration('offers', 'offer_lines', '{\"line_columns\": {\"quote\": \"offer_id\"}, \"truncate\": \"record\"}')";
+    let (code, hint) = refusal(&admin, attach).await;
+    assert!(
+        code == "0A000" && hint.contains("alter table public.offers add column version integer"),
+        "{code} {hint}"
+    );
+    admin
+        .batch_execute(
+            "alter table elsewhere add column version integer; alter table offers add column version integer",
+        )
+        .await
+        .unwrap();
+    admin.batch_execute(attach).await.unwrap();
+    admin
+        .batch_execute(
+            "insert into offers select gen_random_uuid(), gen_random_uuid(), r, 1 from unnest(array['here', 'there']) r",
+        )
+        .await
+        .unwrap();
+    assert_eq!(sqlstate(&admin, "truncate offers").await, "0A000");
+    assert_eq!(recorded(&admin, "quote_changes").await, pairs(&[("CREATE", "*"); 2]));
+    admin.batch_execute("truncate offers_here; delete from offers").await.unwrap();
+    assert_eq!(
+        recorded(&admin, "quote_changes").await,
+        pairs(&[("CREATE", "*"), ("CREATE", "*"), ("DELETE", "*"), ("DELETE", "*")])
+    );
+}
+
+#[tokio::test]
+async fn what_postgresql_refuses_is_told_with_what_helps() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute("create extension quote_collab_ext; create table audit (before quote_lines)")
+        .await
+        .unwrap();
+    let (code, hint) = refusal(&admin, "select attach_quote_collaboration()").await;
+    assert!(
+        code == "0A000" && hint.contains("alter table public.quote_lines add column version integer"),
+        "{code} {hint}"
+    );
+    admin
+        .batch_execute(
+            "alter table quote_lines add column version integer; begin; select attach_quote_collaboration()",
+        )
+        .await
+        .unwrap();
+    let patience = admin.query_one("show lock_timeout", &[]).await.unwrap().get::<_, String>(0);
+    assert_eq!(patience, "0", "the rest of the transaction waits as it did");
+    admin.batch_execute("commit; create view versions as select version from quotes").await.unwrap();
+    let (code, hint) = refusal(&admin, "select detach_quote_collaboration()").await;
+    assert!(code == "2BP01" && hint.contains("drop first what uses it"), "{code} {hint}");
+    admin.batch_execute("drop view versions; begin; select detach_quote_collaboration()").await.unwrap();
+    assert_eq!(admin.query_one("show lock_timeout", &[]).await.unwrap().get::<_, String>(0), "0");
+    admin.batch_execute("commit").await.unwrap();
+}
