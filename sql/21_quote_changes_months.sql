@@ -306,9 +306,14 @@ declare
     month regclass;
     archived integer := 0;
     is_moved boolean;
+    seals regclass := to_regclass(format('%I.quote_changes_seals', @extschema@.quote_log_schema(log)));
 begin
     if spare is null or pg_relation_size(spare) > largest then
         return 0;
+    end if;
+    -- Before anything is read: two of these at once would each wait for what the other has read.
+    if seals is not null then
+        execute format('lock table %s in share update exclusive mode', seals);
     end if;
     for first in execute format('select distinct date_trunc(''month'', c.changed_at at time zone ''UTC'') at time zone ''UTC'' from %s c
         where isfinite(c.changed_at) order by 1', spare)
@@ -331,6 +336,8 @@ begin
             starts := starts || first;
         exception when others then
             raise warning 'rows of month % of the audit log stay in its default partition: %', to_char(first at time zone 'UTC', 'YYYY-MM'), sqlerrm;
+            -- Who keeps one month from being built keeps the others, and each would wait as long.
+            exit when sqlstate = '55P03';
         end;
     end loop;
     if cardinality(starts) > 0 then

@@ -17,17 +17,18 @@ exception
 end $$;
 comment on function lock_quote_batches() is 'takes the batches of the event feed, unless another has them';
 
--- Returns how many. The newest batch and that of the lease stay.
+-- Returns how many. The newest batch and that of the lease stay. Looks from the oldest one on, and no further than to the first that is young.
 create function drop_old_quote_batches() returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
 as $$
 declare
     dropped integer;
 begin
     perform @extschema@.require_quote_home('{quote_relay_batch,quote_relay_lease}'::text[]);
-    execute format('delete from %1$s b where b.cur_at < now() - interval ''24 hours''
-        and b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)',
+    execute format('delete from %1$s b where b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)
+        and b.no < coalesce((select y.no from %1$s y where y.cur_at between now() - interval ''24 hours'' and clock_timestamp() order by y.no limit 1), 9223372036854775807)',
         @extschema@.quote_relay_table('quote_relay_batch'), @extschema@.quote_relay_table('quote_relay_lease'));
     get diagnostics dropped = row_count;
     return dropped;
@@ -47,11 +48,12 @@ declare
 begin
     begin
         if made = 0 then
+            execute format('lock table %s in share update exclusive mode nowait', @extschema@.quote_relay_table('quote_changes_seals'));
             made := @extschema@.place_quote_strays(log, 1, 1073741824::bigint);
         end if;
     exception
         when lock_not_available or check_violation then
-            -- In use, or somebody added to a month that was over: another time.
+            -- In use, or somebody moves rows already or added to a month that was over: another time.
             made := 0;
         when others then
             made := 0;
@@ -63,7 +65,7 @@ comment on function extend_quote_log(regclass) is 'creates the months of the aud
 
 -- Everything that must happen now and then: stale sessions, partitions ahead, old batches, retention, seals, summaries. Safe to call by many at
 -- once: whoever finds another at it does nothing. The gateway calls it every 10 seconds; cron can. What keeps one thing from being done keeps
--- nothing else.
+-- nothing else; nothing is done where the history is not as attach left it.
 create function quote_collab_maintenance() returns jsonb
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -78,17 +80,20 @@ declare
     archived integer := 0;
     released integer := 0;
     alone boolean;
-    patience text := current_setting('lock_timeout');
+    patience text;
 begin
     if pg_is_in_recovery() then
         return '{}'::jsonb;
     elsif current_setting('transaction_read_only')::boolean then
         raise exception 'maintenance cannot be done in a read-only transaction' using errcode = 'read_only_sql_transaction',
             hint = 'Begin one that may write: begin read write.';
-    elsif patience = '0' then
-        perform @extschema@.set_quote_option('lock_timeout', '5s');
     end if;
-    perform @extschema@.note_quote_owners();
+    patience := @extschema@.bound_quote_patience();
+    begin
+        perform @extschema@.note_quote_owners();
+    exception when others then
+        raise warning 'owners of tables are not noted: %', sqlerrm;
+    end;
     -- Whoever may write presence may lock it.
     begin
         swept := @extschema@.cleanup_stale_quote_sessions();
@@ -108,10 +113,14 @@ begin
     if alone then
         perform @extschema@.require_quote_home('{quote_changes}'::text[]);
         log := @extschema@.quote_relay_table('quote_changes')::regclass;
-        made := @extschema@.extend_quote_log(log);
-        if made = 0 then
-            select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
-        end if;
+        begin
+            made := @extschema@.extend_quote_log(log);
+            if made = 0 then
+                select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
+            end if;
+        exception when others then
+            raise warning 'months of the audit log are neither made nor moved: %', sqlerrm;
+        end;
         begin
             perform @extschema@.summarize_quote_changes(log);
         exception when others then

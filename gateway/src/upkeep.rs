@@ -17,7 +17,7 @@ use crate::reading::Reading;
 use crate::telemetry::gauge;
 
 /// The database's own sweeper, when there is one, keeps the same period.
-const MAINTENANCE_PERIOD: Duration = Duration::from_secs(10);
+const PERIOD: Duration = Duration::from_secs(10);
 /// Also without a reconnection a pooler may lead to another server.
 const LINEAGE_PERIOD: Duration = Duration::from_secs(15);
 
@@ -38,19 +38,28 @@ pub struct Upkeep {
 impl Upkeep {
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) {
-        stop.run_until_cancelled(async {
-            loop {
-                sleep(jittered(MAINTENANCE_PERIOD)).await;
-                self.once().await;
-            }
-        })
-        .await;
+        // Maintenance may take long, and what is forgotten here takes memory meanwhile.
+        let both = async { tokio::join!(self.maintain(), self.forget()) };
+        stop.run_until_cancelled(both).await;
     }
 
-    async fn once(&self) {
-        if let Err(error) = self.database.maintain().await {
-            tracing::warn!(%error, "maintenance failed");
+    async fn maintain(&self) {
+        loop {
+            sleep(jittered(PERIOD)).await;
+            if let Err(error) = self.database.maintain().await {
+                tracing::warn!(%error, "maintenance failed");
+            }
         }
+    }
+
+    async fn forget(&self) {
+        loop {
+            sleep(PERIOD).await;
+            self.forget_once();
+        }
+    }
+
+    fn forget_once(&self) {
         self.board.forget_idle();
         self.budget.forget_idle();
         self.reading.forget_idle();

@@ -8,6 +8,7 @@ use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTi
 use pgrx::pg_sys;
 
 pub mod board;
+mod crashes;
 mod databases;
 mod keeper;
 mod launcher;

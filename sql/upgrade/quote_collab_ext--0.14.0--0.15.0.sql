@@ -82,6 +82,63 @@ as $$
     where c.oid = relation
 $$;
 comment on function quote_safe_columns(regclass) is 'select list of a table that runs nothing of strangers when it becomes json';
+create or replace function place_quote_strays(log regclass, at_most integer default 120, largest bigint default null) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    spare regclass := @extschema@.quote_changes_spare(log);
+    first timestamptz;
+    ends timestamptz;
+    months regclass[] := array[]::regclass[];
+    starts timestamptz[] := array[]::timestamptz[];
+    month regclass;
+    archived integer := 0;
+    is_moved boolean;
+    seals regclass := to_regclass(format('%I.quote_changes_seals', @extschema@.quote_log_schema(log)));
+begin
+    if spare is null or pg_relation_size(spare) > largest then
+        return 0;
+    end if;
+    -- Before anything is read: two of these at once would each wait for what the other has read.
+    if seals is not null then
+        execute format('lock table %s in share update exclusive mode', seals);
+    end if;
+    for first in execute format('select distinct date_trunc(''month'', c.changed_at at time zone ''UTC'') at time zone ''UTC'' from %s c
+        where isfinite(c.changed_at) order by 1', spare)
+    loop
+        exit when cardinality(starts) + archived >= at_most;
+        ends := @extschema@.quote_changes_month(first + interval '32 days');
+        begin
+            is_moved := @extschema@.archive_quote_strays(log, spare, first, ends);
+            if is_moved is not null then
+                archived := archived + is_moved::integer;
+                continue;
+            end if;
+            select m.month into month from @extschema@.quote_changes_months_before(log, 'infinity'::timestamptz) m
+            where m.month_start < ends and m.month_end > first limit 1;
+            if found then
+                raise exception 'partition % has a part of it', month using errcode = 'invalid_object_definition';
+            end if;
+            month := @extschema@.build_quote_changes_month(log, spare, @extschema@.quote_changes_month_name(log, first), first, ends);
+            months := months || month;
+            starts := starts || first;
+        exception when others then
+            raise warning 'rows of month % of the audit log stay in its default partition: %', to_char(first at time zone 'UTC', 'YYYY-MM'), sqlerrm;
+            -- Who keeps one month from being built keeps the others, and each would wait as long.
+            exit when sqlstate = '55P03';
+        end;
+    end loop;
+    if cardinality(starts) > 0 then
+        perform @extschema@.lock_quote_log(log, array[spare], '{}'::regclass[]);
+        for i in 1 .. cardinality(starts) loop
+            perform @extschema@.join_quote_changes_month(log, spare, months[i], @extschema@.quote_changes_month_name(log, starts[i]), starts[i],
+                @extschema@.quote_changes_month(starts[i] + interval '32 days'));
+        end loop;
+    end if;
+    return cardinality(starts) + archived;
+end $$;
 create function quote_extension_tables() returns table (relation regclass, is_private boolean)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -457,6 +514,111 @@ begin
         'from', to_char(from_at at time zone 'UTC', 'YYYY-MM-DD'), 'until', to_char(until_at at time zone 'UTC', 'YYYY-MM-DD')));
     perform @extschema@.set_quote_option('lock_timeout', patience);
     return cardinality(months);
+end $$;
+create or replace function drop_old_quote_batches() returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+declare
+    dropped integer;
+begin
+    perform @extschema@.require_quote_home('{quote_relay_batch,quote_relay_lease}'::text[]);
+    execute format('delete from %1$s b where b.no < (select max(m.no) from %1$s m) and b.no < (select l.batch from %2$s l)
+        and b.no < coalesce((select y.no from %1$s y where y.cur_at between now() - interval ''24 hours'' and clock_timestamp() order by y.no limit 1), 9223372036854775807)',
+        @extschema@.quote_relay_table('quote_relay_batch'), @extschema@.quote_relay_table('quote_relay_lease'));
+    get diagnostics dropped = row_count;
+    return dropped;
+exception when others then
+    raise warning 'old batches are not dropped: %', sqlerrm;
+    return 0;
+end $$;
+create or replace function extend_quote_log(log regclass) returns integer
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    made integer := @extschema@.create_quote_changes_partitions(log, 3);
+begin
+    begin
+        if made = 0 then
+            execute format('lock table %s in share update exclusive mode nowait', @extschema@.quote_relay_table('quote_changes_seals'));
+            made := @extschema@.place_quote_strays(log, 1, 1073741824::bigint);
+        end if;
+    exception
+        when lock_not_available or check_violation then
+            -- In use, or somebody moves rows already or added to a month that was over: another time.
+            made := 0;
+        when others then
+            made := 0;
+            raise warning 'rows stay in the default partition of the audit log: %', sqlerrm;
+    end;
+    return made;
+end $$;
+create or replace function quote_collab_maintenance() returns jsonb
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    log regclass;
+    swept integer := 0;
+    made integer := 0;
+    dropped integer := 0;
+    sealed bigint := 0;
+    archived integer := 0;
+    released integer := 0;
+    alone boolean;
+    patience text;
+begin
+    if pg_is_in_recovery() then
+        return '{}'::jsonb;
+    elsif current_setting('transaction_read_only')::boolean then
+        raise exception 'maintenance cannot be done in a read-only transaction' using errcode = 'read_only_sql_transaction',
+            hint = 'Begin one that may write: begin read write.';
+    end if;
+    patience := @extschema@.bound_quote_patience();
+    begin
+        perform @extschema@.note_quote_owners();
+    exception when others then
+        raise warning 'owners of tables are not noted: %', sqlerrm;
+    end;
+    -- Whoever may write presence may lock it.
+    begin
+        swept := @extschema@.cleanup_stale_quote_sessions();
+    exception when others then
+        raise warning 'stale sessions are not swept: %', sqlerrm;
+    end;
+    alone := @extschema@.lock_quote_batches();
+    if alone then
+        dropped := @extschema@.drop_old_quote_batches();
+    end if;
+    begin
+        sealed := @extschema@.seal_quote_history();
+    exception when others then
+        raise warning 'the history is not sealed: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+    end;
+    -- What locks the log keeps it locked to the end of the transaction: once it has changed something, the rest waits for another time.
+    if alone then
+        perform @extschema@.require_quote_home('{quote_changes}'::text[]);
+        log := @extschema@.quote_relay_table('quote_changes')::regclass;
+        begin
+            made := @extschema@.extend_quote_log(log);
+            if made = 0 then
+                select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
+            end if;
+        exception when others then
+            raise warning 'months of the audit log are neither made nor moved: %', sqlerrm;
+        end;
+        begin
+            perform @extschema@.summarize_quote_changes(log);
+        exception when others then
+            raise warning 'times of the audit log are not summarized: %', sqlerrm;
+        end;
+    end if;
+    perform @extschema@.set_quote_option('lock_timeout', patience);
+    return jsonb_build_object('stale_sessions', swept, 'partitions_created', made, 'batches_dropped', dropped,
+        'months_archived', archived, 'months_dropped', released, 'rows_sealed', sealed);
 end $$;
 create or replace function archive_quote_changes(older_than interval) returns integer
 language plpgsql

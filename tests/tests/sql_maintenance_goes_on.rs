@@ -63,6 +63,25 @@ async fn presence_that_is_gone_keeps_nobody_from_sealing() {
 }
 
 #[tokio::test]
+async fn months_that_nobody_can_build_now_hold_up_nothing() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "update quotes set notes = 'stray'").await;
+    run(
+        &admin,
+        "insert into quote_changes select (jsonb_populate_record(null::quote_changes, to_jsonb(c) || jsonb_build_object('id', gen_random_uuid(), 'changed_at', now() - make_interval(years => 5, months => n)))).*
+         from (select * from quote_changes limit 1) c, generate_series(1, 12) n",
+    )
+    .await;
+    assert!(count(&admin, "select count(*) from quote_changes_default").await >= 12);
+    let another = erp.client("postgres").await;
+    run(&another, "begin; lock table quote_changes_seals in share update exclusive mode").await;
+    // Sealing waits once, for five seconds.
+    run(&admin, "set statement_timeout = '25s'; select quote_collab_maintenance()").await;
+    run(&another, "rollback").await;
+}
+
+#[tokio::test]
 async fn batches_that_stay_are_kept_from_others_all_the_same() {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;

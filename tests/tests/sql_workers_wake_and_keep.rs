@@ -123,6 +123,12 @@ async fn a_waker_killed_by_the_kernel_restarts_the_server_and_loses_nothing() {
     listener.hears_from(waker).await;
     let recorded = "select count(*) from quote_changes where field_name = 'notes'";
     assert_eq!(listener.client.query_one(recorded, &[]).await.unwrap().get::<_, i64>(0), 3);
+    assert!(server.log().contains("keeps house again in"), "housekeeping is what may have brought it down");
+    let sealed = "select exists (select from quote_changes_seals where rows > 0)";
+    eventually("the house is kept", || async {
+        listener.client.query_one(sealed, &[]).await.unwrap().get(0)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -232,6 +238,24 @@ async fn the_house_is_kept_where_wakers_have_every_place() {
         inside.query_one(sealed, &[]).await.unwrap().get::<_, Option<bool>>(0) == Some(true)
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_an_interrupted_drop_left_is_not_entered() {
+    let mut server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let broken = server.database().await;
+    let admin = server.client("postgres", "postgres").await;
+    // As DROP DATABASE leaves it when it is interrupted.
+    admin.execute("update pg_database set datconnlimit = -2 where datname = $1", &[&broken]).await.unwrap();
+    let whole = server.database().await;
+    drop(admin);
+    server.stop_hard();
+    server.restart().await;
+    let admin = server.client(&whole, "postgres").await;
+    admin.batch_execute("update quotes set notes = 'kept'").await.unwrap();
+    let sealed = "select exists (select from quote_changes_seals where rows > 0)";
+    eventually("the other is kept", || async { admin.query_one(sealed, &[]).await.unwrap().get(0) }).await;
+    assert!(!server.log().contains("FATAL:  cannot connect to"), "{}", server.log());
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ const OWN_CONNECTIONS: usize = 4;
 const POOL_WAIT: Duration = Duration::from_secs(5);
 /// Reading a batch of a hundred thousand events takes longer than any request may.
 const OWN_STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
+/// The first sealing of a history that was restored reads all of it, and what is cut off begins again.
+const MAINTENANCE_TIMEOUT: Duration = Duration::from_hours(1);
 /// The server ends a statement at its time-out; only when it cannot do even that does the client give up.
 const ANSWER_MARGIN: Duration = Duration::from_secs(3);
 
@@ -100,6 +102,21 @@ impl Database {
         } else {
             (&self.pool, self.statement_timeout)
         };
+        Self::rows_within(pool, limit, context, sql, parameters).await
+    }
+
+    /// Runs a statement of the gateway's own that takes as long as there is to do.
+    pub(super) async fn maintenance(&self, sql: &str) -> Result<Vec<Row>, DatabaseError> {
+        Self::rows_within(&self.own_pool, MAINTENANCE_TIMEOUT, RequestContext::own(), sql, &[]).await
+    }
+
+    async fn rows_within(
+        pool: &Pool,
+        limit: Duration,
+        context: RequestContext,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, DatabaseError> {
         let opening = context.opening(limit);
         let loan = Loan::take(pool).await?;
         let answer = timeout(limit + ANSWER_MARGIN, loan.transaction(&opening, sql, parameters)).await;

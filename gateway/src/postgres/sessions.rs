@@ -157,6 +157,9 @@ impl Database {
     ///
     /// When the database is away.
     pub async fn maintain(&self) -> Result<(), DatabaseError> {
-        self.rows(RequestContext::own(), &self.statements().maintenance, &[]).await.map(drop)
+        // By itself: whoever comes back under the id of a session that is being deleted waits for that transaction.
+        let swept = self.rows(RequestContext::own(), &self.statements().sweep, &[]).await;
+        let kept = self.maintenance(&self.statements().maintenance).await;
+        swept.and(kept).map(drop)
     }
 }

@@ -17,6 +17,7 @@ pub struct Statements {
     pub is_accessible: String,
     pub events_between: String,
     pub presence: String,
+    pub sweep: String,
     pub maintenance: String,
     pub relay: RelayStatements,
 }
@@ -78,6 +79,8 @@ impl Statements {
             presence: at("select to_jsonb(s) as session, to_jsonb(t.now) #>> '{}' as seen_at, \
                 ceil(extract(epoch from s.last_heartbeat + @.quote_session_ttl() - t.now) * 1000)::bigint as stale_in_ms \
                 from (select clock_timestamp() as now) t left join @.quote_presence_snapshot() s on true"),
+            // A standby has nothing to sweep.
+            sweep: at("select @.cleanup_stale_quote_sessions() where not pg_is_in_recovery()"),
             maintenance: at("select @.quote_collab_maintenance()"),
             relay: RelayStatements::for_schema(&at),
         }

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use pgrx::{pg_guard, pg_sys};
 
+use super::crashes;
+
 /// Databases beyond these are woken by NOTIFY inside the transaction.
 const SLOTS: usize = 128;
 
@@ -81,6 +83,7 @@ unsafe extern "C-unwind" fn startup() {
                 .cast::<Board>();
         if !found {
             board.write_bytes(0, 1);
+            crashes::count();
         }
         BOARD.store(board, Ordering::Release);
     }
@@ -115,7 +118,7 @@ pub fn mine() -> Option<&'static Slot> {
 }
 
 /// A database has one slot, however many backends take one at the same time: whoever finds another's before his own gives his
-/// back. Both look after they have taken, so that one of them sees both.
+/// back. Both look after they have taken, so that one of them sees both, unless a slot before became free meanwhile: see [`join`].
 fn take(database: pg_sys::Oid) -> Option<&'static Slot> {
     let free = pg_sys::InvalidOid.to_u32();
     let taken = board()?.slots.iter().find(|slot| {
@@ -129,12 +132,19 @@ fn take(database: pg_sys::Oid) -> Option<&'static Slot> {
     Some(first)
 }
 
-/// Where the launcher sleeps; called by the launcher.
-pub fn launcher_is_here() {
-    if let Some(board) = board() {
-        // SAFETY: reads a variable of this process; the latch is in shared memory.
-        board.launcher.store(unsafe { pg_sys::MyLatch }, Ordering::Release);
+/// Gives back every further slot of a database that has one: who has taken it finds the first from then on.
+pub fn join() {
+    for slot in slots().filter(|slot| find(slot.database()).is_some_and(|first| !std::ptr::eq(first, *slot)))
+    {
+        slot.give_back();
     }
+}
+
+/// Where the launcher sleeps; called by the launcher. Whether it is the first one on this board.
+pub fn launcher_is_here() -> bool {
+    // SAFETY: reads a variable of this process; the latch is in shared memory.
+    let latch = unsafe { pg_sys::MyLatch };
+    board().is_some_and(|board| board.launcher.swap(latch, Ordering::AcqRel).is_null())
 }
 
 fn wake_launcher() {

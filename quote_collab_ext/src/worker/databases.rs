@@ -6,6 +6,9 @@
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::pg_sys;
 
+/// The limit of connections of a database of which an interrupted DROP DATABASE has left a part; PostgreSQL's `DATCONNLIMIT_INVALID_DB`.
+const HALF_DROPPED: i32 = -2;
+
 /// Every database that takes connections and is no template.
 pub fn all() -> Vec<pg_sys::Oid> {
     BackgroundWorker::transaction(|| {
@@ -22,7 +25,7 @@ pub fn all() -> Vec<pg_sys::Oid> {
                     break;
                 }
                 let row = pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_database>();
-                if (*row).datallowconn && !(*row).datistemplate {
+                if is_open(&*row) && !(*row).datistemplate {
                     found.push((*row).oid);
                 }
             }
@@ -33,16 +36,21 @@ pub fn all() -> Vec<pg_sys::Oid> {
     })
 }
 
-/// Whether a database is still there.
-pub fn exists(database: pg_sys::Oid) -> bool {
-    // SAFETY: a look-up in a shared catalog, in a transaction.
+/// Whether a database is still there and takes connections.
+pub fn takes_connections(database: pg_sys::Oid) -> bool {
+    // SAFETY: a look-up in a shared catalog, in a transaction; the row is read before it is given back.
     BackgroundWorker::transaction(move || unsafe {
-        pg_sys::SearchSysCacheExists(
-            pg_sys::SysCacheIdentifier::DATABASEOID.cast_signed(),
-            pg_sys::Datum::from(database),
-            pg_sys::Datum::null(),
-            pg_sys::Datum::null(),
-            pg_sys::Datum::null(),
-        )
+        let cache = pg_sys::SysCacheIdentifier::DATABASEOID.cast_signed();
+        let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(database));
+        if tuple.is_null() {
+            return false;
+        }
+        let is_open = is_open(&*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_database>());
+        pg_sys::ReleaseSysCache(tuple);
+        is_open
     })
+}
+
+fn is_open(row: &pg_sys::FormData_pg_database) -> bool {
+    row.datallowconn && row.datconnlimit != HALF_DROPPED
 }

@@ -23,43 +23,49 @@ pub extern "C-unwind" fn quote_collab_keeper_main(database: pg_sys::Datum) {
         })
         .execute();
     match attached {
-        // What could not be found out changes nothing.
-        None => {}
-        Some(None) => {
+        Some(Ok(None)) => {
             if let Some(slot) = board::find(database) {
                 slot.give_back();
             }
         }
-        Some(Some(schema)) => {
+        Some(Ok(Some(schema))) => {
             if let Some(slot) = board::mine().filter(|slot| !slot.is_served()) {
                 slot.want();
             }
             keep(&schema);
         }
+        // What could not be found out changes nothing.
+        Some(Err(_)) | None => {}
     }
 }
 
 /// The quoted schema of the extension when something is attached in this database.
-fn look() -> Option<String> {
+fn look() -> Result<Option<String>, spi::SpiError> {
     const EXTENSION: &str = "select pg_catalog.quote_ident(n.nspname) from pg_catalog.pg_extension e \
         join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'quote_collab_ext'";
     let one = |query: &str| Spi::get_one::<String>(query).or_else(none_when_empty);
-    let schema = one(EXTENSION).ok().flatten()?;
-    let attached = format!("select 'yes' from {schema}.quote_collab_settings limit 1");
-    one(&attached).ok().flatten().map(|_| schema)
+    let Some(schema) = one(EXTENSION)? else { return Ok(None) };
+    let attached = one(&format!("select 'yes' from {schema}.quote_collab_settings limit 1"))?;
+    Ok(attached.map(|_| schema))
 }
 
 fn none_when_empty(error: spi::SpiError) -> Result<Option<String>, spi::SpiError> {
     if matches!(error, spi::SpiError::InvalidPosition) { Ok(None) } else { Err(error) }
 }
 
+/// Sessions are swept before the rest, which may take long: whoever comes back under the id of one that is being deleted waits for that.
 fn keep(schema: &str) {
+    run(&format!("select {schema}.cleanup_stale_quote_sessions()"));
+    run(&format!("select {schema}.quote_collab_maintenance()"));
+}
+
+/// Runs a statement in a transaction of its own.
+fn run(statement: &str) {
     // The same bound as attach: whoever holds a lock for longer is served later.
-    let statements =
-        ["set local lock_timeout = '5s'".to_owned(), format!("select {schema}.quote_collab_maintenance()")];
+    let statements = ["set local lock_timeout = '5s'", statement];
     PgTryBuilder::new(|| {
         BackgroundWorker::transaction(|| {
-            for statement in &statements {
+            for statement in statements {
                 if let Err(error) = Spi::run(statement) {
                     pgrx::warning!("quote_collab maintenance: {error}");
                 }

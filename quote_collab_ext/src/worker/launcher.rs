@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerStatus, DynamicBackgroundWorker, SignalWakeFlags};
 use pgrx::{pg_guard, pg_sys};
 
-use super::{board, databases, worker_for};
+use super::{board, crashes, databases, worker_for};
 use crate::backoff::Backoff;
 use crate::memory::{Owned, Scope};
 
@@ -27,8 +27,9 @@ pub extern "C-unwind" fn quote_collab_launcher_main(_argument: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     // No database: only the catalogs that all share.
     BackgroundWorker::connect_worker_to_spi_by_oid(None, None);
-    board::launcher_is_here();
-    let mut launcher = Launcher::new();
+    // One that was terminated comes back without a crash.
+    let pause = if board::launcher_is_here() { crashes::pause() } else { Duration::ZERO };
+    let mut launcher = Launcher::new(pause);
     while BackgroundWorker::wait_latch(Some(launcher.nap())) {
         launcher.turn();
     }
@@ -60,15 +61,19 @@ struct Launcher {
 }
 
 impl Launcher {
-    fn new() -> Self {
-        let now = Instant::now();
+    fn new(pause: Duration) -> Self {
+        if !pause.is_zero() {
+            let seconds = pause.as_secs();
+            pgrx::log!("quote_collab keeps house again in {seconds} s: the server has crashed");
+        }
+        let begin = Instant::now() + pause;
         Self {
             wakers: HashMap::new(),
             keeper: None,
             starved: None,
             queue: VecDeque::new(),
-            round: now,
-            survey: now,
+            round: begin,
+            survey: begin,
             retry: None,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
             said: None,
@@ -111,6 +116,7 @@ impl Launcher {
         }
         if self.round <= now {
             self.round = now + ROUND;
+            board::join();
             due.extend(board::slots().map(board::Slot::database));
         }
         for database in due {
@@ -136,7 +142,7 @@ impl Launcher {
     fn start_keeper(&mut self) {
         while self.keeper.is_none() && self.retry.is_none() {
             let Some(database) = self.queue.pop_front() else { return };
-            if !databases::exists(database) {
+            if !databases::takes_connections(database) {
                 if let Some(slot) = board::find(database) {
                     slot.give_back();
                 }

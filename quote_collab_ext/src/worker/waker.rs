@@ -53,7 +53,7 @@ fn serve(slot: &Slot) {
     let mut apart = APART;
     loop {
         let nap = again.map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
-        // A timeout is in whole milliseconds; rounded up, so that it never spins.
+        // A timeout is in whole milliseconds: never less than one, so that it does not spin.
         if !BackgroundWorker::wait_latch(Some(nap.max(APART))) || slot.must_leave() {
             return;
         }
