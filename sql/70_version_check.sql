@@ -126,22 +126,28 @@ begin
             cross join lateral (select c.quote_id, c.position from %1$s c where c.xid = came.xid and c.quote_line_id = $2 and c.position < came.position
                 and c.change_type = 'DELETE' order by c.position desc limit 1) gone
             where gone.quote_id <> s.quote_id),
-        whole as materialized (
-            select c.* from stays s join %1$s c on c.quote_id = s.quote_id and c.position <= s.until
-            where c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'),
+        seen (position) as (
+            select coalesce(max(b.position), 0) from stays s
+            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= s.until and c.entity_version_after = $3
+                and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' order by c.position desc limit 1) b),
         log as materialized (
-            select w.field_name, w.change_type, w.old_value, w.changed_by, w.changed_at, w.position from whole w
-            where w.position > coalesce((select max(b.position) from whole b where b.entity_version_after = $3), 0)
-                and (w.entity_version_after > $3 or w.change_type = 'DELETE' and w.entity_version_before >= $3))
+            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position from stays s
+            join %1$s c on c.quote_id = s.quote_id and c.position <= s.until and c.position > (select n.position from seen n)
+            where c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'
+                and (c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3)),
+        firsts as materialized (
+            select distinct on (l.field_name) l.field_name, l.old_value, l.position from log l where l.change_type <> 'CREATE' order by l.field_name, l.position),
+        lasts as materialized (
+            select distinct on (l.field_name) l.field_name, l.changed_by, l.changed_at, l.position from log l order by l.field_name, l.position desc)
         select jsonb_agg(jsonb_build_object(
             'field', f.key, 'expectedVersion', $3, 'actualVersion', $5 -> $6,
             'baseValue', case when base.position is null then $5 -> f.key else base.old_value end,
             'currentValue', $5 -> f.key, 'attemptedValue', f.value,
             'lastChangedBy', last.changed_by, 'lastChangedByName', %2$s, 'lastChangedAt', last.changed_at) order by f.key)
         from jsonb_each($4) f
-        left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as old_value from log l
-                           where l.change_type <> 'CREATE' and l.field_name in (f.key, '*') order by l.position limit 1) base on true
-        left join lateral (select l.changed_by, l.changed_at from log l
+        left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as old_value from firsts l
+                           where l.field_name in (f.key, '*') order by l.position limit 1) base on true
+        left join lateral (select l.changed_by, l.changed_at from lasts l
                            order by l.field_name = f.key desc, l.position desc limit 1) last on true
         %3$s$query$, history, author.name_expression, author.join_clause)
     into conflicts

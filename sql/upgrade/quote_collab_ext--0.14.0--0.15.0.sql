@@ -463,6 +463,58 @@ begin
     into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     return found_row;
 end $$;
+create or replace function quote_conflicts(target quote_collab_settings, current_row jsonb, expected_version integer, changes jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    conflicts jsonb;
+    author record;
+    history text := format(case when @extschema@.quote_archive_stands(target.log_schema)
+            and has_table_privilege(to_regclass(format('%I.quote_changes_archive', target.log_schema)), 'select')
+        then '(select * from %1$I.quote_changes union all select * from %1$I.quote_changes_archive)' else '%1$I.quote_changes' end, target.log_schema);
+begin
+    select * into author from @extschema@.quote_user_join('last.changed_by');
+    execute format($query$
+        with recursive stays (quote_id, until) as (
+            select $1, 9223372036854775807
+            union all
+            select gone.quote_id, gone.position from stays s
+            cross join lateral (select c.xid, c.position from %1$s c where c.quote_id = s.quote_id and c.quote_line_id = $2 and c.position < s.until
+                and c.change_type = 'CREATE' order by c.position desc limit 1) came
+            cross join lateral (select c.quote_id, c.position from %1$s c where c.xid = came.xid and c.quote_line_id = $2 and c.position < came.position
+                and c.change_type = 'DELETE' order by c.position desc limit 1) gone
+            where gone.quote_id <> s.quote_id),
+        seen (position) as (
+            select coalesce(max(b.position), 0) from stays s
+            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= s.until and c.entity_version_after = $3
+                and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' order by c.position desc limit 1) b),
+        log as materialized (
+            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position from stays s
+            join %1$s c on c.quote_id = s.quote_id and c.position <= s.until and c.position > (select n.position from seen n)
+            where c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'
+                and (c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3)),
+        firsts as materialized (
+            select distinct on (l.field_name) l.field_name, l.old_value, l.position from log l where l.change_type <> 'CREATE' order by l.field_name, l.position),
+        lasts as materialized (
+            select distinct on (l.field_name) l.field_name, l.changed_by, l.changed_at, l.position from log l order by l.field_name, l.position desc)
+        select jsonb_agg(jsonb_build_object(
+            'field', f.key, 'expectedVersion', $3, 'actualVersion', $5 -> $6,
+            'baseValue', case when base.position is null then $5 -> f.key else base.old_value end,
+            'currentValue', $5 -> f.key, 'attemptedValue', f.value,
+            'lastChangedBy', last.changed_by, 'lastChangedByName', %2$s, 'lastChangedAt', last.changed_at) order by f.key)
+        from jsonb_each($4) f
+        left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as old_value from firsts l
+                           where l.field_name in (f.key, '*') order by l.position limit 1) base on true
+        left join lateral (select l.changed_by, l.changed_at from lasts l
+                           order by l.field_name = f.key desc, l.position desc limit 1) last on true
+        %3$s$query$, history, author.name_expression, author.join_clause)
+    into conflicts
+    using coalesce(current_row ->> (target.columns ->> 'quote'), current_row ->> (target.columns ->> 'id'))::uuid,
+          case target.entity when 'QUOTE_LINE' then (current_row ->> (target.columns ->> 'id'))::uuid end,
+          expected_version, changes, current_row, target.columns ->> 'version';
+    return coalesce(conflicts, '[]');
+end $$;
 create or replace function drop_archived_quote_changes(older_than interval) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
