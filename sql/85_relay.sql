@@ -108,17 +108,17 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    raise exception 'the relay''s lease is lost' using errcode = 'object_not_in_prerequisite_state',
+    raise exception 'the relay''s lease is lost' using errcode = 'QC002',
         hint = 'Another relay has taken over; take the lease again before you go on.';
 end $$;
-comment on function refuse_lost_quote_lease() is 'SQLSTATE 55000: another relay has taken over';
+comment on function refuse_lost_quote_lease() is 'SQLSTATE QC002: another relay has taken over';
 
 -- Closes into a batch what is visible now and was not in the batch before, and gives its first events, at most max of them and as long
 -- as all are no larger than max_bytes; the first one comes at any rate. No rows when nothing is new: nothing is written then. The caller
 -- tells them to nobody before he has committed: that commit is durable whatever synchronous_commit says, and with it every transaction
 -- of the batch, so that nothing is ever published that a crash takes back. Behind a batch of another cluster the feed begins anew with
 -- what was written here since that batch came: what this cluster wrote in a life before is in the dump, and is told to nobody again.
--- SQLSTATE 55000 when the lease is lost, QC001 when this is not the history that the caller takes it for: another cluster or timeline, or
+-- SQLSTATE QC002 when the lease is lost, QC001 when this is not the history that the caller takes it for: another cluster or timeline, or
 -- one that has no batch known any more.
 create function quote_relay_next_batch(epoch bigint, known bigint, system_identifier text, timeline integer, max integer, max_bytes bigint)
 returns table (batch bigint, "position" bigint, event text, size integer, has_next boolean)

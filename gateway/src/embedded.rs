@@ -30,7 +30,8 @@ impl EmbeddedBus {
         // Like an announcement, the beginning has a place but is no event that the log could know.
         let fork = lineage.fork;
         let beginning = TailMessage { id: String::new(), is_resync: true, cursor, lineage };
-        Self { hub, tail: Mutex::new(Tail { sequence: 1, last: Some(beginning), fork, remembered: None }) }
+        let tail = Tail { sequence: 1, last: Some(beginning), fork, remembered: None, is_torn: false };
+        Self { hub, tail: Mutex::new(tail) }
     }
 }
 

@@ -172,6 +172,8 @@ pub struct Tail {
     pub fork: u64,
     /// Where nothing is there any more: the last message that this process knows was.
     pub remembered: Option<TailMessage>,
+    /// Somebody else published in the middle of a publication of this process: behind his message stands what follows an event that is missing.
+    pub is_torn: bool,
 }
 
 /// The last message of the bus.
@@ -208,6 +210,9 @@ pub enum BusError {
     /// Another relay has published since the tail was read.
     #[error("another relay has published")]
     Fenced,
+    /// Somebody who is no relay has published in the middle of a publication, and an event is missing.
+    #[error("somebody else has published in the middle of a publication")]
+    Torn,
     /// The bus holds something that is not ours.
     #[error("the bus holds a message that no relay published: {0}")]
     Foreign(&'static str),

@@ -515,6 +515,15 @@ begin
           expected_version, changes, current_row, target.columns ->> 'version';
     return coalesce(conflicts, '[]');
 end $$;
+create or replace function refuse_lost_quote_lease() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'the relay''s lease is lost' using errcode = 'QC002',
+        hint = 'Another relay has taken over; take the lease again before you go on.';
+end $$;
+comment on function refuse_lost_quote_lease() is 'SQLSTATE QC002: another relay has taken over';
 create or replace function drop_archived_quote_changes(older_than interval) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp

@@ -1,5 +1,7 @@
 //! What the stream lost before a gateway had read it is never passed over: its subscribers are told to read again.
 
+use std::collections::HashSet;
+
 use async_nats::jetstream::{self, stream::Stream};
 use quote_collab_tests::graphql::get;
 use quote_collab_tests::{
@@ -61,8 +63,20 @@ async fn told_of_what_is_lost(variables: &[(&str, &str)], lose: impl AsyncFnOnce
     eventually("all is published", async || last_sequence(&world).await >= before + BURST).await;
     lose(&world).await;
     second.process().signal(Signal::CONT);
+    assert_eq!(read_to_the_error(&mut subscriber).await, "RESYNC_REQUIRED");
+    let position = ledger::position(&world).await;
+    let mut again = subscribed(&world, &second, &quote).await;
+    burst(&world, &quote, 50).await;
+    let told: Vec<_> = again.drain(&world.app().await).await.iter().map(Told::of).collect();
+    assert_eq!(told.len(), 50);
+    let ledger = Ledger::behind(&world, position).await;
+    assert!(told.iter().all(|told| ledger.has(told)));
+}
+
+/// Reads events without a gap, until an error with this code.
+async fn read_to_the_error(subscriber: &mut Subscriber) -> serde_json::Value {
     let mut last = None;
-    let error = loop {
+    loop {
         let mut line = subscriber.next_line().await;
         match line["type"].as_str() {
             Some("event") => {
@@ -73,15 +87,44 @@ async fn told_of_what_is_lost(variables: &[(&str, &str)], lose: impl AsyncFnOnce
             Some("error") => break line["errors"][0]["extensions"]["code"].take(),
             _ => {}
         }
+    }
+}
+
+/// His message takes the number of an event: that one is refused, and those behind it may not be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_else_publishes_in_the_middle_takes_no_event_away_in_silence() {
+    let (world, second) = two_gateways(&[]).await;
+    let quote = world.quote_of(TENANT).await;
+    let mut subscriber = subscribed(&world, &second, &quote).await;
+    let (before, position) = (last_sequence(&world).await, ledger::position(&world).await);
+    let client = world.nats().client().await;
+    let in_between = async {
+        eventually("a publication has begun", async || last_sequence(&world).await > before).await;
+        client.publish("quote.event.foreign", "{}".into()).await.expect("NATS takes it");
+        client.flush().await.expect("NATS has it");
     };
-    assert_eq!(error, "RESYNC_REQUIRED");
-    let position = ledger::position(&world).await;
-    let mut again = subscribed(&world, &second, &quote).await;
-    burst(&world, &quote, 50).await;
-    let told: Vec<_> = again.drain(&world.app().await).await.iter().map(Told::of).collect();
-    assert_eq!(told.len(), 50);
-    let ledger = Ledger::behind(&world, position).await;
-    assert!(told.iter().all(|told| ledger.has(told)));
+    tokio::join!(burst(&world, &quote, BURST), in_between);
+    assert_eq!(read_to_the_error(&mut subscriber).await, "RESYNC_REQUIRED");
+    // Who reads the stream itself finds every event, or the announcement that he must read again.
+    let admin = world.admin().await;
+    let written = "select count(*) from quote_changes where position > $1 and field_name = 'notes'";
+    let written: i64 = admin.query_one(written, &[&position]).await.expect("the history is read").get(0);
+    eventually("nothing is passed over in silence", async || {
+        let (told, is_announced) = published(&world, before).await;
+        is_announced || i64::try_from(told).expect("a count") == written
+    })
+    .await;
+}
+
+/// How many events a relay has published behind a message, and whether it announced that everybody reads again.
+async fn published(world: &World, sequence: u64) -> (usize, bool) {
+    let (stream, mut told, mut is_announced) = (stream(world).await, HashSet::new(), false);
+    for sequence in sequence + 1..=stream.cached_info().state.last_sequence {
+        let Ok(message) = stream.get_raw_message(sequence).await else { continue };
+        is_announced |= message.subject.ends_with(".resync");
+        told.extend(message.headers.get("Quote-Position").map(ToString::to_string));
+    }
+    (told.len(), is_announced)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

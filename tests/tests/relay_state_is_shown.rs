@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, jetstream};
+use async_nats::jetstream;
 use quote_collab_tests::graphql::{get, metric};
-use quote_collab_tests::{Gateway, TENANT, World, eventually};
+use quote_collab_tests::{
+    ALICE, Gateway, Kind, Nats, Postgres, Release, Subscriber, TENANT, World, eventually,
+};
 use tokio::time::sleep;
 
 /// Looks until the relay's state is this one. A failure is one only after 15 seconds.
@@ -21,14 +23,16 @@ async fn relay_is(world: &World, status: u16, reason: Option<&str>) {
 }
 
 #[tokio::test]
-async fn a_message_that_no_relay_published_is_seen_by_operators() {
+async fn messages_that_no_relay_published_are_seen_by_operators() {
     let world = World::start().await;
     relay_is(&world, 200, None).await;
     assert!(metric(&world.gateway, "gateway_relay_lag_seconds").await < 2.0);
-    let context = jetstream::new(world.nats().client().await);
-    let publication =
-        context.publish_with_headers("quote.event.foreign", HeaderMap::new(), "a secret".into());
-    let sequence = publication.await.expect("NATS takes it").await.expect("the stream takes it").sequence;
+    let client = world.nats().client().await;
+    // More than a relay looks through for the last that is of one.
+    for _ in 0..=10_000 {
+        client.publish("quote.event.foreign", "a secret".into()).await.expect("NATS takes it");
+    }
+    client.flush().await.expect("NATS has them");
     let quote = world.quote_of(TENANT).await;
     let update = "update quotes set notes = 'x' where id = $1";
     world.app().await.execute(update, &[&quote.id]).await.expect("writers notice nothing");
@@ -38,11 +42,48 @@ async fn a_message_that_no_relay_published_is_seen_by_operators() {
     assert!(metric(&world.gateway, "gateway_relay_failing").await > 0.5);
     assert!(metric(&world.gateway, "gateway_relay_lag_seconds").await > 10.0);
     assert!(metric(&world.gateway, "gateway_relay_success_age_seconds").await > 10.0);
-    let stream = context.get_stream("QUOTE_EVENTS").await.expect("the relay's stream");
-    stream.delete_message(sequence).await.expect("an operator may delete it");
+    let stream = jetstream::new(client).get_stream("QUOTE_EVENTS").await.expect("the relay's stream");
+    stream.purge().await.expect("an operator may purge it");
     relay_is(&world, 200, None).await;
     assert!(metric(&world.gateway, "gateway_relay_failing").await < 0.5);
     assert!(!world.gateway.log().contains("a secret"));
+}
+
+/// Also where it was deleted then: servers before 2.10 have no last message any more.
+#[tokio::test]
+async fn a_message_that_no_relay_published_keeps_nothing_from_subscribers() {
+    for release in Release::all() {
+        let (postgres, nats) = tokio::join!(Postgres::start(), Nats::start(release));
+        let gateway = Gateway::start(&postgres, Some(&nats)).await;
+        let world = World { gateway, nats: Some(nats), postgres };
+        relay_is(&world, 200, None).await;
+        let (app, quote) = (world.app().await, world.quote_of(TENANT).await);
+        let context = jetstream::new(world.nats().client().await);
+        let publish = async || {
+            let publication =
+                context.publish("quote.event.foreign", "{}".into()).await.expect("NATS takes it");
+            publication.await.expect("the stream takes it").sequence
+        };
+        for round in 0..2 {
+            let sequence = publish().await;
+            if round == 1 {
+                let stream = context.get_stream("QUOTE_EVENTS").await.expect("the relay's stream");
+                stream.delete_message(sequence).await.expect("an operator may delete it");
+            }
+            // The term of before has named the number that is taken: this one begins another.
+            let subscribe = || {
+                Subscriber::start(&world.gateway, &world.gateway.token(&ALICE), &[quote.id], &[Kind::Quote])
+            };
+            let mut subscriber = subscribe();
+            if let Err(error) = subscriber.try_to_settle(&app).await {
+                assert_eq!(error["extensions"]["code"], "RESYNC_REQUIRED");
+                subscriber = subscribe();
+                subscriber.settle(&app).await;
+            }
+            subscriber.drain(&app).await;
+        }
+        relay_is(&world, 200, None).await;
+    }
 }
 
 #[tokio::test]
@@ -53,6 +94,18 @@ async fn a_database_that_takes_no_writes_is_seen_by_operators() {
         world.begin_gateway_with(&format!("default_transaction_read_only = {read_only}")).await;
         relay_is(&world, status, reason).await;
     }
+}
+
+/// No other relay has taken over: this one cannot work.
+#[tokio::test]
+async fn a_history_that_went_astray_is_seen_by_operators() {
+    let world = World::start().await;
+    relay_is(&world, 200, None).await;
+    let admin = world.admin().await;
+    admin.batch_execute("alter table quote_changes rename to away").await.expect("an operator may");
+    relay_is(&world, 503, Some("database_refused")).await;
+    admin.batch_execute("alter table away rename to quote_changes").await.expect("an operator may");
+    relay_is(&world, 200, None).await;
 }
 
 #[tokio::test]

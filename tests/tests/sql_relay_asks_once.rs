@@ -226,7 +226,7 @@ async fn another_history_and_a_lost_lease_are_refused() {
             ),
             (
                 format!("select quote_relay_next_batch(2, 0, i.system_identifier, i.timeline, 10, 0) {from}"),
-                "55000",
+                "QC002",
             ),
         ] {
             assert_eq!(sqlstate(&admin, &statement).await, expected, "{statement}");

@@ -2,15 +2,16 @@
 
 use std::error::Error as _;
 use std::future::IntoFuture;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::publish::PublishAck;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, State, Stream};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -30,6 +31,13 @@ use crate::ports::{Accepted, BusError, ChangeBus, Message, Tail, TailMessage};
 /// the stream again.
 const ACK_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// So many messages at the end may be of somebody else, or deleted.
+const LOOKED_BACK: u64 = 10_000;
+/// So many of them are asked for at once, since whoever leads has not much time.
+const AT_ONCE: usize = 128;
+/// And so long it takes at most: less than a lease lives.
+const LOOKING_BACK: Duration = Duration::from_secs(2);
+
 /// NATS as the bus.
 #[derive(Clone)]
 pub struct NatsBus {
@@ -40,6 +48,8 @@ pub struct NatsBus {
     stream_limit: Arc<AtomicUsize>,
     /// The last message that is known to have been in the stream, for when it has been emptied.
     remembered: Arc<Mutex<Option<TailMessage>>>,
+    /// An event is missing that nobody was told of yet.
+    is_torn: Arc<AtomicBool>,
 }
 
 impl NatsBus {
@@ -47,7 +57,14 @@ impl NatsBus {
     #[must_use]
     pub fn new(connection: NatsConnection, config: NatsConfig) -> Self {
         let stream_limit = Arc::new(AtomicUsize::new(usize::MAX));
-        Self { connection, config, checked: Arc::default(), stream_limit, remembered: Arc::default() }
+        Self {
+            connection,
+            config,
+            checked: Arc::default(),
+            stream_limit,
+            remembered: Arc::default(),
+            is_torn: Arc::default(),
+        }
     }
 
     /// The connection, if there is one: without it the client would keep what it is told for later.
@@ -101,7 +118,7 @@ impl NatsBus {
     fn emptied(&self, sequence: u64) -> Tail {
         let remembered = self.remembered().clone();
         let fork = remembered.as_ref().map_or(sequence, |message| message.lineage.fork);
-        Tail { sequence, last: None, fork, remembered }
+        Tail { sequence, last: None, fork, remembered, is_torn: false }
     }
 }
 
@@ -112,27 +129,30 @@ impl ChangeBus for NatsBus {
         if state.messages == 0 {
             return Ok(self.emptied(state.last_sequence));
         }
-        match stream.get_last_raw_message_by_subject(QUOTE_EVENTS).await {
-            Ok(message) => {
-                let (id, cursor, lineage) = headers::read(&message.headers)?;
-                let is_resync = message.subject.parse() == Ok(Subject::Resync);
-                // Deleting the last message leaves its number used: the next publication must name that number.
-                let sequence = state.last_sequence.max(message.sequence);
-                let fork = lineage.fork;
-                let last = TailMessage { id, is_resync, cursor, lineage };
-                self.remember(&last);
-                Ok(Tail { sequence, last: Some(last), fork, remembered: None })
-            }
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                Ok(self.emptied(state.last_sequence))
-            }
-            Err(error) => Err(unreachable(&error)),
-        }
+        let found = match stream.get_last_raw_message_by_subject(QUOTE_EVENTS).await {
+            Ok(message) => of_relay(&message).map(|last| (message.sequence, last)),
+            // Servers before 2.10 say so where the last message was deleted.
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => None,
+            Err(error) => return Err(unreachable(&error)),
+        };
+        let found = match found {
+            Some(found) => Some(found),
+            None => timeout(LOOKING_BACK, last_of_relay(&stream, state))
+                .await
+                .map_err(|_| BusError::Foreign("looking for the last that one published takes too long"))??,
+        };
+        let Some((found_at, last)) = found else { return Ok(self.emptied(state.last_sequence)) };
+        // Deleting the last message leaves its number used: the next publication must name that number.
+        let sequence = state.last_sequence.max(found_at);
+        let fork = last.lineage.fork;
+        self.remember(&last);
+        let is_torn = self.is_torn.load(Ordering::Relaxed);
+        Ok(Tail { sequence, last: Some(last), fork, remembered: None, is_torn })
     }
 
-    /// All messages are sent before the first acknowledgement is awaited. Each names the number of the one before it,
-    /// so none can be stored behind a hole. Acknowledgements do not
-    /// survive the connection: when it breaks, there is nothing to wait for.
+    /// All messages are sent before the first acknowledgement is awaited. Each names the number of the one before it, so that no other relay
+    /// gets in between. Who names none does: his message takes the number of one of ours, which is refused, and the one behind that is not.
+    /// Acknowledgements do not survive the connection: when it breaks, there is nothing to wait for.
     async fn publish(
         &self,
         messages: &[Message],
@@ -160,7 +180,14 @@ impl ChangeBus for NatsBus {
             answers = timeout(ACK_TIMEOUT, publishing) => answers.map_err(|error| unreachable(&error))?,
             () = connection.lost() => return Err(BusError::Unreachable("connection lost".to_owned())),
         };
-        let accepted = accepted(&answers.map_err(|error| refused(&error))?, sequence)?;
+        let accepted = accepted(&answers.map_err(|error| refused(&error))?, sequence);
+        if matches!(accepted, Err(BusError::Torn)) {
+            self.is_torn.store(true, Ordering::Relaxed);
+        }
+        let accepted = accepted?;
+        if messages[..accepted.count].iter().any(|message| message.subject == Subject::Resync) {
+            self.is_torn.store(false, Ordering::Relaxed);
+        }
         if let Some(last) = accepted.count.checked_sub(1).and_then(|last| messages.get(last)) {
             self.remember(&TailMessage {
                 id: last.id.clone(),
@@ -194,7 +221,7 @@ impl ChangeBus for NatsBus {
 /// but took no number, so those behind it named a wrong one and are sent again.
 fn accepted(answers: &[Result<PublishAck, PublishError>], sequence: u64) -> Result<Accepted, BusError> {
     let mut reached = Accepted { count: 0, sequence };
-    for answer in answers {
+    for (place, answer) in answers.iter().enumerate() {
         match answer {
             Ok(ack) if ack.duplicate => {
                 metrics::counter!("gateway_relay_duplicates_total").increment(1);
@@ -202,10 +229,47 @@ fn accepted(answers: &[Result<PublishAck, PublishError>], sequence: u64) -> Resu
                 return Ok(reached);
             }
             Ok(ack) => reached = Accepted { count: reached.count + 1, sequence: ack.sequence },
+            Err(_) if answers[place..].iter().flatten().any(|ack| !ack.duplicate) => {
+                return Err(BusError::Torn);
+            }
             Err(error) => return Err(refused(error)),
         }
     }
     Ok(reached)
+}
+
+/// A message as a relay published it; none for what is of somebody else.
+fn of_relay(message: &StreamMessage) -> Option<TailMessage> {
+    let (id, cursor, lineage) = headers::read(&message.headers).ok()?;
+    let is_resync = message.subject.parse() == Ok(Subject::Resync);
+    Some(TailMessage { id, is_resync, cursor, lineage })
+}
+
+/// The last message that a relay published, and its number, where others published behind it or messages were deleted; none where the stream
+/// has no such message at all.
+async fn last_of_relay(stream: &Stream, state: &State) -> Result<Option<(u64, TailMessage)>, BusError> {
+    let first = state.first_sequence.max(state.last_sequence.saturating_sub(LOOKED_BACK - 1));
+    let asked = (first..=state.last_sequence).rev().map(|sequence| stream.get_raw_message(sequence));
+    let mut answers = std::pin::pin!(futures_util::stream::iter(asked).buffered(AT_ONCE));
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(message) => {
+                if let Some(last) = of_relay(&message) {
+                    let sequence = message.sequence;
+                    tracing::warn!(
+                        "the last message of the stream that a relay published is number {sequence}"
+                    );
+                    return Ok(Some((sequence, last)));
+                }
+            }
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {}
+            Err(error) => return Err(unreachable(&error)),
+        }
+    }
+    if first == state.first_sequence {
+        return Ok(None);
+    }
+    Err(BusError::Foreign("none of the last ones has a batch and a place"))
 }
 
 fn refused(error: &PublishError) -> BusError {
@@ -241,5 +305,12 @@ mod tests {
         assert_eq!(reached, Accepted { count: 2, sequence: 8 });
         assert!(matches!(accepted(&[STORED(8), WRONG()], 7), Err(BusError::Fenced)));
         assert!(matches!(accepted(&[WRONG()], 7), Err(BusError::Fenced)));
+    }
+
+    #[test]
+    fn a_message_that_is_stored_behind_a_refused_one_is_noticed() {
+        assert!(matches!(accepted(&[STORED(8), WRONG(), STORED(10)], 7), Err(BusError::Torn)));
+        assert!(matches!(accepted(&[WRONG(), WRONG(), STORED(10)], 7), Err(BusError::Torn)));
+        assert!(matches!(accepted(&[STORED(8), WRONG(), KNOWN(3)], 7), Err(BusError::Fenced)));
     }
 }

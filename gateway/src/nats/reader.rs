@@ -149,8 +149,8 @@ impl<L: ChangeLog> StreamReader<L> {
             tracing::error!(
                 "message {sequence} of the stream was not published by a relay and is not delivered"
             );
-            self.next = sequence + 1;
-            self.progress.passes(sequence, self.proof);
+            // It may have taken the number of an event that was refused then, and what is behind that one was not.
+            (self.next, self.proof) = (sequence + 1, Proof::Nothing);
             return Ok(());
         };
         let arrival = Arrival { subject, cursor, lineage, payload: message.payload.clone() };

@@ -39,7 +39,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// can do without.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// The log's words for a lease that another relay has taken.
-const LEASE_LOST: &str = "55000";
+const LEASE_LOST: &str = "QC002";
 /// PostgreSQL's words for a transaction that may not write.
 const READ_ONLY: &str = "25006";
 
@@ -83,6 +83,7 @@ impl RelayError {
         match self {
             Self::Log(_) => "log",
             Self::Bus(BusError::Fenced) => "fenced",
+            Self::Bus(BusError::Torn) => "torn",
             Self::Bus(_) => "bus",
             Self::Deposed => "deposed",
             Self::OtherLineage => "lineage",
@@ -101,7 +102,7 @@ impl RelayError {
             Self::Log(_) => Reason::DatabaseUnexpected,
             Self::Bus(BusError::Unreachable(_)) => Reason::BusUnavailable,
             Self::Bus(BusError::TooLarge) => Reason::MessageTooLarge,
-            Self::Bus(BusError::Foreign(_)) => Reason::ForeignMessage,
+            Self::Bus(BusError::Foreign(_) | BusError::Torn) => Reason::ForeignMessage,
             Self::Bus(BusError::Fenced) | Self::Deposed => Reason::Fenced,
             Self::OtherLineage => Reason::Lineage,
             Self::Json(_) => Reason::Encoding,
@@ -176,9 +177,9 @@ impl<L: ChangeLog, B: ChangeBus> Relay<L, B> {
         let copying = async {
             let newest = self.log.last_batch().await?;
             term.copy_up_to(newest).await?;
-            backoff.reset();
             loop {
                 term.copy_new().await?;
+                backoff.reset();
                 let reason = self.wake_ups.next(TICK).await;
                 metrics::counter!("gateway_relay_wakeups_total", "reason" => reason.as_str()).increment(1);
             }

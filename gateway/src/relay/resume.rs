@@ -22,7 +22,7 @@ pub struct Start {
 pub enum Resync {
     /// The bus has events that this database does not know.
     Fork,
-    /// Events were never published and the log no longer has them.
+    /// Events are missing in the bus: they were never published and the log no longer has them, or what follows them was published before.
     Gap,
 }
 
@@ -71,7 +71,7 @@ pub fn decide(tail: &Tail, lineage: &Lineage, facts: &Facts) -> Start {
             // what the bus had not reached.
             (last.map_or(end, |last| last.cursor.min(end)), Some(Resync::Fork))
         }
-        Some(last) => (last.cursor, None),
+        Some(last) => (last.cursor, tail.is_torn.then_some(Resync::Gap)),
         None if facts.checkpoint.cursor.batch > facts.last_batch => (end, Some(Resync::Fork)),
         None if sequence == 0 => (refill, None),
         None => {
@@ -119,6 +119,7 @@ mod tests {
             sequence: 70,
             fork: 12,
             remembered: None,
+            is_torn: false,
             last: Some(TailMessage {
                 id: "x".to_owned(),
                 is_resync: false,
@@ -166,7 +167,7 @@ mod tests {
         for sequence in [0, 70] {
             let emptied = |batch, position| {
                 let remembered = tail(batch, position, 1).last;
-                Tail { sequence, last: None, fork: 12, remembered }
+                Tail { sequence, last: None, fork: 12, remembered, is_torn: false }
             };
             let fork = |batch, position| {
                 let fork = sequence.max(12) + 1;
@@ -194,8 +195,18 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_is_missing_in_the_middle_is_told() {
+        let torn = Tail { is_torn: true, ..tail(5, 9, 1) };
+        let start = decide(&torn, &lineage(1), &facts(1, 7, Some(true)));
+        assert_eq!(
+            (start.cursor, start.resync, start.fork),
+            (Cursor { batch: 5, position: 9 }, Some(Resync::Gap), 71)
+        );
+    }
+
+    #[test]
     fn a_new_stream_is_filled_with_what_is_kept() {
-        let empty = Tail { sequence: 0, last: None, fork: 12, remembered: None };
+        let empty = Tail { sequence: 0, last: None, fork: 12, remembered: None, is_torn: false };
         let start = |batch| Start { cursor: Cursor::end_of(batch), sequence: 0, resync: None, fork: 12 };
         assert_eq!(decide(&empty, &lineage(1), &facts(4, 9, None)), start(3));
         assert_eq!(decide(&empty, &lineage(1), &facts(1, 9, None)), start(0));
@@ -204,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_stream_emptied_by_age_is_continued_from_the_checkpoint() {
-        let emptied = Tail { sequence: 70, last: None, fork: 12, remembered: None };
+        let emptied = Tail { sequence: 70, last: None, fork: 12, remembered: None, is_torn: false };
         let with = |sequence, first, last| Facts {
             checkpoint: Checkpoint { cursor: Cursor { batch: 6, position: 2 }, sequence },
             ..facts(first, last, None)

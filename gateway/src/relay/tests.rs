@@ -234,7 +234,7 @@ impl ChangeBus for Bus {
         }
         let fork = remembered.as_ref().map_or(0, |last| last.lineage.fork);
         let remembered = remembered.clone().filter(|_| last.is_none());
-        Ok(Tail { sequence: stream.len() as u64, last, fork, remembered })
+        Ok(Tail { sequence: stream.len() as u64, last, fork, remembered, is_torn: false })
     }
 
     /// Stores some, then loses the connection, perhaps before the acknowledgement is heard.
