@@ -106,6 +106,7 @@ declare
     keep record;
     found record;
     copy regclass;
+    locks bigint;
 begin
     return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', null);
     if log is null then
@@ -118,6 +119,12 @@ begin
         @extschema@.quote_month_statement(log, next_month));
     return next @extschema@.quote_collab_verdict('default partition present', @extschema@.quote_changes_spare(log) is not null, 'error',
         'a change of a month without a partition is refused, and the save with it', null);
+    select count(distinct i.inhrelid) + count(x.indexrelid) into locks from pg_inherits i left join pg_index x on x.indrelid = i.inhrelid
+    where i.inhparent in (select a.oid from pg_class l join pg_class a on a.relnamespace = l.relnamespace
+        where l.oid = log and a.relname in ('quote_changes', 'quote_changes_archive'));
+    return next @extschema@.quote_collab_verdict('locks suffice for the history', locks <= 4 * current_setting('max_locks_per_transaction')::integer, 'warning',
+        format('whoever reads a page of the history locks %s tables and indexes: where a quarter of all sessions do so at once, PostgreSQL may be out of shared memory', locks),
+        format('alter system set max_locks_per_transaction = %s; then restart. Or keep fewer months: archive_after and drop_after.', (locks + 255) / 256 * 128));
     select * into found from @extschema@.quote_log_repairs(log);
     return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
     copy := (select c.oid from pg_class c join pg_class l on l.relnamespace = c.relnamespace
@@ -169,7 +176,7 @@ begin
         ('quote_changes', 'quote_changes_seals', 'quote_relay_batch', 'quote_relay_lease', 'active_quote_sessions', 'quote_changes_position_seq'));
     if hidden is not null then
         return query select (@extschema@.quote_collab_unchecked(c.name, format('rows of %s are hidden from %s', hidden, current_user),
-            'Run it as a superuser.')).* from unnest(array['positions ascend', 'default partition empty', 'relay keeps up', 'a gateway is connected',
+            'Run it as a superuser.')).* from unnest(array['positions ascend', 'default partition empty', 'relay keeps up', 'lease of the relay stands', 'a gateway is connected',
             'stale sessions swept', 'history sealed']) c (name);
         return;
     end if;

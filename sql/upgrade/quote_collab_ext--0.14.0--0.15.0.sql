@@ -783,6 +783,126 @@ begin
     return next @extschema@.quote_collab_verdict('definer functions pinned', names is null, 'error',
         format('security definer without a pinned search_path: %s', names), hints);
 end $$;
+create or replace function quote_collab_doctor_history(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log regclass := (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = 'quote_changes');
+    partitions name[] := array(select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log);
+    next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
+    keep record;
+    found record;
+    copy regclass;
+    locks bigint;
+begin
+    return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', null);
+    if log is null then
+        return;
+    end if;
+    return next @extschema@.quote_collab_verdict('partition of this month', @extschema@.quote_month_stands(log, now()), 'error',
+        'rows go to the default partition', @extschema@.quote_month_statement(log, now()));
+    return next @extschema@.quote_collab_verdict('partition of next month', @extschema@.quote_month_stands(log, next_month), 'warning',
+        'nobody creates partitions ahead: the library is not preloaded and no cron calls maintenance, or the server''s log says what keeps it from it',
+        @extschema@.quote_month_statement(log, next_month));
+    return next @extschema@.quote_collab_verdict('default partition present', @extschema@.quote_changes_spare(log) is not null, 'error',
+        'a change of a month without a partition is refused, and the save with it', null);
+    select count(distinct i.inhrelid) + count(x.indexrelid) into locks from pg_inherits i left join pg_index x on x.indrelid = i.inhrelid
+    where i.inhparent in (select a.oid from pg_class l join pg_class a on a.relnamespace = l.relnamespace
+        where l.oid = log and a.relname in ('quote_changes', 'quote_changes_archive'));
+    return next @extschema@.quote_collab_verdict('locks suffice for the history', locks <= 4 * current_setting('max_locks_per_transaction')::integer, 'warning',
+        format('whoever reads a page of the history locks %s tables and indexes: where a quarter of all sessions do so at once, PostgreSQL may be out of shared memory', locks),
+        format('alter system set max_locks_per_transaction = %s; then restart. Or keep fewer months: archive_after and drop_after.', (locks + 255) / 256 * 128));
+    select * into found from @extschema@.quote_log_repairs(log);
+    return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
+    copy := (select c.oid from pg_class c join pg_class l on l.relnamespace = c.relnamespace
+        where l.oid = log and c.relname = 'quote_changes_archive' and c.relkind <> 'p' and @extschema@.quote_owner_trusted(c.relowner));
+    return next @extschema@.quote_collab_verdict('archive made by archiving', copy is null, 'error',
+        format('%s was made by hand: what is there is no part of the history, and nothing can be archived', copy),
+        @extschema@.quote_copy_return(copy, format('alter table %s rename to earlier_quote_changes;', copy)));
+    return next @extschema@.quote_collab_doctor_positions(log, target_schema);
+    select string_agg(k.relation::text, ', ') as names, string_agg(k.repair, ' ') as repair into found from @extschema@.quote_keys_missing(target_schema) k;
+    return next @extschema@.quote_collab_verdict('keys stand', found.names is null, 'error', format('these tables lost their key: %s', found.names), found.repair);
+    select * into keep from @extschema@.quote_history_policy();
+    return next @extschema@.quote_collab_verdict('history let go as it was sealed',
+        not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',
+        'archived history is kept although drop_after lets it go: it is not as it was sealed, or something depends on it',
+        format('See what select * from verify_quote_history(); finds and select @extschema@.drop_archived_quote_changes(%L); says. Keep its findings, and take the partitions away by hand.',
+            keep.drop_after));
+    return next @extschema@.quote_collab_verdict('history archived when due', keep.archive_after is null or not exists (
+            select from @extschema@.quote_changes_months_before(log, @extschema@.quote_archive_limit(keep.archive_after) - interval '2 days')), 'warning',
+        'months that archive_after lets go are still in the log: maintenance is not called, or something keeps it from it',
+        format('select @extschema@.archive_quote_changes(interval %L);', keep.archive_after));
+    return next @extschema@.quote_collab_verdict('history bounded', cardinality(partitions) < 61, 'warning', 'the log holds more than 5 years',
+        'select @extschema@.archive_quote_changes(interval ''24 months'');');
+    if not has_function_privilege('@extschema@.quote_seal_key_problem()', 'execute') then
+        return next @extschema@.quote_collab_unchecked('seals signed as configured', 'the key is kept from this role',
+            format('grant execute on function @extschema@.quote_seal_key_problem() to %I;', current_user));
+    else
+        return next @extschema@.quote_collab_verdict('seals signed as configured', @extschema@.quote_seal_key_problem() is null, 'error',
+            format('seals are not signed with quote_collab.seal_key: %s', @extschema@.quote_seal_key_problem()),
+            'Set it to what openssl rand -base64 32 prints, preload the library and restart.');
+    end if;
+end $$;
+create or replace function quote_collab_doctor_rows(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    hidden text;
+    spare regclass := (select @extschema@.quote_changes_spare(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = 'quote_changes');
+    found_rows boolean := false;
+    at timestamptz;
+    lag interval;
+begin
+    select string_agg(c.relname, ', ' order by c.relname) into hidden from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where not @extschema@.quote_rows_all_seen(c.oid::regclass) and (c.oid = spare or n.nspname = target_schema and c.relname in
+        ('quote_changes', 'quote_changes_seals', 'quote_relay_batch', 'quote_relay_lease', 'active_quote_sessions', 'quote_changes_position_seq'));
+    if hidden is not null then
+        return query select (@extschema@.quote_collab_unchecked(c.name, format('rows of %s are hidden from %s', hidden, current_user),
+            'Run it as a superuser.')).* from unnest(array['positions ascend', 'default partition empty', 'relay keeps up', 'lease of the relay stands', 'a gateway is connected',
+            'stale sessions swept', 'history sealed']) c (name);
+        return;
+    end if;
+    return next @extschema@.quote_collab_verdict('positions ascend', not @extschema@.quote_positions_set_back(target_schema), 'error',
+        'the sequence of positions was set back: new changes stand before older ones', @extschema@.quote_positions_statement(target_schema));
+    -- Those of months that are archived wait until event feeds have read them.
+    if spare is not null then
+        execute format('select exists (select from (select distinct date_trunc(''month'', c.changed_at, ''UTC'') from %s c offset 0) m (month_start)
+            where not exists (select from @extschema@.quote_archived_months($1) a
+                where a.month_start <= m.month_start and a.month_end >= @extschema@.quote_changes_month(m.month_start + interval ''32 days'')))', spare)
+        into found_rows using format('%I.quote_changes', target_schema)::regclass;
+    end if;
+    return next @extschema@.quote_collab_verdict('default partition empty', not found_rows, 'warning',
+        'rows lie in the default partition: a month had no partition when they were written',
+        format('select @extschema@.place_quote_strays(%L);', format('%I.quote_changes', target_schema)));
+    execute format('select max(b.cur_at) from %I.quote_relay_batch b where b.no > 0', target_schema) into at;
+    execute format('select now() - max(c.changed_at) from %I.quote_changes c
+        where c.changed_at > now() - interval ''1 day'' and c.changed_at > $1 + interval ''30 seconds''
+        and c.conflict_resolution is distinct from ''REJECTED''', target_schema) into lag using coalesce(at, '-infinity');
+    return next @extschema@.quote_collab_verdict('relay keeps up', lag is null or lag < interval '30 seconds', 'warning',
+        format('the newest change is %s old and no gateway has cut a batch since', lag), 'Look at the /health of the gateway.');
+    execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
+    return next @extschema@.quote_collab_verdict('lease of the relay stands', at is not null, 'error',
+        'quote_relay_lease has lost its row: no gateway can relay events', null);
+    return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning',
+        'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
+    -- Sessions are unlogged: a standby has none.
+    found_rows := false;
+    if not pg_is_in_recovery() then
+        execute format('select exists (select from %I.active_quote_sessions x where x.last_heartbeat < now() - @extschema@.quote_session_ttl() * 3)',
+            target_schema) into found_rows;
+    end if;
+    return next @extschema@.quote_collab_verdict('stale sessions swept', not found_rows, 'warning', 'nobody calls quote_collab_maintenance()',
+        'Preload the library, run a gateway, or call select quote_collab_maintenance(); from cron.');
+    execute format('select exists (select from %1$I.quote_changes c, (select s.cur, s.origin from %1$I.quote_changes_seals s order by s.no desc limit 1) s
+        where c.changed_at between now() - interval ''1 day'' and now() - interval ''5 minutes'' and c.origin = @extschema@.quote_cluster_identifier()
+        and (s.origin <> c.origin or not pg_visible_in_snapshot(c.xid, s.cur)))', target_schema) into found_rows;
+    return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed',
+        'select @extschema@.seal_quote_history();');
+end $$;
 create function quote_extension_table_grants() returns table (told text, revoke text)
 language sql stable
 set search_path = pg_catalog, pg_temp

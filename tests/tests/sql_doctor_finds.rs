@@ -8,7 +8,7 @@ use quote_collab_tests::statement::text;
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// What is broken, how, and the check that must tell.
-const FAULTS: [(&str, &str); 30] = [
+const FAULTS: [(&str, &str); 33] = [
     ("alter table active_quote_sessions disable trigger trg_guard_quote_session", "presence guarded"),
     ("alter table quotes disable trigger trg_capture_quote_change", "triggers enabled always: public.quotes"),
     (
@@ -42,6 +42,12 @@ const FAULTS: [(&str, &str); 30] = [
     (
         "do $$ begin for y in 2000 .. 2004 loop for m in 1 .. 12 loop execute format('create table old_%s_%s partition of quote_changes for values from (%L) to (%L)', y, m, make_date(y, m, 1), make_date(y, m, 1) + interval '1 month'); end loop; end loop; end $$",
         "history bounded",
+    ),
+    ("select create_quote_changes_partitions('quote_changes', 70)", "locks suffice for the history"),
+    ("grant execute on all functions in schema public to erp_app", "functions open as installed"),
+    (
+        "create function erp() returns trigger language plpgsql as 'begin return new; end'; create trigger zz before insert on quote_collab_settings for each row execute function erp()",
+        "tables of the extension guarded",
     ),
     ("alter table quote_changes no force row level security", "row security forced everywhere"),
     ("alter table quote_changes_default disable row level security", "row security forced everywhere"),
@@ -202,7 +208,7 @@ async fn it_is_not_for_everybody() {
 }
 
 /// What is only seen with a right of its own, once the owner of the history may ask.
-const UNSEEN: [(&str, &str); 13] = [
+const UNSEEN: [(&str, &str); 14] = [
     ("tenant guarded as configured", "grant"),
     ("seals signed as configured", "grant"),
     ("library preloaded", "grant"),
@@ -214,6 +220,7 @@ const UNSEEN: [(&str, &str); 13] = [
     ("positions ascend", "Run it as a superuser."),
     ("default partition empty", "Run it as a superuser."),
     ("relay keeps up", "Run it as a superuser."),
+    ("lease of the relay stands", "Run it as a superuser."),
     ("stale sessions swept", "Run it as a superuser."),
     ("history sealed", "Run it as a superuser."),
 ];

@@ -84,8 +84,10 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 ];
 
 /// Functions whose statements hold a text that was quoted elsewhere, and where.
-const QUOTED_ELSEWHERE: [(&str, &str); 20] = [
+const QUOTED_ELSEWHERE: [(&str, &str); 22] = [
+    ("add_quote_column", "what is added is one of two columns, each a constant of its caller"),
     ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
+    ("close_quote_extension", "quote_grants_on() and quote_extension_function_grants() quote"),
     ("close_quote_table", "a role is quoted in its query, where PUBLIC must not be"),
     ("copy_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
     ("create_quote_changes_archive", "a role is quoted in its query, where PUBLIC must not be"),
