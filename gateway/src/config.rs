@@ -208,17 +208,32 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
         .mut_subcommands(without_empty_variables)
 }
 
-/// A leading flag, or nothing at all, means that no command was given.
+/// A leading flag that is not of all commands, or nothing at all, means that no command was given.
 fn with_default_command(mut arguments: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
     if arguments.is_empty() {
         arguments.push(PathBuf::from("gateway").into());
     }
-    let first = arguments.get(1).map(|first| first.to_string_lossy().into_owned());
+    let place = 1 + global_flags(&arguments[1..]);
+    let first = arguments.get(place).map(|first| first.to_string_lossy().into_owned());
     let asks = matches!(first.as_deref(), Some("-h" | "--help" | "-V" | "--version"));
     if !asks && first.is_none_or(|first| first.starts_with('-')) {
-        arguments.insert(1, "serve".into());
+        arguments.insert(place, "serve".into());
     }
     arguments
+}
+
+/// How many arguments at the beginning are flags of all commands, and their values.
+fn global_flags(arguments: &[std::ffi::OsString]) -> usize {
+    const FLAG: &str = "--log-format";
+    let mut count = 0;
+    while let Some(argument) = arguments.get(count) {
+        count += match argument.to_string_lossy().strip_prefix(FLAG) {
+            Some("") => 2,
+            Some(value) if value.starts_with('=') => 1,
+            _ => break,
+        };
+    }
+    count.min(arguments.len())
 }
 
 #[cfg(test)]
@@ -247,6 +262,20 @@ mod tests {
             ["gateway", "token", "--user", id, "--username", "ann", "--tenant", id, "--jwt-secret", "x"];
         assert!(matches!(parse(&token).unwrap().command, Command::Token(_)));
         assert!(parse(&["gateway", "token", "--user", "7", "--username", "ann", "--tenant", id]).is_err());
+    }
+
+    #[test]
+    fn a_flag_of_all_commands_may_stand_before_the_command() {
+        let id = "0190b7a1-0000-7000-8000-00000000000a";
+        let token = ["token", "--user", id, "--username", "ann", "--tenant", id, "--jwt-secret", "x"];
+        let serve = ["--database-url=x", "--jwt-secret=x"];
+        for flag in [&["--log-format=json"][..], &["--log-format", "json"]] {
+            let cli = parse(&[&["gateway"], flag, &token].concat()).unwrap();
+            assert!(matches!(cli.command, Command::Token(_)) && cli.log.log_format == LogFormat::Json);
+            let cli = parse(&[&["gateway"], flag, &serve].concat()).unwrap();
+            assert!(matches!(cli.command, Command::Serve(_)) && cli.log.log_format == LogFormat::Json);
+        }
+        assert!(parse(&["gateway", "--log-format"]).is_err());
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl RowChange {
 
     /// Bytes of its values.
     fn bytes(&self) -> usize {
-        // SAFETY: as below, jsonb with their length in front.
+        // SAFETY: they live in the memory that this change holds, each a jsonb with its length in front.
         #[expect(unsafe_code, reason = "PostgreSQL's datums")]
         let bytes = |value: pg_sys::Datum| unsafe { pgrx::varsize_any(value.cast_mut_ptr()) };
         self.values().flatten().map(bytes).sum()

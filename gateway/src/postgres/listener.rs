@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{CONNECT_TIMEOUT, connection_config};
 use super::error::DatabaseError;
-use crate::backoff::{Backoff, jittered};
+use crate::backoff::Backoff;
 use crate::secret::Secret;
 
 const QUOTE_EVENTS: &str = "quote_events";
@@ -136,7 +136,7 @@ async fn keep_listening(config: &Config, bells: &Bells) {
             tracing::warn!(%error, "listening ended; ticks go on");
         }
         metrics::counter!("gateway_listener_reconnects_total").increment(1);
-        sleep(jittered(backoff.delay())).await;
+        sleep(backoff.delay()).await;
     }
 }
 

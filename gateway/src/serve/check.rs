@@ -1,5 +1,6 @@
 //! What can be known to be wrong before anything is started, and what to advise when the database refuses.
 
+use quote_collab_core::token::SHORTEST_SECRET;
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 
@@ -8,8 +9,6 @@ use crate::config::{PostgresConfig, ServeConfig};
 use crate::postgres::DatabaseError;
 use crate::secret::Secret;
 
-/// A shorter secret can be guessed from one token.
-const SHORTEST_SECRET: usize = 32;
 /// No right to a function or table, or no such function, table or schema.
 const NOT_PREPARED: [&str; 4] = ["42501", "42883", "42P01", "3F000"];
 

@@ -7,6 +7,9 @@ use serde_json::Number;
 /// No honest token comes near this; a larger one is not even decoded.
 pub const LONGEST: usize = 8 * 1024;
 
+/// A secret of HS256 of fewer bytes than its hash can be guessed sooner than a signature, from one token (RFC 7518, section 3.2).
+pub const SHORTEST_SECRET: usize = 32;
+
 /// Tolerance for a beginning set by a clock that runs a little ahead of ours. An end has none.
 const LEEWAY_SECONDS: u64 = 5;
 /// Up to here a number with a fraction names its second exactly; it is later than any clock will show.

@@ -9,13 +9,12 @@ use std::rc::Rc;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use pgrx::GucSetting;
+use quote_collab_core::token::SHORTEST_SECRET;
 
 use crate::guc::arrival;
 use crate::guc::secret::Secret;
 use crate::worker;
 
-/// An HMAC key below the size of its hash can be guessed sooner than the signature.
-const SHORTEST_SECRET: usize = 32;
 /// In bytes: 2048 bits.
 const SHORTEST_RSA_MODULUS: usize = 256;
 

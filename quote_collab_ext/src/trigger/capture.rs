@@ -191,7 +191,7 @@ fn row_change(
 ) -> Result<RowChange, Error> {
     Ok(RowChange {
         memory: memory.clone(),
-        log: std::rc::Rc::clone(&plan.log),
+        log: Rc::clone(&plan.log),
         mint: Mint::new(&plan.log),
         entity: plan.entity,
         kind,
