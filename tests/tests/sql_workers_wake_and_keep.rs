@@ -259,6 +259,31 @@ async fn what_an_interrupted_drop_left_is_not_entered() {
 }
 
 #[tokio::test]
+async fn a_database_that_takes_no_more_connections_is_left_to_its_sessions() {
+    let server = Postgres::start_with(Settings::preloaded(&[])).await;
+    let database = server.database().await;
+    let (listener, app, waker) = settled(&server, &database).await;
+    let admin = server.client("postgres", "postgres").await;
+    admin.batch_execute(&format!("alter database {database} allow_connections false")).await.unwrap();
+    admin.execute("select pg_terminate_backend($1)", &[&waker]).await.unwrap();
+    eventually("the waker is gone", || async {
+        admin.query_opt(WAKER, &[&database]).await.unwrap().is_none()
+    })
+    .await;
+    for _ in 0..3 {
+        touch(&app).await;
+    }
+    // Another round of housekeeping has passed it by.
+    let other = server.database().await;
+    let inside = server.client(&other, "postgres").await;
+    inside.batch_execute("update quotes set notes = 'kept'").await.unwrap();
+    let sealed = "select exists (select from quote_changes_seals where rows > 0)";
+    eventually("the other is kept", || async { inside.query_one(sealed, &[]).await.unwrap().get(0) }).await;
+    assert!(!server.log().contains("not currently accepting connections"), "{}", server.log());
+    drop(listener);
+}
+
+#[tokio::test]
 async fn a_waker_on_its_way_stands_in_nobodys_way_either() {
     let server = Postgres::start_with(Settings::preloaded(&[])).await;
     let database = server.database().await;

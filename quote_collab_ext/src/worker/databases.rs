@@ -36,18 +36,18 @@ pub fn all() -> Vec<pg_sys::Oid> {
     })
 }
 
-/// Whether a database is still there and takes connections.
-pub fn takes_connections(database: pg_sys::Oid) -> bool {
+/// Whether a database takes connections; `None` when it is not there any more.
+pub fn takes_connections(database: pg_sys::Oid) -> Option<bool> {
     // SAFETY: a look-up in a shared catalog, in a transaction; the row is read before it is given back.
     BackgroundWorker::transaction(move || unsafe {
         let cache = pg_sys::SysCacheIdentifier::DATABASEOID.cast_signed();
         let tuple = pg_sys::SearchSysCache1(cache, pg_sys::Datum::from(database));
         if tuple.is_null() {
-            return false;
+            return None;
         }
         let is_open = is_open(&*pg_sys::GETSTRUCT(tuple).cast::<pg_sys::FormData_pg_database>());
         pg_sys::ReleaseSysCache(tuple);
-        is_open
+        Some(is_open)
     })
 }
 

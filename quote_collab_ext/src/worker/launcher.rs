@@ -16,6 +16,8 @@ const ROUND: Duration = Duration::from_secs(10);
 const SURVEY: Duration = Duration::from_mins(5);
 /// When there was no place for a keeper for so long, the waker of its database makes room.
 const STARVED: Duration = Duration::from_secs(5);
+/// A waker that ended sooner than this will hardly do better at once.
+const YOUNG: Duration = Duration::from_secs(1);
 /// That there is no place is said so often at most: the keeper takes and leaves one every few seconds.
 const SAID_AGAIN: Duration = Duration::from_mins(1);
 
@@ -41,6 +43,7 @@ pub extern "C-unwind" fn quote_collab_launcher_main(_argument: pg_sys::Datum) {
 /// A worker that was started.
 struct Started {
     worker: DynamicBackgroundWorker,
+    since: Instant,
     /// Where PostgreSQL keeps what it is known by: as long as the launcher runs, unless somebody clears it away.
     _memory: Owned,
 }
@@ -56,6 +59,8 @@ struct Launcher {
     /// After PostgreSQL had no place for another worker: when to try again.
     retry: Option<Instant>,
     backoff: Backoff,
+    /// After a waker that ended at once.
+    illness: Backoff,
     /// When it was said last that there is no place.
     said: Option<Instant>,
 }
@@ -76,6 +81,7 @@ impl Launcher {
             survey: begin,
             retry: None,
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_mins(1)),
+            illness: Backoff::new(Duration::from_millis(50), Duration::from_secs(5)),
             said: None,
         }
     }
@@ -89,11 +95,15 @@ impl Launcher {
     fn turn(&mut self) {
         let now = Instant::now();
         let running = self.running();
+        let is_ill = self.wakers.values().any(|waker| !waker.is_running() && waker.since.elapsed() < YOUNG);
         self.wakers.retain(|_, waker| waker.is_running());
         self.keeper = self.keeper.take().filter(Started::is_running);
-        if self.running() < running {
+        if is_ill {
+            self.retry = Some(now + self.illness.next());
+        } else if self.running() < running {
             // Whoever ended left a place.
             self.retry = None;
+            self.illness.reset();
         }
         self.enqueue(now);
         if self.retry.is_some_and(|at| at > now) {
@@ -132,6 +142,10 @@ impl Launcher {
             if self.retry.is_some() || self.wakers.contains_key(&database) {
                 continue;
             }
+            // Sessions of before go on in one that takes no more.
+            if databases::takes_connections(database) != Some(true) {
+                continue;
+            }
             if let Some(waker) = self.start("quote_collab waker", "quote_collab_waker_main", database) {
                 self.wakers.insert(database, waker);
             }
@@ -142,11 +156,15 @@ impl Launcher {
     fn start_keeper(&mut self) {
         while self.keeper.is_none() && self.retry.is_none() {
             let Some(database) = self.queue.pop_front() else { return };
-            if !databases::takes_connections(database) {
-                if let Some(slot) = board::find(database) {
-                    slot.give_back();
+            match databases::takes_connections(database) {
+                Some(true) => {}
+                Some(false) => continue,
+                None => {
+                    if let Some(slot) = board::find(database) {
+                        slot.give_back();
+                    }
+                    continue;
                 }
-                continue;
             }
             self.keeper = self.start("quote_collab keeper", "quote_collab_keeper_main", database);
             if self.keeper.is_some() {
@@ -195,7 +213,7 @@ impl Started {
             let _scope = unsafe { Scope::enter(memory.context()) };
             worker_for(kind, function, database).load_dynamic().ok()?
         };
-        Some(Self { worker, _memory: memory })
+        Some(Self { worker, since: Instant::now(), _memory: memory })
     }
 
     fn is_running(&self) -> bool {
