@@ -116,6 +116,20 @@ begin
 end $$;
 comment on function move_quote_strays(regclass, regclass, timestamptz, timestamptz) is 'moves rows of a month out of the default partition of an audit log';
 
+-- Nobody seals until the end of the transaction. A log of an early release has no seals.
+create function lock_quote_seals(log regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals regclass := to_regclass(format('%I.quote_changes_seals', @extschema@.quote_log_schema(log)));
+begin
+    if seals is not null then
+        execute format('lock table %s in share update exclusive mode', seals);
+    end if;
+end $$;
+comment on function lock_quote_seals(regclass) is 'keeps others from sealing an audit log';
+
 -- A month beside the log, with the rows that the default partition has of it: all that takes long, while readers and writers go on
 -- and see the rows where they were. No month where there are no such rows. Nobody seals meanwhile, who would look for them in either place.
 create function build_quote_changes_month(log regclass, spare regclass, month_name name, month_start timestamptz,
@@ -127,16 +141,12 @@ set timezone = 'UTC'
 as $$
 declare
     log_schema name := @extschema@.quote_log_schema(log);
-    seals regclass := to_regclass(format('%I.quote_changes_seals', log_schema));
     month regclass;
 begin
     if not @extschema@.quote_strays_exist(spare, month_start, month_end) then
         return null;
     end if;
-    if seals is not null then
-        execute format('lock table %s in share update exclusive mode', seals);
-    end if;
-    perform @extschema@.require_quote_deletes_published(log);
+    perform @extschema@.lock_quote_seals(log), @extschema@.require_quote_deletes_published(log);
     if @extschema@.quote_log_is_published(log) then
         return null;
     end if;
@@ -306,15 +316,12 @@ declare
     month regclass;
     archived integer := 0;
     is_moved boolean;
-    seals regclass := to_regclass(format('%I.quote_changes_seals', @extschema@.quote_log_schema(log)));
 begin
     if spare is null or pg_relation_size(spare) > largest then
         return 0;
     end if;
     -- Before anything is read: two of these at once would each wait for what the other has read.
-    if seals is not null then
-        execute format('lock table %s in share update exclusive mode', seals);
-    end if;
+    perform @extschema@.lock_quote_seals(log);
     for first in execute format('select distinct date_trunc(''month'', c.changed_at at time zone ''UTC'') at time zone ''UTC'' from %s c
         where isfinite(c.changed_at) order by 1', spare)
     loop

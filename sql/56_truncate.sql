@@ -12,6 +12,13 @@ as $$
 $$;
 comment on function quote_collab_settings_of(regclass) is 'settings of the attached table that a table is or belongs to';
 
+-- Partitions whose rows are on other servers.
+create function quote_foreign_partitions(target regclass) returns setof regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select t.relid from pg_partition_tree(target) t join pg_class c on c.oid = t.relid where c.relkind = 'f' $$;
+comment on function quote_foreign_partitions(regclass) is 'foreign tables among the partitions of a table';
+
 -- Statement triggers are not inherited: each partition has its own, against a TRUNCATE that names it.
 create function create_quote_truncate_triggers(target regclass, settings quote_collab_settings) returns void
 language plpgsql
@@ -23,7 +30,7 @@ declare
     kind text := case settings.entity when 'QUOTE' then 'quote' else 'quote_line' end;
     trigger_name name := (select q.name from @extschema@.quote_triggers(settings) q where q.firing like '%truncate%');
 begin
-    for part in select t.relid from pg_partition_tree(target) t join pg_class c on c.oid = t.relid where c.relkind = 'f' loop
+    for part in select * from @extschema@.quote_foreign_partitions(target) loop
         raise warning 'truncate of foreign partition % leaves no history', part using detail = 'PostgreSQL has no triggers for it there.',
             hint = format('Let nobody do that: revoke truncate on %s from everybody but its owner.', part);
     end loop;
@@ -92,7 +99,7 @@ begin
                   detail = 'An older snapshot may not show every row that it removes.',
                   hint = 'Begin the transaction with isolation level read committed.';
     end if;
-    select t.relid into part from pg_partition_tree(tg_relid) t join pg_class c on c.oid = t.relid where c.relkind = 'f' limit 1;
+    select * into part from @extschema@.quote_foreign_partitions(tg_relid::regclass) limit 1;
     if found then
         raise exception 'truncate of % is refused', tg_relid::regclass using errcode = 'feature_not_supported',
             detail = format('It would remove rows of foreign partition %s without a trace in quote_changes.', part),

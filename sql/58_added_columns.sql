@@ -93,8 +93,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    foreign_part regclass := (
-        select t.relid from pg_partition_tree(target) t join pg_class c on c.oid = t.relid where c.relkind = 'f' limit 1);
+    foreign_part regclass := (select f from @extschema@.quote_foreign_partitions(target) f limit 1);
     by_hand text := (
         select case c.reloftype when 0 then format('alter table %s add column %I %s;', target, column_name, k.type)
             else format('alter type %s add attribute %I %s cascade;', c.reloftype::regtype, column_name, k.type) end

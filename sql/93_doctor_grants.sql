@@ -90,6 +90,20 @@ as $$
 $$;
 comment on function quote_extension_functions() is 'functions of the extension, and which of them everybody may call after CREATE EXTENSION';
 
+-- Who but their owners may call the functions of the extension, PUBLIC too, each with the statement that takes it away.
+create function quote_function_grants() returns table (function regprocedure, is_public boolean, grantee oid, told text, revoke text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select f.function, f.is_public, acl.grantee, format('%s to %s', f.function, g.name),
+        format('revoke execute on function %s from %s%s;', f.function, g.name, case when acl.is_grantable then ' cascade' else '' end)
+    from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
+    cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl
+    cross join lateral (select @extschema@.quote_grantee(acl.grantee)) g (name)
+    where acl.grantee <> p.proowner
+$$;
+comment on function quote_function_grants() is 'doctor: who may call which function of the extension';
+
 create function quote_collab_doctor_functions() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -99,19 +113,14 @@ declare
     hints text;
 begin
     select string_agg(w.told, ', '), string_agg(w.revoke, ' ') into names, hints from (
-        select format('%s to public', f.function) as told, format('revoke execute on function %s from public;', f.function) as revoke
-        from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
-        where not f.is_public and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl where acl.grantee = 0)
+        select g.told, g.revoke from @extschema@.quote_function_grants() g where not g.is_public and g.grantee = 0
         union all
         select g.told, g.revoke from @extschema@.quote_extension_function_grants() g) w;
     return next @extschema@.quote_collab_verdict('functions open as installed', names is null, 'error',
         format('what nobody should call is open: %s', names), hints);
-    select string_agg(format('%s to %s', f.function, @extschema@.quote_grantee(acl.grantee)), ', '),
-        string_agg(format('revoke execute on function %s from %s;', f.function, @extschema@.quote_grantee(acl.grantee)), ' ')
-    into names, hints
-    from @extschema@.quote_gateway_functions() f (function) join pg_proc p on p.oid = f.function cross join lateral aclexplode(p.proacl) acl
-    join pg_roles r on r.oid = acl.grantee
-    where f.function::text like '%quote_relay_%' and acl.grantee <> p.proowner and not r.rolsuper
+    select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
+    from @extschema@.quote_gateway_functions() f (function) join @extschema@.quote_function_grants() g using (function) join pg_roles r on r.oid = g.grantee
+    where f.function::text like '%quote_relay_%' and not r.rolsuper
         and exists (select from @extschema@.quote_gateway_functions() g (function) where not has_function_privilege(r.oid, g.function, 'execute'));
     return next @extschema@.quote_collab_verdict('relay run by gateways only', names is null, 'warning',
         format('these roles are no gateway and may disturb it: %s', names), hints);

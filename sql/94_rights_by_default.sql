@@ -17,11 +17,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with given as (
-        select f.function, acl.grantee, acl.is_grantable from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
-        cross join lateral aclexplode(p.proacl) acl where not f.is_public and acl.grantee not in (0, p.proowner))
-    select format('%s to %s', g.function, @extschema@.quote_grantee(g.grantee)),
-        format('revoke execute on function %s from %s%s;', g.function, @extschema@.quote_grantee(g.grantee), case when g.is_grantable then ' cascade' else '' end)
-    from given g
+        select g.* from @extschema@.quote_function_grants() g where not g.is_public and g.grantee <> 0)
+    select g.told, g.revoke from given g
     where exists (
             select from given k where k.grantee = g.grantee and k.function = '@extschema@.move_quote_seal_anchor(bytea, bigint, bytea, boolean)'::regprocedure)
         and not exists (

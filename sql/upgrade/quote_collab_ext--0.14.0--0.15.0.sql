@@ -82,6 +82,43 @@ as $$
     where c.oid = relation
 $$;
 comment on function quote_safe_columns(regclass) is 'select list of a table that runs nothing of strangers when it becomes json';
+create function lock_quote_seals(log regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    seals regclass := to_regclass(format('%I.quote_changes_seals', @extschema@.quote_log_schema(log)));
+begin
+    if seals is not null then
+        execute format('lock table %s in share update exclusive mode', seals);
+    end if;
+end $$;
+comment on function lock_quote_seals(regclass) is 'keeps others from sealing an audit log';
+create or replace function build_quote_changes_month(log regclass, spare regclass, month_name name, month_start timestamptz,
+    month_end timestamptz) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+declare
+    log_schema name := @extschema@.quote_log_schema(log);
+    month regclass;
+begin
+    if not @extschema@.quote_strays_exist(spare, month_start, month_end) then
+        return null;
+    end if;
+    perform @extschema@.lock_quote_seals(log), @extschema@.require_quote_deletes_published(log);
+    if @extschema@.quote_log_is_published(log) then
+        return null;
+    end if;
+    -- The check proves its bounds, so that attaching it needs no look at its rows.
+    execute format('create table %I.%I (like %s including all excluding comments excluding statistics excluding identity excluding defaults,
+        constraint quote_changes_month check (changed_at >= %L and changed_at < %L))', log_schema, month_name, log, month_start, month_end);
+    month := format('%I.%I', log_schema, month_name)::regclass;
+    perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+    return month;
+end $$;
 create or replace function place_quote_strays(log regclass, at_most integer default 120, largest bigint default null) returns integer
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -96,15 +133,12 @@ declare
     month regclass;
     archived integer := 0;
     is_moved boolean;
-    seals regclass := to_regclass(format('%I.quote_changes_seals', @extschema@.quote_log_schema(log)));
 begin
     if spare is null or pg_relation_size(spare) > largest then
         return 0;
     end if;
     -- Before anything is read: two of these at once would each wait for what the other has read.
-    if seals is not null then
-        execute format('lock table %s in share update exclusive mode', seals);
-    end if;
+    perform @extschema@.lock_quote_seals(log);
     for first in execute format('select distinct date_trunc(''month'', c.changed_at at time zone ''UTC'') at time zone ''UTC'' from %s c
         where isfinite(c.changed_at) order by 1', spare)
     loop
@@ -147,6 +181,11 @@ as $$
         ('@extschema@.quote_former_versions'::regclass, true)
 $$;
 comment on function quote_extension_tables() is 'tables of the extension, and whether nobody else reads them';
+create function quote_foreign_partitions(target regclass) returns setof regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select t.relid from pg_partition_tree(target) t join pg_class c on c.oid = t.relid where c.relkind = 'f' $$;
+comment on function quote_foreign_partitions(regclass) is 'foreign tables among the partitions of a table';
 create or replace function create_quote_truncate_triggers(target regclass, settings quote_collab_settings) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -157,7 +196,7 @@ declare
     kind text := case settings.entity when 'QUOTE' then 'quote' else 'quote_line' end;
     trigger_name name := (select q.name from @extschema@.quote_triggers(settings) q where q.firing like '%truncate%');
 begin
-    for part in select t.relid from pg_partition_tree(target) t join pg_class c on c.oid = t.relid where c.relkind = 'f' loop
+    for part in select * from @extschema@.quote_foreign_partitions(target) loop
         raise warning 'truncate of foreign partition % leaves no history', part using detail = 'PostgreSQL has no triggers for it there.',
             hint = format('Let nobody do that: revoke truncate on %s from everybody but its owner.', part);
     end loop;
@@ -189,7 +228,7 @@ begin
                   detail = 'An older snapshot may not show every row that it removes.',
                   hint = 'Begin the transaction with isolation level read committed.';
     end if;
-    select t.relid into part from pg_partition_tree(tg_relid) t join pg_class c on c.oid = t.relid where c.relkind = 'f' limit 1;
+    select * into part from @extschema@.quote_foreign_partitions(tg_relid::regclass) limit 1;
     if found then
         raise exception 'truncate of % is refused', tg_relid::regclass using errcode = 'feature_not_supported',
             detail = format('It would remove rows of foreign partition %s without a trace in quote_changes.', part),
@@ -241,8 +280,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    foreign_part regclass := (
-        select t.relid from pg_partition_tree(target) t join pg_class c on c.oid = t.relid where c.relkind = 'f' limit 1);
+    foreign_part regclass := (select f from @extschema@.quote_foreign_partitions(target) f limit 1);
     by_hand text := (
         select case c.reloftype when 0 then format('alter table %s add column %I %s;', target, column_name, k.type)
             else format('alter type %s add attribute %I %s cascade;', c.reloftype::regtype, column_name, k.type) end
@@ -459,7 +497,8 @@ declare
     found_row jsonb;
 begin
     execute format('select to_jsonb(x.*) from (select %s from %I.%I t where t.%s = $1 and ($3 or t.%s = $2)) x',
-        @extschema@.quote_safe_columns(@extschema@.quote_collab_table(target)), target.table_schema, target.table_name, @extschema@.quote_collab_column(target, 'id'), @extschema@.quote_collab_column(target, 'tenant'))
+        @extschema@.quote_safe_columns(@extschema@.quote_collab_table(target)), target.table_schema, target.table_name,
+        @extschema@.quote_collab_column(target, 'id'), @extschema@.quote_collab_column(target, 'tenant'))
     into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     return found_row;
 end $$;
@@ -751,6 +790,18 @@ begin
         format('saves, history or presence may be refused to these roles: %s', names), hints);
     return next @extschema@.quote_collab_doctor_functions_released();
 end $$;
+create function quote_function_grants() returns table (function regprocedure, is_public boolean, grantee oid, told text, revoke text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select f.function, f.is_public, acl.grantee, format('%s to %s', f.function, g.name),
+        format('revoke execute on function %s from %s%s;', f.function, g.name, case when acl.is_grantable then ' cascade' else '' end)
+    from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
+    cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl
+    cross join lateral (select @extschema@.quote_grantee(acl.grantee)) g (name)
+    where acl.grantee <> p.proowner
+$$;
+comment on function quote_function_grants() is 'doctor: who may call which function of the extension';
 create or replace function quote_collab_doctor_functions() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -760,19 +811,14 @@ declare
     hints text;
 begin
     select string_agg(w.told, ', '), string_agg(w.revoke, ' ') into names, hints from (
-        select format('%s to public', f.function) as told, format('revoke execute on function %s from public;', f.function) as revoke
-        from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
-        where not f.is_public and exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl where acl.grantee = 0)
+        select g.told, g.revoke from @extschema@.quote_function_grants() g where not g.is_public and g.grantee = 0
         union all
         select g.told, g.revoke from @extschema@.quote_extension_function_grants() g) w;
     return next @extschema@.quote_collab_verdict('functions open as installed', names is null, 'error',
         format('what nobody should call is open: %s', names), hints);
-    select string_agg(format('%s to %s', f.function, @extschema@.quote_grantee(acl.grantee)), ', '),
-        string_agg(format('revoke execute on function %s from %s;', f.function, @extschema@.quote_grantee(acl.grantee)), ' ')
-    into names, hints
-    from @extschema@.quote_gateway_functions() f (function) join pg_proc p on p.oid = f.function cross join lateral aclexplode(p.proacl) acl
-    join pg_roles r on r.oid = acl.grantee
-    where f.function::text like '%quote_relay_%' and acl.grantee <> p.proowner and not r.rolsuper
+    select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
+    from @extschema@.quote_gateway_functions() f (function) join @extschema@.quote_function_grants() g using (function) join pg_roles r on r.oid = g.grantee
+    where f.function::text like '%quote_relay_%' and not r.rolsuper
         and exists (select from @extschema@.quote_gateway_functions() g (function) where not has_function_privilege(r.oid, g.function, 'execute'));
     return next @extschema@.quote_collab_verdict('relay run by gateways only', names is null, 'warning',
         format('these roles are no gateway and may disturb it: %s', names), hints);
@@ -916,11 +962,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with given as (
-        select f.function, acl.grantee, acl.is_grantable from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
-        cross join lateral aclexplode(p.proacl) acl where not f.is_public and acl.grantee not in (0, p.proowner))
-    select format('%s to %s', g.function, @extschema@.quote_grantee(g.grantee)),
-        format('revoke execute on function %s from %s%s;', g.function, @extschema@.quote_grantee(g.grantee), case when g.is_grantable then ' cascade' else '' end)
-    from given g
+        select g.* from @extschema@.quote_function_grants() g where not g.is_public and g.grantee <> 0)
+    select g.told, g.revoke from given g
     where exists (
             select from given k where k.grantee = g.grantee and k.function = '@extschema@.move_quote_seal_anchor(bytea, bigint, bytea, boolean)'::regprocedure)
         and not exists (

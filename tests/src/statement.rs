@@ -23,6 +23,12 @@ pub async fn count(client: &Client, query: &str) -> i64 {
 
 /// The SQLSTATE with which the server refuses statements.
 pub async fn sqlstate(client: &Client, statements: &str) -> String {
+    refusal(client, statements).await.0
+}
+
+/// The SQLSTATE with which the server refuses statements, and its hint; empty where it gives none.
+pub async fn refusal(client: &Client, statements: &str) -> (String, String) {
     let error = client.batch_execute(statements).await.expect_err(statements);
-    error.as_db_error().expect("the server answered").code().code().to_owned()
+    let error = error.as_db_error().expect("the server answered");
+    (error.code().code().to_owned(), error.hint().unwrap_or_default().to_owned())
 }

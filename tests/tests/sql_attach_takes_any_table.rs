@@ -1,7 +1,7 @@
 //! Tables as ERPs have them: any name, partitioned, wide, with generated columns, in use while we come and go.
 
 use quote_collab_tests::Erp;
-use quote_collab_tests::statement::sqlstate;
+use quote_collab_tests::statement::{refusal, sqlstate};
 use tokio_postgres::Client;
 
 /// Change type and field of everything in the log, in order.
@@ -465,13 +465,6 @@ async fn dropping_the_extension_keeps_tables_and_history() {
     assert_eq!(app.query("select * from quote_changes", &[]).await.unwrap().len(), 0);
     admin.batch_execute("create extension quote_collab_ext; select attach_quote_collaboration(); update quotes set notes = 'again'").await.unwrap();
     assert_eq!(erp.count("select count(*) from quote_changes").await, rows + 200);
-}
-
-/// The hint and SQLSTATE of what is refused.
-async fn refusal(client: &Client, statements: &str) -> (String, String) {
-    let error = client.batch_execute(statements).await.expect_err(statements);
-    let error = error.as_db_error().expect("the server answered");
-    (error.code().code().to_owned(), error.hint().unwrap_or_default().to_owned())
 }
 
 #[tokio::test]

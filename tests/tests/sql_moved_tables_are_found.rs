@@ -1,19 +1,13 @@
 //! What was renamed, moved or dropped since attach is known again, and detach leaves nothing of ours behind.
 
 use quote_collab_tests::Erp;
-use quote_collab_tests::statement::{run, text};
+use quote_collab_tests::statement::{refusal, run, text};
 use tokio_postgres::Client;
 
 /// Triggers that call a function of ours, wherever they are.
 /// Triggers of the extension on tables that are not its own.
 const LEFT: &str = "select count(*) from pg_trigger g join pg_depend d on d.objid = g.tgfoid and d.deptype = 'e' and d.classid = 'pg_proc'::regclass
     where not exists (select from pg_depend m where m.objid = g.tgrelid and m.deptype = 'e' and m.classid = 'pg_class'::regclass)";
-
-async fn refusal(client: &Client, statement: &str) -> (String, String) {
-    let error = client.batch_execute(statement).await.expect_err(statement);
-    let error = error.as_db_error().expect("PostgreSQL refuses");
-    (error.code().code().to_owned(), error.hint().unwrap_or_default().to_owned())
-}
 
 /// A pair in a schema of its own, without columns of ours.
 const SALES: &str = "create schema sales;

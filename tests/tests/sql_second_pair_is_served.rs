@@ -1,7 +1,7 @@
 //! Several pairs of tables in one database: one log, one relay, and each row is found where it is.
 
 use quote_collab_core::payload::EventPayload;
-use quote_collab_tests::statement::{run, text};
+use quote_collab_tests::statement::{refusal, run, text};
 use quote_collab_tests::{Erp, TENANT};
 use tokio_postgres::Client;
 
@@ -24,12 +24,6 @@ const ATTACH_ORDERS: &str =
 /// The first order and its line.
 const ORDER: &str = "md5('order 1')::uuid";
 const LINE: &str = "md5('line 1')::uuid";
-
-async fn refusal(client: &Client, statement: &str) -> (String, String) {
-    let error = client.batch_execute(statement).await.expect_err(statement);
-    let error = error.as_db_error().expect("PostgreSQL refuses");
-    (error.code().code().to_owned(), error.hint().unwrap_or_default().to_owned())
-}
 
 /// The sample ERP with both pairs attached, the quotes first.
 async fn both() -> (Erp, Client) {

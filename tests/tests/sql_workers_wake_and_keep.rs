@@ -14,6 +14,15 @@ async fn dropped(admin: &Client, database: &str) {
     eventually(&statement, || async { admin.batch_execute(&statement).await.is_ok() }).await;
 }
 
+/// Waits until a keeper has sealed something.
+async fn sealed(client: &Client) {
+    let sealed = "select exists (select from quote_changes_seals where rows > 0)";
+    eventually("the house is kept", || async {
+        client.query_one(sealed, &[]).await.expect("the seals are read").get(0)
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn each_database_has_a_waker_of_its_own() {
     let server = Postgres::start_with(Settings::preloaded(&[])).await;
@@ -124,11 +133,7 @@ async fn a_waker_killed_by_the_kernel_restarts_the_server_and_loses_nothing() {
     let recorded = "select count(*) from quote_changes where field_name = 'notes'";
     assert_eq!(listener.client.query_one(recorded, &[]).await.unwrap().get::<_, i64>(0), 3);
     assert!(server.log().contains("keeps house again in"), "housekeeping is what may have brought it down");
-    let sealed = "select exists (select from quote_changes_seals where rows > 0)";
-    eventually("the house is kept", || async {
-        listener.client.query_one(sealed, &[]).await.unwrap().get(0)
-    })
-    .await;
+    sealed(&listener.client).await;
 }
 
 #[tokio::test]
@@ -216,9 +221,7 @@ async fn the_house_is_kept_whatever_role_sessions_are_put_into() {
         ))
         .await
         .unwrap();
-    let sealed = "select exists (select from quote_changes_seals where rows > 0)";
-    eventually("the history is sealed", || async { admin.query_one(sealed, &[]).await.unwrap().get(0) })
-        .await;
+    sealed(&admin).await;
 }
 
 #[tokio::test]
@@ -253,8 +256,7 @@ async fn what_an_interrupted_drop_left_is_not_entered() {
     server.restart().await;
     let admin = server.client(&whole, "postgres").await;
     admin.batch_execute("update quotes set notes = 'kept'").await.unwrap();
-    let sealed = "select exists (select from quote_changes_seals where rows > 0)";
-    eventually("the other is kept", || async { admin.query_one(sealed, &[]).await.unwrap().get(0) }).await;
+    sealed(&admin).await;
     assert!(!server.log().contains("FATAL:  cannot connect to"), "{}", server.log());
 }
 
@@ -277,8 +279,7 @@ async fn a_database_that_takes_no_more_connections_is_left_to_its_sessions() {
     let other = server.database().await;
     let inside = server.client(&other, "postgres").await;
     inside.batch_execute("update quotes set notes = 'kept'").await.unwrap();
-    let sealed = "select exists (select from quote_changes_seals where rows > 0)";
-    eventually("the other is kept", || async { inside.query_one(sealed, &[]).await.unwrap().get(0) }).await;
+    sealed(&inside).await;
     assert!(!server.log().contains("not currently accepting connections"), "{}", server.log());
     drop(listener);
 }

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
-use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, State, Stream};
 use bytes::Bytes;
@@ -129,18 +128,17 @@ impl ChangeBus for NatsBus {
         if state.messages == 0 {
             return Ok(self.emptied(state.last_sequence));
         }
-        let found = match stream.get_last_raw_message_by_subject(QUOTE_EVENTS).await {
+        let mut found = match stream.get_last_raw_message_by_subject(QUOTE_EVENTS).await {
             Ok(message) => of_relay(&message).map(|last| (message.sequence, last)),
             // Servers before 2.10 say so where the last message was deleted.
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => None,
             Err(error) => return Err(unreachable(&error)),
         };
-        let found = match found {
-            Some(found) => Some(found),
-            None => timeout(LOOKING_BACK, last_of_relay(&stream, state))
+        if found.is_none() {
+            found = timeout(LOOKING_BACK, last_of_relay(&stream, state))
                 .await
-                .map_err(|_| BusError::Foreign("looking for the last that one published takes too long"))??,
-        };
+                .map_err(|_| BusError::Foreign("looking for the last that one published takes too long"))??;
+        }
         let Some((found_at, last)) = found else { return Ok(self.emptied(state.last_sequence)) };
         // Deleting the last message leaves its number used: the next publication must name that number.
         let sequence = state.last_sequence.max(found_at);
@@ -180,11 +178,12 @@ impl ChangeBus for NatsBus {
             answers = timeout(ACK_TIMEOUT, publishing) => answers.map_err(|error| unreachable(&error))?,
             () = connection.lost() => return Err(BusError::Unreachable("connection lost".to_owned())),
         };
-        let accepted = accepted(&answers.map_err(|error| refused(&error))?, sequence);
-        if matches!(accepted, Err(BusError::Torn)) {
-            self.is_torn.store(true, Ordering::Relaxed);
-        }
-        let accepted = accepted?;
+        let accepted =
+            accepted(&answers.map_err(|error| refused(&error))?, sequence).inspect_err(|error| {
+                if matches!(error, BusError::Torn) {
+                    self.is_torn.store(true, Ordering::Relaxed);
+                }
+            })?;
         if messages[..accepted.count].iter().any(|message| message.subject == Subject::Resync) {
             self.is_torn.store(false, Ordering::Relaxed);
         }
