@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{GetStreamErrorKind, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, State, Stream};
@@ -28,7 +28,7 @@ use crate::ports::{Accepted, BusError, ChangeBus, Message, Tail, TailMessage};
 
 /// Longest wait for the acknowledgements of one publication. Nothing is guessed after it: the relay reads the end of
 /// the stream again.
-const ACK_TIMEOUT: Duration = Duration::from_secs(6);
+const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// So many messages at the end may be of somebody else, or deleted.
 const LOOKED_BACK: u64 = 10_000;
@@ -80,10 +80,15 @@ impl NatsBus {
         let connection = self.connected()?;
         let asking = async {
             let context = connection.context();
-            if self.checked.get().is_some()
-                && let Ok(stream) = context.get_stream(super::stream::STREAM).await
-            {
-                return Ok(stream);
+            if self.checked.get().is_some() {
+                match context.get_stream(super::stream::STREAM).await {
+                    Ok(stream) => return Ok(stream),
+                    // Nobody answered: asking again here would only find out later that somebody does.
+                    Err(error) if !matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => {
+                        return Err(unreachable(&error));
+                    }
+                    Err(_) => {}
+                }
             }
             let stream = ensure_stream(context, &self.config).await?;
             let _ = self.checked.set(());

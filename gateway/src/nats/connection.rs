@@ -13,8 +13,9 @@ use super::address::Address;
 use crate::config::NatsConfig;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for an answer of the server.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for an answer of the server. What is asked of a cluster without a leader is never answered, so that whoever waits for long
+/// finds out late that there is one again.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// A silent server is noticed after about two of these.
 const PING_PERIOD: Duration = Duration::from_secs(5);
 const LONGEST_RECONNECT_DELAY: u64 = 2_000;

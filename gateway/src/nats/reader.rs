@@ -9,8 +9,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
-use async_nats::jetstream::stream::{Info, Stream};
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, Stream};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use quote_collab_core::subject::Subject;
 use tokio::time::{sleep, timeout};
@@ -28,9 +31,15 @@ use crate::ports::{Arrival, BusError, ChangeBus, ChangeLog, Tail, TailMessage};
 use crate::postgres::DatabaseError;
 
 /// A stream that has been silent for so long is looked at: it may have been emptied, or be another one.
-const SILENCE: Duration = Duration::from_secs(4);
+const SILENCE: Duration = Duration::from_secs(1);
 /// What the stream has is here so much later at most: in a cluster other servers than the one that answers send it.
 const ON_THE_WAY: Duration = Duration::from_millis(500);
+/// So many messages are asked for by their numbers before a consumer is made for those behind them.
+const FETCHED: u64 = 256;
+/// So many of these at once.
+const AT_ONCE: usize = 8;
+/// No more are asked for once they have so many bytes.
+const FETCHED_BYTES: usize = 4 << 20;
 
 /// Reads the stream for the hub.
 pub struct StreamReader<L> {
@@ -44,6 +53,30 @@ pub struct StreamReader<L> {
     /// The number that comes next.
     next: u64,
     proof: Proof,
+}
+
+/// A message of the stream, whichever way it came.
+#[derive(Clone, Copy)]
+struct Stored<'a> {
+    sequence: u64,
+    subject: &'a str,
+    headers: Option<&'a HeaderMap>,
+    payload: &'a Bytes,
+}
+
+impl<'a> Stored<'a> {
+    /// As a consumer brings it.
+    fn read(message: &'a async_nats::jetstream::Message) -> Result<Self, BusError> {
+        let sequence = message.info().map_err(|error| unreachable(&error))?.stream_sequence;
+        let headers = message.headers.as_ref();
+        Ok(Self { sequence, subject: &message.subject, headers, payload: &message.payload })
+    }
+}
+
+impl<'a> From<&'a StreamMessage> for Stored<'a> {
+    fn from(StreamMessage { sequence, subject, headers, payload, .. }: &'a StreamMessage) -> Self {
+        Self { sequence: *sequence, subject, headers: Some(headers), payload }
+    }
 }
 
 /// Why reading ended.
@@ -99,16 +132,23 @@ impl<L: ChangeLog> StreamReader<L> {
         state.mark_unchanged();
         let stream = self.bus.stream().await?;
         let Beginning { sequence, proof, .. } = self.begin(&stream).await?;
-        let mut messages = consume(&stream, sequence).await?;
-        // The consumer is of the stream that was looked at, or of one that has taken its place since.
         let made = made_at(stream.cached_info());
+        let fetched = fetch(&stream, sequence).await?;
+        // Messages and consumers are of the stream that was looked at, or of one that has taken its place since.
         if made_at(&info(&stream).await?) != made {
             return Ok(());
         }
         self.progress.begins(made, sequence, proof);
         (self.next, self.proof) = (sequence, proof);
+        for message in fetched {
+            self.take(Stored::from(&message)).await?;
+        }
+        let mut messages = consume(&stream, self.next).await?;
+        if made_at(&info(&stream).await?) != made {
+            return Ok(());
+        }
         self.connection.set_streaming(true);
-        tracing::info!("reading the stream from message {sequence}");
+        tracing::info!("reading the stream from message {}", self.next);
         loop {
             let message = tokio::select! {
                 biased;
@@ -127,7 +167,7 @@ impl<L: ChangeLog> StreamReader<L> {
             };
             match message {
                 Some(Ok(message)) => {
-                    self.take(&message).await?;
+                    self.take(Stored::read(&message)?).await?;
                     backoff.reset();
                 }
                 Some(Err(error)) => return Err(unreachable(&error).into()),
@@ -138,12 +178,12 @@ impl<L: ChangeLog> StreamReader<L> {
 
     /// Hands a message to the hub. When others may have stood before it that the hub has not had, everybody reads again
     /// from here on.
-    async fn take(&mut self, message: &async_nats::jetstream::Message) -> Result<(), ReaderError> {
-        let sequence = message.info().map_err(|error| unreachable(&error))?.stream_sequence;
+    async fn take(&mut self, message: Stored<'_>) -> Result<(), ReaderError> {
+        let sequence = message.sequence;
         if sequence != self.next {
             self.proof = Proof::Nothing;
         }
-        let read = message.headers.as_ref().map(headers::read);
+        let read = message.headers.map(headers::read);
         let (Some(Ok((id, cursor, lineage))), Ok(subject)) = (read, message.subject.parse()) else {
             metrics::counter!("gateway_hub_refused_total").increment(1);
             tracing::error!(
@@ -233,6 +273,29 @@ impl<L: ChangeLog> StreamReader<L> {
 fn tell_missed() {
     metrics::counter!("gateway_hub_missed_total").increment(1);
     tracing::error!("messages of the stream were gone before they were read: subscribers read again");
+}
+
+/// The first messages from this number on, up to one that is gone. A cluster that lost the server which leads it makes no
+/// consumer until it has another leader, and its streams go on meanwhile.
+async fn fetch(stream: &Stream, sequence: u64) -> Result<Vec<StreamMessage>, BusError> {
+    let last = stream.cached_info().state.last_sequence.min(sequence.saturating_add(FETCHED - 1));
+    let asked = (sequence..=last).map(|sequence| stream.get_raw_message(sequence));
+    let mut answers = std::pin::pin!(futures_util::stream::iter(asked).buffered(AT_ONCE));
+    let (mut fetched, mut bytes) = (Vec::new(), 0);
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(message) => {
+                bytes += message.payload.len();
+                fetched.push(message);
+            }
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => break,
+            Err(error) => return Err(unreachable(&error)),
+        }
+        if bytes >= FETCHED_BYTES {
+            break;
+        }
+    }
+    Ok(fetched)
 }
 
 /// A consumer without acknowledgements, which the server forgets when nobody asks it any more. Everything is asked for:
