@@ -78,7 +78,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     return format(' left join %I.%I c on c.%I = %s', customers ->> 'schema', customers ->> 'table', customers ->> 'id', customer)
-        || coalesce((select format(' and (c.%1$I = %2$s or c.%1$I is null)', t.name, tenant) from @extschema@.quote_customer_tenant(header, customers) t (name)), '');
+        || coalesce((select format(' and (c.%1$I = %2$s or c.%1$I is null)', t.name, tenant) from @extschema@.quote_customer_tenant(header, customers) t (name) where t.name is not null), '');
 end $$;
 comment on function quote_customer_join(quote_collab_settings, jsonb, text, text) is 'how a query over quotes joins the customers of their tenant';
 

@@ -40,18 +40,20 @@ comment on function remember_quote_versions(quote_collab_settings, regclass) is 
 revoke execute on function remember_quote_versions(quote_collab_settings, regclass) from public;
 
 -- Told to who has locked the row, as a save does, and to nobody else: what versions an id had, and that it was deleted, is its tenant's.
-create function quote_former_version(entity text, row_id uuid) returns bigint
+-- ended_at: when the transaction began that deleted it.
+create function quote_former_life(entity text, row_id uuid, out version bigint, out ended_at timestamptz)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    former bigint := (
-        select f.version from @extschema@.quote_former_versions f
-        where (f.row_id, f.is_line) = (quote_former_version.row_id, quote_former_version.entity = 'QUOTE_LINE'));
 begin
-    return case when former is not null and @extschema@.quote_row_is_locked(@extschema@.find_quote_target(entity, row_id), row_id) then former end;
+    select f.version, f.ended_at into version, ended_at from @extschema@.quote_former_versions f
+    where (f.row_id, f.is_line) = (quote_former_life.row_id, quote_former_life.entity = 'QUOTE_LINE');
+    if version is not null and not @extschema@.quote_row_is_locked(@extschema@.find_quote_target(entity, row_id), row_id) then
+        version := null;
+        ended_at := null;
+    end if;
 end $$;
-comment on function quote_former_version(text, uuid) is 'the last version that a locked row had before it was deleted; null where it was not';
+comment on function quote_former_life(text, uuid) is 'the last version that a locked row had before it was deleted, and when that was; nulls where it was not';
 
 -- Raises a row behind every version that it had in an earlier life, as the caller's own update: from then on a version says which life it is of.
 -- False where it never had one of its versions before. The trigger that stamps versions lets exactly this one through.
@@ -60,7 +62,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    behind bigint := @extschema@.quote_former_version(target.entity, row_id) + 1;
+    behind bigint := (select f.version + 1 from @extschema@.quote_former_life(target.entity, row_id) f);
 begin
     if behind > version then
         perform @extschema@.apply_quote_changes(target, row_id, '{}'::jsonb, '{}'::jsonb, jsonb_build_object(target.columns ->> 'version', behind), path);

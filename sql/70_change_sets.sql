@@ -149,7 +149,7 @@ comment on function coerce_quote_changes(quote_collab_settings, jsonb) is 'value
 -- Applies a normalised change set, plus derived columns as SQL expressions (t: the row before, r: the new values), save those that
 -- PostgreSQL generates itself. The ERP's triggers find what they name on the caller's search path, as in an UPDATE of his own, while
 -- the statement itself names everything whole: what others put on that path is not run in it. What triggers change in the row is in
--- the answer. seen: the row as it was locked; to whom it belongs does not change.
+-- the answer. seen: the row as it was locked; its id, and to whom it belongs, do not change.
 create function apply_quote_changes(target quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, derived jsonb, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -194,10 +194,10 @@ begin
             hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
     end if;
     updated := coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
-    if exists (select from unnest('{tenant,quote}'::text[]) key (role)
+    if exists (select from unnest('{id,tenant,quote}'::text[]) key (role)
             where updated ->> (target.columns ->> key.role) <> seen ->> (target.columns ->> key.role)) then
         raise exception 'the % cannot be moved by a save', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
-            detail = 'A column that says to whom it belongs follows from a changed one.', hint = 'Move it by an update of the table, as a role that may.';
+            detail = 'A column that says which it is, or to whom it belongs, follows from a changed one.', hint = 'Move it by an update of the table, as a role that may.';
     end if;
     return updated;
 end $$;

@@ -100,25 +100,23 @@ begin
 end $$;
 comment on function check_quote_line_version(uuid, integer) is 'true when the line still has that version; raises P0002 for an unknown line';
 
--- What stands against a save based on an older version, a jsonb array with one object per attempted field: the value at
--- the expected version, the value now, the attempted value, who changed it last and when. A row that moved between partitions was
--- deleted and created meanwhile; one that had the version twice, in two lives, is meant as it had it last. A line that moved to another
--- quote was deleted from one and created in the other by one transaction: stays are the quotes that it was of, and until when.
-create function quote_conflicts(target quote_collab_settings, current_row jsonb, expected_version integer, changes jsonb) returns jsonb
-language plpgsql stable
+-- The query behind quote_conflicts(). $1: the quote; $2: the line, null for the quote itself; $3: the expected version; $4: the change set; $5: the row;
+-- $6: its version column; $7: whether the row may have had that version in an earlier life; $8: when its last one ended, at the earliest.
+-- A row that moved between partitions was deleted and created meanwhile. A line that moved to another quote was deleted from one and
+-- created in the other, by one transaction or not: stays are the quotes that it was of, and until when. lives are the places where it had
+-- the version last in each of its lives: the value at that version is told as it was in the last of them in which it was another than now, so that what
+-- is different is never told as the same. A row that was there before its history had its first version at place 0, and so has one whose
+-- history of that version is gone, if it never was deleted.
+create function quote_conflicts_query(history text, join_clause text, name_expression text) returns text
+language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    conflicts jsonb;
-    author record;
-    history text := format(case when @extschema@.quote_archive_stands(target.log_schema)
-            and has_table_privilege(to_regclass(format('%I.quote_changes_archive', target.log_schema)), 'select')
-        then '(select * from %1$I.quote_changes union all select * from %1$I.quote_changes_archive)' else '%1$I.quote_changes' end, target.log_schema);
-begin
-    select * into author from @extschema@.quote_user_join('last.changed_by');
-    execute format($query$
+    select format($query$
         with recursive stays (quote_id, until) as (
-            select $1, 9223372036854775807
+            (select $1, 9223372036854775807
+             union all
+             select gone.quote_id, gone.position from (select c.quote_id, c.position from %1$s c where $7 and c.changed_at between $8 and $8 + interval '10 minutes'
+                and c.quote_line_id = $2 and c.change_type = 'DELETE' order by c.position desc limit 1) gone where gone.quote_id <> $1)
             union all
             select gone.quote_id, gone.position from stays s
             cross join lateral (select c.xid, c.position from %1$s c where c.quote_id = s.quote_id and c.quote_line_id = $2 and c.position < s.until
@@ -126,34 +124,68 @@ begin
             cross join lateral (select c.quote_id, c.position from %1$s c where c.xid = came.xid and c.quote_line_id = $2 and c.position < came.position
                 and c.change_type = 'DELETE' order by c.position desc limit 1) gone
             where gone.quote_id <> s.quote_id),
+        ends (position) as materialized (
+            select c.position from stays s join %1$s c on $7 and c.quote_id = s.quote_id and c.position <= s.until
+            where c.quote_line_id is not distinct from $2 and c.change_type = 'DELETE'),
         seen (position) as (
-            select coalesce(max(b.position), 0) from stays s
-            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= s.until and c.entity_version_after = $3
+            select distinct b.position from stays s cross join (select 9223372036854775807 union all select e.position from ends e) e (position)
+            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= least(s.until, e.position) and c.entity_version_after = $3
                 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' order by c.position desc limit 1) b),
+        first (change_type, version) as (
+            select c.change_type, c.entity_version_before from stays s join %1$s c on $7 and c.quote_id = s.quote_id and c.position <= s.until
+            where c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' order by c.position limit 1),
+        lives (position) as materialized (
+            select n.position from seen n where $7 or n.position = (select max(m.position) from seen m)
+            union all select 0 where case when $7 then exists (select from first f where f.change_type <> 'CREATE' and f.version = $3) else not exists (select from seen) end),
         log as materialized (
-            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position from stays s
-            join %1$s c on c.quote_id = s.quote_id and c.position <= s.until and c.position > (select n.position from seen n)
+            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position, o.is_newer from stays s
+            join %1$s c on c.quote_id = s.quote_id and c.position <= s.until and c.position > coalesce((select min(l.position) from lives l), 0)
+            cross join lateral (select coalesce(c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3, false)) o (is_newer)
             where c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'
-                and (c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3)),
+                and (o.is_newer or c.position > (select max(e.position) from ends e))),
         firsts as materialized (
-            select distinct on (l.field_name) l.field_name, l.old_value, l.position from log l where l.change_type <> 'CREATE' order by l.field_name, l.position),
+            select distinct on (v.position, l.field_name) v.position as life, l.field_name, l.old_value, l.position from lives v join log l on l.position > v.position
+            where l.is_newer and l.change_type <> 'CREATE' order by v.position, l.field_name, l.position),
         lasts as materialized (
             select distinct on (l.field_name) l.field_name, l.changed_by, l.changed_at, l.position from log l order by l.field_name, l.position desc)
         select jsonb_agg(jsonb_build_object(
             'field', f.key, 'expectedVersion', $3, 'actualVersion', $5 -> $6,
-            'baseValue', case when base.position is null then $5 -> f.key else base.old_value end,
-            'currentValue', $5 -> f.key, 'attemptedValue', f.value,
-            'lastChangedBy', last.changed_by, 'lastChangedByName', %2$s, 'lastChangedAt', last.changed_at) order by f.key)
+            'baseValue', base.value, 'currentValue', $5 -> f.key, 'attemptedValue', f.value,
+            'lastChangedBy', last.changed_by, 'lastChangedByName', %3$s, 'lastChangedAt', last.changed_at) order by f.key)
         from jsonb_each($4) f
-        left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as old_value from firsts l
-                           where l.field_name in (f.key, '*') order by l.position limit 1) base on true
+        left join lateral (
+            select b.value from lives v
+            left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as old_value from firsts l
+                               where l.life = v.position and l.field_name in (f.key, '*') order by l.position limit 1) first on true
+            cross join lateral (select coalesce(case when first.position is null then $5 -> f.key else first.old_value end, 'null')) b (value)
+            order by b.value is distinct from coalesce($5 -> f.key, 'null') desc, v.position desc limit 1) base on true
         left join lateral (select l.changed_by, l.changed_at from lasts l
                            order by l.field_name = f.key desc, l.position desc limit 1) last on true
-        %3$s$query$, history, author.name_expression, author.join_clause)
-    into conflicts
+        %2$s$query$, history, join_clause, name_expression)
+$$;
+comment on function quote_conflicts_query(text, text, text) is 'the query that finds what stands against a save';
+
+-- What stands against a save based on an older version, a jsonb array with one object per attempted field: the value at
+-- the expected version, the value now, the attempted value, who changed it last and when.
+create function quote_conflicts(target quote_collab_settings, current_row jsonb, expected_version integer, changes jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    conflicts jsonb;
+    author record;
+    row_id uuid := (current_row ->> (target.columns ->> 'id'))::uuid;
+    former record;
+    history text := format(case when @extschema@.quote_archive_stands(target.log_schema)
+            and has_table_privilege(to_regclass(format('%I.quote_changes_archive', target.log_schema)), 'select')
+        then '(select * from %1$I.quote_changes union all select * from %1$I.quote_changes_archive)' else '%1$I.quote_changes' end, target.log_schema);
+begin
+    select * into author from @extschema@.quote_user_join('last.changed_by');
+    select * into former from @extschema@.quote_former_life(target.entity, row_id);
+    execute @extschema@.quote_conflicts_query(history, author.join_clause, author.name_expression) into conflicts
     using coalesce(current_row ->> (target.columns ->> 'quote'), current_row ->> (target.columns ->> 'id'))::uuid,
-          case target.entity when 'QUOTE_LINE' then (current_row ->> (target.columns ->> 'id'))::uuid end,
-          expected_version, changes, current_row, target.columns ->> 'version';
+          case target.entity when 'QUOTE_LINE' then row_id end,
+          expected_version, changes, current_row, target.columns ->> 'version', coalesce(former.version >= expected_version, false), former.ended_at;
     return coalesce(conflicts, '[]');
 end $$;
 comment on function quote_conflicts(quote_collab_settings, jsonb, integer, jsonb) is 'what stands against a save based on an older version';

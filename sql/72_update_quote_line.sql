@@ -54,10 +54,12 @@ begin
     fields := @extschema@.coerce_quote_changes(line, @extschema@.normalise_quote_changes(line, changes));
     perform @extschema@.set_quote_option('app.current_session_id', coalesce(session_id::text, former));
     parent := (@extschema@.require_quote_row(line, line_id, '') ->> (line.columns ->> 'quote'))::uuid;
-    quote := @extschema@.require_quote_row(header, parent, 'for no key update');
+    quote := @extschema@.find_quote_row(header, parent, 'for no key update');
     quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
     if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
         raise exception 'the line moved to another quote' using errcode = 'serialization_failure', hint = 'Try again.';
+    elsif quote is null then
+        perform @extschema@.require_quote_row(header, parent, 'for no key update');
     end if;
     previous_version := @extschema@.quote_row_version(line, quote_line);
     new_version := previous_version;

@@ -107,8 +107,8 @@ as $$
 $$;
 comment on function quote_attach_statement() is 'statement that attaches the first pair of tables again that is whole, and with it what all pairs share';
 
--- The columns that attach would not find by itself, and null for amounts that it was told to leave alone: their totals would be written
--- over. Columns that are gone are left out: it may find others.
+-- The columns that attach would not find by itself, and null for amounts that play no role, also those that the ERP does not have yet: its totals
+-- would be written over. Columns that are gone are left out: it may find others.
 create function quote_chosen_columns(settings quote_collab_settings, header quote_collab_settings) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -124,7 +124,7 @@ begin
     select jsonb_object_agg(c.key, c.value) into chosen from (
         select c.key, to_jsonb(c.value) from jsonb_each_text(chosen) c where c.value is distinct from found_alone ->> c.key
         union all select r.role, 'null' from @extschema@.quote_column_roles('{}'::text[]) r
-        where r.entity = settings.entity and 'numeric'::regtype = any (r.types) and found_alone ? r.role and not settings.columns ? r.role) c (key, value);
+        where r.entity = settings.entity and 'numeric'::regtype = any (r.types) and not settings.columns ? r.role) c (key, value);
     return chosen;
 exception when undefined_column then
     return chosen;

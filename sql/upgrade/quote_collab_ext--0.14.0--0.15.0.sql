@@ -1,5 +1,6 @@
 -- From 0.14.0 to 0.15.0.
 -- Functions.
+drop function quote_former_version(text, uuid);
 create function bound_quote_patience() returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -13,6 +14,14 @@ begin
     return patience;
 end $$;
 comment on function bound_quote_patience() is 'bounds how long the caller waits for locks; returns how long that was before';
+create or replace function quote_customer_join(header quote_collab_settings, customers jsonb, customer text, tenant text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return format(' left join %I.%I c on c.%I = %s', customers ->> 'schema', customers ->> 'table', customers ->> 'id', customer)
+        || coalesce((select format(' and (c.%1$I = %2$s or c.%1$I is null)', t.name, tenant) from @extschema@.quote_customer_tenant(header, customers) t (name) where t.name is not null), '');
+end $$;
 create or replace function note_quote_owners() returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -181,6 +190,32 @@ as $$
         ('@extschema@.quote_former_versions'::regclass, true)
 $$;
 comment on function quote_extension_tables() is 'tables of the extension, and whether nobody else reads them';
+create function quote_former_life(entity text, row_id uuid, out version bigint, out ended_at timestamptz)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    select f.version, f.ended_at into version, ended_at from @extschema@.quote_former_versions f
+    where (f.row_id, f.is_line) = (quote_former_life.row_id, quote_former_life.entity = 'QUOTE_LINE');
+    if version is not null and not @extschema@.quote_row_is_locked(@extschema@.find_quote_target(entity, row_id), row_id) then
+        version := null;
+        ended_at := null;
+    end if;
+end $$;
+comment on function quote_former_life(text, uuid) is 'the last version that a locked row had before it was deleted, and when that was; nulls where it was not';
+create or replace function leave_quote_former_life(target quote_collab_settings, row_id uuid, version integer, path text) returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    behind bigint := (select f.version + 1 from @extschema@.quote_former_life(target.entity, row_id) f);
+begin
+    if behind > version then
+        perform @extschema@.apply_quote_changes(target, row_id, '{}'::jsonb, '{}'::jsonb, jsonb_build_object(target.columns ->> 'version', behind), path);
+        return true;
+    end if;
+    return false;
+end $$;
 create function quote_foreign_partitions(target regclass) returns setof regclass
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -502,21 +537,67 @@ begin
     into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     return found_row;
 end $$;
-create or replace function quote_conflicts(target quote_collab_settings, current_row jsonb, expected_version integer, changes jsonb) returns jsonb
-language plpgsql stable
+create or replace function apply_quote_changes(target quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, derived jsonb, path text) returns jsonb
+language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    conflicts jsonb;
-    author record;
-    history text := format(case when @extschema@.quote_archive_stands(target.log_schema)
-            and has_table_privilege(to_regclass(format('%I.quote_changes_archive', target.log_schema)), 'select')
-        then '(select * from %1$I.quote_changes union all select * from %1$I.quote_changes_archive)' else '%1$I.quote_changes' end, target.log_schema);
+    record_definition text := @extschema@.quote_changes_record(target, changes);
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
+    assignments text;
+    updated jsonb;
+    changed bigint;
+    told text;
+    advice text;
 begin
-    select * into author from @extschema@.quote_user_join('last.changed_by');
-    execute format($query$
+    select string_agg(a, ', ') into assignments from (
+        select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
+        union all select format('%I = %s', d.key, d.value) from jsonb_each_text(derived) d
+        where not changes ? d.key and not exists (
+            select from pg_attribute g where g.attrelid = relation and g.attname = d.key and g.attgenerated <> '')) x (a);
+    if assignments is null then
+        return @extschema@.require_quote_row(target, row_id, '');
+    end if;
+    perform @extschema@.set_quote_option('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')));
+    begin
+        execute format('update %I.%I t set %s %s where t.%s operator(pg_catalog.=) $1 returning pg_catalog.to_jsonb(t.*)',
+            target.table_schema, target.table_name, assignments,
+            case when record_definition is null then '' else format('from pg_catalog.jsonb_to_record($2) as r(%s)', record_definition) end,
+            @extschema@.quote_collab_column(target, 'id'))
+        into updated using row_id, changes;
+        get diagnostics changed = row_count;
+    exception when insufficient_privilege then
+        get stacked diagnostics told = pg_exception_detail, advice = pg_exception_hint;
+        raise exception using errcode = 'insufficient_privilege', message = sqlerrm, detail = told,
+            hint = coalesce(nullif(advice, ''), format('Saving %s needs, for role %s, whatever its triggers, rules and policies need too.', relation, current_user));
+    end;
+    perform @extschema@.set_quote_option('search_path', 'pg_catalog, pg_temp');
+    if changed > 1 then
+        raise exception 'several rows have this id' using errcode = 'cardinality_violation',
+            detail = format('%s rows of %s have it, and a save is based on one.', changed, relation), hint = 'Let a unique index say that an id names one row.';
+    end if;
+    if updated is null then
+        raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+            hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
+    end if;
+    updated := coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
+    if exists (select from unnest('{id,tenant,quote}'::text[]) key (role)
+            where updated ->> (target.columns ->> key.role) <> seen ->> (target.columns ->> key.role)) then
+        raise exception 'the % cannot be moved by a save', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+            detail = 'A column that says which it is, or to whom it belongs, follows from a changed one.', hint = 'Move it by an update of the table, as a role that may.';
+    end if;
+    return updated;
+end $$;
+create function quote_conflicts_query(history text, join_clause text, name_expression text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format($query$
         with recursive stays (quote_id, until) as (
-            select $1, 9223372036854775807
+            (select $1, 9223372036854775807
+             union all
+             select gone.quote_id, gone.position from (select c.quote_id, c.position from %1$s c where $7 and c.changed_at between $8 and $8 + interval '10 minutes'
+                and c.quote_line_id = $2 and c.change_type = 'DELETE' order by c.position desc limit 1) gone where gone.quote_id <> $1)
             union all
             select gone.quote_id, gone.position from stays s
             cross join lateral (select c.xid, c.position from %1$s c where c.quote_id = s.quote_id and c.quote_line_id = $2 and c.position < s.until
@@ -524,35 +605,114 @@ begin
             cross join lateral (select c.quote_id, c.position from %1$s c where c.xid = came.xid and c.quote_line_id = $2 and c.position < came.position
                 and c.change_type = 'DELETE' order by c.position desc limit 1) gone
             where gone.quote_id <> s.quote_id),
+        ends (position) as materialized (
+            select c.position from stays s join %1$s c on $7 and c.quote_id = s.quote_id and c.position <= s.until
+            where c.quote_line_id is not distinct from $2 and c.change_type = 'DELETE'),
         seen (position) as (
-            select coalesce(max(b.position), 0) from stays s
-            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= s.until and c.entity_version_after = $3
+            select distinct b.position from stays s cross join (select 9223372036854775807 union all select e.position from ends e) e (position)
+            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= least(s.until, e.position) and c.entity_version_after = $3
                 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' order by c.position desc limit 1) b),
+        first (change_type, version) as (
+            select c.change_type, c.entity_version_before from stays s join %1$s c on $7 and c.quote_id = s.quote_id and c.position <= s.until
+            where c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' order by c.position limit 1),
+        lives (position) as materialized (
+            select n.position from seen n where $7 or n.position = (select max(m.position) from seen m)
+            union all select 0 where case when $7 then exists (select from first f where f.change_type <> 'CREATE' and f.version = $3) else not exists (select from seen) end),
         log as materialized (
-            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position from stays s
-            join %1$s c on c.quote_id = s.quote_id and c.position <= s.until and c.position > (select n.position from seen n)
+            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position, o.is_newer from stays s
+            join %1$s c on c.quote_id = s.quote_id and c.position <= s.until and c.position > coalesce((select min(l.position) from lives l), 0)
+            cross join lateral (select coalesce(c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3, false)) o (is_newer)
             where c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'
-                and (c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3)),
+                and (o.is_newer or c.position > (select max(e.position) from ends e))),
         firsts as materialized (
-            select distinct on (l.field_name) l.field_name, l.old_value, l.position from log l where l.change_type <> 'CREATE' order by l.field_name, l.position),
+            select distinct on (v.position, l.field_name) v.position as life, l.field_name, l.old_value, l.position from lives v join log l on l.position > v.position
+            where l.is_newer and l.change_type <> 'CREATE' order by v.position, l.field_name, l.position),
         lasts as materialized (
             select distinct on (l.field_name) l.field_name, l.changed_by, l.changed_at, l.position from log l order by l.field_name, l.position desc)
         select jsonb_agg(jsonb_build_object(
             'field', f.key, 'expectedVersion', $3, 'actualVersion', $5 -> $6,
-            'baseValue', case when base.position is null then $5 -> f.key else base.old_value end,
-            'currentValue', $5 -> f.key, 'attemptedValue', f.value,
-            'lastChangedBy', last.changed_by, 'lastChangedByName', %2$s, 'lastChangedAt', last.changed_at) order by f.key)
+            'baseValue', base.value, 'currentValue', $5 -> f.key, 'attemptedValue', f.value,
+            'lastChangedBy', last.changed_by, 'lastChangedByName', %3$s, 'lastChangedAt', last.changed_at) order by f.key)
         from jsonb_each($4) f
-        left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as old_value from firsts l
-                           where l.field_name in (f.key, '*') order by l.position limit 1) base on true
+        left join lateral (
+            select b.value from lives v
+            left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as old_value from firsts l
+                               where l.life = v.position and l.field_name in (f.key, '*') order by l.position limit 1) first on true
+            cross join lateral (select coalesce(case when first.position is null then $5 -> f.key else first.old_value end, 'null')) b (value)
+            order by b.value is distinct from coalesce($5 -> f.key, 'null') desc, v.position desc limit 1) base on true
         left join lateral (select l.changed_by, l.changed_at from lasts l
                            order by l.field_name = f.key desc, l.position desc limit 1) last on true
-        %3$s$query$, history, author.name_expression, author.join_clause)
-    into conflicts
+        %2$s$query$, history, join_clause, name_expression)
+$$;
+comment on function quote_conflicts_query(text, text, text) is 'the query that finds what stands against a save';
+create or replace function quote_conflicts(target quote_collab_settings, current_row jsonb, expected_version integer, changes jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    conflicts jsonb;
+    author record;
+    row_id uuid := (current_row ->> (target.columns ->> 'id'))::uuid;
+    former record;
+    history text := format(case when @extschema@.quote_archive_stands(target.log_schema)
+            and has_table_privilege(to_regclass(format('%I.quote_changes_archive', target.log_schema)), 'select')
+        then '(select * from %1$I.quote_changes union all select * from %1$I.quote_changes_archive)' else '%1$I.quote_changes' end, target.log_schema);
+begin
+    select * into author from @extschema@.quote_user_join('last.changed_by');
+    select * into former from @extschema@.quote_former_life(target.entity, row_id);
+    execute @extschema@.quote_conflicts_query(history, author.join_clause, author.name_expression) into conflicts
     using coalesce(current_row ->> (target.columns ->> 'quote'), current_row ->> (target.columns ->> 'id'))::uuid,
-          case target.entity when 'QUOTE_LINE' then (current_row ->> (target.columns ->> 'id'))::uuid end,
-          expected_version, changes, current_row, target.columns ->> 'version';
+          case target.entity when 'QUOTE_LINE' then row_id end,
+          expected_version, changes, current_row, target.columns ->> 'version', coalesce(former.version >= expected_version, false), former.ended_at;
     return coalesce(conflicts, '[]');
+end $$;
+create or replace function save_quote_line(
+    line_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
+    out success boolean, out quote_line jsonb, out previous_version integer, out new_version integer, out conflicts jsonb, out quote jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    line @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);
+    header @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(line);
+    parent uuid;
+    fields jsonb;
+    former text := coalesce(current_setting('app.current_session_id', true), '');
+begin
+    perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
+    fields := @extschema@.coerce_quote_changes(line, @extschema@.normalise_quote_changes(line, changes));
+    perform @extschema@.set_quote_option('app.current_session_id', coalesce(session_id::text, former));
+    parent := (@extschema@.require_quote_row(line, line_id, '') ->> (line.columns ->> 'quote'))::uuid;
+    quote := @extschema@.find_quote_row(header, parent, 'for no key update');
+    quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
+    if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
+        raise exception 'the line moved to another quote' using errcode = 'serialization_failure', hint = 'Try again.';
+    elsif quote is null then
+        perform @extschema@.require_quote_row(header, parent, 'for no key update');
+    end if;
+    previous_version := @extschema@.quote_row_version(line, quote_line);
+    new_version := previous_version;
+    if previous_version = expected_version and @extschema@.leave_quote_former_life(line, line_id, previous_version, path) then
+        -- Based on this life or on an earlier one: nobody knows, so that it is read again.
+        quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
+        new_version := @extschema@.quote_row_version(line, quote_line);
+    end if;
+    if new_version <> expected_version then
+        success := false;
+        conflicts := @extschema@.quote_conflicts(line, quote_line, expected_version, fields);
+        perform @extschema@.record_rejected_quote_change('QUOTE_LINE', line_id, expected_version, fields);
+        perform @extschema@.set_quote_option('app.current_session_id', former);
+        return;
+    end if;
+    if fields <> '{}' then
+        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields,
+            @extschema@.quote_author_column(line) || @extschema@.derived_line_columns(line, fields), path);
+    end if;
+    new_version := @extschema@.quote_row_version(line, quote_line);
+    quote := @extschema@.recalculate_quote_totals(header, line, parent, path);
+    perform @extschema@.set_quote_option('app.current_session_id', former);
+    success := true;
+    conflicts := '[]';
 end $$;
 create or replace function refuse_lost_quote_lease() returns void
 language plpgsql
@@ -771,6 +931,26 @@ begin
     perform @extschema@.set_quote_option('lock_timeout', patience);
     return cardinality(months);
 end $$;
+create or replace function quote_chosen_columns(settings quote_collab_settings, header quote_collab_settings) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target regclass := @extschema@.quote_table_found(settings);
+    chosen jsonb := (select jsonb_object_agg(c.key, c.value) from jsonb_each_text(settings.columns) c
+        where exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped));
+    found_alone jsonb;
+begin
+    found_alone := @extschema@.find_quote_columns(target, settings.entity, '{}'::jsonb,
+        @extschema@.quote_reference_candidates(target, @extschema@.quote_table_found(header), (header.columns ->> 'id')::name));
+    select jsonb_object_agg(c.key, c.value) into chosen from (
+        select c.key, to_jsonb(c.value) from jsonb_each_text(chosen) c where c.value is distinct from found_alone ->> c.key
+        union all select r.role, 'null' from @extschema@.quote_column_roles('{}'::text[]) r
+        where r.entity = settings.entity and 'numeric'::regtype = any (r.types) and not settings.columns ? r.role) c (key, value);
+    return chosen;
+exception when undefined_column then
+    return chosen;
+end $$;
 create or replace function quote_collab_doctor_extension() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -789,6 +969,52 @@ begin
     return next @extschema@.quote_collab_verdict('functions open to who needs them', names is null, 'warning',
         format('saves, history or presence may be refused to these roles: %s', names), hints);
     return next @extschema@.quote_collab_doctor_functions_released();
+end $$;
+create or replace function quote_collab_doctor_grants(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    names text;
+    hints text;
+begin
+    select string_agg(distinct r.role, ', '), string_agg(distinct format('grant usage on schema @extschema@ to %s;', r.role), ' ') into names, hints
+    from @extschema@.quote_collab_pairs() p
+    join pg_class c on c.oid = @extschema@.quote_collab_table(p.header)
+    cross join lateral aclexplode(c.relacl) acl
+    cross join lateral (select @extschema@.quote_grantee(acl.grantee)) r (role)
+    where acl.privilege_type = 'UPDATE' and not has_schema_privilege(acl.grantee, '@extschema@'::regnamespace, 'usage');
+    return next @extschema@.quote_collab_verdict('functions within reach', names is null, 'warning',
+        format('these roles may change quotes and find no function of the extension, whose schema they may not use: %s', names), hints);
+    -- The owner of a schema can rename it, and put another with functions of his own in its place.
+    select r.rolname into names from pg_namespace n join pg_database d on d.datname = current_database()
+    join pg_roles r on r.oid = case n.nspowner when to_regrole('pg_database_owner') then d.datdba else n.nspowner end
+    where n.oid = '@extschema@'::regnamespace and not r.rolsuper;
+    return next @extschema@.quote_collab_verdict('schema of a superuser', names is null, 'warning',
+        format('%s owns the schema of the extension, and may put functions of his own in its place, which superusers would run', names),
+        format('alter schema @extschema@ owner to %I; grant %s on schema @extschema@ to %s;', (select r.rolname from pg_roles r where r.rolsuper order by r.oid limit 1),
+            case when exists (select from @extschema@.quote_collab_settings s join pg_class c on c.oid = @extschema@.quote_collab_table(s)
+                where pg_has_role(names, c.relowner, 'usage')) then 'create, usage' else 'usage' end, quote_ident(names)));
+    select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
+    from @extschema@.quote_own_relations(target_schema) r cross join lateral @extschema@.quote_grants_on(r.relation) g
+    where not r.is_presence and g.privilege in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'USAGE');
+    return next @extschema@.quote_collab_verdict('log written by triggers only', names is null, 'error',
+        format('somebody may write the log: %s', names), hints);
+    select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
+    from @extschema@.quote_own_relations(target_schema) r cross join lateral @extschema@.quote_grants_on(r.relation) g
+    where r.is_private and g.privilege = 'SELECT';
+    return next @extschema@.quote_collab_verdict('private tables read by nobody', names is null, 'warning',
+        format('relay and seals are for the functions of the extension alone: %s', names), hints);
+    select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
+    from @extschema@.quote_collab_settings s
+    cross join lateral @extschema@.quote_grants_on(@extschema@.quote_collab_table(s)) g
+    where s.truncation = 'refuse' and g.privilege = 'TRUNCATE';
+    return next @extschema@.quote_collab_verdict('truncate granted to nobody', names is null, 'warning',
+        format('the trigger alone refuses what these roles may do: %s', names), hints);
+    return query select * from @extschema@.quote_collab_doctor_functions();
+    return query select * from @extschema@.quote_collab_doctor_extension();
+    return query select * from @extschema@.quote_collab_doctor_schemas(target_schema);
+    return query select * from @extschema@.quote_collab_doctor_readers(target_schema);
 end $$;
 create function quote_function_grants() returns table (function regprocedure, is_public boolean, grantee oid, told text, revoke text)
 language sql stable

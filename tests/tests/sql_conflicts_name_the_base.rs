@@ -56,3 +56,54 @@ async fn of_a_change_that_is_in_the_archive() {
     assert_eq!(text(&admin, &told(&save)).await, "base theirs mine t");
     run(&admin, "rollback").await;
 }
+
+/// Of the earlier lives of a line in which it had another quantity than now the last is told; and who changed it last is looked for in the life of
+/// now, too.
+#[tokio::test]
+async fn of_a_row_that_was_deleted_and_came_back() {
+    let edit = |quantity: u32| {
+        format!("update quote_lines set quantity = {quantity} where id = (select id from kept)")
+    };
+    let insert = |quote: &str, quantity: u32| {
+        format!(
+            "insert into quote_lines (id, tenant_id, quote_id, line_number, quantity, unit_price, line_amount)
+             select id, tenant_id, {quote}, 900, {quantity}, 1, {quantity} from kept"
+        )
+    };
+    let again = |quantity: u32| insert("quote_id", quantity);
+    let elsewhere = |quantity: u32| {
+        insert(
+            "(select q.id from quotes q where q.tenant_id = kept.tenant_id and q.id <> kept.quote_id limit 1)",
+            quantity,
+        )
+    };
+    let gone = "delete from quote_lines where id = (select id from kept)";
+    // What becomes of a line that had quantity 1 at version 1, the version that a save is based on, base and current value that it is told.
+    for (way, version, expected) in [
+        (format!("begin; {gone}; {}; commit", again(2)), 1, "1.0000 2.0000 t"),
+        (format!("{}; {gone}; {}; {}", edit(5), again(6), edit(7)), 2, "5.0000 7.0000 t"),
+        (format!("{}; {gone}; {}", edit(5), again(6)), 2, "5.0000 6.0000 t"),
+        (format!("{gone}; {}; {}; {gone}; {}", again(8), edit(9), again(1)), 1, "8.0000 1.0000 t"),
+        (format!("{}; {gone}; {}", edit(5), elsewhere(6)), 2, "5.0000 6.0000 t"),
+        (format!("{}; {gone}; {}; {}", edit(5), elsewhere(6), edit(7)), 2, "5.0000 7.0000 t"),
+        (format!("{gone}; {}", again(1)), 1, "1.0000 1.0000 t"),
+        (format!("{gone}; {}; {}; {}", again(3), edit(4), edit(6)), 2, "4.0000 6.0000 t"),
+    ] {
+        let erp = Erp::attached().await;
+        let admin = erp.client("postgres").await;
+        run(
+            &admin,
+            &format!(
+                "create table kept as select gen_random_uuid() as id, tenant_id, id as quote_id from quotes order by id limit 1; {};
+                 set app.current_user_id = '00000000-0000-4000-8000-000000000009'; {way}",
+                again(1)
+            ),
+        )
+        .await;
+        let told = format!(
+            "select concat_ws(' ', c ->> 'baseValue', c ->> 'currentValue', c ->> 'lastChangedBy' = '00000000-0000-4000-8000-000000000009')
+             from update_quote_line_with_version_check((select id from kept), {version}, '{{\"quantity\": 50}}') s, jsonb_array_elements(s.conflicts) c"
+        );
+        assert_eq!(text(&admin, &told).await, expected, "{way}");
+    }
+}

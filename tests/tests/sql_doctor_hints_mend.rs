@@ -418,3 +418,35 @@ async fn verified_tenants_are_good_news_until_somebody_else_may_set_them() {
     mend(&admin, &healthy, revoked, "gateways may set the tenant").await;
     assert_eq!(consult(&admin).await, healthy);
 }
+
+/// The owner of a database works in `public`, where small ERPs keep all that is theirs.
+#[tokio::test]
+async fn the_owner_of_a_schema_that_a_superuser_takes_still_works_in_it() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let alter = format!(
+        "alter database {} owner to erp_owner; revoke create on schema public from erp_owner",
+        erp.database()
+    );
+    admin.batch_execute(&alter).await.unwrap();
+    let healthy = consult(&admin).await;
+    for owner in ["pg_database_owner", "erp_owner"] {
+        admin.batch_execute(&format!("alter schema public owner to {owner}")).await.unwrap();
+        let told = admin
+            .query_one(
+                "select severity, hint from quote_collab_doctor() where check_name = 'schema of a superuser'",
+                &[],
+            )
+            .await
+            .unwrap();
+        assert_eq!(told.get::<_, String>(0), "warning");
+        admin.batch_execute(told.get(1)).await.unwrap();
+        admin
+            .batch_execute("begin; set local role erp_owner; create table public.plan (id integer); rollback")
+            .await
+            .expect("migrations go on");
+        let mended = consult(&admin).await;
+        assert_eq!(mended["schema of a superuser"], "ok");
+        assert_eq!(mended["schemas closed to others"], healthy["schemas closed to others"]);
+    }
+}

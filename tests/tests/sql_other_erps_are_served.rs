@@ -442,3 +442,25 @@ async fn a_time_without_time_zone_is_kept_as_the_statement_sets_it() {
     run(&admin, "alter table quotes alter updated_at type timestamptz").await;
     assert_eq!(stamped(", updated_at = '2026-11-28 15:00'").await, "now");
 }
+
+#[tokio::test]
+async fn customers_that_are_everybodys_are_named() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create extension quote_collab_ext; create table clients (id uuid primary key, name text); insert into clients values (md5('c')::uuid, 'Ada');
+         create table offers (id uuid primary key default md5('o')::uuid, tenant_id uuid default md5('t')::uuid, customer_id uuid default md5('c')::uuid);
+         create table items (id uuid primary key default md5('i')::uuid, tenant_id uuid default md5('t')::uuid, offer_id uuid default md5('o')::uuid);
+         insert into offers default values;
+         select attach_quote_collaboration('offers', 'items', '{\"customers\": {\"table\": \"clients\", \"id\": \"id\", \"name\": \"name\"}}');
+         select set_config('app.current_tenant_id', md5('t')::uuid::text, false)",
+    )
+    .await;
+    assert_eq!(
+        text(&admin, "select string_agg(q ->> 'customer_name', ',') from list_quotes() q").await,
+        "Ada"
+    );
+    run(&admin, "update offers set customer_id = null; update offers set customer_id = md5('c')::uuid").await;
+    run(&admin, "select * from v_recent_quote_changes; select * from v_active_quote_collaborators").await;
+}

@@ -96,7 +96,7 @@ async fn each_life_is_told_from_the_ones_before() {
         "select concat_ws(' ', s.success, s.previous_version, s.new_version, c ->> 'actualVersion', c ->> 'baseValue', c ->> 'currentValue')
          from update_quote_line_with_version_check('{line}', 2, '{{\"quantity\": 5}}') s, jsonb_array_elements(s.conflicts) c"
     );
-    assert_eq!(text(&admin, &told).await, "f 2 4 4 100.0000 100.0000");
+    assert_eq!(text(&admin, &told).await, "f 2 4 4 1501.0000 100.0000");
     run(
         &admin,
         &format!(
@@ -211,7 +211,9 @@ async fn nobody_learns_of_a_former_life_but_who_may_change_the_row() {
     let (erp, admin, _, line) = scene().await;
     run(&admin, &format!("delete from quote_lines where id = '{line}'; {AGAIN}")).await;
     let app = erp.client("erp_app").await;
-    let asks = format!("select coalesce(quote_former_version('QUOTE_LINE', '{line}')::text, 'nothing')");
+    let asks = format!(
+        "select coalesce(f.version::text, 'nothing') from quote_former_life('QUOTE_LINE', '{line}') f"
+    );
     let foreign =
         text(&admin, "select id::text from tenants where id <> (select tenant_id from kept) limit 1").await;
     run(&app, &format!("begin; set local app.current_tenant_id = '{foreign}'")).await;

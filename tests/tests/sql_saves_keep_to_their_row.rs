@@ -60,6 +60,75 @@ async fn no_save_moves_a_row_by_what_its_keys_are_generated_from() {
 }
 
 #[tokio::test]
+async fn no_save_gives_a_row_another_id_by_what_it_is_generated_from() {
+    let of_number = |digit: u8| {
+        format!(
+            "number integer, tenant_id uuid not null, notes text,
+             uid uuid generated always as (('{digit}1111111-1111-4111-8111-11111111111' || number)::uuid) stored not null unique"
+        )
+    };
+    let (_erp, admin) = tables(
+        &of_number(1),
+        &format!("{}, quote_id uuid not null", of_number(2)),
+        r#"{"columns": {"id": "uid"}, "line_columns": {"id": "uid"}}"#,
+    )
+    .await;
+    run(
+        &admin,
+        &format!(
+            "insert into quotes (number, tenant_id) values (1, '{TENANT}');
+             insert into quote_lines (number, tenant_id, quote_id) values (1, '{TENANT}', '{QUOTE}'); set app.current_tenant_id = '{TENANT}'"
+        ),
+    )
+    .await;
+    let line = QUOTE.replacen('1', "2", 1);
+    for changes in [r#"{"number": 2}"#, r#"{"number": 2, "notes": "mine"}"#] {
+        assert_eq!(sqlstate(&admin, &save(changes)).await, "42501", "{changes}");
+        assert_eq!(sqlstate(&admin, &save_line(changes).replace(LINE, &line)).await, "42501", "{changes}");
+    }
+    assert_eq!(text(&admin, &save(r#"{"number": 1, "notes": "mine"}"#)).await, "true");
+    assert_eq!(text(&admin, &save_line(r#"{"notes": "mine"}"#).replace(LINE, &line)).await, "true");
+}
+
+#[tokio::test]
+async fn a_line_that_leaves_a_quote_which_goes_may_be_saved_again() {
+    let (erp, admin) = tables(
+        "tenant_id uuid not null",
+        "tenant_id uuid not null, quote_id uuid not null, notes text",
+        "{}",
+    )
+    .await;
+    let other = QUOTE.replace('1', "3");
+    run(
+        &admin,
+        &format!(
+            "insert into quotes values ('{QUOTE}', '{TENANT}'), ('{other}', '{TENANT}'); insert into quote_lines (id, tenant_id, quote_id) values ('{LINE}', '{TENANT}', '{QUOTE}')"
+        ),
+    )
+    .await;
+    run(
+        &admin,
+        &format!(
+            "begin; update quote_lines set quote_id = '{other}'; delete from quotes where id = '{QUOTE}'"
+        ),
+    )
+    .await;
+    let saver = erp.client("postgres").await;
+    run(&saver, "set search_path = own, public").await;
+    let save = save_line("{\"notes\": \"mine\"}");
+    let commits = async {
+        erp.wait_until("select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')").await;
+        run(&admin, "commit").await;
+    };
+    let (state, ()) = tokio::join!(sqlstate(&saver, &save), commits);
+    assert_eq!(state, "40001");
+    let again = save.replace(", 1, ", ", 2, ");
+    assert_eq!(text(&saver, &again).await, "true");
+    run(&admin, &format!("delete from quotes where id = '{other}'")).await;
+    assert_eq!(sqlstate(&saver, &again).await, "P0002", "a line without its quote");
+}
+
+#[tokio::test]
 async fn no_save_changes_several_rows() {
     let (_erp, admin) = tables(
         "rev integer, tenant_id uuid not null, notes text, primary key (id, rev)",
@@ -129,6 +198,18 @@ async fn totals_of_the_erp_are_its_own_where_attach_is_told_so() {
     let hint = text(&admin, "select hint from quote_collab_doctor() where severity = 'error' and hint like '%attach_quote%' limit 1").await;
     run(&admin, &hint).await;
     assert_eq!(text(&admin, "select coalesce(columns ->> 'subtotal', 'none') from quote_collab_settings where entity = 'QUOTE'").await, "none");
+    // Nor what the ERP adds later.
+    run(&admin, "select detach_quote_collaboration(); alter table quotes drop column total_amount, drop column subtotal").await;
+    run(&admin, &format!("select attach_quote_collaboration('quotes', 'quote_lines', '{none}')")).await;
+    let again =
+        text(&admin, "select quote_attach_statement(s) from quote_collab_settings s where entity = 'QUOTE'")
+            .await;
+    run(
+        &admin,
+        &format!("alter table quotes add column total_amount numeric, add column subtotal numeric; {again}"),
+    )
+    .await;
+    assert_eq!(text(&admin, "select string_agg(distinct coalesce(columns ->> 'subtotal', columns ->> 'total_amount', columns ->> 'line_amount', 'none'), ' ') from quote_collab_settings").await, "none");
     for (wrong, state) in [
         (r#"{"columns": {"id": null}}"#, "22023"),
         (r#"{"columns": {"subtotal": ""}}"#, "42703"),

@@ -276,6 +276,6 @@ async fn no_function_of_ours_promises_too_much() {
     // They believe nothing: they find the row themselves, for the current tenant, and say nothing unless the caller has locked it. Those of the
     // feed say when somebody sealed, and what was over then.
     let expected =
-        ["quote_feed_floor", "quote_feed_waypoint", "quote_former_version", "record_rejected_quote_change"];
+        ["quote_feed_floor", "quote_feed_waypoint", "quote_former_life", "record_rejected_quote_change"];
     assert_eq!(open, expected);
 }
