@@ -61,11 +61,9 @@ create function leave_quote_former_life(target quote_collab_settings, row_id uui
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    behind bigint := (select f.version + 1 from @extschema@.quote_former_life(target.entity, row_id) f);
 begin
-    if behind > version then
-        perform @extschema@.apply_quote_changes(target, row_id, '{}'::jsonb, '{}'::jsonb, jsonb_build_object(target.columns ->> 'version', behind), path);
+    if (select f.version >= leave_quote_former_life.version from @extschema@.quote_former_life(target.entity, row_id) f) then
+        perform @extschema@.apply_quote_changes(target, row_id, '{}'::jsonb, '{}'::jsonb, 'former life'::text, path);
         return true;
     end if;
     return false;

@@ -70,3 +70,4 @@ begin
     execute format('alter view %s owner to %I', view_name, target_owner);
 end $$;
 comment on function replace_quote_view(text, text, text, name) is 'creates or replaces a view and keeps what is granted on it';
+revoke execute on function replace_quote_view(text, text, text, name) from public;

@@ -112,6 +112,7 @@ begin
     execute format('comment on column %s.%I is %L', target, column_name, @extschema@.quote_added_column_comment(role));
 end $$;
 comment on function add_quote_column(regclass, name, text, text) is 'adds one column to an ERP table, with the comment by which it is known';
+revoke execute on function add_quote_column(regclass, name, text, text) from public;
 
 -- Adds the version column, under the name that was chosen for it (and updated_by to lines), where the table has none; returns the names
 -- it added, or that an earlier attach did. columns: role -> column, as far as they were named. Rows that are there have first_version; rows

@@ -9,7 +9,6 @@ declare
     header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
     fields jsonb;
     former text := coalesce(current_setting('app.current_session_id', true), '');
-    derived jsonb := @extschema@.quote_author_column(header);
 begin
     perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
     fields := @extschema@.coerce_quote_changes(header, @extschema@.normalise_quote_changes(header, changes));
@@ -29,14 +28,8 @@ begin
         perform @extschema@.set_quote_option('app.current_session_id', former);
         return;
     end if;
-    if header.columns ? 'total_amount' and header.columns ? 'subtotal' and fields ?| array(
-            select header.columns ->> part from unnest('{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]) part
-            where header.columns ? part) then
-        derived := derived || jsonb_build_object(header.columns ->> 'total_amount',
-            @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields));
-    end if;
     if fields <> '{}' then
-        quote := @extschema@.apply_quote_changes(header, quote_id, quote, fields, derived, path);
+        quote := @extschema@.apply_quote_changes(header, quote_id, quote, fields, 'save of a header'::text, path);
     end if;
     new_version := @extschema@.quote_row_version(header, quote);
     perform @extschema@.set_quote_option('app.current_session_id', former);

@@ -4,36 +4,13 @@ create function recalculate_quote_totals(header quote_collab_settings, line quot
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    sum_expression text;
-    derived jsonb := '{}'::jsonb;
 begin
     if not (header.columns ? 'subtotal' and line.columns ? 'line_amount') then
         return @extschema@.find_quote_row(header, quote_id, '');
     end if;
-    -- Lines that another tenant put below the quote are not the quote's, whether row security shows them or not.
-    sum_expression := format('(select coalesce(pg_catalog.sum(l.%s), 0) from %I.%I l where l.%s operator(pg_catalog.=) t.%s and l.%s operator(pg_catalog.=) t.%s)',
-        @extschema@.quote_collab_column(line, 'line_amount'), line.table_schema, line.table_name,
-        @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'),
-        @extschema@.quote_collab_column(line, 'tenant'), @extschema@.quote_collab_column(header, 'tenant'));
-    derived := jsonb_build_object(header.columns ->> 'subtotal', sum_expression);
-    if header.columns ? 'total_amount' then
-        derived := derived || jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sum_expression, '{}'::jsonb));
-    end if;
-    return @extschema@.apply_quote_changes(header, quote_id, '{}'::jsonb, '{}'::jsonb, derived, path);
+    return @extschema@.apply_quote_changes(header, quote_id, '{}'::jsonb, '{}'::jsonb, 'lines'::text, path);
 end $$;
 comment on function recalculate_quote_totals(quote_collab_settings, quote_collab_settings, uuid, text) is 'subtotal and total of a quote from its lines';
-
--- line_amount = quantity * unit_price, as an expression over the new values, when either is being saved.
-create function derived_line_columns(line quote_collab_settings, fields jsonb) returns jsonb
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case when line.columns ?& '{quantity,unit_price,line_amount}' and fields ?| array[line.columns ->> 'quantity', line.columns ->> 'unit_price']
-        then jsonb_build_object(line.columns ->> 'line_amount', @extschema@.quote_new_value(line, 'quantity', fields) || ' operator(pg_catalog.*) ' || @extschema@.quote_new_value(line, 'unit_price', fields))
-        else '{}' end
-$$;
-comment on function derived_line_columns(quote_collab_settings, jsonb) is 'columns of a line that follow from the saved ones';
 
 -- Saves fields of a line based on the version seen, and the header's totals with it. Header before line, always: two
 -- people never deadlock.
@@ -76,8 +53,7 @@ begin
         return;
     end if;
     if fields <> '{}' then
-        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields,
-            @extschema@.quote_author_column(line) || @extschema@.derived_line_columns(line, fields), path);
+        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields, 'save of a line'::text, path);
     end if;
     new_version := @extschema@.quote_row_version(line, quote_line);
     quote := @extschema@.recalculate_quote_totals(header, line, parent, path);

@@ -1,6 +1,7 @@
 -- From 0.14.0 to 0.15.0.
 -- Functions.
 drop function quote_former_version(text, uuid);
+drop function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, jsonb, text);
 create function bound_quote_patience() returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -207,15 +208,14 @@ create or replace function leave_quote_former_life(target quote_collab_settings,
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    behind bigint := (select f.version + 1 from @extschema@.quote_former_life(target.entity, row_id) f);
 begin
-    if behind > version then
-        perform @extschema@.apply_quote_changes(target, row_id, '{}'::jsonb, '{}'::jsonb, jsonb_build_object(target.columns ->> 'version', behind), path);
+    if (select f.version >= leave_quote_former_life.version from @extschema@.quote_former_life(target.entity, row_id) f) then
+        perform @extschema@.apply_quote_changes(target, row_id, '{}'::jsonb, '{}'::jsonb, 'former life'::text, path);
         return true;
     end if;
     return false;
 end $$;
+revoke execute on function replace_quote_view(text, text, text, name) from public;
 create function quote_foreign_partitions(target regclass) returns setof regclass
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -334,6 +334,7 @@ begin
     execute format('comment on column %s.%I is %L', target, column_name, @extschema@.quote_added_column_comment(role));
 end $$;
 comment on function add_quote_column(regclass, name, text, text) is 'adds one column to an ERP table, with the comment by which it is known';
+revoke execute on function add_quote_column(regclass, name, text, text) from public;
 create or replace function add_quote_columns(target regclass, entity text, columns jsonb, first_version integer) returns name[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -537,7 +538,7 @@ begin
     into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     return found_row;
 end $$;
-create or replace function apply_quote_changes(target quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, derived jsonb, path text) returns jsonb
+create function apply_quote_changes(target quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -552,7 +553,7 @@ declare
 begin
     select string_agg(a, ', ') into assignments from (
         select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
-        union all select format('%I = %s', d.key, d.value) from jsonb_each_text(derived) d
+        union all select format('%I = %s', d.key, d.value) from jsonb_each_text(@extschema@.quote_derived_columns(target, row_id, changes, cause)) d
         where not changes ? d.key and not exists (
             select from pg_attribute g where g.attrelid = relation and g.attname = d.key and g.attgenerated <> '')) x (a);
     if assignments is null then
@@ -588,16 +589,98 @@ begin
     end if;
     return updated;
 end $$;
-create function quote_conflicts_query(history text, join_clause text, name_expression text) returns text
+comment on function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, text, text) is 'updates one row of an attached table from a change set';
+create function derived_header_columns(header quote_collab_settings, fields jsonb) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when header.columns ?& '{total_amount,subtotal}' and fields ?| array(
+            select header.columns ->> part from unnest('{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]) part where header.columns ? part)
+        then jsonb_build_object(header.columns ->> 'total_amount',
+            @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields))
+        else '{}' end
+$$;
+comment on function derived_header_columns(quote_collab_settings, jsonb) is 'columns of a header that follow from the saved ones';
+create function derived_sums(header quote_collab_settings) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    line @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(header);
+    sums text := format('(select coalesce(pg_catalog.sum(l.%s), 0) from %I.%I l where l.%s operator(pg_catalog.=) t.%s and l.%s operator(pg_catalog.=) t.%s)',
+        @extschema@.quote_collab_column(line, 'line_amount'), line.table_schema, line.table_name,
+        @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'),
+        @extschema@.quote_collab_column(line, 'tenant'), @extschema@.quote_collab_column(header, 'tenant'));
+begin
+    return jsonb_build_object(header.columns ->> 'subtotal', sums) || case when header.columns ? 'total_amount'
+        then jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sums, '{}'::jsonb)) else '{}' end;
+end $$;
+comment on function derived_sums(quote_collab_settings) is 'subtotal and total of a quote from its lines, in SQL';
+create function quote_derived_columns(target quote_collab_settings, row_id uuid, fields jsonb, cause text) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case cause
+        when 'former life' then (select jsonb_build_object(target.columns ->> 'version', f.version + 1) from @extschema@.quote_former_life(target.entity, row_id) f)
+        when 'lines' then @extschema@.derived_sums(target)
+        when 'save of a header' then @extschema@.quote_author_column(target) || @extschema@.derived_header_columns(target, fields)
+        when 'save of a line' then @extschema@.quote_author_column(target) || @extschema@.derived_line_columns(target, fields)
+    end
+$$;
+comment on function quote_derived_columns(quote_collab_settings, uuid, jsonb, text) is 'columns that an update sets beside those that are named';
+create function quote_history_to_read(log_schema name) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return format(case when @extschema@.quote_archive_stands(log_schema)
+            and has_table_privilege(to_regclass(format('%I.quote_changes_archive', log_schema)), 'select')
+        then '(select * from %1$I.quote_changes union all select * from %1$I.quote_changes_archive)' else '%1$I.quote_changes' end, log_schema);
+end $$;
+comment on function quote_history_to_read(name) is 'the history that a caller may read, in SQL';
+create function quote_line_quotes(log_schema name, quote_id uuid, line_id uuid, ended_at timestamptz, out quotes uuid[], out is_whole boolean)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $$
+declare
+    history text := @extschema@.quote_history_to_read(log_schema);
+    here integer := 1;
+    others uuid[];
+begin
+    quotes := array[quote_id];
+    loop
+        while here <= cardinality(quotes) and here <= 100 loop
+            execute format('select array_agg(distinct gone.quote_id) from %1$s c
+                join %1$s gone on gone.xid = c.xid and gone.quote_line_id = $2 and gone.change_type = ''DELETE''
+                where c.quote_id = $1 and c.quote_line_id = $2 and c.change_type = ''CREATE'' and gone.quote_id <> all ($3)', history)
+            into others using quotes[here], line_id, quotes;
+            quotes := quotes || coalesce(others, '{}');
+            here := here + 1;
+        end loop;
+        -- A line that only moved goes on behind its version.
+        execute format('select exists (select from unnest($1) q (id) cross join lateral (select from %1$s c
+            where c.quote_id = q.id and c.quote_line_id = $2 and c.change_type = ''DELETE'' and c.changed_at >= $3 and not exists (
+                select from %1$s moved where moved.xid = c.xid and moved.quote_line_id = $2 and moved.change_type = ''CREATE''
+                    and moved.position > c.position and moved.entity_version_after > c.entity_version_before) limit 1) c)', history)
+        into is_whole using quotes, line_id, ended_at;
+        exit when is_whole;
+        -- When rows are deleted the clock is asked, and the transaction may have begun before.
+        execute format('select array_agg(distinct c.quote_id) from %1$s c where c.changed_at between $3 and $3 + interval ''10 minutes''
+            and c.quote_line_id = $2 and c.change_type = ''DELETE'' and c.quote_id <> all ($1)', history)
+        into others using quotes, line_id, ended_at;
+        exit when others is null;
+        quotes := quotes || others;
+    end loop;
+end $$;
+comment on function quote_line_quotes(name, uuid, uuid, timestamptz) is 'the quotes that a line was of, and whether its last one is among them';
+create function quote_versions_query(history text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
     select format($query$
         with recursive stays (quote_id, until) as (
-            (select $1, 9223372036854775807
-             union all
-             select gone.quote_id, gone.position from (select c.quote_id, c.position from %1$s c where $7 and c.changed_at between $8 and $8 + interval '10 minutes'
-                and c.quote_line_id = $2 and c.change_type = 'DELETE' order by c.position desc limit 1) gone where gone.quote_id <> $1)
+            select $1[1], 9223372036854775807
             union all
             select gone.quote_id, gone.position from stays s
             cross join lateral (select c.xid, c.position from %1$s c where c.quote_id = s.quote_id and c.quote_line_id = $2 and c.position < s.until
@@ -605,66 +688,141 @@ as $$
             cross join lateral (select c.quote_id, c.position from %1$s c where c.xid = came.xid and c.quote_line_id = $2 and c.position < came.position
                 and c.change_type = 'DELETE' order by c.position desc limit 1) gone
             where gone.quote_id <> s.quote_id),
-        ends (position) as materialized (
-            select c.position from stays s join %1$s c on $7 and c.quote_id = s.quote_id and c.position <= s.until
-            where c.quote_line_id is not distinct from $2 and c.change_type = 'DELETE'),
         seen (position) as (
-            select distinct b.position from stays s cross join (select 9223372036854775807 union all select e.position from ends e) e (position)
-            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= least(s.until, e.position) and c.entity_version_after = $3
+            select coalesce(max(b.position), 0) from stays s
+            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= s.until and c.entity_version_after = $3
                 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' order by c.position desc limit 1) b),
-        first (change_type, version) as (
-            select c.change_type, c.entity_version_before from stays s join %1$s c on $7 and c.quote_id = s.quote_id and c.position <= s.until
-            where c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' order by c.position limit 1),
-        lives (position) as materialized (
-            select n.position from seen n where $7 or n.position = (select max(m.position) from seen m)
-            union all select 0 where case when $7 then exists (select from first f where f.change_type <> 'CREATE' and f.version = $3) else not exists (select from seen) end),
         log as materialized (
-            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position, o.is_newer from stays s
-            join %1$s c on c.quote_id = s.quote_id and c.position <= s.until and c.position > coalesce((select min(l.position) from lives l), 0)
-            cross join lateral (select coalesce(c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3, false)) o (is_newer)
+            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position from stays s
+            join %1$s c on c.quote_id = s.quote_id and c.position <= s.until and c.position > (select n.position from seen n)
             where c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'
-                and (o.is_newer or c.position > (select max(e.position) from ends e))),
+                and (c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3)),
         firsts as materialized (
-            select distinct on (v.position, l.field_name) v.position as life, l.field_name, l.old_value, l.position from lives v join log l on l.position > v.position
-            where l.is_newer and l.change_type <> 'CREATE' order by v.position, l.field_name, l.position),
+            select distinct on (l.field_name) l.field_name, l.old_value, l.position from log l where l.change_type <> 'CREATE' order by l.field_name, l.position),
         lasts as materialized (
-            select distinct on (l.field_name) l.field_name, l.changed_by, l.changed_at, l.position from log l order by l.field_name, l.position desc)
-        select jsonb_agg(jsonb_build_object(
-            'field', f.key, 'expectedVersion', $3, 'actualVersion', $5 -> $6,
-            'baseValue', base.value, 'currentValue', $5 -> f.key, 'attemptedValue', f.value,
-            'lastChangedBy', last.changed_by, 'lastChangedByName', %3$s, 'lastChangedAt', last.changed_at) order by f.key)
-        from jsonb_each($4) f
-        left join lateral (
-            select b.value from lives v
+            select distinct on (l.field_name) l.field_name, l.changed_by, l.changed_at, l.position from log l order by l.field_name, l.position desc),
+        told as (
+            select f.key, case when base.position is null then $5 -> f.key else base.old_value end as base, last.changed_by, last.changed_at
+            from jsonb_each($4) f
             left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as old_value from firsts l
-                               where l.life = v.position and l.field_name in (f.key, '*') order by l.position limit 1) first on true
-            cross join lateral (select coalesce(case when first.position is null then $5 -> f.key else first.old_value end, 'null')) b (value)
-            order by b.value is distinct from coalesce($5 -> f.key, 'null') desc, v.position desc limit 1) base on true
-        left join lateral (select l.changed_by, l.changed_at from lasts l
-                           order by l.field_name = f.key desc, l.position desc limit 1) last on true
-        %2$s$query$, history, join_clause, name_expression)
+                               where l.field_name in (f.key, '*') order by l.position limit 1) base on true
+            left join lateral (select l.changed_by, l.changed_at from lasts l
+                               order by l.field_name = f.key desc, l.position desc limit 1) last on true)$query$, history)
 $$;
-comment on function quote_conflicts_query(text, text, text) is 'the query that finds what stands against a save';
+comment on function quote_versions_query(text) is 'what the fields of a row were at a version, and who changed them since';
+create function quote_lives_query(history text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format($query$
+        with log as materialized (
+            select c.*, count(*) filter (where c.change_type = 'DELETE') over (order by c.position desc) as life
+            from unnest($1) q (id)
+            cross join lateral (select c.position, c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.entity_version_before, c.entity_version_after
+                from %1$s c where c.quote_id = q.id and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' offset 0) c),
+        lives as (
+            select l.life from log l where l.life <= 100 group by l.life
+            having $3 between coalesce(min(l.entity_version_after) filter (where l.change_type = 'CREATE'), -2147483648)
+                and case l.life when 0 then ($5 ->> $6)::numeric else coalesce(max(l.entity_version_before) filter (where l.change_type = 'DELETE'), 2147483647) end),
+        firsts as materialized (
+            select distinct on (l.life, l.field_name) l.life, l.field_name, l.old_value, l.position from log l join lives v on v.life = l.life
+            where l.change_type = 'DELETE' or l.change_type <> 'CREATE' and l.entity_version_after > $3 order by l.life, l.field_name, l.position),
+        told as (
+            select f.key, base.value as base, last.changed_by, last.changed_at
+            from jsonb_each($4) f
+            cross join lateral (select coalesce($5 -> f.key, 'null')) now (value)
+            left join lateral (
+                select b.value from lives v
+                left join lateral (select case l.field_name when '*' then l.old_value -> f.key else l.old_value end as value from firsts l
+                                   where l.life = v.life and l.field_name in (f.key, '*') order by l.position limit 1) first on true
+                cross join lateral (select case when v.life = 0 and first is null then now.value else coalesce(first.value, 'null') end) b (value)
+                where $7 or b.value <> now.value
+                order by b.value <> now.value desc, v.life limit 1) base on true
+            left join lateral (
+                select l.changed_by, l.changed_at from log l
+                order by l.life, l.field_name in (f.key, '*') desc, l.position desc limit 1) last on true)$query$, history)
+$$;
+comment on function quote_lives_query(text) is 'what the fields of a row were at a version that it may have had in several lives, and who changed them since';
 create or replace function quote_conflicts(target quote_collab_settings, current_row jsonb, expected_version integer, changes jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     conflicts jsonb;
     author record;
     row_id uuid := (current_row ->> (target.columns ->> 'id'))::uuid;
+    line_id uuid := case target.entity when 'QUOTE_LINE' then row_id end;
+    quotes uuid[] := array[coalesce(current_row ->> (target.columns ->> 'quote'), row_id::text)::uuid];
+    is_whole boolean := true;
     former record;
-    history text := format(case when @extschema@.quote_archive_stands(target.log_schema)
-            and has_table_privilege(to_regclass(format('%I.quote_changes_archive', target.log_schema)), 'select')
-        then '(select * from %1$I.quote_changes union all select * from %1$I.quote_changes_archive)' else '%1$I.quote_changes' end, target.log_schema);
+    query text;
+    history text := @extschema@.quote_history_to_read(target.log_schema);
 begin
-    select * into author from @extschema@.quote_user_join('last.changed_by');
+    select * into author from @extschema@.quote_user_join('t.changed_by');
     select * into former from @extschema@.quote_former_life(target.entity, row_id);
-    execute @extschema@.quote_conflicts_query(history, author.join_clause, author.name_expression) into conflicts
-    using coalesce(current_row ->> (target.columns ->> 'quote'), current_row ->> (target.columns ->> 'id'))::uuid,
-          case target.entity when 'QUOTE_LINE' then row_id end,
-          expected_version, changes, current_row, target.columns ->> 'version', coalesce(former.version >= expected_version, false), former.ended_at;
+    query := @extschema@.quote_versions_query(history);
+    if former.version >= expected_version then
+        query := @extschema@.quote_lives_query(history);
+        if line_id is not null then
+            select q.quotes, q.is_whole into quotes, is_whole from @extschema@.quote_line_quotes(target.log_schema, quotes[1], line_id, former.ended_at) q;
+        end if;
+    end if;
+    execute format($query$%s
+        select jsonb_agg(jsonb_build_object(
+            'field', t.key, 'expectedVersion', $3, 'actualVersion', $5 -> $6,
+            'baseValue', t.base, 'currentValue', $5 -> t.key, 'attemptedValue', $4 -> t.key,
+            'lastChangedBy', t.changed_by, 'lastChangedByName', %s, 'lastChangedAt', t.changed_at) order by t.key)
+        from told t %s$query$, query, author.name_expression, author.join_clause)
+    into conflicts using quotes, line_id, expected_version, changes, current_row, target.columns ->> 'version', is_whole;
     return coalesce(conflicts, '[]');
+end $$;
+create or replace function save_quote(
+    quote_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
+    out success boolean, out quote jsonb, out previous_version integer, out new_version integer, out conflicts jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
+    fields jsonb;
+    former text := coalesce(current_setting('app.current_session_id', true), '');
+begin
+    perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
+    fields := @extschema@.coerce_quote_changes(header, @extschema@.normalise_quote_changes(header, changes));
+    perform @extschema@.set_quote_option('app.current_session_id', coalesce(session_id::text, former));
+    quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
+    previous_version := @extschema@.quote_row_version(header, quote);
+    new_version := previous_version;
+    if previous_version = expected_version and @extschema@.leave_quote_former_life(header, quote_id, previous_version, path) then
+        -- Based on this life or on an earlier one: nobody knows, so that it is read again.
+        quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
+        new_version := @extschema@.quote_row_version(header, quote);
+    end if;
+    if new_version <> expected_version then
+        success := false;
+        conflicts := @extschema@.quote_conflicts(header, quote, expected_version, fields);
+        perform @extschema@.record_rejected_quote_change('QUOTE', quote_id, expected_version, fields);
+        perform @extschema@.set_quote_option('app.current_session_id', former);
+        return;
+    end if;
+    if fields <> '{}' then
+        quote := @extschema@.apply_quote_changes(header, quote_id, quote, fields, 'save of a header'::text, path);
+    end if;
+    new_version := @extschema@.quote_row_version(header, quote);
+    perform @extschema@.set_quote_option('app.current_session_id', former);
+    success := true;
+    conflicts := '[]';
+end $$;
+create or replace function recalculate_quote_totals(header quote_collab_settings, line quote_collab_settings, quote_id uuid, path text) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not (header.columns ? 'subtotal' and line.columns ? 'line_amount') then
+        return @extschema@.find_quote_row(header, quote_id, '');
+    end if;
+    return @extschema@.apply_quote_changes(header, quote_id, '{}'::jsonb, '{}'::jsonb, 'lines'::text, path);
 end $$;
 create or replace function save_quote_line(
     line_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
@@ -705,8 +863,7 @@ begin
         return;
     end if;
     if fields <> '{}' then
-        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields,
-            @extschema@.quote_author_column(line) || @extschema@.derived_line_columns(line, fields), path);
+        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields, 'save of a line'::text, path);
     end if;
     new_version := @extschema@.quote_row_version(line, quote_line);
     quote := @extschema@.recalculate_quote_totals(header, line, parent, path);

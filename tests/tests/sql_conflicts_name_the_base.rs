@@ -78,6 +78,12 @@ async fn of_a_row_that_was_deleted_and_came_back() {
         )
     };
     let gone = "delete from quote_lines where id = (select id from kept)";
+    let touch = "update quote_lines set version = version + 1 where id = (select id from kept)";
+    let moved = "update quote_lines l set quote_id = (select q.id from quotes q, kept k where q.tenant_id = k.tenant_id and q.id <> k.quote_id limit 1) where id = (select id from kept)";
+    let back =
+        "update quote_lines set quote_id = (select quote_id from kept) where id = (select id from kept)";
+    // As by a transaction that took longer than that before it deleted the line.
+    let ended_long_before = "update quote_former_versions set ended_at = ended_at - interval '11 minutes'";
     // What becomes of a line that had quantity 1 at version 1, the version that a save is based on, base and current value that it is told.
     for (way, version, expected) in [
         (format!("begin; {gone}; {}; commit", again(2)), 1, "1.0000 2.0000 t"),
@@ -88,6 +94,12 @@ async fn of_a_row_that_was_deleted_and_came_back() {
         (format!("{}; {gone}; {}; {}", edit(5), elsewhere(6), edit(7)), 2, "5.0000 7.0000 t"),
         (format!("{gone}; {}", again(1)), 1, "1.0000 1.0000 t"),
         (format!("{gone}; {}; {}; {}", again(3), edit(4), edit(6)), 2, "4.0000 6.0000 t"),
+        (format!("{touch}; {gone}; {}", again(5)), 2, "1.0000 5.0000 t"),
+        (format!("{}; {gone}; {}; {touch}; {}", edit(6), again(5), edit(6)), 2, "5.0000 6.0000 t"),
+        (format!("{moved}; {gone}; {}", again(8)), 1, "1.0000 8.0000 t"),
+        (format!("{}; {moved}; {gone}; {}", edit(2), elsewhere(1)), 2, "2.0000 1.0000 t"),
+        (format!("{gone}; {}; {back}", elsewhere(7)), 1, "1.0000 7.0000 t"),
+        (format!("{gone}; {}; {ended_long_before}", elsewhere(1)), 1, "1.0000 t"),
     ] {
         let erp = Erp::attached().await;
         let admin = erp.client("postgres").await;
@@ -95,11 +107,14 @@ async fn of_a_row_that_was_deleted_and_came_back() {
             &admin,
             &format!(
                 "create table kept as select gen_random_uuid() as id, tenant_id, id as quote_id from quotes order by id limit 1; {};
-                 set app.current_user_id = '00000000-0000-4000-8000-000000000009'; {way}",
+                 set app.current_user_id = '00000000-0000-4000-8000-000000000009'",
                 again(1)
             ),
         )
         .await;
+        for statement in way.split("; ") {
+            run(&admin, statement).await;
+        }
         let told = format!(
             "select concat_ws(' ', c ->> 'baseValue', c ->> 'currentValue', c ->> 'lastChangedBy' = '00000000-0000-4000-8000-000000000009')
              from update_quote_line_with_version_check((select id from kept), {version}, '{{\"quantity\": 50}}') s, jsonb_array_elements(s.conflicts) c"

@@ -3,6 +3,7 @@
 use quote_collab_tests::Erp;
 use quote_collab_tests::bypass::Outcome::{Empty, Harmless, Own, Refused};
 use quote_collab_tests::bypass::{Attempt, scene, try_all};
+use quote_collab_tests::statement::{run, text};
 
 /// On the log and what belongs to it.
 const LOG: [Attempt; 34] = [
@@ -278,4 +279,57 @@ async fn no_function_of_ours_promises_too_much() {
     let expected =
         ["quote_feed_floor", "quote_feed_waypoint", "quote_former_life", "record_rejected_quote_change"];
     assert_eq!(open, expected);
+}
+
+/// An API server that offers functions to its users, with the role and the tenant set for each, has them run with all that its login may.
+#[tokio::test]
+async fn no_function_for_everybody_runs_sql_that_it_is_given() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let taken = "select p.oid::regprocedure::text from pg_proc p join pg_depend d on d.objid = p.oid and d.classid = 'pg_proc'::regclass and d.deptype = 'e'
+        join pg_extension e on e.oid = d.refobjid and e.extname = 'quote_collab_ext'
+        where has_function_privilege('public', p.oid, 'execute') and p.prosrc ~ '\\mexecute\\M' and 'text'::regtype = any (p.proargtypes::oid[]) order by 1";
+    let taken: Vec<String> = admin.query(taken, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    let harmless = [
+        "add_quote_columns(regclass,text,jsonb,integer)", // which kind of table
+        "apply_quote_changes(quote_collab_settings,uuid,jsonb,jsonb,text,text)", // why, and a search path
+        "explain_quote_query(text)",                      // EXPLAIN runs nothing that is not immutable
+        "find_quote_row(quote_collab_settings,uuid,text)", // one of two locks
+        "heartbeat_quote_session(uuid,uuid,text,integer,boolean,text)", // values
+        "join_quote_session(uuid,uuid,uuid,text,text,text)", // values
+        "record_rejected_quote_change(text,uuid,integer,jsonb)", // which kind of table
+    ];
+    assert_eq!(taken, harmless);
+    let app = erp.client("erp_app").await;
+    let quote = erp.quote(0).await;
+    run(
+        &app,
+        "set app.current_tenant_id = 'a0000000-0000-4000-8000-000000000001'; create temp view v as select 1 as a; create temp table mine ()",
+    )
+    .await;
+    let other = "set_config('app.current_tenant_id', 'b0000000-0000-4000-8000-000000000002', false)";
+    for given in [
+        format!("replace_quote_view('pg_temp.v', $$select 1 a; select {other}$$, '', 'erp_app')"),
+        format!("add_quote_column('mine', 'a', $$text default {other}$$, 'version')"),
+        format!(
+            "apply_quote_changes(s, '{quote}', '{{}}', '{{}}', $$(select {other})$$, '') from quote_collab_settings s where entity = 'QUOTE'"
+        ),
+        format!(
+            "apply_quote_changes(s, '{quote}', '{{}}', '{{}}', 'lines', $$public; select {other}$$) from quote_collab_settings s where entity = 'QUOTE'"
+        ),
+        format!(
+            "quote_line_quotes($$public.quote_changes where {other} = ''; --$$, '{quote}', '{quote}', now())"
+        ),
+        format!("explain_quote_query($$select {other}$$)"),
+        format!(
+            "find_quote_row(s, '{quote}', $$; select {other}$$) from quote_collab_settings s where entity = 'QUOTE'"
+        ),
+    ] {
+        let _ = app.batch_execute(&format!("select {given}")).await;
+        assert_eq!(
+            text(&app, "show app.current_tenant_id").await,
+            "a0000000-0000-4000-8000-000000000001",
+            "{given}"
+        );
+    }
 }
