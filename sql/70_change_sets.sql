@@ -146,14 +146,32 @@ begin
 end $$;
 comment on function coerce_quote_changes(quote_collab_settings, jsonb) is 'values of a change set in the types of their columns';
 
+-- The settings of this table as attach noted them, and not as a caller may have made them up: names of columns that are none are names of functions
+-- to PostgreSQL. SQLSTATE 55000 where it is not attached.
+create function require_quote_settings(claimed quote_collab_settings) returns quote_collab_settings
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    settings @extschema@.quote_collab_settings;
+begin
+    select s.* into settings from @extschema@.quote_collab_settings s where (s.table_schema, s.table_name) = (claimed.table_schema, claimed.table_name);
+    if not found then
+        raise exception 'the table is not attached' using errcode = 'object_not_in_prerequisite_state', hint = 'Attach it first.';
+    end if;
+    return settings;
+end $$;
+comment on function require_quote_settings(quote_collab_settings) is 'the settings of an attached table as attach noted them';
+
 -- Applies a normalised change set, and what follows from it by its cause, save what PostgreSQL generates itself. The ERP's triggers find what they name on the caller's search path, as in an UPDATE of his own, while
 -- the statement itself names everything whole: what others put on that path is not run in it. What triggers change in the row is in
 -- the answer. seen: the row as it was locked; its id, and to whom it belongs, do not change.
-create function apply_quote_changes(target quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
+create function apply_quote_changes(claimed quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    target @extschema@.quote_collab_settings := @extschema@.require_quote_settings(claimed);
     record_definition text := @extschema@.quote_changes_record(target, changes);
     relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
     assignments text;

@@ -112,8 +112,8 @@ begin
 end $$;
 comment on function quote_history_to_read(name) is 'the history that a caller may read, in SQL';
 
--- The quotes that a line was of, as far as its history leads from this one to them: by a transaction that took it from one and put it into the other, or
--- by the time when its last life ended. is_whole: that end is among what they know of it.
+-- The quotes that a line was of, sixteen at most, as far as its history leads from this one to them: by a transaction that took it from one and put it
+-- into the other, or by the time when its last life ended. is_whole: that end is among what they know of it.
 create function quote_line_quotes(log_schema name, quote_id uuid, line_id uuid, ended_at timestamptz, out quotes uuid[], out is_whole boolean)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -122,15 +122,18 @@ as $$
 declare
     history text := @extschema@.quote_history_to_read(log_schema);
     here integer := 1;
+    came xid8[];
     others uuid[];
 begin
     quotes := array[quote_id];
     loop
-        while here <= cardinality(quotes) and here <= 100 loop
-            execute format('select array_agg(distinct gone.quote_id) from %1$s c
-                join %1$s gone on gone.xid = c.xid and gone.quote_line_id = $2 and gone.change_type = ''DELETE''
-                where c.quote_id = $1 and c.quote_line_id = $2 and c.change_type = ''CREATE'' and gone.quote_id <> all ($3)', history)
-            into others using quotes[here], line_id, quotes;
+        -- Asked one after the other: together they would be planned over each pair of months.
+        while here <= cardinality(quotes) and here <= 16 loop
+            execute format('select array_agg(distinct c.xid) from %s c where c.quote_id = $1 and c.quote_line_id = $2 and c.change_type = ''CREATE''', history)
+            into came using quotes[here], line_id;
+            execute format('select array_agg(distinct c.quote_id) from %s c
+                where c.xid = any ($1) and c.quote_line_id = $2 and c.change_type = ''DELETE'' and c.quote_id <> all ($3)', history)
+            into others using came, line_id, quotes;
             quotes := quotes || coalesce(others, '{}');
             here := here + 1;
         end loop;
@@ -218,9 +221,9 @@ as $$
             cross join lateral (select coalesce($5 -> f.key, 'null')) now (value)
             left join lateral (
                 select b.value from lives v
-                left join lateral (select case l.field_name when '*' then l.old_value -> f.key else l.old_value end as value from firsts l
+                left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as value from firsts l
                                    where l.life = v.life and l.field_name in (f.key, '*') order by l.position limit 1) first on true
-                cross join lateral (select case when v.life = 0 and first is null then now.value else coalesce(first.value, 'null') end) b (value)
+                cross join lateral (select case when v.life = 0 and first.position is null then now.value else coalesce(first.value, 'null') end) b (value)
                 where $7 or b.value <> now.value
                 order by b.value <> now.value desc, v.life limit 1) base on true
             left join lateral (

@@ -1,6 +1,7 @@
 -- doctor: views and rules.
 
--- What EXPLAIN says of a query: it runs nothing, but the planner computes constants, and so calls functions.
+-- What EXPLAIN says of a query: it runs nothing, but the planner computes constants, and so calls functions. Of a query alone: EXPLAIN EXECUTE works
+-- out parameters.
 create function explain_quote_query(query text) returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -9,7 +10,7 @@ declare
     line text;
     plan text := '';
 begin
-    for line in execute 'explain (verbose, costs off) ' || query loop
+    for line in execute format('explain (verbose, costs off) select * from (%s) planned', query) loop
         plan := concat(plan, line, chr(10));
     end loop;
     return plan;

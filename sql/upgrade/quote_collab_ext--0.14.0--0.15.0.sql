@@ -538,11 +538,26 @@ begin
     into found_row using row_id, @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     return found_row;
 end $$;
-create function apply_quote_changes(target quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
+create function require_quote_settings(claimed quote_collab_settings) returns quote_collab_settings
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    settings @extschema@.quote_collab_settings;
+begin
+    select s.* into settings from @extschema@.quote_collab_settings s where (s.table_schema, s.table_name) = (claimed.table_schema, claimed.table_name);
+    if not found then
+        raise exception 'the table is not attached' using errcode = 'object_not_in_prerequisite_state', hint = 'Attach it first.';
+    end if;
+    return settings;
+end $$;
+comment on function require_quote_settings(quote_collab_settings) is 'the settings of an attached table as attach noted them';
+create function apply_quote_changes(claimed quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    target @extschema@.quote_collab_settings := @extschema@.require_quote_settings(claimed);
     record_definition text := @extschema@.quote_changes_record(target, changes);
     relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
     assignments text;
@@ -646,15 +661,18 @@ as $$
 declare
     history text := @extschema@.quote_history_to_read(log_schema);
     here integer := 1;
+    came xid8[];
     others uuid[];
 begin
     quotes := array[quote_id];
     loop
-        while here <= cardinality(quotes) and here <= 100 loop
-            execute format('select array_agg(distinct gone.quote_id) from %1$s c
-                join %1$s gone on gone.xid = c.xid and gone.quote_line_id = $2 and gone.change_type = ''DELETE''
-                where c.quote_id = $1 and c.quote_line_id = $2 and c.change_type = ''CREATE'' and gone.quote_id <> all ($3)', history)
-            into others using quotes[here], line_id, quotes;
+        -- Asked one after the other: together they would be planned over each pair of months.
+        while here <= cardinality(quotes) and here <= 16 loop
+            execute format('select array_agg(distinct c.xid) from %s c where c.quote_id = $1 and c.quote_line_id = $2 and c.change_type = ''CREATE''', history)
+            into came using quotes[here], line_id;
+            execute format('select array_agg(distinct c.quote_id) from %s c
+                where c.xid = any ($1) and c.quote_line_id = $2 and c.change_type = ''DELETE'' and c.quote_id <> all ($3)', history)
+            into others using came, line_id, quotes;
             quotes := quotes || coalesce(others, '{}');
             here := here + 1;
         end loop;
@@ -733,9 +751,9 @@ as $$
             cross join lateral (select coalesce($5 -> f.key, 'null')) now (value)
             left join lateral (
                 select b.value from lives v
-                left join lateral (select case l.field_name when '*' then l.old_value -> f.key else l.old_value end as value from firsts l
+                left join lateral (select l.position, case l.field_name when '*' then l.old_value -> f.key else l.old_value end as value from firsts l
                                    where l.life = v.life and l.field_name in (f.key, '*') order by l.position limit 1) first on true
-                cross join lateral (select case when v.life = 0 and first is null then now.value else coalesce(first.value, 'null') end) b (value)
+                cross join lateral (select case when v.life = 0 and first.position is null then now.value else coalesce(first.value, 'null') end) b (value)
                 where $7 or b.value <> now.value
                 order by b.value <> now.value desc, v.life limit 1) base on true
             left join lateral (
@@ -1331,6 +1349,19 @@ begin
         and (s.origin <> c.origin or not pg_visible_in_snapshot(c.xid, s.cur)))', target_schema) into found_rows;
     return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed',
         'select @extschema@.seal_quote_history();');
+end $$;
+create or replace function explain_quote_query(query text) returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    line text;
+    plan text := '';
+begin
+    for line in execute format('explain (verbose, costs off) select * from (%s) planned', query) loop
+        plan := concat(plan, line, chr(10));
+    end loop;
+    return plan;
 end $$;
 create function quote_extension_table_grants() returns table (told text, revoke text)
 language sql stable

@@ -82,6 +82,7 @@ async fn of_a_row_that_was_deleted_and_came_back() {
     let moved = "update quote_lines l set quote_id = (select q.id from quotes q, kept k where q.tenant_id = k.tenant_id and q.id <> k.quote_id limit 1) where id = (select id from kept)";
     let back =
         "update quote_lines set quote_id = (select quote_id from kept) where id = (select id from kept)";
+    let none = "update quote_lines set quantity = null where id = (select id from kept)";
     // As by a transaction that took longer than that before it deleted the line.
     let ended_long_before = "update quote_former_versions set ended_at = ended_at - interval '11 minutes'";
     // What becomes of a line that had quantity 1 at version 1, the version that a save is based on, base and current value that it is told.
@@ -100,13 +101,14 @@ async fn of_a_row_that_was_deleted_and_came_back() {
         (format!("{}; {moved}; {gone}; {}", edit(2), elsewhere(1)), 2, "2.0000 1.0000 t"),
         (format!("{gone}; {}; {back}", elsewhere(7)), 1, "1.0000 7.0000 t"),
         (format!("{gone}; {}; {ended_long_before}", elsewhere(1)), 1, "1.0000 t"),
+        (format!("{}; {gone}; {}; {none}; {}", edit(7), again(3), edit(7)), 2, "7.0000 t"),
     ] {
         let erp = Erp::attached().await;
         let admin = erp.client("postgres").await;
         run(
             &admin,
             &format!(
-                "create table kept as select gen_random_uuid() as id, tenant_id, id as quote_id from quotes order by id limit 1; {};
+                "alter table quote_lines alter quantity drop not null; create table kept as select gen_random_uuid() as id, tenant_id, id as quote_id from quotes order by id limit 1; {};
                  set app.current_user_id = '00000000-0000-4000-8000-000000000009'",
                 again(1)
             ),

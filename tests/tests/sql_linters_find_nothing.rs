@@ -84,7 +84,7 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 ];
 
 /// Functions whose statements hold a text that was quoted elsewhere, and where.
-const QUOTED_ELSEWHERE: [(&str, &str); 22] = [
+const QUOTED_ELSEWHERE: [(&str, &str); 23] = [
     ("add_quote_column", "what is added is one of two columns, each a constant of its caller"),
     ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
     ("close_quote_extension", "quote_grants_on() and quote_extension_function_grants() quote"),
@@ -100,13 +100,14 @@ const QUOTED_ELSEWHERE: [(&str, &str); 22] = [
     ("create_quote_trigger", "quote_triggers() says when it fires; its name, table and argument are quoted"),
     (
         "explain_quote_query",
-        "queries are those that attach makes views of; it runs with the rights of whoever calls it",
+        "queries are those that attach makes views of, and what it is given is planned as one and not run",
     ),
     ("exchange_quote_months", "bounds are what pg_get_expr() says of a partition"),
     ("find_quote_row_safely", "columns are quoted in its query"),
     ("first_quote_version", "quote_changes_all_query() quotes"),
     ("get_quote_change_history", "quote_user_join() quotes"),
     ("quote_conflicts", "quote_user_join() quotes"),
+    ("quote_line_quotes", "quote_history_to_read() names the log and its archive with %I"),
     ("quote_events_between", "quote_user_join() quotes"),
     ("quote_relay_read", "quote_user_join() quotes"),
     ("read_quote_events", "quote_user_join() quotes"),

@@ -300,11 +300,17 @@ async fn no_function_for_everybody_runs_sql_that_it_is_given() {
         "record_rejected_quote_change(text,uuid,integer,jsonb)", // which kind of table
     ];
     assert_eq!(taken, harmless);
+    run(
+        &admin,
+        "create function planted(quotes) returns numeric language sql volatile as
+             $$ select length(set_config('app.current_tenant_id', 'b0000000-0000-4000-8000-000000000002', false)) $$",
+    )
+    .await;
     let app = erp.client("erp_app").await;
     let quote = erp.quote(0).await;
     run(
         &app,
-        "set app.current_tenant_id = 'a0000000-0000-4000-8000-000000000001'; create temp view v as select 1 as a; create temp table mine ()",
+        "prepare mine (text) as select $1; set app.current_tenant_id = 'a0000000-0000-4000-8000-000000000001'; create temp view v as select 1 as a; create temp table mine ()",
     )
     .await;
     let other = "set_config('app.current_tenant_id', 'b0000000-0000-4000-8000-000000000002', false)";
@@ -321,6 +327,13 @@ async fn no_function_for_everybody_runs_sql_that_it_is_given() {
             "quote_line_quotes($$public.quote_changes where {other} = ''; --$$, '{quote}', '{quote}', now())"
         ),
         format!("explain_quote_query($$select {other}$$)"),
+        format!("explain_quote_query($$execute mine({other})$$)"),
+        format!("explain_quote_query($$select 1) planned; select {other}; select * from (select 1$$)"),
+        format!(
+            "apply_quote_changes(json_populate_record(s, '{{\"columns\": {{\"id\": \"id\", \"tenant\": \"tenant_id\", \"subtotal\": \"version\",
+                 \"total_amount\": \"total_amount\", \"tax_amount\": \"planted\"}}}}'), '{quote}', '{{}}', '{{\"version\": 5}}', 'save of a header', 'public')
+             from quote_collab_settings s where entity = 'QUOTE'"
+        ),
         format!(
             "find_quote_row(s, '{quote}', $$; select {other}$$) from quote_collab_settings s where entity = 'QUOTE'"
         ),
