@@ -22,6 +22,15 @@ as $$
 $$;
 comment on function quote_changes_all_query(name) is 'query of the view over the audit log and its archive';
 
+create function quote_history_to_read(log_schema name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when has_table_privilege(to_regclass(format('%I.quote_changes_archive', log_schema)), 'select')
+        then format('(%s)', @extschema@.quote_changes_all_query(log_schema)) else format('%I.quote_changes', log_schema) end
+$$;
+comment on function quote_history_to_read(name) is 'the history that a caller may read, as a relation of a query';
+
 create function create_quote_changes_all_view(target_schema name, target_owner name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -29,7 +29,7 @@ begin
         return;
     end if;
     if fields <> '{}' then
-        quote := @extschema@.apply_quote_changes(header, quote_id, quote, fields, 'save of a header'::text, path);
+        quote := @extschema@.apply_quote_changes(header, quote_id, quote, fields, 'save'::text, path);
     end if;
     new_version := @extschema@.quote_row_version(header, quote);
     perform @extschema@.set_quote_option('app.current_session_id', former);

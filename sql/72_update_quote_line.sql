@@ -36,7 +36,7 @@ begin
     if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
         raise exception 'the line moved to another quote' using errcode = 'serialization_failure', hint = 'Try again.';
     elsif quote is null then
-        perform @extschema@.require_quote_row(header, parent, 'for no key update');
+        quote := @extschema@.require_quote_row(header, parent, 'for no key update');
     end if;
     previous_version := @extschema@.quote_row_version(line, quote_line);
     new_version := previous_version;
@@ -53,7 +53,7 @@ begin
         return;
     end if;
     if fields <> '{}' then
-        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields, 'save of a line'::text, path);
+        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields, 'save'::text, path);
     end if;
     new_version := @extschema@.quote_row_version(line, quote_line);
     quote := @extschema@.recalculate_quote_totals(header, line, parent, path);

@@ -68,7 +68,9 @@ extension_sql_file!("../../sql/60_attach.sql", name = "attach", requires = ["pri
 extension_sql_file!("../../sql/65_detach.sql", name = "detach", requires = ["attach"]);
 extension_sql_file!("../../sql/69_rejection.sql", name = "rejection", requires = ["detach"]);
 extension_sql_file!("../../sql/70_change_sets.sql", name = "change_sets", requires = ["rejection"]);
-extension_sql_file!("../../sql/70_version_check.sql", name = "version_check", requires = ["change_sets"]);
+extension_sql_file!("../../sql/70_derived_columns.sql", name = "derived_columns", requires = ["change_sets"]);
+extension_sql_file!("../../sql/70_conflicts.sql", name = "conflicts", requires = ["derived_columns"]);
+extension_sql_file!("../../sql/70_version_check.sql", name = "version_check", requires = ["conflicts"]);
 extension_sql_file!("../../sql/71_update_quote.sql", name = "update_quote", requires = ["version_check"]);
 extension_sql_file!(
     "../../sql/72_update_quote_line.sql",

@@ -216,6 +216,14 @@ begin
     return false;
 end $$;
 revoke execute on function replace_quote_view(text, text, text, name) from public;
+create function quote_history_to_read(log_schema name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when has_table_privilege(to_regclass(format('%I.quote_changes_archive', log_schema)), 'select')
+        then format('(%s)', @extschema@.quote_changes_all_query(log_schema)) else format('%I.quote_changes', log_schema) end
+$$;
+comment on function quote_history_to_read(name) is 'the history that a caller may read, as a relation of a query';
 create function quote_foreign_partitions(target regclass) returns setof regclass
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -605,54 +613,6 @@ begin
     return updated;
 end $$;
 comment on function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, text, text) is 'updates one row of an attached table from a change set';
-create function derived_header_columns(header quote_collab_settings, fields jsonb) returns jsonb
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case when header.columns ?& '{total_amount,subtotal}' and fields ?| array(
-            select header.columns ->> part from unnest('{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]) part where header.columns ? part)
-        then jsonb_build_object(header.columns ->> 'total_amount',
-            @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields))
-        else '{}' end
-$$;
-comment on function derived_header_columns(quote_collab_settings, jsonb) is 'columns of a header that follow from the saved ones';
-create function derived_sums(header quote_collab_settings) returns jsonb
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    line @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(header);
-    sums text := format('(select coalesce(pg_catalog.sum(l.%s), 0) from %I.%I l where l.%s operator(pg_catalog.=) t.%s and l.%s operator(pg_catalog.=) t.%s)',
-        @extschema@.quote_collab_column(line, 'line_amount'), line.table_schema, line.table_name,
-        @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'),
-        @extschema@.quote_collab_column(line, 'tenant'), @extschema@.quote_collab_column(header, 'tenant'));
-begin
-    return jsonb_build_object(header.columns ->> 'subtotal', sums) || case when header.columns ? 'total_amount'
-        then jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sums, '{}'::jsonb)) else '{}' end;
-end $$;
-comment on function derived_sums(quote_collab_settings) is 'subtotal and total of a quote from its lines, in SQL';
-create function quote_derived_columns(target quote_collab_settings, row_id uuid, fields jsonb, cause text) returns jsonb
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select case cause
-        when 'former life' then (select jsonb_build_object(target.columns ->> 'version', f.version + 1) from @extschema@.quote_former_life(target.entity, row_id) f)
-        when 'lines' then @extschema@.derived_sums(target)
-        when 'save of a header' then @extschema@.quote_author_column(target) || @extschema@.derived_header_columns(target, fields)
-        when 'save of a line' then @extschema@.quote_author_column(target) || @extschema@.derived_line_columns(target, fields)
-    end
-$$;
-comment on function quote_derived_columns(quote_collab_settings, uuid, jsonb, text) is 'columns that an update sets beside those that are named';
-create function quote_history_to_read(log_schema name) returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return format(case when @extschema@.quote_archive_stands(log_schema)
-            and has_table_privilege(to_regclass(format('%I.quote_changes_archive', log_schema)), 'select')
-        then '(select * from %1$I.quote_changes union all select * from %1$I.quote_changes_archive)' else '%1$I.quote_changes' end, log_schema);
-end $$;
-comment on function quote_history_to_read(name) is 'the history that a caller may read, in SQL';
 create function quote_line_quotes(log_schema name, quote_id uuid, line_id uuid, ended_at timestamptz, out quotes uuid[], out is_whole boolean)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -795,6 +755,44 @@ begin
     into conflicts using quotes, line_id, expected_version, changes, current_row, target.columns ->> 'version', is_whole;
     return coalesce(conflicts, '[]');
 end $$;
+create function derived_header_columns(header quote_collab_settings, fields jsonb) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when header.columns ?& '{total_amount,subtotal}' and fields ?| array(
+            select header.columns ->> part from unnest('{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]) part where header.columns ? part)
+        then jsonb_build_object(header.columns ->> 'total_amount',
+            @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields))
+        else '{}' end
+$$;
+comment on function derived_header_columns(quote_collab_settings, jsonb) is 'columns of a header that follow from the saved ones';
+create function derived_sums(header quote_collab_settings) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    line @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(header);
+    sums text := format('(select coalesce(pg_catalog.sum(l.%s), 0) from %I.%I l where l.%s operator(pg_catalog.=) t.%s and l.%s operator(pg_catalog.=) t.%s)',
+        @extschema@.quote_collab_column(line, 'line_amount'), line.table_schema, line.table_name,
+        @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'),
+        @extschema@.quote_collab_column(line, 'tenant'), @extschema@.quote_collab_column(header, 'tenant'));
+begin
+    return jsonb_build_object(header.columns ->> 'subtotal', sums) || case when header.columns ? 'total_amount'
+        then jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sums, '{}'::jsonb)) else '{}' end;
+end $$;
+comment on function derived_sums(quote_collab_settings) is 'subtotal and total of a quote from its lines, in SQL';
+create function quote_derived_columns(target quote_collab_settings, row_id uuid, fields jsonb, cause text) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case cause
+        when 'former life' then (select jsonb_build_object(target.columns ->> 'version', f.version + 1) from @extschema@.quote_former_life(target.entity, row_id) f)
+        when 'lines' then @extschema@.derived_sums(target)
+        when 'save' then @extschema@.quote_author_column(target) || case target.entity
+            when 'QUOTE' then @extschema@.derived_header_columns(target, fields) else @extschema@.derived_line_columns(target, fields) end
+    end
+$$;
+comment on function quote_derived_columns(quote_collab_settings, uuid, jsonb, text) is 'columns that an update sets beside those that are named';
 create or replace function save_quote(
     quote_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
     out success boolean, out quote jsonb, out previous_version integer, out new_version integer, out conflicts jsonb)
@@ -825,7 +823,7 @@ begin
         return;
     end if;
     if fields <> '{}' then
-        quote := @extschema@.apply_quote_changes(header, quote_id, quote, fields, 'save of a header'::text, path);
+        quote := @extschema@.apply_quote_changes(header, quote_id, quote, fields, 'save'::text, path);
     end if;
     new_version := @extschema@.quote_row_version(header, quote);
     perform @extschema@.set_quote_option('app.current_session_id', former);
@@ -864,7 +862,7 @@ begin
     if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
         raise exception 'the line moved to another quote' using errcode = 'serialization_failure', hint = 'Try again.';
     elsif quote is null then
-        perform @extschema@.require_quote_row(header, parent, 'for no key update');
+        quote := @extschema@.require_quote_row(header, parent, 'for no key update');
     end if;
     previous_version := @extschema@.quote_row_version(line, quote_line);
     new_version := previous_version;
@@ -881,7 +879,7 @@ begin
         return;
     end if;
     if fields <> '{}' then
-        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields, 'save of a line'::text, path);
+        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields, 'save'::text, path);
     end if;
     new_version := @extschema@.quote_row_version(line, quote_line);
     quote := @extschema@.recalculate_quote_totals(header, line, parent, path);

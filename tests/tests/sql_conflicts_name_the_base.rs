@@ -71,15 +71,12 @@ async fn of_a_row_that_was_deleted_and_came_back() {
         )
     };
     let again = |quantity: u32| insert("quote_id", quantity);
-    let elsewhere = |quantity: u32| {
-        insert(
-            "(select q.id from quotes q where q.tenant_id = kept.tenant_id and q.id <> kept.quote_id limit 1)",
-            quantity,
-        )
-    };
+    let other =
+        "(select q.id from quotes q, kept k where q.tenant_id = k.tenant_id and q.id <> k.quote_id limit 1)";
+    let elsewhere = |quantity: u32| insert(other, quantity);
     let gone = "delete from quote_lines where id = (select id from kept)";
     let touch = "update quote_lines set version = version + 1 where id = (select id from kept)";
-    let moved = "update quote_lines l set quote_id = (select q.id from quotes q, kept k where q.tenant_id = k.tenant_id and q.id <> k.quote_id limit 1) where id = (select id from kept)";
+    let moved = format!("update quote_lines set quote_id = {other} where id = (select id from kept)");
     let back =
         "update quote_lines set quote_id = (select quote_id from kept) where id = (select id from kept)";
     let none = "update quote_lines set quantity = null where id = (select id from kept)";

@@ -331,7 +331,7 @@ async fn no_function_for_everybody_runs_sql_that_it_is_given() {
         format!("explain_quote_query($$select 1) planned; select {other}; select * from (select 1$$)"),
         format!(
             "apply_quote_changes(json_populate_record(s, '{{\"columns\": {{\"id\": \"id\", \"tenant\": \"tenant_id\", \"subtotal\": \"version\",
-                 \"total_amount\": \"total_amount\", \"tax_amount\": \"planted\"}}}}'), '{quote}', '{{}}', '{{\"version\": 5}}', 'save of a header', 'public')
+                 \"total_amount\": \"total_amount\", \"tax_amount\": \"planted\"}}}}'), '{quote}', '{{}}', '{{\"version\": 5}}', 'save', 'public')
              from quote_collab_settings s where entity = 'QUOTE'"
         ),
         format!(

@@ -12,16 +12,16 @@ use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, State, Stream};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use quote_collab_core::subject::{PRESENCE_EVENTS, QUOTE_EVENTS, Subject};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::connection::{NatsConnection, REQUEST_TIMEOUT};
 use super::headers;
-use super::stream::{ensure_stream, largest_message, unreachable};
+use super::stream::{by_number, ensure_stream, largest_message, unreachable};
 use crate::config::NatsConfig;
 use crate::cursor::Lineage;
 use crate::ports::{Accepted, BusError, ChangeBus, Message, Tail, TailMessage};
@@ -253,22 +253,15 @@ fn of_relay(message: &StreamMessage) -> Option<TailMessage> {
 /// has no such message at all.
 async fn last_of_relay(stream: &Stream, state: &State) -> Result<Option<(u64, TailMessage)>, BusError> {
     let first = state.first_sequence.max(state.last_sequence.saturating_sub(LOOKED_BACK - 1));
-    let asked = (first..=state.last_sequence).rev().map(|sequence| stream.get_raw_message(sequence));
-    let mut answers = std::pin::pin!(futures_util::stream::iter(asked).buffered(AT_ONCE));
-    while let Some(answer) = answers.next().await {
-        match answer {
-            Ok(message) => {
-                if let Some(last) = of_relay(&message) {
-                    let sequence = message.sequence;
-                    tracing::warn!(
-                        "the last message of the stream that a relay published is number {sequence}"
-                    );
-                    return Ok(Some((sequence, last)));
-                }
-            }
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {}
-            Err(error) => return Err(unreachable(&error)),
-        }
+    let mut messages = std::pin::pin!(by_number(stream, (first..=state.last_sequence).rev(), AT_ONCE));
+    while let Some(message) = messages.try_next().await? {
+        let Some((sequence, last)) =
+            message.and_then(|message| Some((message.sequence, of_relay(&message)?)))
+        else {
+            continue;
+        };
+        tracing::warn!("the last message of the stream that a relay published is number {sequence}");
+        return Ok(Some((sequence, last)));
     }
     if first == state.first_sequence {
         return Ok(None);

@@ -12,9 +12,9 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{Info, LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::{Info, Stream};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use quote_collab_core::subject::Subject;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +23,7 @@ use super::beginning::{Beginning, Held, Progress, Proof, Seen, beginning};
 use super::bus::NatsBus;
 use super::connection::{NatsConnection, REQUEST_TIMEOUT};
 use super::headers;
-use super::stream::unreachable;
+use super::stream::{by_number, unreachable};
 use crate::backoff::{Backoff, jittered};
 use crate::cursor::{Cursor, Lineage};
 use crate::hub::Hub;
@@ -135,7 +135,7 @@ impl<L: ChangeLog> StreamReader<L> {
         let made = made_at(stream.cached_info());
         let fetched = fetch(&stream, sequence).await?;
         // Messages and consumers are of the stream that was looked at, or of one that has taken its place since.
-        if made_at(&info(&stream).await?) != made {
+        if !fetched.is_empty() && made_at(&info(&stream).await?) != made {
             return Ok(());
         }
         self.progress.begins(made, sequence, proof);
@@ -279,21 +279,13 @@ fn tell_missed() {
 /// consumer until it has another leader, and its streams go on meanwhile.
 async fn fetch(stream: &Stream, sequence: u64) -> Result<Vec<StreamMessage>, BusError> {
     let last = stream.cached_info().state.last_sequence.min(sequence.saturating_add(FETCHED - 1));
-    let asked = (sequence..=last).map(|sequence| stream.get_raw_message(sequence));
-    let mut answers = std::pin::pin!(futures_util::stream::iter(asked).buffered(AT_ONCE));
+    let mut messages = std::pin::pin!(by_number(stream, sequence..=last, AT_ONCE));
     let (mut fetched, mut bytes) = (Vec::new(), 0);
-    while let Some(answer) = answers.next().await {
-        match answer {
-            Ok(message) => {
-                bytes += message.payload.len();
-                fetched.push(message);
-            }
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => break,
-            Err(error) => return Err(unreachable(&error)),
-        }
-        if bytes >= FETCHED_BYTES {
-            break;
-        }
+    while bytes < FETCHED_BYTES
+        && let Some(Some(message)) = messages.try_next().await?
+    {
+        bytes += message.payload.len();
+        fetched.push(message);
     }
     Ok(fetched)
 }

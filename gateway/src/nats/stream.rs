@@ -1,8 +1,12 @@
 //! The stream: made if absent, never altered.
 
 use async_nats::jetstream::context::GetStreamErrorKind;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
+};
 use async_nats::jetstream::{Context, ErrorCode};
+use futures_util::StreamExt as _;
 use quote_collab_core::subject::QUOTE_EVENTS;
 
 use crate::config::NatsConfig;
@@ -36,6 +40,20 @@ pub async fn ensure_stream(context: &Context, config: &NatsConfig) -> Result<Str
 /// An error of the client, as ours.
 pub fn unreachable(error: &impl ToString) -> BusError {
     BusError::Unreachable(error.to_string())
+}
+
+/// The messages under these numbers, in their order; none in the place of one that is gone. So many are asked for at once.
+pub fn by_number(
+    stream: &Stream,
+    numbers: impl Iterator<Item = u64>,
+    at_once: usize,
+) -> impl futures_util::Stream<Item = Result<Option<StreamMessage>, BusError>> {
+    let asked = numbers.map(|number| stream.get_raw_message(number));
+    futures_util::stream::iter(asked).buffered(at_once).map(|answer| match answer {
+        Ok(message) => Ok(Some(message)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(unreachable(&error)),
+    })
 }
 
 /// The largest message that a stream takes, when it has a limit of its own.
