@@ -1,6 +1,6 @@
 //! Running other people's programs.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -12,6 +12,24 @@ const TAIL: usize = 40;
 /// Runs a program that talks to the reader itself.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().map_err(Failure::io(format!("run `{}`", line(command))))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::Program { line: line(command), status: status.to_string(), output: String::new() })
+}
+
+/// Runs a program beside others and puts this mark before each of its lines, so that the reader can tell them apart.
+pub fn run_marked(command: &mut Command, mark: &str) -> Result<()> {
+    let failure = |command: &Command| Failure::io(format!("run `{}`", line(command)));
+    let (said, saying) = io::pipe().map_err(failure(command))?;
+    let also_saying = saying.try_clone().map_err(failure(command))?;
+    let mut child = command.stdout(saying).stderr(also_saying).spawn().map_err(failure(command))?;
+    // What the command holds of the pipe would keep it open for ever.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    for text in BufReader::new(said).split(b'\n') {
+        println!("{mark}{}", String::from_utf8_lossy(&text.map_err(failure(command))?));
+    }
+    let status = child.wait().map_err(failure(command))?;
     if status.success() {
         return Ok(());
     }
@@ -106,6 +124,14 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(failed.contains("last") && failed.contains('3'), "{failed}");
+    }
+
+    #[test]
+    fn what_is_marked_ends_and_may_fail() {
+        let mut script = Command::new("sh");
+        assert!(run_marked(script.args(["-c", "echo first; echo last >&2"]), "a | ").is_ok());
+        let failed = run_marked(Command::new("sh").args(["-c", "exit 3"]), "b | ").unwrap_err().to_string();
+        assert!(failed.contains('3'), "{failed}");
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! `test`: the stages, in the order in which a mistake is cheapest to find.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use xtask::cluster::copy_tree;
 use xtask::failure::{Failure, Result};
@@ -36,7 +40,7 @@ const STEPS: [Step; 5] = [
     ("core", &[Stage::Core], |proof| proof.core()),
     (BUILD, &[Stage::Pg, Stage::E2e], |proof| proof.build()),
     ("pg", &[Stage::Pg], |proof| proof.each_server()),
-    ("e2e", &[Stage::E2e], |proof| proof.harness(Stage::E2e, &Server::of_debian())),
+    ("e2e", &[Stage::E2e], |proof| proof.whole()),
     ("lint", &[Stage::Lint], |proof| proof.lint()),
 ];
 
@@ -100,7 +104,7 @@ pub fn measure(place: &Place, what: Option<&str>, progress: &Progress) -> Result
     let tools = setup::run(place, Purpose::Run, &[], progress)?;
     let proof = Proof { place, tools, only: None, filter: None, progress };
     proof.build()?;
-    let run_dir = RunDir::make()?;
+    let run_dir = RunDir::make("bench")?;
     let mut cargo = proof.cargo();
     cargo
         .args(["run", "--quiet", "--release", "-p", "quote_collab_tests", "--bin", "bench", "--"])
@@ -138,20 +142,44 @@ impl Proof<'_> {
         }
     }
 
-    /// The tests of the extension alone, on one version of PostgreSQL after the other.
+    /// The tests of the extension alone, on as many versions of PostgreSQL at once as there are processors: they wait for
+    /// servers as long as they compute.
     fn each_server(&self) -> Result<()> {
-        let mut outcome = Ok(());
-        for server in &self.tools.servers {
-            self.progress.step(format_args!("PostgreSQL {}", server.version));
-            if server.tree.is_some() {
-                artifact::extension_for(self.place, &self.tools, server, self.progress)?;
-            }
-            if let Err(failure) = self.harness(Stage::Pg, server) {
-                println!("PostgreSQL {}: {failure}", server.version);
-                outcome = Err(Failure::Refused(format!("PostgreSQL {} failed", server.version)));
-            }
+        let servers = &self.tools.servers;
+        for server in servers.iter().filter(|server| server.tree.is_some()) {
+            artifact::extension_for(self.place, &self.tools, server, self.progress)?;
         }
-        outcome
+        let mut cargo = self.cargo();
+        program::run(self.tests_of(Stage::Pg, &mut cargo)?.arg("--no-run"))?;
+        let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let prove_next = || {
+            while let Some(server) = servers.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let name = format!("PostgreSQL {}", server.version);
+                self.progress.step(&name);
+                if let Err(failure) = self.harness(Stage::Pg, server) {
+                    println!("{name}: {failure}");
+                    failed.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+                } else {
+                    self.progress.step(format_args!("{name} passed"));
+                }
+            }
+        };
+        let at_once = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(servers.len());
+        thread::scope(|scope| {
+            for _ in 0..at_once {
+                scope.spawn(prove_next);
+            }
+        });
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner).as_slice() {
+            [] => Ok(()),
+            names => Err(Failure::Refused(format!("{} failed", names.join(", ")))),
+        }
+    }
+
+    /// The tests of the whole, on Debian's PostgreSQL.
+    fn whole(&self) -> Result<()> {
+        self.progress.step("PostgreSQL, NATS, gateway and browser");
+        self.harness(Stage::E2e, &Server::of_debian())
     }
 
     /// A copy of a server that is ours, with the extension in it, where the server's user can reach it.
@@ -166,27 +194,39 @@ impl Proof<'_> {
 
     /// Runs the tests that start their own servers, and sees to it that they leave nothing.
     fn harness(&self, stage: Stage, server: &Server) -> Result<()> {
-        let files = test_files(&self.place.root.join("tests/tests"), stage)?;
-        self.progress.step(format_args!("{} test files against the real parts", files.len()));
-        let run_dir = RunDir::make()?;
+        let run_dir = RunDir::make(&format!("{stage:?}{}", server.version))?;
         let copy = run_dir.path().join("server");
         let settled = self.settle(server, &copy)?;
         let mut cargo = self.cargo();
-        cargo.args(["test", "--no-fail-fast", "-p", "quote_collab_tests"]).env("TMPDIR", run_dir.path());
+        self.tests_of(stage, &mut cargo)?.env("TMPDIR", run_dir.path());
         if stage == Stage::E2e {
-            cargo.arg("--lib").env("CHROMIUM", setup::chromium()?);
-        }
-        for file in &files {
-            cargo.args(["--test", file]);
+            cargo.env("CHROMIUM", setup::chromium()?);
         }
         self.say_what_is_built(&mut cargo, &settled);
-        let outcome = program::run(self.filtered(&mut cargo));
+        let cargo = self.filtered(&mut cargo);
+        let outcome = match stage {
+            Stage::Pg => program::run_marked(cargo, &format!("{} | ", server.version)),
+            _ => program::run(cargo),
+        };
         let _ = fs::remove_dir_all(&copy);
         let left = run_dir.sweep();
         if outcome.is_ok() && !left.is_empty() {
             return Err(Failure::Refused(format!("the tests left behind: {}", left.join(", "))));
         }
         outcome
+    }
+
+    /// Has cargo test the files of a stage.
+    fn tests_of<'a>(&self, stage: Stage, cargo: &'a mut Command) -> Result<&'a mut Command> {
+        let files = test_files(&self.place.root.join("tests/tests"), stage)?;
+        cargo.args(["test", "--no-fail-fast", "-p", "quote_collab_tests"]);
+        if stage == Stage::E2e {
+            cargo.arg("--lib");
+        }
+        for file in &files {
+            cargo.args(["--test", file]);
+        }
+        Ok(cargo)
     }
 
     /// The harness finds what it tests through its environment.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use xtask::failure::{Failure, Result};
 use xtask::process::{Identity, kill_all, with_environment};
 
-/// Name of the directory, followed by the process that made it.
+/// Name of the directory, followed by the process that made it, and by what it is for.
 const NAME: &str = "quote-collab-test-";
 
 /// A file system in memory creates the two thousand files of a cluster ten times faster than a disk.
@@ -24,14 +24,14 @@ pub struct RunDir {
 }
 
 impl RunDir {
-    /// Makes the directory, and removes those of runs that were killed. Others may enter, not list it: PostgreSQL may
-    /// run as another user.
-    pub fn make() -> Result<Self> {
+    /// Makes the directory for a part of the run that goes on beside others, and removes those of runs that were killed.
+    /// Others may enter, not list it: PostgreSQL may run as another user.
+    pub fn make(part: &str) -> Result<Self> {
         let parent = parent();
         for stale in stale(&parent) {
             drop(Self { path: stale });
         }
-        let path = parent.join(format!("{NAME}{}", std::process::id()));
+        let path = parent.join(format!("{NAME}{}-{part}", std::process::id()));
         let made = fs::DirBuilder::new().mode(0o711).create(&path);
         made.map_err(Failure::io(format!("make {}", path.display())))?;
         Ok(Self { path })
@@ -74,7 +74,8 @@ fn parent() -> PathBuf {
 fn stale(parent: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     let is_over = |path: &PathBuf| {
-        let pid = path.file_name().and_then(|name| name.to_str()?.strip_prefix(NAME)?.parse().ok());
+        let name = path.file_name().and_then(|name| name.to_str()?.strip_prefix(NAME));
+        let pid = name.and_then(|name| name.split('-').next()?.parse().ok());
         pid.is_some_and(|pid| Identity::of(pid).is_none())
     };
     entries.map(|entry| entry.path()).filter(is_over).collect()
