@@ -19,11 +19,11 @@ pub struct Cursor {
     pub position: i64,
 }
 
-/// Which history a cursor belongs to: cluster and timeline of PostgreSQL, and the fork. A dump that is restored into its
-/// own cluster has the same cluster and timeline and yet another history.
+/// Which history a cursor belongs to: database and timeline of PostgreSQL, and the fork. A dump that is restored into its
+/// own database has the same of both and yet another history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lineage {
-    /// System identifier of the cluster.
+    /// System identifier of the cluster and, behind a slash, the database in it, which releases before 0.16.0 did not say.
     pub cluster: String,
     /// Timeline: a failover begins a new one.
     pub timeline: i32,
@@ -67,6 +67,14 @@ impl Lineage {
     #[must_use]
     pub fn is_of_database(&self, other: &Self) -> bool {
         (&self.cluster, self.timeline) == (&other.cluster, other.timeline)
+    }
+
+    /// Whether this is a history of the database that calls itself so.
+    #[must_use]
+    pub fn is_of(&self, database: &str) -> bool {
+        database
+            .strip_prefix(self.cluster.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// Whether the database may have begun this history after the other one. Timelines of one cluster tell; clusters do not.
@@ -174,5 +182,15 @@ mod tests {
         assert!(lineage(2).may_follow(&lineage(1)) && !lineage(1).may_follow(&lineage(2)));
         assert!(!Lineage { fork: 7, ..lineage(1) }.may_follow(&lineage(1)));
         assert!(Lineage { cluster: "2".to_owned(), ..lineage(1) }.may_follow(&lineage(2)));
+    }
+
+    #[test]
+    fn databases_of_a_cluster_are_told_apart() {
+        let of = |cluster: &str| Lineage { cluster: cluster.to_owned(), timeline: 1, fork: 0 };
+        assert!(of("73/5").is_of("73/5") && of("73").is_of("73/5") && of("73").is_of("73"));
+        for other in ["73/6", "73/51", "7/5", "7", "73/5/", "74"] {
+            assert!(!of(other).is_of("73/5"), "{other}");
+        }
+        assert!(!of("73/5").is_of("73"));
     }
 }

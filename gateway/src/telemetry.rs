@@ -18,6 +18,19 @@ const DEFAULT_FILTER: &str = "info";
 /// What we wrote ourselves: the library, the binary, the core.
 const OURS: [&str; 3] = ["quote_collab_gateway", "gateway", "quote_collab_core"];
 
+/// What operators wait for is there from the beginning: of a series that begins with its first event nobody sees that event as an increase.
+const AWAITED: [&str; 9] = [
+    "gateway_answers_refused_total",
+    "gateway_events_unreadable_total",
+    "gateway_hub_lagged_total",
+    "gateway_hub_missed_total",
+    "gateway_hub_refused_total",
+    "gateway_listener_reconnects_total",
+    "gateway_nats_connections_total",
+    "gateway_relay_truncated_total",
+    "gateway_turns_refused_total",
+];
+
 /// Begins to log. A second call does nothing, so that several gateways can run in one test.
 pub fn log(config: &LogConfig) {
     let lines = tracing_subscriber::fmt::layer()
@@ -51,9 +64,17 @@ fn ceiling() -> Targets {
 ///
 /// When something else in the process counts already.
 pub fn count() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATIONS)?
-        .install_recorder()
+        .install_recorder()?;
+    for name in AWAITED {
+        metrics::counter!(name).increment(0);
+    }
+    gauge("gateway_relay_batches_waiting", 0);
+    for reason in ["origin", "close"] {
+        metrics::counter!("gateway_sockets_refused_total", "reason" => reason).increment(0);
+    }
+    Ok(handle)
 }
 
 /// Sets a gauge to a count. Counts of this process are far below the four billion that are exact.

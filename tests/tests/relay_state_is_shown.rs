@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use quote_collab_tests::graphql::{get, metric};
+use quote_collab_tests::postgres::APP;
 use quote_collab_tests::{
     ALICE, Gateway, Kind, Nats, Postgres, Release, Subscriber, TENANT, World, eventually,
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// Looks until the relay's state is this one. A failure is one only after 15 seconds.
 async fn relay_is(world: &World, status: u16, reason: Option<&str>) {
@@ -106,6 +107,58 @@ async fn a_history_that_went_astray_is_seen_by_operators() {
     relay_is(&world, 503, Some("database_refused")).await;
     admin.batch_execute("alter table away rename to quote_changes").await.expect("an operator may");
     relay_is(&world, 200, None).await;
+}
+
+/// As where a copy for tests is given the address of the real one's NATS: it has the same tenants and quotes.
+#[tokio::test]
+async fn a_stream_of_two_databases_tells_nobody_the_changes_of_the_other() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await.id;
+    let copy = world.postgres.database().await;
+    let theirs = Gateway::start_with(&world.postgres, &copy, Some(world.nats()), &[]).await;
+    let (app, their_app) = (world.app().await, world.postgres.client(&copy, APP).await);
+    let subscribe =
+        || Subscriber::start(&world.gateway, &world.gateway.token(&ALICE), &[quote], &[Kind::Quote]);
+    let mut subscriber = subscribe();
+    let update = "update quotes set notes = $2 where id = $1";
+    let (mut heard, mut shared) = (0, false);
+    for round in 0..200 {
+        their_app.execute(update, &[&quote, &format!("TEST {round}")]).await.expect("writers notice nothing");
+        app.execute(update, &[&quote, &format!("REAL {round}")]).await.expect("writers notice nothing");
+        while let Ok(line) = timeout(Duration::from_millis(250), subscriber.next_line()).await {
+            assert!(!line.to_string().contains("TEST"), "{line}");
+            heard += usize::from(line["type"] == "event");
+            if matches!(line["type"].as_str(), Some("error" | "complete" | "closed")) {
+                subscriber = subscribe();
+            }
+        }
+        for gateway in [&world.gateway, &theirs] {
+            let answer = get(gateway, "/health/nats").await;
+            shared |= answer.status == 503 && answer.body["relay"]["reason"] == "stream_shared";
+        }
+        if heard > 2 && shared {
+            break;
+        }
+    }
+    assert!(heard > 2 && shared, "{heard} changes were heard of, operators see it: {shared}");
+    assert!(world.gateway.log().contains("is of another database and is not delivered"));
+}
+
+/// Each metric that the documentation says to watch is there before anything has happened.
+#[tokio::test]
+async fn metrics_to_alert_on_begin_with_the_process() {
+    let page = include_str!("../../docs/gateway.md");
+    let table =
+        page.split("Metrics to alert on:").nth(1).and_then(|rest| rest.split("`/metrics` has more").next());
+    let names: Vec<&str> =
+        table.expect("the page has them").split('`').filter(|name| name.starts_with("gateway_")).collect();
+    assert!(names.len() > 10, "{names:?}");
+    let world = World::start().await;
+    let metrics = get(&world.gateway, "/metrics").await.text;
+    for name in names {
+        let is_there = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        assert!(metrics.lines().any(is_there), "{name}:\n{metrics}");
+    }
 }
 
 #[tokio::test]

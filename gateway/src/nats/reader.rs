@@ -16,7 +16,7 @@ use async_nats::jetstream::stream::{Info, Stream};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use quote_collab_core::subject::Subject;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::beginning::{Beginning, Held, Progress, Proof, Seen, beginning};
@@ -34,6 +34,8 @@ use crate::postgres::DatabaseError;
 const SILENCE: Duration = Duration::from_secs(1);
 /// What the stream has is here so much later at most: in a cluster other servers than the one that answers send it.
 const ON_THE_WAY: Duration = Duration::from_millis(500);
+/// How long a database that is another than a message says is believed.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// So many messages are asked for by their numbers before a consumer is made for those behind them.
 const FETCHED: u64 = 256;
 /// So many of these at once.
@@ -47,6 +49,8 @@ pub struct StreamReader<L> {
     bus: NatsBus,
     log: L,
     hub: Arc<Hub>,
+    /// The database whose events these are, as it called itself when it was asked, and when it last was.
+    database: (String, Option<Instant>),
     /// The message that the hub's head is the place of, as far as one is known.
     head: Option<TailMessage>,
     progress: Progress,
@@ -98,7 +102,8 @@ impl<L: ChangeLog> StreamReader<L> {
             tail.and_then(|tail| Some(Seen { sequence: tail.sequence, cursor: tail.last.as_ref()?.cursor }));
         let progress = Progress { seen, read: tail.map(|tail| tail.sequence), made: None };
         let head = tail.and_then(|tail| tail.last.clone());
-        Self { connection, bus, log, hub, head, progress, next: 0, proof: Proof::Nothing }
+        let database = (hub.lineage().cluster, None);
+        Self { connection, bus, log, hub, database, head, progress, next: 0, proof: Proof::Nothing }
     }
 
     /// Reads until `stop`.
@@ -185,14 +190,13 @@ impl<L: ChangeLog> StreamReader<L> {
         }
         let read = message.headers.map(headers::read);
         let (Some(Ok((id, cursor, lineage))), Ok(subject)) = (read, message.subject.parse()) else {
-            metrics::counter!("gateway_hub_refused_total").increment(1);
-            tracing::error!(
-                "message {sequence} of the stream was not published by a relay and is not delivered"
-            );
-            // It may have taken the number of an event that was refused then, and what is behind that one was not.
-            (self.next, self.proof) = (sequence + 1, Proof::Nothing);
+            self.refuse(sequence, "was not published by a relay");
             return Ok(());
         };
+        if !self.is_ours(&lineage).await? {
+            self.refuse(sequence, "is of another database");
+            return Ok(());
+        }
         let arrival = Arrival { subject, cursor, lineage, payload: message.payload.clone() };
         if self.hub.doubts(&arrival) {
             self.compare(&arrival.lineage).await?;
@@ -211,6 +215,25 @@ impl<L: ChangeLog> StreamReader<L> {
         self.progress.passes(sequence, self.proof);
         self.progress.seen = Some(Seen { sequence, cursor });
         Ok(())
+    }
+
+    /// It may have taken the number of an event that was refused then, and what is behind that one was not.
+    fn refuse(&mut self, sequence: u64, reason: &'static str) {
+        metrics::counter!("gateway_hub_refused_total").increment(1);
+        tracing::error!("message {sequence} of the stream {reason} and is not delivered");
+        (self.next, self.proof) = (sequence + 1, Proof::Nothing);
+    }
+
+    /// Whether a message is of the database that is served here, and not of one whose relay publishes into the same stream.
+    /// Behind the address there may be another database since, which is asked, at most once in a while: what is refused
+    /// meanwhile everybody reads again for.
+    async fn is_ours(&mut self, lineage: &Lineage) -> Result<bool, ReaderError> {
+        let (database, asked) = &self.database;
+        if !lineage.is_of(database) && asked.is_none_or(|at| at.elapsed() >= ASKED_AGAIN) {
+            let asked = Some(Instant::now());
+            self.database = (self.log.lineage().await?.cluster, asked);
+        }
+        Ok(lineage.is_of(&self.database.0))
     }
 
     /// The database has begun another history, which nobody announced: perhaps whoever relays has never seen the one

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 const FAILING_AFTER: Duration = Duration::from_secs(15);
 /// Whoever holds the lease for so long has renewed it, and so is copying.
 const CONVINCING: Duration = Duration::from_secs(10);
+/// Two forks that follow each other so closely are two databases that publish into one stream.
+const SHARED_WITHIN: Duration = Duration::from_mins(10);
 /// More than the longest wait of the relay, which is a statement's.
 const STALLED_AFTER: Duration = Duration::from_secs(90);
 
@@ -42,6 +44,8 @@ pub enum Reason {
     MessageTooLarge,
     /// The bus holds what no relay published.
     ForeignMessage,
+    /// Another database publishes into the stream.
+    StreamShared,
     /// Somebody else publishes.
     Fenced,
     /// An event cannot be written.
@@ -78,13 +82,16 @@ struct Notes {
     worked: Instant,
     failing: Option<(Reason, Instant)>,
     standby_since: Option<Instant>,
+    /// When the last two forks were announced.
+    forked: [Option<Instant>; 2],
 }
 
 impl Default for RelayState {
     fn default() -> Self {
         let now = Instant::now();
         let role = Role::Starting;
-        let notes = Notes { role, seen: now, level: now, worked: now, failing: None, standby_since: None };
+        let (failing, standby_since, forked) = (None, None, [None; 2]);
+        let notes = Notes { role, seen: now, level: now, worked: now, failing, standby_since, forked };
         Self(Mutex::new(notes))
     }
 }
@@ -118,6 +125,12 @@ impl RelayState {
         self.notes().level = at;
     }
 
+    /// The stream went on with another history than that of the database.
+    pub(super) fn forks(&self) {
+        let mut notes = self.notes();
+        notes.forked = [notes.forked[1], Some(Instant::now())];
+    }
+
     /// A term has failed. Returns for how long they have.
     pub(super) fn fails(&self, reason: Reason) -> Duration {
         let (now, mut notes) = (Instant::now(), self.notes());
@@ -137,8 +150,14 @@ impl RelayState {
         let failing = notes.failing.map(|(reason, since)| (reason, failed_until - since));
         let failing = failing.filter(|(_, time)| *time >= FAILING_AFTER);
         let stalled = (unseen >= STALLED_AFTER).then_some((Reason::Stalled, unseen));
+        let shared = match notes.forked {
+            [Some(first), Some(last)] if last - first < SHARED_WITHIN && now - last < SHARED_WITHIN => {
+                Some((Reason::StreamShared, now - first))
+            }
+            _ => None,
+        };
         let (lag, success_age) = (now - notes.level, now - notes.worked);
-        Report { role: notes.role, failing: failing.or(stalled), lag, success_age }
+        Report { role: notes.role, failing: failing.or(stalled).or(shared), lag, success_age }
     }
 
     /// Shows the report as metrics.
@@ -179,6 +198,7 @@ impl Reason {
             Self::BusUnavailable => "bus_unavailable",
             Self::MessageTooLarge => "message_too_large",
             Self::ForeignMessage => "foreign_message",
+            Self::StreamShared => "stream_shared",
             Self::Fenced => "fenced",
             Self::Encoding => "encoding",
             Self::Stalled => "stalled",
@@ -247,6 +267,21 @@ mod tests {
             assert_eq!(state.report().failing, None);
             advance(SECOND).await;
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fork_is_a_failover_and_two_are_two_databases() {
+        let state = RelayState::default();
+        state.leads();
+        for (minutes, expected) in [(0, None), (11, None), (9, Some(Reason::StreamShared))] {
+            advance(minutes * 60 * SECOND).await;
+            state.forks();
+            state.is_level(Instant::now());
+            assert_eq!(state.report().failing.map(|(reason, _)| reason), expected);
+        }
+        advance(10 * 60 * SECOND).await;
+        state.is_level(Instant::now());
+        assert_eq!(state.report().failing, None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -90,6 +90,9 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             relay.batch = self.cursor.batch,
             "the stream and the database do not have the same history ({reason:?}): every reader is told to read again"
         );
+        if reason == Resync::Fork {
+            self.state.forks();
+        }
         let Lineage { cluster, timeline, .. } = &self.lineage;
         let id = format!("resync-{cluster}-{timeline}-{}-{}", self.cursor.batch, self.sequence);
         self.publish(&[encode_resync(self.cursor, id)]).await
