@@ -64,6 +64,20 @@ begin
 end $$;
 comment on function quote_collab_table(quote_collab_settings) is 'an attached table; null when it is gone';
 
+-- The settings of a table without the roles of columns that are gone since attach: those play none, and nothing is refused for it. Without
+-- those that say which row it is nothing goes on.
+create function present_quote_columns(settings quote_collab_settings) returns quote_collab_settings
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return jsonb_populate_record(settings, jsonb_build_object('columns', (
+        select jsonb_object_agg(c.role, c.column_name) from jsonb_each(settings.columns) c (role, column_name)
+        where c.role in ('id', 'tenant', 'version', 'quote') or exists (
+            select from pg_attribute a where a.attrelid = @extschema@.quote_collab_table(settings) and a.attname = c.column_name #>> '{}' and not a.attisdropped))));
+end $$;
+comment on function present_quote_columns(quote_collab_settings) is 'settings of a table without the columns that are gone';
+
 -- May the caller read the columns that play these roles? Roles without a column do not count; a column that is gone since
 -- attach says no.
 create function quote_columns_readable(settings quote_collab_settings, roles text[]) returns boolean

@@ -21,14 +21,15 @@ as $$
 $$;
 comment on function quote_type_is_safe(oid, oid) is 'whether a value may be told as json without running what strangers wrote';
 
--- The columns of a table t for a select list; values of types that are not safe as texts.
+-- The columns of a table t for a select list, as far as a row holds them: to ask for a virtual one is to work it out, which may fail. Values of types
+-- that are not safe as texts.
 create function quote_safe_columns(relation regclass) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select string_agg(case when @extschema@.quote_type_is_safe(a.atttypid, c.relowner) then format('t.%I', a.attname)
         else format('case when num_nulls(t.%1$I) = 0 then concat(t.%1$I) end as %1$I', a.attname) end, ', ' order by a.attnum)
-    from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated <> 'v'
     where c.oid = relation
 $$;
 comment on function quote_safe_columns(regclass) is 'select list of a table that runs nothing of strangers when it becomes json';

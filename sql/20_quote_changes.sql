@@ -285,7 +285,7 @@ end $$;
 comment on function comment_quote_changes(regclass) is 'describes the audit log and its columns';
 
 -- Was the sequence of positions set back? A dump that is restored in parts sets it to where it stood, behind what was recorded meanwhile. Looks at
--- the last day, of which the log knows where it lies.
+-- the last day, of which the log knows where it lies. One that is gone was not set back.
 create function quote_positions_set_back(target_schema name) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -295,9 +295,9 @@ declare
 begin
     execute format('select coalesce((select max(c.position) from %1$I.quote_changes c
             where c.changed_at > now() - interval ''1 day'' and c.origin = @extschema@.quote_cluster_identifier()), 0)
-        > coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (%1$L, ''quote_changes_position_seq'')), 0)', target_schema)
+        > (select coalesce(q.last_value, 0) from pg_sequences q where (q.schemaname, q.sequencename) = (%1$L, ''quote_changes_position_seq''))', target_schema)
     into is_back;
-    return is_back;
+    return coalesce(is_back, false);
 end $$;
 comment on function quote_positions_set_back(name) is 'whether positions of an audit log would be given again';
 

@@ -130,7 +130,17 @@ begin
 end $$;
 comment on function lock_quote_seals(regclass) is 'keeps others from sealing an audit log';
 
--- A month beside the log, with the rows that the default partition has of it: all that takes long, while readers and writers go on
+-- The table of a month that somebody detached from the log; null where none stands under its name.
+create function detached_quote_changes_month(log regclass, month_name name) returns regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select m.oid::regclass from pg_class l join pg_class m on m.relnamespace = l.relnamespace and m.relname = month_name
+    where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner and not m.relispartition
+$$;
+comment on function detached_quote_changes_month(regclass, name) is 'a month that was detached from an audit log';
+
+-- A month beside the log, or one that was detached from it, with the rows that the default partition has of it: all that takes long, while readers and writers go on
 -- and see the rows where they were. No month where there are no such rows. Nobody seals meanwhile, who would look for them in either place.
 create function build_quote_changes_month(log regclass, spare regclass, month_name name, month_start timestamptz,
     month_end timestamptz) returns regclass
@@ -150,10 +160,14 @@ begin
     if @extschema@.quote_log_is_published(log) then
         return null;
     end if;
-    -- The check proves its bounds, so that attaching it needs no look at its rows.
-    execute format('create table %I.%I (like %s including all excluding comments excluding statistics excluding identity excluding defaults,
-        constraint quote_changes_month check (changed_at >= %L and changed_at < %L))', log_schema, month_name, log, month_start, month_end);
-    month := format('%I.%I', log_schema, month_name)::regclass;
+    month := @extschema@.detached_quote_changes_month(log, month_name);
+    if month is null then
+        execute format('create table %I.%I (like %s including all excluding comments excluding statistics excluding identity excluding defaults)',
+            log_schema, month_name, log);
+        month := format('%I.%I', log_schema, month_name)::regclass;
+    end if;
+    -- It proves the bounds, so that attaching the month needs no look at its rows.
+    execute format('alter table %s add constraint quote_changes_month check (changed_at >= %L and changed_at < %L)', month, month_start, month_end);
     perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
     return month;
 end $$;
@@ -186,9 +200,10 @@ begin
         execute format('create temporary table quote_changes_strays (like %s)', log);
         perform @extschema@.move_quote_strays(spare, to_regclass('pg_temp.quote_changes_strays'::text), month_start, month_end);
     end if;
+    month := coalesce(month, @extschema@.detached_quote_changes_month(log, month_name));
     if month is not null then
         execute format('alter table %s attach partition %s for values from (%L) to (%L)', log, month, month_start, month_end);
-        execute format('alter table %s drop constraint quote_changes_month', month);
+        execute format('alter table %s drop constraint if exists quote_changes_month', month);
     else
         execute format('create table %I.%I partition of %s for values from (%L) to (%L)', log_schema, month_name, log, month_start, month_end);
         month := format('%I.%I', log_schema, month_name)::regclass;
@@ -271,7 +286,7 @@ declare
     made integer := 0;
 begin
     if months_ahead is null or months_ahead not between 0 and 120 then
-        raise exception 'the months ahead must be between 0 and 120' using errcode = 'invalid_parameter_value';
+        raise exception 'the months ahead must be between 0 and 120' using errcode = 'invalid_parameter_value', hint = 'Maintenance makes three.';
     end if;
     for month in 0 .. months_ahead loop
         first := @extschema@.quote_changes_month(now() + make_interval(months => month));
@@ -317,7 +332,9 @@ declare
     archived integer := 0;
     is_moved boolean;
 begin
-    if spare is null or pg_relation_size(spare) > largest then
+    if log is distinct from to_regclass(format('%I.quote_changes', @extschema@.quote_collab_home())) then
+        raise exception '% is not the audit log', log using errcode = 'invalid_parameter_value', hint = 'Name quote_changes.';
+    elsif spare is null or pg_relation_size(spare) > largest then
         return 0;
     end if;
     -- Before anything is read: two of these at once would each wait for what the other has read.
@@ -336,7 +353,7 @@ begin
             select m.month into month from @extschema@.quote_changes_months_before(log, 'infinity'::timestamptz) m
             where m.month_start < ends and m.month_end > first limit 1;
             if found then
-                raise exception 'partition % has a part of it', month using errcode = 'invalid_object_definition';
+                raise exception 'partition % has a part of it', month using errcode = 'invalid_object_definition', hint = 'Partitions are to have a month each.';
             end if;
             month := @extschema@.build_quote_changes_month(log, spare, @extschema@.quote_changes_month_name(log, first), first, ends);
             months := months || month;

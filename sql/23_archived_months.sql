@@ -133,7 +133,8 @@ begin
     elsif @extschema@.quote_strays_awaited(home, spare, month_start, month_end) then
         return false;
     elsif @extschema@.quote_log_is_published(log) then
-        raise exception 'their month is archived, and the log is published' using errcode = 'object_not_in_prerequisite_state';
+        raise exception 'their month is archived, and the log is published' using errcode = 'object_not_in_prerequisite_state',
+            hint = 'Take the audit log out of its publications while they move.';
     end if;
     execute format('lock table %I.quote_changes_seals in share update exclusive mode', home);
     perform @extschema@.move_quote_strays(spare, archived, month_start, month_end);

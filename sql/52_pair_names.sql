@@ -67,24 +67,27 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     pair record;
+    header @extschema@.quote_collab_settings;
     customers jsonb;
     customer_column text;
 begin
     perform @extschema@.require_quote_home('{active_quote_sessions}'::text[]);
     for pair in select * from @extschema@.quote_collab_pairs() loop
-        continue when not (@extschema@.quote_table_trusted(pair.header)
-            and @extschema@.quote_columns_readable(pair.header, '{id,tenant,quote_number,customer}'::text[]));
-        customer_column := @extschema@.quote_collab_column(pair.header, 'customer');
-        customers := case when customer_column is not null then @extschema@.quote_names(pair.header, 'customers'::text) end;
-        return query execute format('select q.%1$s, q.%2$s, q.%3$s::text, %4$s::text, %5$s::text from %6$I.%7$I q %8$s
+        header := @extschema@.present_quote_columns(pair.header);
+        continue when not (@extschema@.quote_table_trusted(header)
+            and @extschema@.quote_columns_readable(header, '{id,tenant,quote_number,customer}'::text[]));
+        customer_column := @extschema@.quote_collab_column(header, 'customer');
+        customers := case when customer_column is not null then @extschema@.quote_names(header, 'customers'::text) end;
+        return query execute format('select q.%1$s, q.%2$s, %3$s::text, %4$s::text, %5$s::text from %6$I.%7$I q %8$s
             where q.%1$s in (select s.quote_id from %9$I.active_quote_sessions s
                 where @extschema@.quote_session_lives(s.last_heartbeat))',
-            @extschema@.quote_collab_column(pair.header, 'id'), @extschema@.quote_collab_column(pair.header, 'tenant'),
-            coalesce(@extschema@.quote_collab_column(pair.header, 'quote_number'), @extschema@.quote_collab_column(pair.header, 'id')),
+            @extschema@.quote_collab_column(header, 'id'), @extschema@.quote_collab_column(header, 'tenant'),
+            case when (pair.header).columns ? 'quote_number' then coalesce('q.' || @extschema@.quote_collab_column(header, 'quote_number'), 'null')
+                else 'q.' || @extschema@.quote_collab_column(header, 'id') end,
             coalesce('q.' || customer_column, 'null'), coalesce('c.' || quote_ident(customers ->> 'name'), 'null'),
-            (pair.header).table_schema, (pair.header).table_name,
-            case when customers is null then '' else @extschema@.quote_customer_join(pair.header, customers, 'q.' || customer_column,
-                'q.' || @extschema@.quote_collab_column(pair.header, 'tenant')) end, (pair.header).log_schema);
+            header.table_schema, header.table_name,
+            case when customers is null then '' else @extschema@.quote_customer_join(header, customers, 'q.' || customer_column,
+                'q.' || @extschema@.quote_collab_column(header, 'tenant')) end, header.log_schema);
     end loop;
 end $$;
 comment on function active_quote_names() is 'number and customer of each quote that is open, from the tables that the caller may read';

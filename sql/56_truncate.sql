@@ -128,7 +128,7 @@ end $$;
 comment on function record_quote_truncate() is 'before-truncate trigger: notes every row of the table as deleted';
 revoke execute on function record_quote_truncate() from public;
 
--- One DELETE per row, as the row trigger would write it, without what no row holds: none for a row that belongs to nobody. $1: who,
+-- One DELETE per row, as the row trigger would write it: none for a row that belongs to nobody. $1: who,
 -- $2: editing session.
 create function quote_truncate_statement(settings quote_collab_settings, part regclass) returns text
 language sql stable
@@ -137,18 +137,18 @@ as $$
     select format($query$
         insert into %1$I.quote_changes (id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, entity_type, field_name, old_value,
             change_type, session_id, was_conflict, entity_version_before, event_id, position, xid, origin, context)
-        select @extschema@.uuid_generate_v7(), t.%2$s, t.%3$s, %4$s, $1, clock_timestamp(), %5$L, '*', to_jsonb(t.*) - %11$L::text[],
+        select @extschema@.uuid_generate_v7(), t.%2$s, t.%3$s, %4$s, $1, clock_timestamp(), %5$L, '*', to_jsonb(t.*),
             'DELETE', $2, false, case when t.%6$s between -2147483648 and 2147483647 then t.%6$s::integer end, @extschema@.uuid_generate_v7(),
             nextval(%9$L), pg_current_xact_id(), @extschema@.quote_cluster_identifier(), %7$s
-        from (select %12$s from only %8$s t) t where num_nulls(t.%10$s, t.%2$s, t.%3$s) = 0$query$,
+        from (select %11$s from only %8$s t) t where num_nulls(t.%10$s, t.%2$s, t.%3$s) = 0$query$,
         settings.log_schema, @extschema@.quote_collab_column(settings, 'tenant'),
         coalesce(@extschema@.quote_collab_column(settings, 'quote'), @extschema@.quote_collab_column(settings, 'id')),
         case settings.entity when 'QUOTE_LINE' then 't.' || @extschema@.quote_collab_column(settings, 'id') else 'null' end,
         settings.entity, @extschema@.quote_collab_column(settings, 'version'),
-        case when settings.entity = 'QUOTE_LINE' and settings.columns ? 'line_number'
+        case when settings.entity = 'QUOTE_LINE' and exists (select from pg_attribute a
+                where a.attrelid = part and a.attname = settings.columns ->> 'line_number' and not a.attisdropped and a.attgenerated <> 'v')
             then format('jsonb_build_object(''line_number'', t.%s)', @extschema@.quote_collab_column(settings, 'line_number')) else 'null' end,
         part, format('%I.quote_changes_position_seq', settings.log_schema), @extschema@.quote_collab_column(settings, 'id'),
-        array(select a.attname::text from pg_attribute a where a.attrelid = part and a.attgenerated = 'v' and not a.attisdropped),
         @extschema@.quote_safe_columns(part))
 $$;
 comment on function quote_truncate_statement(quote_collab_settings, regclass) is 'writes a table''s rows into the audit log as deleted';

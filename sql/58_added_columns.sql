@@ -14,7 +14,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if column_name = '' or octet_length(column_name) > 63 then
-        raise exception 'no column can have the name "%"', column_name using errcode = 'undefined_column', detail = 'Names have 1 to 63 bytes.';
+        raise exception 'no column can have the name "%"', column_name using errcode = 'undefined_column', detail = 'Names have 1 to 63 bytes.', hint = 'Name another.';
     end if;
     return exists (select from pg_attribute a where a.attrelid = target and a.attname = column_name and not a.attisdropped);
 end $$;

@@ -12,7 +12,8 @@ begin
     end if;
     if getdatabaseencoding() <> 'UTF8' then
         raise exception 'quote collaboration needs a database in UTF8' using errcode = 'feature_not_supported',
-            detail = format('This one is in %s.', getdatabaseencoding());
+            detail = format('This one is in %s.', getdatabaseencoding()),
+                hint = 'Make another from a dump: create database ... encoding ''UTF8'' template template0;';
     end if;
     if header = lines then
         raise exception 'a table cannot be attached as its own lines' using errcode = 'invalid_parameter_value',
@@ -53,7 +54,7 @@ begin
     into found from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = target;
     if found.relkind not in ('r', 'p') then
         raise exception 'quote collaboration attaches to ordinary and partitioned tables only'
-            using errcode = 'wrong_object_type', detail = format('%s is neither.', target);
+            using errcode = 'wrong_object_type', detail = format('%s is neither.', target), hint = 'Name the tables that hold the rows.';
     elsif found.relpersistence = 't' then
         raise exception 'table % is temporary', target
             using errcode = 'wrong_object_type', detail = 'Its rows are seen by one session, and gone with it.', hint = 'Attach tables that stay.';

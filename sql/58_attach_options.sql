@@ -9,7 +9,8 @@ declare
     unknown text;
 begin
     if jsonb_typeof(options) is distinct from 'object' then
-        raise exception 'options must be a json object' using errcode = 'invalid_parameter_value', detail = format('It may have: %s.', array_to_string(known, ', '));
+        raise exception 'options must be a json object' using errcode = 'invalid_parameter_value', detail = format('It may have: %s.', array_to_string(known, ', ')),
+            hint = 'Pass {"option": value, ...}.';
     end if;
     select k.name into unknown from jsonb_object_keys(options) k (name) where k.name <> all (known) limit 1;
     if found then
@@ -18,7 +19,7 @@ begin
     elsif options ->> 'truncate' not in ('refuse', 'record') then
         raise exception 'unknown option for truncate' using errcode = 'invalid_parameter_value', hint = 'Use "refuse" or "record".';
     elsif jsonb_typeof(options -> 'replicated_history') not in ('boolean', 'null') then
-        raise exception 'replicated_history must be true or false' using errcode = 'invalid_parameter_value';
+        raise exception 'replicated_history must be true or false' using errcode = 'invalid_parameter_value', hint = 'Pass {"replicated_history": true}, or leave it out.';
     elsif options ->> 'system_user_id' !~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then
         raise exception 'system_user_id must be a uuid' using errcode = 'invalid_parameter_value',
             hint = 'Name a user by his id: {"system_user_id": "00000000-0000-4000-8000-000000000001"}.';
@@ -93,7 +94,7 @@ begin
     limit 1;
     if found then
         raise exception 'neither % nor % has a column "%" to ignore', header, lines, unknown using errcode = 'undefined_column',
-            detail = 'It was named in the option "ignored_columns".';
+            detail = 'It was named in the option "ignored_columns".', hint = 'Name columns as they are in the catalog.';
     end if;
 end $$;
 comment on function check_quote_option_columns(regclass, regclass, jsonb) is 'refuses to ignore columns that there are not';

@@ -132,12 +132,31 @@ declare
     key_column name;
 begin
     for key_column in select a.attname from pg_attribute a
-        where a.attrelid = target and not a.attnotnull and a.attname in (columns ->> 'id', columns ->> 'tenant', columns ->> 'quote') loop
+        where a.attrelid = target and a.attname in (columns ->> 'id', columns ->> 'tenant', columns ->> 'quote')
+            -- A constraint that is not validated (PostgreSQL 18) lets rows be that were there before.
+            and (not a.attnotnull or exists (select from pg_constraint n where n.conrelid = target and n.contype = 'n' and n.conkey = array[a.attnum] and not n.convalidated)) loop
         raise notice 'rows of % whose "%" is null have no history and are no events', target, key_column
             using hint = 'Where no row should be without it, set the column not null.';
     end loop;
 end $$;
 comment on function tell_of_quote_null_keys(regclass, jsonb) is 'says that rows without a key are not recorded';
+
+-- A role whose column was renamed or dropped since the last attach, and that no other plays now: with it go events and amounts that nobody gave up.
+create function tell_of_quote_lost_roles(target regclass, columns jsonb, chosen jsonb, entity text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lost record;
+begin
+    for lost in select f.role, f.column_name from @extschema@.quote_collab_settings s cross join lateral jsonb_each_text(s.columns) f (role, column_name)
+        where @extschema@.quote_collab_table(s) = target and not tell_of_quote_lost_roles.columns ? f.role and not chosen ? f.role order by 1 loop
+        raise notice 'no column of % plays the role "%" any more', target, lost.role
+            using detail = format('It was played by "%s".', lost.column_name), hint = format('If that was renamed, name it: {"%s": {"%s": "..."}}; null for none.',
+                case entity when 'QUOTE' then 'columns' else 'line_columns' end, lost.role);
+    end loop;
+end $$;
+comment on function tell_of_quote_lost_roles(regclass, jsonb, jsonb, text) is 'says which roles an attach lets go';
 
 -- What a row is and to whom it belongs cannot be no change. SQLSTATE 22023.
 create function check_quote_ignored(target regclass, columns jsonb, ignored jsonb) returns void
@@ -150,7 +169,7 @@ begin
     select r.role into key_role from unnest('{id,tenant,quote,version}'::text[]) r (role) where ignored ? (columns ->> r.role) limit 1;
     if found then
         raise exception 'column "%" of % cannot be ignored', columns ->> key_role, target using errcode = 'invalid_parameter_value',
-            detail = format('It plays the role "%s".', key_role);
+            detail = format('It plays the role "%s".', key_role), hint = 'Leave it out of "ignored_columns".';
     end if;
 end $$;
 comment on function check_quote_ignored(regclass, jsonb, jsonb) is 'refuses to ignore the keys of a table';

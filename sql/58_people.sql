@@ -137,7 +137,8 @@ begin
     -- A header that was moved away from them does not find them beside itself any more.
     for kind in select f.kind from jsonb_object_keys(former) f (kind) where not relations ? f.kind and not options ? f.kind order by 1 loop
         raise notice 'names of % are no longer read', kind
-            using detail = format('They were read from %I.%I, and %I has no such table.', former -> kind ->> 'schema', former -> kind ->> 'table', header_schema),
+            using detail = format('They were read from %I.%I, which is not in %I any more, or belongs to another than the owner of the quotes.',
+                    former -> kind ->> 'schema', former -> kind ->> 'table', header_schema),
                   hint = format('Name it: {"%s": {"schema": "...", "table": "..."}}, or null for none.', kind);
     end loop;
     return relations;

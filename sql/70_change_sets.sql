@@ -159,9 +159,9 @@ begin
     if not found then
         raise exception 'the table is not attached' using errcode = 'object_not_in_prerequisite_state', hint = 'Attach it first.';
     end if;
-    return settings;
+    return @extschema@.present_quote_columns(settings);
 end $$;
-comment on function require_quote_settings(quote_collab_settings) is 'the settings of an attached table as attach noted them';
+comment on function require_quote_settings(quote_collab_settings) is 'the settings of an attached table as attach noted them, as far as its columns are there';
 
 -- Applies a normalised change set, and what follows from it by its cause, save what PostgreSQL generates itself. The ERP's triggers find
 -- what they name on the caller's search path, as in an UPDATE of his own, while the statement itself names everything whole: what others

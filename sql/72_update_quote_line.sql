@@ -21,8 +21,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    line @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);
-    header @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(line);
+    line @extschema@.quote_collab_settings := @extschema@.present_quote_columns(@extschema@.find_quote_target('QUOTE_LINE', line_id));
+    header @extschema@.quote_collab_settings := @extschema@.present_quote_columns(@extschema@.quote_collab_partner(line));
     parent uuid;
     fields jsonb;
     former text := coalesce(current_setting('app.current_session_id', true), '');

@@ -63,7 +63,7 @@ set bytea_output = 'hex'
 as $$
 declare
     header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
-    line @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(header);
+    line @extschema@.quote_collab_settings := @extschema@.present_quote_columns(@extschema@.quote_collab_partner(header));
     quote jsonb := @extschema@.require_quote_row(header, quote_id, '');
     lines jsonb;
 begin
@@ -119,10 +119,10 @@ begin
     end if;
     if alone then
         perform @extschema@.require_quote_table(@extschema@.quote_collab_target('QUOTE'::text));
-        query := @extschema@.quote_list_query(@extschema@.quote_collab_target('QUOTE'));
+        query := @extschema@.quote_list_query(@extschema@.present_quote_columns(@extschema@.quote_collab_target('QUOTE')));
     else
         select string_agg(format('select q.item, q.place, %s from %s q (item, place)', p.pair, @extschema@.quote_list_query(p.header)), ' union all ')
-        into query from @extschema@.quote_collab_pairs() with ordinality p (header, line, pair)
+        into query from (select @extschema@.present_quote_columns(a.header), a.pair from @extschema@.quote_collab_pairs() with ordinality a (header, line, pair)) p (header, pair)
         where @extschema@.quote_table_trusted(p.header) and @extschema@.quote_columns_readable(p.header, '{id,tenant,quote_number,customer,status,total_amount,version}'::text[]);
     end if;
     return query execute format('select x.item from (%s) x (item, place%s) order by x.place%s limit $2',

@@ -173,7 +173,7 @@ declare
     got integer;
 begin
     if max is null or max not between 1 and 10000 then
-        raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value';
+        raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value', hint = 'Call again with the last cursor for more.';
     end if;
     perform @extschema@.require_quote_cursor(c), @extschema@.require_quote_home('{quote_changes}'::text[]), @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed(),
         @extschema@.watch_quote_clock();
@@ -207,9 +207,35 @@ as $$
 $$;
 comment on function next_quote_cursor(quote_cursor) is 'cursor behind a batch that is read to its end';
 
--- How the events of a batch are read, oldest first: those that a query places are put together, so that a large batch is not put together
--- for each of its pieces, and by no view, which is its owner's to redefine. $1 prev, $2 cur, $3 behind this position, $4 origin, $5 no
--- change was made before, $6 nor at or after, $7 at most so many.
+-- The events of some rows c of the log, as the view of events has them, as JSON text that is left open for the name of the author: jsonb would copy
+-- each value once for every level that it comes to stand in. Not of the view, which is its owner's to redefine.
+create function quote_event_texts_query(condition text) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return format($query$
+        select position, changed_by, concat('{"position":', position, ',"event_id":"', event_id, '","tenant_id":"', tenant_id, '","quote_id":"', quote_id,
+            '","line_id":', coalesce('"' || quote_line_id::text || '"', 'null'), ',"entity":', to_json(entity_type), ',"operation":', to_json(change_type),
+            ',"actor":', coalesce('"' || changed_by::text || '"', 'null'), ',"at":', to_json(changed_at),
+            ',"session_id":', coalesce('"' || session_id::text || '"', 'null'),
+            ',"version_before":', coalesce(entity_version_before::text, 'null'), ',"version_after":', coalesce(entity_version_after::text, 'null'),
+            ',"context":', coalesce((array_agg(context) filter (where context is not null))[1]::text, 'null'),
+            ',"truncated":', to_json(bool_or(size > 8388608)), ',"fields":[', string_agg(concat('{"field":', to_json(field_name), case when size <= 8388608
+                then concat(',"old":', coalesce(old_value::text, 'null'), ',"new":', coalesce(new_value::text, 'null')) end, '}'), ',' order by id), ']') as event
+        from (
+            select c.*, sum(coalesce(@extschema@.quote_value_size(old_value), 0) + coalesce(@extschema@.quote_value_size(new_value), 0)) over (
+                partition by position, event_id) as size
+            from %I.quote_changes c
+            where %s and conflict_resolution is distinct from 'REJECTED') c
+        group by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
+                 entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, @extschema@.quote_collab_home(), condition);
+end $$;
+comment on function quote_event_texts_query(text) is 'query of the events of some rows of the audit log, as text that lacks its end';
+
+-- How the events of a batch are read, oldest first, as JSON text: those that a query places are put together, so that a large batch is not put
+-- together for each of its pieces. $1 prev, $2 cur, $3 behind this position, $4 origin, $5 no change was made before, $6 nor at or after, $7
+-- at most so many.
 create function quote_events_query(places text) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -219,13 +245,11 @@ declare
 begin
     select * into author from @extschema@.quote_user_join('v.changed_by');
     return format($query$
-        select v.position, v.event || jsonb_build_object('actor_name', %2$s) as event
+        select v.position, concat(v.event, ',"actor_name":', coalesce(to_json(%2$s)::text, 'null'), '}') as event
         from (%1$s) p
-        cross join lateral (
-            select w.* from (%4$s) w
-            where w.xid = p.xid and w.position = p.position and w.origin = $4 and w.changed_at >= $5 and w.changed_at < $6 offset 0) v %3$s
-        order by v.position$query$, places, author.name_expression, author.join_clause,
-        @extschema@.quote_change_events_query(@extschema@.quote_collab_home()));
+        cross join lateral (%4$s offset 0) v %3$s
+        order by v.position$query$, places, author.name_expression, author.join_clause, @extschema@.quote_event_texts_query(
+            'c.xid = p.xid and c.position = p.position and c.origin = $4 and c.changed_at >= $5 and c.changed_at < $6'::text));
 end $$;
 comment on function quote_events_query(text) is 'query for the events at some places of the feed';
 
@@ -279,7 +303,7 @@ set jit = off
 as $$
 begin
     return query execute format($query$
-        select concat_ws('/', $11, $1, $8, $9, $2, $10, e.position), e.event from (%s) e order by e.position$query$,
+        select concat_ws('/', $11, $1, $8, $9, $2, $10, e.position), e.event::jsonb from (%s) e order by e.position$query$,
         case when c.position > 0 and @extschema@.quote_batch_has_few(c.prev, c.cur)
             then @extschema@.quote_batch_rest_query() else @extschema@.quote_batch_query() end)
     using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '24 hours', 'infinity'::timestamptz, max, c.prev_at, c.floor_at, c.cur_at,

@@ -8,11 +8,18 @@ set search_path = pg_catalog, pg_temp
 as $$ begin return format('%I.%I', @extschema@.quote_collab_home(), name); end $$;
 comment on function quote_relay_table(text) is 'quoted name of a table beside the audit log';
 
+-- Which database this is, in the whole world: copies of it in this cluster are others.
+create function quote_database_identity() returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select concat_ws('/', @extschema@.quote_cluster_identifier(), d.oid) from pg_database d where d.datname = current_database() $$;
+comment on function quote_database_identity() is 'system identifier of this cluster and oid of this database';
+
 create function quote_relay_identity(out system_identifier text, out timeline integer)
 language sql stable
 set search_path = pg_catalog, pg_temp
-as $$ select @extschema@.quote_cluster_identifier()::text, @extschema@.quote_feed_timeline() $$;
-comment on function quote_relay_identity() is 'which cluster and timeline this is';
+as $$ select @extschema@.quote_database_identity(), @extschema@.quote_feed_timeline() $$;
+comment on function quote_relay_identity() is 'which database and timeline this is';
 
 -- Takes or renews the lease; the epoch when holder has it now, null while another has. The lease saves work; what keeps
 -- two relays from harming each other is the fence in the stream.
@@ -64,8 +71,8 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return format('select e.position, e.event::text, e.size, e.has_next
-        from (select r.*, pg_column_size(r.event) as size, sum(pg_column_size(r.event)) over reading as read, lead(true, 1, false) over reading as has_next
+    return format('select e.position, e.event, e.size, e.has_next
+        from (select r.*, octet_length(r.event) as size, sum(octet_length(r.event)) over reading as read, lead(true, 1, false) over reading as has_next
             from (%s) r window reading as (rows unbounded preceding)) e
         where e.read <= $8 or e.read = e.size', @extschema@.quote_batch_query());
 end $$;
@@ -118,7 +125,7 @@ comment on function refuse_lost_quote_lease() is 'SQLSTATE QC002: another relay 
 -- tells them to nobody before he has committed: that commit is durable whatever synchronous_commit says, and with it every transaction
 -- of the batch, so that nothing is ever published that a crash takes back. Behind a batch of another cluster the feed begins anew with
 -- what was written here since that batch came: what this cluster wrote in a life before is in the dump, and is told to nobody again.
--- SQLSTATE QC002 when the lease is lost, QC001 when this is not the history that the caller takes it for: another cluster or timeline, or
+-- SQLSTATE QC002 when the lease is lost, QC001 when this is not the history that the caller takes it for: another database or timeline, or
 -- one that has no batch known any more.
 create function quote_relay_next_batch(epoch bigint, known bigint, system_identifier text, timeline integer, max integer, max_bytes bigint)
 returns table (batch bigint, "position" bigint, event text, size integer, has_next boolean)
@@ -144,7 +151,7 @@ begin
     select r.* into last from @extschema@.quote_prepared_rows(
         @extschema@.quote_kept_query('@extschema@.quote_relay_state_query()'::regprocedure::oid), row(epoch))
         r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);
-    if here::text <> system_identifier or @extschema@.quote_feed_timeline() <> timeline or last.no < known then
+    if @extschema@.quote_database_identity() <> system_identifier or @extschema@.quote_feed_timeline() <> timeline or last.no < known then
         raise exception 'the log has another history' using errcode = 'QC001',
             hint = 'Take the lease again, and find out where to go on.';
     end if;
@@ -223,7 +230,8 @@ begin
 end $$;
 comment on function quote_relay_first_batch() is 'number of the oldest batch still kept, 0 when there is none';
 
-create function quote_relay_read(batch bigint, after_position bigint, max integer) returns table ("position" bigint, event jsonb)
+-- Each event as it was put together: jsonb would take it apart.
+create function quote_relay_read(batch bigint, after_position bigint, max integer) returns table ("position" bigint, event json)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -238,10 +246,10 @@ begin
         format('select b.prev, b.cur, b.origin, b.floor_at from %s b where b.no = $1', @extschema@.quote_relay_table('quote_relay_batch')), row(batch))
         r (prev pg_snapshot, cur pg_snapshot, origin bigint, floor_at timestamptz);
     if found then
-        return query select r."position", r.event from @extschema@.quote_prepared_rows(
+        return query select r."position", r.event::json from @extschema@.quote_prepared_rows(
             @extschema@.quote_kept_query((case when after_position > 0 and @extschema@.quote_batch_has_few(b.prev, b.cur)
                 then '@extschema@.quote_batch_rest_query()' else '@extschema@.quote_batch_query()' end)::regprocedure::oid),
-            row(b.prev, b.cur, after_position, b.origin, b.floor_at - interval '24 hours', 'infinity'::timestamptz, max)) r ("position" bigint, event jsonb);
+            row(b.prev, b.cur, after_position, b.origin, b.floor_at - interval '24 hours', 'infinity'::timestamptz, max)) r ("position" bigint, event text);
     end if;
 end $$;
 comment on function quote_relay_read(bigint, bigint, integer) is 'events of a committed batch';

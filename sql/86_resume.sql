@@ -68,7 +68,7 @@ begin
             select distinct c.xid, c.position from %1$s c
             where c.xid = any (array(select pg_snapshot_xip($5))) and c.quote_id = $1 and ($7 or c.tenant_id = $2) and c.position <= $6
                 and c.origin = $3 and c.changed_at >= $4 and c.conflict_resolution is distinct from 'REJECTED')
-        select p.no, v.position, v.event || jsonb_build_object('actor_name', %4$s)
+        select p.no, v.position, concat(v.event, ',"actor_name":', coalesce(to_json(%4$s)::text, 'null'), '}')::jsonb
         from (
             select b.no, c.xid, c.position from (
                 select t.xid, x.no from (select distinct c.xid from c) t
@@ -79,13 +79,12 @@ begin
             join c on c.xid = b.xid
             where (b.no, c.position) <= ($11, $12)
             order by b.no, c.position limit $13 offset $14) p
-        cross join lateral (
-            select w.* from (%5$s) w
-            where w.xid = p.xid and w.position = p.position and w.origin = $3 and w.changed_at >= $4 offset 0) v
+        cross join lateral (%5$s offset 0) v
         %3$s
         order by p.no, v.position$query$,
         @extschema@.quote_relay_table('quote_changes'), @extschema@.quote_relay_table('quote_relay_batch'),
-        author.join_clause, author.name_expression, @extschema@.quote_change_events_query(@extschema@.quote_collab_home()));
+        author.join_clause, author.name_expression,
+        @extschema@.quote_event_texts_query('c.xid = p.xid and c.position = p.position and c.origin = $3 and c.changed_at >= $4'::text));
 end $$;
 comment on function quote_later_batches_query() is 'query for the events of a quote in later batches';
 
@@ -164,7 +163,7 @@ begin
     end if;
     is_begun := start.no = after_batch;
     if is_begun and after_batch <= until_batch then
-        return query execute format('select $12, r.position, r.event from (%s) r order by r.position', @extschema@.quote_rest_of_batch_query())
+        return query execute format('select $12, r.position, r.event::jsonb from (%s) r order by r.position', @extschema@.quote_rest_of_batch_query())
         using quote_id, tenant, after_position, start.origin, start.floor_at - interval '24 hours', 'infinity'::timestamptz, max, any_tenant,
             start.prev, start.cur, case when after_batch = until_batch then until_position else last end, after_batch;
         get diagnostics given = row_count;

@@ -206,13 +206,23 @@ begin
             when now_there is null then 'the attached table is gone'
             else format('the attached table was renamed or moved to %s, where saves, lists and views do not find it', now_there) end, repair);
         continue when (now_there = target) is not true;
-        -- Without its keys a table cannot be attached again, and a version would be counted anew.
+        -- Without its keys a table cannot be attached again, and beside a version that was renamed another is added.
         select string_agg(c.value, ', '),
             string_agg(format('alter table %s rename ... to %I;', name, c.value), ' ') filter (where c.key = any ('{id,tenant,quote,version}'::text[]))
         into missing, renames from jsonb_each_text(s.columns) c
         where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
         return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
-            format('columns are gone or were renamed: %s', missing), coalesce(renames, repair));
+            format('columns are gone or were renamed: %s', missing),
+            case when renames is null then repair else format('If it was renamed: %s If it was a version, and dropped: %s', renames, repair) end);
+        begin
+            others := null;
+            perform @extschema@.check_quote_column_types(target, s.columns);
+        exception when datatype_mismatch or generated_always then
+            get stacked diagnostics others = pg_exception_hint;
+            others := concat_ws(' ', 'Give the column a type that can be one, or attach anew.', others);
+            missing := sqlerrm;
+        end;
+        return next @extschema@.quote_collab_verdict('columns can play their roles: ' || name, others is null, 'error', missing, others);
         select string_agg(a.name, ', ') into missing from @extschema@.quote_columns_altered(target, s.added_columns) a;
         return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
             format('columns that attach added lost their default, NOT NULL or comment: %s', missing), repair);
@@ -238,7 +248,7 @@ begin
         from pg_class c cross join jsonb_each(s.relations) x
         where c.oid = target and missing is null and not @extschema@.quote_relation_trusted(x.value, c.relowner);
         return next @extschema@.quote_collab_verdict('names are read: ' || name, missing is null and others is null, 'warning',
-            coalesce(format('tables of names, or columns of theirs, are gone: %s', missing),
+            coalesce('tables of names, or columns of theirs, are gone: ' || missing,
                 format('names are not read from tables that belong to another than the owner of the quotes: %s', others)),
             case when missing is null then repair else @extschema@.quote_repair_statement(s) end);
     end loop;

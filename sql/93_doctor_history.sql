@@ -7,8 +7,8 @@ set search_path = pg_catalog, pg_temp
 as $$ select coalesce(has_table_privilege(target, 'select') and not row_security_active(target), false) $$;
 comment on function quote_rows_all_seen(regclass) is 'true when the caller may read a table and no row security hides a row from him';
 
--- What gives a log a partition for a month: one that was made for it and detached, else a new one, or one that maintenance takes back from the
--- archive.
+-- What gives a log a partition for a month: one that was made for it and detached, with what was written since, else a new one, or one that
+-- maintenance takes back from the archive.
 create function quote_month_statement(log regclass, at timestamptz) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -17,14 +17,15 @@ set timezone = 'UTC'
 as $$
 declare
     first timestamptz := @extschema@.quote_changes_month(at);
-    detached regclass := (
-        select m.oid from pg_class l join pg_class m on m.relnamespace = l.relnamespace and m.relname = @extschema@.quote_changes_month_name(log, first)
-        where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner and not m.relispartition);
+    ends timestamptz := @extschema@.quote_changes_month(first + interval '32 days');
+    detached regclass := @extschema@.detached_quote_changes_month(log, @extschema@.quote_changes_month_name(log, first));
 begin
     if detached is null then
         return 'select @extschema@.quote_collab_maintenance();';
+    elsif @extschema@.quote_strays_exist(@extschema@.quote_changes_spare(log), first, ends) then
+        return format('select @extschema@.place_quote_strays(%L);', log);
     end if;
-    return format('alter table %s attach partition %s for values from (%L) to (%L);', log, detached, first, @extschema@.quote_changes_month(first + interval '32 days'));
+    return format('alter table %s attach partition %s for values from (%L) to (%L);', log, detached, first, ends);
 end $$;
 comment on function quote_month_statement(regclass, timestamptz) is 'doctor: statement that gives an audit log a partition for a month';
 

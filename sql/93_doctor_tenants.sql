@@ -54,14 +54,43 @@ as $$
 $$;
 comment on function quote_databases_elsewhere(oid) is 'doctor: databases of which a role may be the gateway';
 
--- Roles that a gateway may run as: known by its rights. Superusers have them all.
+-- Roles that were made gateways: to whom themselves its functions are granted. Whoever is a member of one can become it, and is none.
 create function quote_gateway_roles() returns setof oid
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select r.oid from pg_roles r where not r.rolsuper and has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute')
+    select distinct acl.grantee from pg_proc p cross join lateral aclexplode(p.proacl) acl
+    where p.oid = '@extschema@.quote_relay_lease(text, interval)'::regprocedure and acl.grantee not in (p.proowner, 0)
 $$;
-comment on function quote_gateway_roles() is 'doctor: roles that a gateway may run as';
+comment on function quote_gateway_roles() is 'doctor: roles that were made gateways';
+
+-- A gateway shows each tenant its own because row security holds its role, and since nobody else is that role.
+create function quote_collab_doctor_gateway_roles() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gateways oid[] := array(select @extschema@.quote_gateway_roles());
+    names text;
+    hints text;
+begin
+    select string_agg(quote_ident(r.rolname), ', ' order by r.rolname),
+        string_agg(format('alter role %I %s;', r.rolname, case when r.rolsuper then 'nosuperuser nobypassrls' else 'nobypassrls' end), ' ' order by r.rolname)
+    into names, hints from pg_roles r where r.oid = any (gateways) and (r.rolsuper or r.rolbypassrls);
+    return next @extschema@.quote_collab_verdict('row security holds gateways', names is null, 'error',
+        format('a gateway that runs as one of these roles is held to no tenant: %s', names), hints);
+    -- A role that does not log in is a group of gateways, and its members are those.
+    select string_agg(format('%I can become %I', m.rolname, g.rolname), ', ' order by m.rolname, g.rolname),
+        string_agg(format('revoke %I from %I;', g.rolname, m.rolname), ' ' order by m.rolname, g.rolname)
+    into names, hints
+    from pg_auth_members a join pg_roles g on g.oid = a.roleid join pg_roles m on m.oid = a.member
+    where a.roleid = any (gateways) and g.rolcanlogin and a.member <> all (gateways) and not m.rolsuper
+        -- Since PostgreSQL 16 whoever creates a role is a member that cannot become it.
+        and coalesce((to_jsonb(a) ->> 'set_option')::boolean or (to_jsonb(a) ->> 'inherit_option')::boolean, true);
+    return next @extschema@.quote_collab_verdict('nobody becomes a gateway', names is null, 'warning',
+        format('who is a gateway reads the events of every tenant: %s', names), hints);
+end $$;
+comment on function quote_collab_doctor_gateway_roles() is 'doctor: what the roles of gateways may do beside, and who can become them';
 
 -- Roles that set the tenant without a token; the gateway's, which verifies tokens itself, is known by its rights.
 create function quote_collab_doctor_tenant_roles(verified boolean) returns setof quote_collab_check
@@ -108,5 +137,6 @@ begin
             and not exists (select from pg_settings s where s.name = 'app.current_tenant_id' and s.reset_val <> ''), 'warning',
         format('sessions begin with a tenant that no token vouches for: %s', coalesce(names, 'this one')),
         'alter role ... reset app.current_tenant_id; and look into postgresql.conf.');
+    return query select * from @extschema@.quote_collab_doctor_gateway_roles();
 end $$;
 comment on function quote_collab_doctor_tenant_roles(boolean) is 'doctor: roles that set the tenant without a token';

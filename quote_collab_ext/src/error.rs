@@ -137,7 +137,7 @@ impl Error {
                 PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
                 "the token is refused".to_owned(),
                 Some(refusal.detail().to_owned()),
-                None,
+                Some("Log in again, and pass the token that is signed then."),
             ),
             Self::NotGuarded => (
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

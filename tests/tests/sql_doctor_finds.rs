@@ -8,7 +8,7 @@ use quote_collab_tests::statement::text;
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// What is broken, how, and the check that must tell.
-const FAULTS: [(&str, &str); 33] = [
+const FAULTS: [(&str, &str); 34] = [
     ("alter table active_quote_sessions disable trigger trg_guard_quote_session", "presence guarded"),
     ("alter table quotes disable trigger trg_capture_quote_change", "triggers enabled always: public.quotes"),
     (
@@ -18,6 +18,10 @@ const FAULTS: [(&str, &str); 33] = [
     ("drop trigger trg_flush_quote_changes on quotes", "triggers present: public.quotes"),
     ("alter table quote_lines rename column unit_price to price_each", "columns exist: public.quote_lines"),
     ("alter table quotes rename column id to number", "columns exist: public.quotes"),
+    (
+        "alter table quotes alter version type smallint; alter table quotes alter version type text",
+        "columns can play their roles: public.quotes",
+    ),
     ("create table quote_drafts () inherits (quotes)", "no inheritance: public.quotes"),
     ("drop table quote_lines cascade", "table exists: public.quote_lines"),
     (

@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 113] = [
+const MENDED: [(&str, &str); 117] = [
     (
         "create or replace function quote_grantee(role oid) returns text language sql stable set search_path = pg_catalog, pg_temp as 'select ''nobody'''",
         "functions as released",
@@ -54,6 +54,17 @@ const MENDED: [(&str, &str); 113] = [
     ("alter table quote_changes detach partition quote_changes_default", "default partition present"),
     ("drop table quote_changes_default", "default partition present"),
     ("drop sequence quote_changes_position_seq cascade", "positions left"),
+    (
+        "update quotes set notes = 'numbered'; drop sequence quote_changes_position_seq cascade",
+        "positions left",
+    ),
+    (
+        "do $$ begin execute format('alter table quote_changes detach partition quote_changes_%s', to_char(now() at time zone 'UTC', 'YYYY_MM')); end $$;
+         update quotes set notes = 'since'",
+        "partition of this month",
+    ),
+    ("grant quote_gateway to erp_app", "nobody becomes a gateway"),
+    ("alter role quote_gateway bypassrls", "row security holds gateways"),
     ("alter sequence quote_changes_position_seq cycle cache 20", "positions left"),
     (
         "update quotes set notes = 'numbered'; alter sequence quote_changes_position_seq restart",

@@ -1,6 +1,6 @@
 //! `quote_events_since`: commits that overtake each other, rollbacks and savepoints lose and repeat nothing.
 
-use quote_collab_tests::statement::run;
+use quote_collab_tests::statement::{run, text};
 use quote_collab_tests::{Erp, Postgres, ledger};
 use tokio_postgres::Client;
 
@@ -375,4 +375,33 @@ async fn what_was_missed_is_the_same_by_the_piece() {
     for piece in [1, 2, 3, 7] {
         assert_eq!(missed(&admin, &quote, piece).await, whole, "{piece} at a time");
     }
+}
+
+/// The feed puts events together as text, the view as jsonb: they tell the same of whatever can be in a row.
+#[tokio::test]
+async fn events_say_what_the_view_of_events_says() {
+    let erp = Erp::attached().await;
+    let quote = erp.quote(0).await;
+    let admin = erp.client("postgres").await;
+    let ugly = "alter table quotes add \"a \"\"b\"\"\\c\" text;
+        select set_config('app.current_user_id', (select id::text from users order by id limit 1), false);
+        update quotes set \"a \"\"b\"\"\\c\" = E'\\x01\\n\\t\"\\\\ \\u2028 \\U0001F980' || repeat('\"', 50), notes = null, total_amount = 1.50 where id = 'QUOTE';
+        update quotes set notes = '', terms_and_conditions = repeat('x', 9000000) where id = 'QUOTE';
+        update quotes set terms_and_conditions = null, notes = '{\"\": [1.000, null, \"\\u0007\"]}' where id = 'QUOTE';
+        update users set username = E'\"quoted\\\\\\n' where id = current_setting('app.current_user_id')::uuid;
+        update quote_lines set quantity = quantity * 1.0000 + 1, description = E'tab\\t' where quote_id = 'QUOTE';
+        select set_config('app.current_user_id', '', false);
+        delete from quote_lines where quote_id = 'QUOTE';
+        delete from quotes where id = 'QUOTE'";
+    for statement in ugly.replace("QUOTE", &quote.to_string()).split(";\n") {
+        run(&admin, statement).await;
+    }
+    let compared = "select count(*)::text || ' ' || count(*) filter (where (e.event ->> 'truncated')::boolean) || ' '
+            || count(*) filter (where (e.event - 'actor_name') is distinct from v.event or not e.event ? 'actor_name')
+        from quote_events_since(null, 10000) e
+        full join v_quote_change_events v on v.position = (e.event ->> 'position')::bigint and v.event_id = (e.event ->> 'event_id')::uuid";
+    let told = text(&admin, compared).await;
+    let (all, rest) = told.split_once(' ').unwrap();
+    assert!(all.parse::<i64>().unwrap() >= 8, "{told}");
+    assert_eq!(rest, "2 0", "{told}");
 }

@@ -84,7 +84,8 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 ];
 
 /// Functions whose statements hold a text that was quoted elsewhere, and where.
-const QUOTED_ELSEWHERE: [(&str, &str); 23] = [
+const QUOTED_ELSEWHERE: [(&str, &str); 24] = [
+    ("active_quote_names", "quote_collab_column() and quote_customer_join() quote"),
     ("add_quote_column", "what is added is one of two columns, each a constant of its caller"),
     ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
     ("close_quote_extension", "quote_grants_on() and quote_extension_function_grants() quote"),
@@ -115,6 +116,20 @@ const QUOTED_ELSEWHERE: [(&str, &str); 23] = [
     ("revoke_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),
     ("replace_quote_view", "who creates a view quotes its name and makes its query"),
 ];
+
+/// Whoever is refused is told what to do.
+#[test]
+fn refusals_say_what_helps() {
+    let script = format!("quote_collab_ext--{}.sql", env!("CARGO_PKG_VERSION"));
+    let scripts = scripts(&built::extension());
+    let installed = scripts.iter().find(|path| path.ends_with(&script)).expect("it is packaged");
+    let text = fs::read_to_string(installed).expect("the script is read");
+    let refusals: Vec<_> =
+        text.split("raise exception '").skip(1).filter_map(|rest| rest.split(";\n").next()).collect();
+    assert!(refusals.len() > 60, "{}", refusals.len());
+    let helpless: Vec<_> = refusals.iter().filter(|refusal| !refusal.contains("hint")).collect();
+    assert!(helpless.is_empty(), "{helpless:#?}");
+}
 
 #[tokio::test]
 async fn plpgsql_is_sound() {

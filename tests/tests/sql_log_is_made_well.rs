@@ -293,3 +293,21 @@ async fn whoever_drops_what_he_does_not_know_is_refused_the_sequence() {
     .await;
     run(&admin, "begin; drop table quote_changes cascade; rollback; select detach_quote_collaboration(drop_history => true)").await;
 }
+
+#[tokio::test]
+async fn rows_are_placed_in_months_of_the_log_alone() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let alike =
+        "create table mine (changed_at timestamptz not null, tenant_id uuid) partition by range (changed_at);
+        create table mine_default partition of mine default;
+        insert into mine values (now() - interval '2 months', null)";
+    run(&admin, alike).await;
+    for table in ["mine", "quotes", "quote_changes_default"] {
+        assert_eq!(
+            sqlstate(&admin, &format!("select place_quote_strays('{table}')")).await,
+            "22023",
+            "{table}"
+        );
+    }
+}

@@ -58,6 +58,39 @@ async fn every_statement_runs_where_tenants_are_set() {
     for role in ["shop_app", "shop_gateway"] {
         sees_its_own(&erp, role, &set).await;
     }
+    takes_itself_away(&erp).await;
+}
+
+/// With all that the page offers, the end of the page leaves the ERP as it was, and no role of the gateway.
+async fn takes_itself_away(erp: &Erp) {
+    let admin = erp.client("postgres").await;
+    let inside = PAGE.split("## Inside a tenant").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let away = PAGE.split("## Taking it away").nth(1);
+    admin.batch_execute("create table cost_editors (user_id uuid)").await.unwrap();
+    for block in [inside, away].into_iter().flat_map(|part| blocks(part.expect("the page has it"), "text")) {
+        for statement in statements(block) {
+            admin.batch_execute(&statement).await.unwrap_or_else(|error| panic!("{statement}\n{error:?}"));
+        }
+    }
+    assert!(
+        seen(&erp.client("shop_app").await, "quotes").await.1 > 1,
+        "what the ERP sees is its own affair again"
+    );
+    let left = "select exists (select from pg_roles where rolname = 'shop_gateway') or exists (select from pg_extension where extname = 'quote_collab_ext')";
+    assert!(!admin.query_one(left, &[]).await.unwrap().get::<_, bool>(0));
+}
+
+/// The statements of a block, each by itself, as psql runs them.
+fn statements(block: &str) -> Vec<String> {
+    let (mut all, mut open) = (Vec::new(), String::new());
+    for line in block.lines() {
+        open = format!("{open}{line}\n");
+        let is_whole = open.matches("$$").count() % 2 == 0;
+        if is_whole && line.split("--").next().is_some_and(|text| text.trim_end().ends_with(';')) {
+            all.push(std::mem::take(&mut open));
+        }
+    }
+    all
 }
 
 #[tokio::test]

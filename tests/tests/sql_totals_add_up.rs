@@ -1,6 +1,7 @@
 //! Two people edit two lines of one quote at once: the totals are the sum of both.
 
 use quote_collab_tests::Erp;
+use quote_collab_tests::statement::{run, text};
 
 #[tokio::test]
 async fn two_line_edits_at_once_give_the_sum_of_both() {
@@ -112,4 +113,59 @@ async fn a_line_of_another_tenant_is_none_of_the_quotes() {
          where q.id = '{quote}' group by q.id"
     );
     assert!(admin.query_one(&adds_up, &[]).await.unwrap().get::<_, bool>(0));
+}
+
+/// What PostgreSQL works out after the row is put together counts as it will be, and not as it was.
+#[tokio::test]
+async fn totals_follow_generated_parts() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let version: i32 = text(&admin, "show server_version_num").await.parse().unwrap();
+    let kinds: &[&str] = if version >= 180_000 { &["stored", "virtual"] } else { &["stored"] };
+    for kind in kinds {
+        let tables = format!(
+            "drop schema if exists shop cascade; create schema shop; set search_path = shop, public;
+            create table offers (id uuid primary key default gen_random_uuid(), tenant_id uuid not null, \"Discount %\" integer not null default 0,
+                notes text, subtotal bigint not null default 0,
+                tax_amount numeric generated always as (round(subtotal * 0.2, 1)) {kind},
+                discount_amount numeric(12, 2) generated always as (subtotal * \"Discount %\" / 100.0) {kind},
+                total_amount numeric not null default 0);
+            create table offer_lines (id uuid primary key default gen_random_uuid(), tenant_id uuid not null, offer_id uuid not null references offers,
+                width integer not null default 1, length integer not null default 1, description text,
+                quantity bigint generated always as (width * length) {kind},
+                unit_price integer generated always as (case when width >= 10 then 8 else 10 end) {kind},
+                line_amount numeric not null default 0);
+            select attach_quote_collaboration('shop.offers', 'shop.offer_lines');
+            set app.current_tenant_id = '00000000-0000-7000-8000-00000000000a';
+            insert into offers (id, tenant_id) values ('00000000-0000-7000-8000-000000000001', '00000000-0000-7000-8000-00000000000a');
+            insert into offer_lines (id, tenant_id, offer_id) values
+                ('00000000-0000-7000-8000-000000000011', '00000000-0000-7000-8000-00000000000a', '00000000-0000-7000-8000-000000000001')"
+        );
+        run(&admin, &tables).await;
+        let amounts = "select concat_ws(' ', subtotal, tax_amount, discount_amount, trim_scale(total_amount), (select trim_scale(line_amount) from shop.offer_lines)) from shop.offers";
+        let line = |changes: &str| {
+            format!(
+                "select success from update_quote_line_with_version_check('00000000-0000-7000-8000-000000000011',
+                (select version from shop.offer_lines), '{changes}')"
+            )
+        };
+        let header = |changes: &str| {
+            format!(
+                "select success from update_quote_with_version_check('00000000-0000-7000-8000-000000000001',
+                (select version from shop.offers), '{changes}')"
+            )
+        };
+        for (save, expected) in [
+            (line(r#"{"width": 5}"#), "50 10.0 0.00 60 50"),
+            (line(r#"{"width": 10, "length": 10}"#), "800 160.0 0.00 960 800"),
+            (header(r#"{"Discount %": 50}"#), "800 160.0 400.00 560 800"),
+            (header(r#"{"notes": "no amount"}"#), "800 160.0 400.00 560 800"),
+            (header(r#"{"subtotal": 100}"#), "100 20.0 50.00 70 800"),
+            (line(r#"{"description": "sums again"}"#), "800 160.0 400.00 560 800"),
+        ] {
+            run(&admin, &save).await;
+            assert_eq!(text(&admin, amounts).await, expected, "{kind}: {save}");
+        }
+        run(&admin, "reset search_path; select detach_quote_collaboration(quotes => 'shop.offers')").await;
+    }
 }
