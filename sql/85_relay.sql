@@ -8,13 +8,6 @@ set search_path = pg_catalog, pg_temp
 as $$ begin return format('%I.%I', @extschema@.quote_collab_home(), name); end $$;
 comment on function quote_relay_table(text) is 'quoted name of a table beside the audit log';
 
--- Which database this is, in the whole world: copies of it in this cluster are others.
-create function quote_database_identity() returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$ select concat_ws('/', @extschema@.quote_cluster_identifier(), d.oid) from pg_database d where d.datname = current_database() $$;
-comment on function quote_database_identity() is 'system identifier of this cluster and oid of this database';
-
 create function quote_relay_identity(out system_identifier text, out timeline integer)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -175,7 +168,12 @@ begin
     cur := prev;
     loop
         -- Past what has no events: a batch is of some.
-        select coalesce(w.cur, seen), w.cur_at into cur, cur_at from @extschema@.quote_feed_waypoint(cur, seen) w;
+        if @extschema@.quote_batch_has_few(cur, seen) then
+            cur := seen;
+            cur_at := null;
+        else
+            select coalesce(w.cur, seen), w.cur_at into cur, cur_at from @extschema@.quote_feed_waypoint(cur, seen) w;
+        end if;
         floor_at := @extschema@.quote_feed_floor(prev, cur, even_floor);
         return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
             @extschema@.quote_query_of_months(@extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),

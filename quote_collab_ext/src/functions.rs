@@ -81,6 +81,15 @@ pub fn quote_cluster_identifier() -> i64 {
     identifier.cast_signed()
 }
 
+/// Which database this is, in the whole world: the cluster, and the database in it. Copies of it in this cluster are others.
+#[pg_extern(stable, parallel_safe)]
+pub fn quote_database_identity() -> String {
+    // SAFETY: reads what was set when this session began, and stays.
+    #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+    let database = unsafe { pg_sys::MyDatabaseId };
+    format!("{}/{}", quote_cluster_identifier(), database.to_u32())
+}
+
 /// The timeline that this server writes, or on a standby the one that it follows. Another begins with each promotion, and where a
 /// backup is recovered.
 #[pg_extern(stable, parallel_safe)]
@@ -102,6 +111,7 @@ comment on function next_quote_transaction() is 'the lowest number that no trans
 comment on function watch_quote_clock() is 'looks at the clock, which a session watches that does so every few seconds';
 comment on function quote_clock_floor(bigint) is 'time before which nothing was recorded by a transaction and those behind it; -infinity where this session has not watched the clock';
 comment on function quote_cluster_identifier() is 'system identifier of this cluster';
+comment on function quote_database_identity() is 'system identifier of this cluster and oid of this database';
 comment on function quote_feed_timeline() is 'timeline that this server writes or follows';
 comment on function quote_timeline_end(integer, integer) is 'how far the write-ahead log of an earlier timeline is the past of a timeline; null where it is not';
 comment on function uuid_generate_v7() is 'a new UUID of version 7, ascending with time';

@@ -3,6 +3,10 @@
 drop function quote_total_expression(quote_collab_settings, text, jsonb);
 drop function quote_new_value(quote_collab_settings, text, jsonb);
 drop function quote_relay_read(bigint, bigint, integer);
+create function quote_database_identity() returns text
+strict stable parallel safe
+language c as 'MODULE_PATHNAME', 'quote_database_identity_wrapper';
+comment on function quote_database_identity() is 'system identifier of this cluster and oid of this database';
 create function present_quote_columns(settings quote_collab_settings) returns quote_collab_settings
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -831,11 +835,6 @@ begin
     using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '24 hours', 'infinity'::timestamptz, max, c.prev_at, c.floor_at, c.cur_at,
         concat_ws('/', case when c.timeline is null then '1' when c.log is null then '2' else '3' end, c.origin, c.log, c.timeline, c.reached);
 end $$;
-create function quote_database_identity() returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$ select concat_ws('/', @extschema@.quote_cluster_identifier(), d.oid) from pg_database d where d.datname = current_database() $$;
-comment on function quote_database_identity() is 'system identifier of this cluster and oid of this database';
 create or replace function quote_relay_identity(out system_identifier text, out timeline integer)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -899,7 +898,12 @@ begin
     cur := prev;
     loop
         -- Past what has no events: a batch is of some.
-        select coalesce(w.cur, seen), w.cur_at into cur, cur_at from @extschema@.quote_feed_waypoint(cur, seen) w;
+        if @extschema@.quote_batch_has_few(cur, seen) then
+            cur := seen;
+            cur_at := null;
+        else
+            select coalesce(w.cur, seen), w.cur_at into cur, cur_at from @extschema@.quote_feed_waypoint(cur, seen) w;
+        end if;
         floor_at := @extschema@.quote_feed_floor(prev, cur, even_floor);
         return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
             @extschema@.quote_query_of_months(@extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),

@@ -66,7 +66,7 @@ async fn takes_itself_away(erp: &Erp) {
     let admin = erp.client("postgres").await;
     let inside = PAGE.split("## Inside a tenant").nth(1).and_then(|rest| rest.split("\n## ").next());
     let away = PAGE.split("## Taking it away").nth(1);
-    admin.batch_execute("create table cost_editors (user_id uuid)").await.unwrap();
+    admin.batch_execute("create table cost_editors (user_id uuid)").await.expect("a table is made");
     for block in [inside, away].into_iter().flat_map(|part| blocks(part.expect("the page has it"), "text")) {
         for statement in statements(block) {
             admin.batch_execute(&statement).await.unwrap_or_else(|error| panic!("{statement}\n{error:?}"));
@@ -77,7 +77,7 @@ async fn takes_itself_away(erp: &Erp) {
         "what the ERP sees is its own affair again"
     );
     let left = "select exists (select from pg_roles where rolname = 'shop_gateway') or exists (select from pg_extension where extname = 'quote_collab_ext')";
-    assert!(!admin.query_one(left, &[]).await.unwrap().get::<_, bool>(0));
+    assert!(!admin.query_one(left, &[]).await.expect("the catalogs answer").get::<_, bool>(0));
 }
 
 /// The statements of a block, each by itself, as psql runs them.
