@@ -36,6 +36,8 @@ const SILENCE: Duration = Duration::from_secs(1);
 const ON_THE_WAY: Duration = Duration::from_millis(500);
 /// How long a database that is another than a message says is believed.
 const ASKED_AGAIN: Duration = Duration::from_secs(1);
+/// How often messages that are not delivered are told of in the log; a metric counts each.
+const TOLD_AGAIN: Duration = Duration::from_mins(1);
 /// So many messages are asked for by their numbers before a consumer is made for those behind them.
 const FETCHED: u64 = 256;
 /// So many of these at once.
@@ -51,6 +53,8 @@ pub struct StreamReader<L> {
     hub: Arc<Hub>,
     /// The database whose events these are, as it called itself when it was asked, and when it last was.
     database: (String, Option<Instant>),
+    /// When a message that is not delivered was last told of.
+    told: Option<Instant>,
     /// The message that the hub's head is the place of, as far as one is known.
     head: Option<TailMessage>,
     progress: Progress,
@@ -103,7 +107,8 @@ impl<L: ChangeLog> StreamReader<L> {
         let progress = Progress { seen, read: tail.map(|tail| tail.sequence), made: None };
         let head = tail.and_then(|tail| tail.last.clone());
         let database = (hub.lineage().cluster, None);
-        Self { connection, bus, log, hub, database, head, progress, next: 0, proof: Proof::Nothing }
+        let (told, next, proof) = (None, 0, Proof::Nothing);
+        Self { connection, bus, log, hub, database, told, head, progress, next, proof }
     }
 
     /// Reads until `stop`.
@@ -220,7 +225,12 @@ impl<L: ChangeLog> StreamReader<L> {
     /// It may have taken the number of an event that was refused then, and what is behind that one was not.
     fn refuse(&mut self, sequence: u64, reason: &'static str) {
         metrics::counter!("gateway_hub_refused_total").increment(1);
-        tracing::error!("message {sequence} of the stream {reason} and is not delivered");
+        if self.told.is_none_or(|at| at.elapsed() >= TOLD_AGAIN) {
+            self.told = Some(Instant::now());
+            tracing::error!(
+                "message {sequence} of the stream {reason} and is not delivered; others are only counted for a minute"
+            );
+        }
         (self.next, self.proof) = (sequence + 1, Proof::Nothing);
     }
 
