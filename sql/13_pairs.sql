@@ -70,11 +70,14 @@ create function present_quote_columns(settings quote_collab_settings) returns qu
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    relation oid := @extschema@.quote_collab_table(settings);
+    gone text[] := array(
+        select c.role from jsonb_each_text(settings.columns) c (role, column_name)
+        where c.role not in ('id', 'tenant', 'version', 'quote') and not exists (
+            select from pg_attribute a where a.attrelid = relation and a.attname = c.column_name and not a.attisdropped));
 begin
-    return jsonb_populate_record(settings, jsonb_build_object('columns', (
-        select jsonb_object_agg(c.role, c.column_name) from jsonb_each(settings.columns) c (role, column_name)
-        where c.role in ('id', 'tenant', 'version', 'quote') or exists (
-            select from pg_attribute a where a.attrelid = @extschema@.quote_collab_table(settings) and a.attname = c.column_name #>> '{}' and not a.attisdropped))));
+    return case when gone = '{}' then settings else jsonb_populate_record(settings, jsonb_build_object('columns', settings.columns - gone)) end;
 end $$;
 comment on function present_quote_columns(quote_collab_settings) is 'settings of a table without the columns that are gone';
 

@@ -6,16 +6,24 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    relation regclass := @extschema@.quote_collab_table(target);
+    names text[] := array(select target.columns ->> role from unnest(roles) role);
+    relation oid;
+    generation oid;
 begin
-    return exists (
-        select from pg_attribute a
-        where a.attrelid = relation and a.attname in (select target.columns ->> role from unnest(roles) role) and not a.attisdropped
-            and (fields ? a.attname::text or a.attgenerated <> '' and exists (
-                -- PostgreSQL notes what the expression names.
-                select from pg_attrdef e join pg_depend d on (d.classid, d.objid) = ('pg_attrdef'::regclass, e.oid)
-                join pg_attribute s on s.attrelid = d.refobjid and s.attnum = d.refobjsubid
-                where (e.adrelid, e.adnum) = (relation, a.attnum) and (d.refclassid, d.refobjid) = ('pg_class'::regclass, relation) and fields ? s.attname::text)));
+    if fields ?| names then
+        return true;
+    end if;
+    relation := @extschema@.quote_collab_table(target);
+    for generation in select d.oid from pg_attribute a join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+        where a.attrelid = relation and a.attname = any (names) and a.attgenerated <> ''
+    loop
+        -- PostgreSQL notes what the expression names.
+        if exists (select from pg_depend d join pg_attribute s on (s.attrelid, s.attnum) = (d.refobjid, d.refobjsubid)
+                where (d.classid, d.objid) = ('pg_attrdef'::regclass, generation) and (d.refclassid, d.refobjid) = ('pg_class'::regclass, relation) and fields ? s.attname::text) then
+            return true;
+        end if;
+    end loop;
+    return false;
 end $$;
 comment on function quote_roles_saved(quote_collab_settings, text[], jsonb) is 'whether a save changes what plays one of these roles';
 

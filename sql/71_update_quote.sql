@@ -6,7 +6,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    header @extschema@.quote_collab_settings := @extschema@.present_quote_columns(@extschema@.find_quote_target('QUOTE', quote_id));
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
     fields jsonb;
     former text := coalesce(current_setting('app.current_session_id', true), '');
 begin

@@ -5,7 +5,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if not (header.columns ? 'subtotal' and line.columns ? 'line_amount') then
+    if not ((@extschema@.present_quote_columns(header)).columns ? 'subtotal' and (@extschema@.present_quote_columns(line)).columns ? 'line_amount') then
         return @extschema@.find_quote_row(header, quote_id, '');
     end if;
     return @extschema@.apply_quote_changes(header, quote_id, '{}'::jsonb, '{}'::jsonb, 'lines'::text, path);
@@ -21,8 +21,8 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    line @extschema@.quote_collab_settings := @extschema@.present_quote_columns(@extschema@.find_quote_target('QUOTE_LINE', line_id));
-    header @extschema@.quote_collab_settings := @extschema@.present_quote_columns(@extschema@.quote_collab_partner(line));
+    line @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);
+    header @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(line);
     parent uuid;
     fields jsonb;
     former text := coalesce(current_setting('app.current_session_id', true), '');

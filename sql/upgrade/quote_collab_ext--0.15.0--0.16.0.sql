@@ -11,11 +11,14 @@ create function present_quote_columns(settings quote_collab_settings) returns qu
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    relation oid := @extschema@.quote_collab_table(settings);
+    gone text[] := array(
+        select c.role from jsonb_each_text(settings.columns) c (role, column_name)
+        where c.role not in ('id', 'tenant', 'version', 'quote') and not exists (
+            select from pg_attribute a where a.attrelid = relation and a.attname = c.column_name and not a.attisdropped));
 begin
-    return jsonb_populate_record(settings, jsonb_build_object('columns', (
-        select jsonb_object_agg(c.role, c.column_name) from jsonb_each(settings.columns) c (role, column_name)
-        where c.role in ('id', 'tenant', 'version', 'quote') or exists (
-            select from pg_attribute a where a.attrelid = @extschema@.quote_collab_table(settings) and a.attname = c.column_name #>> '{}' and not a.attisdropped))));
+    return case when gone = '{}' then settings else jsonb_populate_record(settings, jsonb_build_object('columns', settings.columns - gone)) end;
 end $$;
 comment on function present_quote_columns(quote_collab_settings) is 'settings of a table without the columns that are gone';
 create or replace function quote_safe_columns(relation regclass) returns text
@@ -535,16 +538,24 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    relation regclass := @extschema@.quote_collab_table(target);
+    names text[] := array(select target.columns ->> role from unnest(roles) role);
+    relation oid;
+    generation oid;
 begin
-    return exists (
-        select from pg_attribute a
-        where a.attrelid = relation and a.attname in (select target.columns ->> role from unnest(roles) role) and not a.attisdropped
-            and (fields ? a.attname::text or a.attgenerated <> '' and exists (
-                -- PostgreSQL notes what the expression names.
-                select from pg_attrdef e join pg_depend d on (d.classid, d.objid) = ('pg_attrdef'::regclass, e.oid)
-                join pg_attribute s on s.attrelid = d.refobjid and s.attnum = d.refobjsubid
-                where (e.adrelid, e.adnum) = (relation, a.attnum) and (d.refclassid, d.refobjid) = ('pg_class'::regclass, relation) and fields ? s.attname::text)));
+    if fields ?| names then
+        return true;
+    end if;
+    relation := @extschema@.quote_collab_table(target);
+    for generation in select d.oid from pg_attribute a join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+        where a.attrelid = relation and a.attname = any (names) and a.attgenerated <> ''
+    loop
+        -- PostgreSQL notes what the expression names.
+        if exists (select from pg_depend d join pg_attribute s on (s.attrelid, s.attnum) = (d.refobjid, d.refobjsubid)
+                where (d.classid, d.objid) = ('pg_attrdef'::regclass, generation) and (d.refclassid, d.refobjid) = ('pg_class'::regclass, relation) and fields ? s.attname::text) then
+            return true;
+        end if;
+    end loop;
+    return false;
 end $$;
 comment on function quote_roles_saved(quote_collab_settings, text[], jsonb) is 'whether a save changes what plays one of these roles';
 create function quote_new_value(target quote_collab_settings, role text, news jsonb) returns text
@@ -619,89 +630,15 @@ begin
     return sums || case when header.columns ? 'total_amount'
         then jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sums)) else '{}' end;
 end $$;
-create or replace function save_quote(
-    quote_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
-    out success boolean, out quote jsonb, out previous_version integer, out new_version integer, out conflicts jsonb)
+create or replace function recalculate_quote_totals(header quote_collab_settings, line quote_collab_settings, quote_id uuid, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    header @extschema@.quote_collab_settings := @extschema@.present_quote_columns(@extschema@.find_quote_target('QUOTE', quote_id));
-    fields jsonb;
-    former text := coalesce(current_setting('app.current_session_id', true), '');
 begin
-    perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
-    fields := @extschema@.coerce_quote_changes(header, @extschema@.normalise_quote_changes(header, changes));
-    perform @extschema@.set_quote_option('app.current_session_id', coalesce(session_id::text, former));
-    quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
-    previous_version := @extschema@.quote_row_version(header, quote);
-    new_version := previous_version;
-    if previous_version = expected_version and @extschema@.leave_quote_former_life(header, quote_id, previous_version, path) then
-        -- Based on this life or on an earlier one: nobody knows, so that it is read again.
-        quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
-        new_version := @extschema@.quote_row_version(header, quote);
+    if not ((@extschema@.present_quote_columns(header)).columns ? 'subtotal' and (@extschema@.present_quote_columns(line)).columns ? 'line_amount') then
+        return @extschema@.find_quote_row(header, quote_id, '');
     end if;
-    if new_version <> expected_version then
-        success := false;
-        conflicts := @extschema@.quote_conflicts(header, quote, expected_version, fields);
-        perform @extschema@.record_rejected_quote_change('QUOTE', quote_id, expected_version, fields);
-        perform @extschema@.set_quote_option('app.current_session_id', former);
-        return;
-    end if;
-    if fields <> '{}' then
-        quote := @extschema@.apply_quote_changes(header, quote_id, quote, fields, 'save'::text, path);
-    end if;
-    new_version := @extschema@.quote_row_version(header, quote);
-    perform @extschema@.set_quote_option('app.current_session_id', former);
-    success := true;
-    conflicts := '[]';
-end $$;
-create or replace function save_quote_line(
-    line_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
-    out success boolean, out quote_line jsonb, out previous_version integer, out new_version integer, out conflicts jsonb, out quote jsonb)
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    line @extschema@.quote_collab_settings := @extschema@.present_quote_columns(@extschema@.find_quote_target('QUOTE_LINE', line_id));
-    header @extschema@.quote_collab_settings := @extschema@.present_quote_columns(@extschema@.quote_collab_partner(line));
-    parent uuid;
-    fields jsonb;
-    former text := coalesce(current_setting('app.current_session_id', true), '');
-begin
-    perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
-    fields := @extschema@.coerce_quote_changes(line, @extschema@.normalise_quote_changes(line, changes));
-    perform @extschema@.set_quote_option('app.current_session_id', coalesce(session_id::text, former));
-    parent := (@extschema@.require_quote_row(line, line_id, '') ->> (line.columns ->> 'quote'))::uuid;
-    quote := @extschema@.find_quote_row(header, parent, 'for no key update');
-    quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
-    if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
-        raise exception 'the line moved to another quote' using errcode = 'serialization_failure', hint = 'Try again.';
-    elsif quote is null then
-        quote := @extschema@.require_quote_row(header, parent, 'for no key update');
-    end if;
-    previous_version := @extschema@.quote_row_version(line, quote_line);
-    new_version := previous_version;
-    if previous_version = expected_version and @extschema@.leave_quote_former_life(line, line_id, previous_version, path) then
-        -- Based on this life or on an earlier one: nobody knows, so that it is read again.
-        quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
-        new_version := @extschema@.quote_row_version(line, quote_line);
-    end if;
-    if new_version <> expected_version then
-        success := false;
-        conflicts := @extschema@.quote_conflicts(line, quote_line, expected_version, fields);
-        perform @extschema@.record_rejected_quote_change('QUOTE_LINE', line_id, expected_version, fields);
-        perform @extschema@.set_quote_option('app.current_session_id', former);
-        return;
-    end if;
-    if fields <> '{}' then
-        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields, 'save'::text, path);
-    end if;
-    new_version := @extschema@.quote_row_version(line, quote_line);
-    quote := @extschema@.recalculate_quote_totals(header, line, parent, path);
-    perform @extschema@.set_quote_option('app.current_session_id', former);
-    success := true;
-    conflicts := '[]';
+    return @extschema@.apply_quote_changes(header, quote_id, '{}'::jsonb, '{}'::jsonb, 'lines'::text, path);
 end $$;
 create or replace function get_quote(quote_id uuid) returns jsonb
 language plpgsql
