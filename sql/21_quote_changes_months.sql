@@ -104,11 +104,14 @@ as $$
 declare
     role text := current_setting('session_replication_role');
     silent boolean := has_parameter_privilege(current_user, 'session_replication_role', 'set');
+    names text := (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
+        where a.attrelid = spare and a.attnum > 0 and not a.attisdropped);
 begin
     if silent then
         perform @extschema@.set_quote_option('session_replication_role', 'replica');
     end if;
-    execute format('with strays as (delete from %s where changed_at >= $1 and changed_at < $2 returning *) insert into %s select * from strays', spare, target)
+    execute format('with strays as (delete from %1$s where changed_at >= $1 and changed_at < $2 returning *) insert into %2$s (%3$s) select %3$s from strays',
+        spare, target, names)
     using month_start, month_end;
     if silent then
         perform @extschema@.set_quote_option('session_replication_role', role);
@@ -130,13 +133,20 @@ begin
 end $$;
 comment on function lock_quote_seals(regclass) is 'keeps others from sealing an audit log';
 
--- The table of a month that somebody detached from the log; null where none stands under its name.
+-- The table of a month that somebody detached from the log; null where none stands under its name, or one that is not as the log's months are: with
+-- their columns, and without checks and triggers, which would be run by whoever places rows in it.
 create function detached_quote_changes_month(log regclass, month_name name) returns regclass
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select m.oid::regclass from pg_class l join pg_class m on m.relnamespace = l.relnamespace and m.relname = month_name
     where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner and not m.relispartition
+        and not exists (select from pg_trigger t where t.tgrelid = m.oid) and not exists (select from pg_rewrite r where r.ev_class = m.oid)
+        and not exists (select from pg_constraint c where c.conrelid = m.oid and c.contype not in ('p', 'n'))
+        and array(select (a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull)::text from pg_attribute a
+                where a.attrelid = m.oid and a.attnum > 0 and not a.attisdropped order by a.attname)
+            = array(select (a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull)::text from pg_attribute a
+                where a.attrelid = log and a.attnum > 0 and not a.attisdropped order by a.attname)
 $$;
 comment on function detached_quote_changes_month(regclass, name) is 'a month that was detached from an audit log';
 
@@ -210,7 +220,8 @@ begin
         execute format('alter table %s alter column position drop default', month);
     end if;
     if has_strays then
-        execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
+        execute format('insert into %1$s (%2$s) select %2$s from pg_temp.quote_changes_strays', month, (
+            select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a where a.attrelid = log and a.attnum > 0 and not a.attisdropped));
         drop table pg_temp.quote_changes_strays;
     end if;
     -- A log of 0.6.0 or before hands this on, and no longer needs it.

@@ -163,10 +163,11 @@ begin
 end $$;
 comment on function require_quote_settings(quote_collab_settings) is 'the settings of an attached table as attach noted them, as far as its columns are there';
 
--- Applies a normalised change set, and what follows from it by its cause, save what PostgreSQL generates itself. The ERP's triggers find
+-- Updates one row from a normalised change set, and what follows from it by its cause, save of what PostgreSQL generates itself; amounts: of the column that
+-- follows from others the number that it is, where that is known. The ERP's triggers find
 -- what they name on the caller's search path, as in an UPDATE of his own, while the statement itself names everything whole: what others
--- put on that path is not run in it. What triggers change in the row is in the answer. seen: the row as it was locked; its id, and to whom it belongs, do not change.
-create function apply_quote_changes(claimed quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
+-- put on that path is not run in it. The row as triggers left it; null where nothing is to be set.
+create function update_quote_row(claimed quote_collab_settings, row_id uuid, changes jsonb, cause text, amounts jsonb, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -182,11 +183,13 @@ declare
 begin
     select string_agg(a, ', ') into assignments from (
         select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
-        union all select format('%I = %s', d.key, d.value) from jsonb_each_text(@extschema@.quote_derived_columns(target, row_id, changes, cause)) d
+        union all
+        select format('%I = %s', d.key, case when amounts ? d.key then format('%L::pg_catalog.numeric', (amounts ->> d.key)::numeric) else d.value end)
+        from jsonb_each_text(@extschema@.quote_derived_columns(target, row_id, changes, cause)) d
         where not changes ? d.key and not exists (
             select from pg_attribute g where g.attrelid = relation and g.attname = d.key and g.attgenerated <> '')) x (a);
     if assignments is null then
-        return @extschema@.require_quote_row(target, row_id, '');
+        return null;
     end if;
     perform @extschema@.set_quote_option('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')));
     begin
@@ -205,10 +208,50 @@ begin
     if changed > 1 then
         raise exception 'several rows have this id' using errcode = 'cardinality_violation',
             detail = format('%s rows of %s have it, and a save is based on one.', changed, relation), hint = 'Let a unique index say that an id names one row.';
-    end if;
-    if updated is null then
+    elsif updated is null then
         raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
             hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
+    end if;
+    return updated;
+end $$;
+comment on function update_quote_row(quote_collab_settings, uuid, jsonb, text, jsonb, text) is 'updates one row of an attached table';
+
+-- What follows from generated columns: PostgreSQL works those out when a row is put together, by their types, collations, partitions and what triggers of the
+-- ERP have changed. So the row is updated, looked at, and put back before it is updated. Numbers that triggers took from sequences are gone.
+create function quote_amounts_tried(claimed quote_collab_settings, row_id uuid, changes jsonb, cause text, path text) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings := @extschema@.require_quote_settings(claimed);
+    tried jsonb;
+begin
+    begin
+        tried := @extschema@.update_quote_row(target, row_id, changes, cause, '{}'::jsonb, path);
+        raise exception 'the row is put back' using errcode = 'QC004', hint = 'Nobody is told of this.';
+    exception when sqlstate 'QC004' then
+        return jsonb_build_object(target.columns ->> case target.entity when 'QUOTE' then 'total_amount' else 'line_amount' end,
+            @extschema@.quote_amount_of_row(target, tried));
+    end;
+end $$;
+comment on function quote_amounts_tried(quote_collab_settings, uuid, jsonb, text, text) is 'the amount that follows from generated columns of a row once it is updated';
+
+-- Applies a normalised change set, and what follows from it by its cause. seen: the row as it was locked; its id, and to whom it belongs, do not change.
+create function apply_quote_changes(claimed quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings := @extschema@.require_quote_settings(claimed);
+    amounts jsonb := '{}'::jsonb;
+    updated jsonb;
+begin
+    if @extschema@.quote_amounts_follow(target, changes, cause) then
+        amounts := @extschema@.quote_amounts_tried(target, row_id, changes, cause, path);
+    end if;
+    updated := @extschema@.update_quote_row(target, row_id, changes, cause, amounts, path);
+    if updated is null then
+        return @extschema@.require_quote_row(target, row_id, '');
     end if;
     updated := coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
     if exists (select from unnest('{id,tenant,quote}'::text[]) key (role)

@@ -27,51 +27,31 @@ begin
 end $$;
 comment on function quote_roles_saved(quote_collab_settings, text[], jsonb) is 'whether a save changes what plays one of these roles';
 
--- Value of a column behind an update, news: columns and what they are set to, as SQL expressions; every other is as it was, t.column. PostgreSQL works
--- generated columns out after the row is put together: here by the same expression over the same new values. A whole number as numeric, so
--- that what is worked out of several may be larger than each of them. 0 where no column plays the role.
-create function quote_new_value(target quote_collab_settings, role text, news jsonb) returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    relation regclass := @extschema@.quote_collab_table(target);
-    value text;
-    generation text;
-    is_whole boolean;
-begin
-    select coalesce(news ->> a.attname, format('t.%I', a.attname)), case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end,
-        @extschema@.quote_base_type(a.atttypid) in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)
-    into value, generation, is_whole
-    from pg_attribute a left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
-    where a.attrelid = relation and a.attname = target.columns ->> role and not a.attisdropped;
-    if generation is not null then
-        value := format('(select %s from (select %s) n)', generation, (
-            select string_agg(case when news ? a.attname::text then format('(%s)::%s as %I', news ->> a.attname, format_type(a.atttypid, a.atttypmod), a.attname)
-                else format('t.%I', a.attname) end, ', ')
-            from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''));
-    end if;
-    return coalesce(value || case when is_whole then '::pg_catalog.numeric' else '' end, '0');
-end $$;
-comment on function quote_new_value(quote_collab_settings, text, jsonb) is 'expression for a column behind an update';
-
--- The fields of a save as what their columns are set to: r.column.
-create function quote_saved_values(fields jsonb) returns jsonb
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$ select coalesce(jsonb_object_agg(field, format('r.%I', field)), '{}') from jsonb_object_keys(fields) field $$;
-comment on function quote_saved_values(jsonb) is 'the fields of a save as what columns are set to';
-
--- total = subtotal + tax + shipping - discount, over the values behind an update.
-create function quote_total_expression(header quote_collab_settings, news jsonb) returns text
+-- Value of a column after a change set is applied: r.column when it is in the set, else t.column. A whole number as numeric, so that what is
+-- worked out of several may be larger than each of them.
+create function quote_new_value(target quote_collab_settings, role text, changes jsonb) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.-) coalesce(%s, 0)',
-        @extschema@.quote_new_value(header, 'subtotal', news), @extschema@.quote_new_value(header, 'tax_amount', news),
-        @extschema@.quote_new_value(header, 'shipping_amount', news), @extschema@.quote_new_value(header, 'discount_amount', news))
+    select case when target.columns ? role
+        then format('%s.%I', case when changes ? (target.columns ->> role) then 'r' else 't' end, target.columns ->> role) || case when exists (
+            select from pg_attribute a where a.attrelid = @extschema@.quote_collab_table(target) and a.attname = target.columns ->> role
+                and @extschema@.quote_base_type(a.atttypid) in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)) then '::pg_catalog.numeric' else '' end
+        else '0' end
 $$;
-comment on function quote_total_expression(quote_collab_settings, jsonb) is 'the total of a quote from its parts, in SQL';
+comment on function quote_new_value(quote_collab_settings, text, jsonb) is 'expression for a column after a change set';
+
+-- total = subtotal + tax + shipping - discount, over the values after a change set.
+create function quote_total_expression(header quote_collab_settings, subtotal text, changes jsonb) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.-) coalesce(%s, 0)', subtotal,
+        @extschema@.quote_new_value(header, 'tax_amount', changes),
+        @extschema@.quote_new_value(header, 'shipping_amount', changes),
+        @extschema@.quote_new_value(header, 'discount_amount', changes))
+$$;
+comment on function quote_total_expression(quote_collab_settings, text, jsonb) is 'the total of a quote from its parts, in SQL';
 
 -- line_amount = quantity * unit_price, as an expression over the new values, when either is being saved.
 create function derived_line_columns(line quote_collab_settings, fields jsonb) returns jsonb
@@ -79,10 +59,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when line.columns ?& '{quantity,unit_price,line_amount}' and @extschema@.quote_roles_saved(line, '{quantity,unit_price}'::text[], fields)
-        then jsonb_build_object(line.columns ->> 'line_amount', @extschema@.quote_new_value(line, 'quantity', n.news) || ' operator(pg_catalog.*) '
-            || @extschema@.quote_new_value(line, 'unit_price', n.news))
+        then jsonb_build_object(line.columns ->> 'line_amount', @extschema@.quote_new_value(line, 'quantity', fields) || ' operator(pg_catalog.*) ' || @extschema@.quote_new_value(line, 'unit_price', fields))
         else '{}' end
-    from @extschema@.quote_saved_values(fields) n (news)
 $$;
 comment on function derived_line_columns(quote_collab_settings, jsonb) is 'columns of a line that follow from the saved ones';
 
@@ -93,7 +71,8 @@ set search_path = pg_catalog, pg_temp
 as $$
     select case when header.columns ?& '{total_amount,subtotal}'
             and @extschema@.quote_roles_saved(header, '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[], fields)
-        then jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, @extschema@.quote_saved_values(fields)))
+        then jsonb_build_object(header.columns ->> 'total_amount',
+            @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields))
         else '{}' end
 $$;
 comment on function derived_header_columns(quote_collab_settings, jsonb) is 'columns of a header that follow from the saved ones';
@@ -106,16 +85,44 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     line @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(header);
-    sums jsonb := jsonb_build_object(header.columns ->> 'subtotal', format(
-        '(select coalesce(pg_catalog.sum(l.%s), 0) from %I.%I l where l.%s operator(pg_catalog.=) t.%s and l.%s operator(pg_catalog.=) t.%s)',
+    sums text := format('(select coalesce(pg_catalog.sum(l.%s), 0) from %I.%I l where l.%s operator(pg_catalog.=) t.%s and l.%s operator(pg_catalog.=) t.%s)',
         @extschema@.quote_collab_column(line, 'line_amount'), line.table_schema, line.table_name,
         @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'),
-        @extschema@.quote_collab_column(line, 'tenant'), @extschema@.quote_collab_column(header, 'tenant')));
+        @extschema@.quote_collab_column(line, 'tenant'), @extschema@.quote_collab_column(header, 'tenant'));
 begin
-    return sums || case when header.columns ? 'total_amount'
-        then jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sums)) else '{}' end;
+    return jsonb_build_object(header.columns ->> 'subtotal', sums) || case when header.columns ? 'total_amount'
+        then jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sums, '{}'::jsonb)) else '{}' end;
 end $$;
 comment on function derived_sums(quote_collab_settings) is 'subtotal and total of a quote from its lines, in SQL';
+
+-- Does the amount of a row follow from an update, and from a generated column? No expression over the row before tells what that will be.
+create function quote_amounts_follow(target quote_collab_settings, fields jsonb, cause text) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    parts constant text[] := case target.entity when 'QUOTE' then '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]
+        else '{quantity,unit_price}'::text[] end;
+    names text[] := array(select target.columns ->> part from unnest(parts) part);
+    relation oid := @extschema@.quote_collab_table(target);
+begin
+    return exists (select from pg_attribute a where a.attrelid = relation and a.attgenerated <> '' and a.attname = any (names))
+        and (cause = 'lines' or cause = 'save' and @extschema@.quote_roles_saved(target, parts, fields));
+end $$;
+comment on function quote_amounts_follow(quote_collab_settings, jsonb, text) is 'whether an update changes an amount that follows from generated columns';
+
+-- The total of a header, or the amount of a line, from its parts in a row.
+create function quote_amount_of_row(target quote_collab_settings, found_row jsonb) returns numeric
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case target.entity
+        when 'QUOTE' then coalesce(sum(case part when 'discount_amount' then -value else value end), 0)
+        else max(value) filter (where part = 'quantity') * max(value) filter (where part = 'unit_price') end
+    from unnest('{subtotal,tax_amount,shipping_amount,discount_amount,quantity,unit_price}'::text[]) part
+    cross join lateral (select (found_row ->> (target.columns ->> part))::numeric) v (value)
+$$;
+comment on function quote_amount_of_row(quote_collab_settings, jsonb) is 'amount of a row from its parts';
 
 -- What an update of a row brings with it, as SQL expressions (t: the row before, r: the new values): of a save its author and amounts, of
 -- lines that changed the sums of their header, of a row that left a former life a version that it never had. They are made here, and taken

@@ -64,13 +64,37 @@ as $$
 $$;
 comment on function quote_gateway_roles() is 'doctor: roles that were made gateways';
 
+-- As whom gateways log in: those roles, or members of one that does not log in, a group of gateways. Superusers may be members of all.
+create function quote_gateway_logins() returns setof oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive gateways (role) as (
+        select @extschema@.quote_gateway_roles()
+        union
+        select a.member from gateways g join pg_roles r on r.oid = g.role and not r.rolcanlogin join @extschema@.quote_role_members() a on a.roleid = g.role
+        join pg_roles m on m.oid = a.member and not m.rolsuper)
+    select r.oid from gateways g join pg_roles r on r.oid = g.role where r.rolcanlogin
+$$;
+comment on function quote_gateway_logins() is 'doctor: roles as whom gateways log in';
+
+-- Who can become whom. Since PostgreSQL 16 whoever creates a role is a member that cannot.
+create function quote_role_members() returns table (roleid oid, member oid)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.roleid, a.member from pg_auth_members a
+    where coalesce((to_jsonb(a) ->> 'set_option')::boolean or (to_jsonb(a) ->> 'inherit_option')::boolean, true)
+$$;
+comment on function quote_role_members() is 'doctor: members that can become a role';
+
 -- A gateway shows each tenant its own because row security holds its role, and since nobody else is that role.
 create function quote_collab_doctor_gateway_roles() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    gateways oid[] := array(select @extschema@.quote_gateway_roles());
+    gateways oid[] := array(select @extschema@.quote_gateway_logins());
     names text;
     hints text;
 begin
@@ -79,14 +103,11 @@ begin
     into names, hints from pg_roles r where r.oid = any (gateways) and (r.rolsuper or r.rolbypassrls);
     return next @extschema@.quote_collab_verdict('row security holds gateways', names is null, 'error',
         format('a gateway that runs as one of these roles is held to no tenant: %s', names), hints);
-    -- A role that does not log in is a group of gateways, and its members are those.
     select string_agg(format('%I can become %I', m.rolname, g.rolname), ', ' order by m.rolname, g.rolname),
         string_agg(format('revoke %I from %I;', g.rolname, m.rolname), ' ' order by m.rolname, g.rolname)
     into names, hints
-    from pg_auth_members a join pg_roles g on g.oid = a.roleid join pg_roles m on m.oid = a.member
-    where a.roleid = any (gateways) and g.rolcanlogin and a.member <> all (gateways) and not m.rolsuper
-        -- Since PostgreSQL 16 whoever creates a role is a member that cannot become it.
-        and coalesce((to_jsonb(a) ->> 'set_option')::boolean or (to_jsonb(a) ->> 'inherit_option')::boolean, true);
+    from @extschema@.quote_role_members() a join pg_roles g on g.oid = a.roleid join pg_roles m on m.oid = a.member
+    where a.roleid = any (gateways) and a.member <> all (gateways) and not m.rolsuper;
     return next @extschema@.quote_collab_verdict('nobody becomes a gateway', names is null, 'warning',
         format('who is a gateway reads the events of every tenant: %s', names), hints);
 end $$;

@@ -72,7 +72,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    gateways oid[] := array(select g.role from @extschema@.quote_gateway_roles() g (role) join pg_roles r on r.oid = g.role where r.rolcanlogin);
+    gateways oid[] := array(select @extschema@.quote_gateway_logins());
     names text;
     hints text;
 begin

@@ -1,7 +1,5 @@
 -- From 0.15.0 to 0.16.0.
 -- Functions.
-drop function quote_total_expression(quote_collab_settings, text, jsonb);
-drop function quote_new_value(quote_collab_settings, text, jsonb);
 drop function quote_relay_read(bigint, bigint, integer);
 create function quote_database_identity() returns text
 strict stable parallel safe
@@ -43,12 +41,38 @@ begin
     into is_back;
     return coalesce(is_back, false);
 end $$;
+create or replace function move_quote_strays(spare regclass, target regclass, month_start timestamptz, month_end timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    role text := current_setting('session_replication_role');
+    silent boolean := has_parameter_privilege(current_user, 'session_replication_role', 'set');
+    names text := (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
+        where a.attrelid = spare and a.attnum > 0 and not a.attisdropped);
+begin
+    if silent then
+        perform @extschema@.set_quote_option('session_replication_role', 'replica');
+    end if;
+    execute format('with strays as (delete from %1$s where changed_at >= $1 and changed_at < $2 returning *) insert into %2$s (%3$s) select %3$s from strays',
+        spare, target, names)
+    using month_start, month_end;
+    if silent then
+        perform @extschema@.set_quote_option('session_replication_role', role);
+    end if;
+end $$;
 create function detached_quote_changes_month(log regclass, month_name name) returns regclass
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select m.oid::regclass from pg_class l join pg_class m on m.relnamespace = l.relnamespace and m.relname = month_name
     where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner and not m.relispartition
+        and not exists (select from pg_trigger t where t.tgrelid = m.oid) and not exists (select from pg_rewrite r where r.ev_class = m.oid)
+        and not exists (select from pg_constraint c where c.conrelid = m.oid and c.contype not in ('p', 'n'))
+        and array(select (a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull)::text from pg_attribute a
+                where a.attrelid = m.oid and a.attnum > 0 and not a.attisdropped order by a.attname)
+            = array(select (a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull)::text from pg_attribute a
+                where a.attrelid = log and a.attnum > 0 and not a.attisdropped order by a.attname)
 $$;
 comment on function detached_quote_changes_month(regclass, name) is 'a month that was detached from an audit log';
 create or replace function build_quote_changes_month(log regclass, spare regclass, month_name name, month_start timestamptz,
@@ -115,7 +139,8 @@ begin
         execute format('alter table %s alter column position drop default', month);
     end if;
     if has_strays then
-        execute format('insert into %s select * from pg_temp.quote_changes_strays', month);
+        execute format('insert into %1$s (%2$s) select %2$s from pg_temp.quote_changes_strays', month, (
+            select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a where a.attrelid = log and a.attnum > 0 and not a.attisdropped));
         drop table pg_temp.quote_changes_strays;
     end if;
     -- A log of 0.6.0 or before hands this on, and no longer needs it.
@@ -533,6 +558,95 @@ begin
     return @extschema@.present_quote_columns(settings);
 end $$;
 comment on function require_quote_settings(quote_collab_settings) is 'the settings of an attached table as attach noted them, as far as its columns are there';
+create function update_quote_row(claimed quote_collab_settings, row_id uuid, changes jsonb, cause text, amounts jsonb, path text) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings := @extschema@.require_quote_settings(claimed);
+    record_definition text := @extschema@.quote_changes_record(target, changes);
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
+    assignments text;
+    updated jsonb;
+    changed bigint;
+    told text;
+    advice text;
+begin
+    select string_agg(a, ', ') into assignments from (
+        select format('%I = r.%I', key, key) from jsonb_object_keys(changes) key
+        union all
+        select format('%I = %s', d.key, case when amounts ? d.key then format('%L::pg_catalog.numeric', (amounts ->> d.key)::numeric) else d.value end)
+        from jsonb_each_text(@extschema@.quote_derived_columns(target, row_id, changes, cause)) d
+        where not changes ? d.key and not exists (
+            select from pg_attribute g where g.attrelid = relation and g.attname = d.key and g.attgenerated <> '')) x (a);
+    if assignments is null then
+        return null;
+    end if;
+    perform @extschema@.set_quote_option('search_path', concat_ws(', ', 'pg_catalog', nullif(path, '')));
+    begin
+        execute format('update %I.%I t set %s %s where t.%s operator(pg_catalog.=) $1 returning pg_catalog.to_jsonb(t.*)',
+            target.table_schema, target.table_name, assignments,
+            case when record_definition is null then '' else format('from pg_catalog.jsonb_to_record($2) as r(%s)', record_definition) end,
+            @extschema@.quote_collab_column(target, 'id'))
+        into updated using row_id, changes;
+        get diagnostics changed = row_count;
+    exception when insufficient_privilege then
+        get stacked diagnostics told = pg_exception_detail, advice = pg_exception_hint;
+        raise exception using errcode = 'insufficient_privilege', message = sqlerrm, detail = told,
+            hint = coalesce(nullif(advice, ''), format('Saving %s needs, for role %s, whatever its triggers, rules and policies need too.', relation, current_user));
+    end;
+    perform @extschema@.set_quote_option('search_path', 'pg_catalog, pg_temp');
+    if changed > 1 then
+        raise exception 'several rows have this id' using errcode = 'cardinality_violation',
+            detail = format('%s rows of %s have it, and a save is based on one.', changed, relation), hint = 'Let a unique index say that an id names one row.';
+    elsif updated is null then
+        raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+            hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
+    end if;
+    return updated;
+end $$;
+comment on function update_quote_row(quote_collab_settings, uuid, jsonb, text, jsonb, text) is 'updates one row of an attached table';
+create function quote_amounts_tried(claimed quote_collab_settings, row_id uuid, changes jsonb, cause text, path text) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings := @extschema@.require_quote_settings(claimed);
+    tried jsonb;
+begin
+    begin
+        tried := @extschema@.update_quote_row(target, row_id, changes, cause, '{}'::jsonb, path);
+        raise exception 'the row is put back' using errcode = 'QC004', hint = 'Nobody is told of this.';
+    exception when sqlstate 'QC004' then
+        return jsonb_build_object(target.columns ->> case target.entity when 'QUOTE' then 'total_amount' else 'line_amount' end,
+            @extschema@.quote_amount_of_row(target, tried));
+    end;
+end $$;
+comment on function quote_amounts_tried(quote_collab_settings, uuid, jsonb, text, text) is 'the amount that follows from generated columns of a row once it is updated';
+create or replace function apply_quote_changes(claimed quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    target @extschema@.quote_collab_settings := @extschema@.require_quote_settings(claimed);
+    amounts jsonb := '{}'::jsonb;
+    updated jsonb;
+begin
+    if @extschema@.quote_amounts_follow(target, changes, cause) then
+        amounts := @extschema@.quote_amounts_tried(target, row_id, changes, cause, path);
+    end if;
+    updated := @extschema@.update_quote_row(target, row_id, changes, cause, amounts, path);
+    if updated is null then
+        return @extschema@.require_quote_row(target, row_id, '');
+    end if;
+    updated := coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
+    if exists (select from unnest('{id,tenant,quote}'::text[]) key (role)
+            where updated ->> (target.columns ->> key.role) <> seen ->> (target.columns ->> key.role)) then
+        raise exception 'the % cannot be moved by a save', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+            detail = 'A column that says which it is, or to whom it belongs, follows from a changed one.', hint = 'Move it by an update of the table, as a role that may.';
+    end if;
+    return updated;
+end $$;
 create function quote_roles_saved(target quote_collab_settings, roles text[], fields jsonb) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -558,53 +672,13 @@ begin
     return false;
 end $$;
 comment on function quote_roles_saved(quote_collab_settings, text[], jsonb) is 'whether a save changes what plays one of these roles';
-create function quote_new_value(target quote_collab_settings, role text, news jsonb) returns text
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    relation regclass := @extschema@.quote_collab_table(target);
-    value text;
-    generation text;
-    is_whole boolean;
-begin
-    select coalesce(news ->> a.attname, format('t.%I', a.attname)), case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end,
-        @extschema@.quote_base_type(a.atttypid) in ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype)
-    into value, generation, is_whole
-    from pg_attribute a left join pg_attrdef d on (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
-    where a.attrelid = relation and a.attname = target.columns ->> role and not a.attisdropped;
-    if generation is not null then
-        value := format('(select %s from (select %s) n)', generation, (
-            select string_agg(case when news ? a.attname::text then format('(%s)::%s as %I', news ->> a.attname, format_type(a.atttypid, a.atttypmod), a.attname)
-                else format('t.%I', a.attname) end, ', ')
-            from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''));
-    end if;
-    return coalesce(value || case when is_whole then '::pg_catalog.numeric' else '' end, '0');
-end $$;
-comment on function quote_new_value(quote_collab_settings, text, jsonb) is 'expression for a column behind an update';
-create function quote_saved_values(fields jsonb) returns jsonb
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$ select coalesce(jsonb_object_agg(field, format('r.%I', field)), '{}') from jsonb_object_keys(fields) field $$;
-comment on function quote_saved_values(jsonb) is 'the fields of a save as what columns are set to';
-create function quote_total_expression(header quote_collab_settings, news jsonb) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select format('coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.+) coalesce(%s, 0) operator(pg_catalog.-) coalesce(%s, 0)',
-        @extschema@.quote_new_value(header, 'subtotal', news), @extschema@.quote_new_value(header, 'tax_amount', news),
-        @extschema@.quote_new_value(header, 'shipping_amount', news), @extschema@.quote_new_value(header, 'discount_amount', news))
-$$;
-comment on function quote_total_expression(quote_collab_settings, jsonb) is 'the total of a quote from its parts, in SQL';
 create or replace function derived_line_columns(line quote_collab_settings, fields jsonb) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when line.columns ?& '{quantity,unit_price,line_amount}' and @extschema@.quote_roles_saved(line, '{quantity,unit_price}'::text[], fields)
-        then jsonb_build_object(line.columns ->> 'line_amount', @extschema@.quote_new_value(line, 'quantity', n.news) || ' operator(pg_catalog.*) '
-            || @extschema@.quote_new_value(line, 'unit_price', n.news))
+        then jsonb_build_object(line.columns ->> 'line_amount', @extschema@.quote_new_value(line, 'quantity', fields) || ' operator(pg_catalog.*) ' || @extschema@.quote_new_value(line, 'unit_price', fields))
         else '{}' end
-    from @extschema@.quote_saved_values(fields) n (news)
 $$;
 create or replace function derived_header_columns(header quote_collab_settings, fields jsonb) returns jsonb
 language sql stable
@@ -612,24 +686,35 @@ set search_path = pg_catalog, pg_temp
 as $$
     select case when header.columns ?& '{total_amount,subtotal}'
             and @extschema@.quote_roles_saved(header, '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[], fields)
-        then jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, @extschema@.quote_saved_values(fields)))
+        then jsonb_build_object(header.columns ->> 'total_amount',
+            @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields))
         else '{}' end
 $$;
-create or replace function derived_sums(header quote_collab_settings) returns jsonb
+create function quote_amounts_follow(target quote_collab_settings, fields jsonb, cause text) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    line @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(header);
-    sums jsonb := jsonb_build_object(header.columns ->> 'subtotal', format(
-        '(select coalesce(pg_catalog.sum(l.%s), 0) from %I.%I l where l.%s operator(pg_catalog.=) t.%s and l.%s operator(pg_catalog.=) t.%s)',
-        @extschema@.quote_collab_column(line, 'line_amount'), line.table_schema, line.table_name,
-        @extschema@.quote_collab_column(line, 'quote'), @extschema@.quote_collab_column(header, 'id'),
-        @extschema@.quote_collab_column(line, 'tenant'), @extschema@.quote_collab_column(header, 'tenant')));
+    parts constant text[] := case target.entity when 'QUOTE' then '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]
+        else '{quantity,unit_price}'::text[] end;
+    names text[] := array(select target.columns ->> part from unnest(parts) part);
+    relation oid := @extschema@.quote_collab_table(target);
 begin
-    return sums || case when header.columns ? 'total_amount'
-        then jsonb_build_object(header.columns ->> 'total_amount', @extschema@.quote_total_expression(header, sums)) else '{}' end;
+    return exists (select from pg_attribute a where a.attrelid = relation and a.attgenerated <> '' and a.attname = any (names))
+        and (cause = 'lines' or cause = 'save' and @extschema@.quote_roles_saved(target, parts, fields));
 end $$;
+comment on function quote_amounts_follow(quote_collab_settings, jsonb, text) is 'whether an update changes an amount that follows from generated columns';
+create function quote_amount_of_row(target quote_collab_settings, found_row jsonb) returns numeric
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case target.entity
+        when 'QUOTE' then coalesce(sum(case part when 'discount_amount' then -value else value end), 0)
+        else max(value) filter (where part = 'quantity') * max(value) filter (where part = 'unit_price') end
+    from unnest('{subtotal,tax_amount,shipping_amount,discount_amount,quantity,unit_price}'::text[]) part
+    cross join lateral (select (found_row ->> (target.columns ->> part))::numeric) v (value)
+$$;
+comment on function quote_amount_of_row(quote_collab_settings, jsonb) is 'amount of a row from its parts';
 create or replace function recalculate_quote_totals(header quote_collab_settings, line quote_collab_settings, quote_id uuid, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1054,12 +1139,32 @@ as $$
     where p.oid = '@extschema@.quote_relay_lease(text, interval)'::regprocedure and acl.grantee not in (p.proowner, 0)
 $$;
 comment on function quote_gateway_roles() is 'doctor: roles that were made gateways';
+create function quote_gateway_logins() returns setof oid
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive gateways (role) as (
+        select @extschema@.quote_gateway_roles()
+        union
+        select a.member from gateways g join pg_roles r on r.oid = g.role and not r.rolcanlogin join @extschema@.quote_role_members() a on a.roleid = g.role
+        join pg_roles m on m.oid = a.member and not m.rolsuper)
+    select r.oid from gateways g join pg_roles r on r.oid = g.role where r.rolcanlogin
+$$;
+comment on function quote_gateway_logins() is 'doctor: roles as whom gateways log in';
+create function quote_role_members() returns table (roleid oid, member oid)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select a.roleid, a.member from pg_auth_members a
+    where coalesce((to_jsonb(a) ->> 'set_option')::boolean or (to_jsonb(a) ->> 'inherit_option')::boolean, true)
+$$;
+comment on function quote_role_members() is 'doctor: members that can become a role';
 create function quote_collab_doctor_gateway_roles() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    gateways oid[] := array(select @extschema@.quote_gateway_roles());
+    gateways oid[] := array(select @extschema@.quote_gateway_logins());
     names text;
     hints text;
 begin
@@ -1068,14 +1173,11 @@ begin
     into names, hints from pg_roles r where r.oid = any (gateways) and (r.rolsuper or r.rolbypassrls);
     return next @extschema@.quote_collab_verdict('row security holds gateways', names is null, 'error',
         format('a gateway that runs as one of these roles is held to no tenant: %s', names), hints);
-    -- A role that does not log in is a group of gateways, and its members are those.
     select string_agg(format('%I can become %I', m.rolname, g.rolname), ', ' order by m.rolname, g.rolname),
         string_agg(format('revoke %I from %I;', g.rolname, m.rolname), ' ' order by m.rolname, g.rolname)
     into names, hints
-    from pg_auth_members a join pg_roles g on g.oid = a.roleid join pg_roles m on m.oid = a.member
-    where a.roleid = any (gateways) and g.rolcanlogin and a.member <> all (gateways) and not m.rolsuper
-        -- Since PostgreSQL 16 whoever creates a role is a member that cannot become it.
-        and coalesce((to_jsonb(a) ->> 'set_option')::boolean or (to_jsonb(a) ->> 'inherit_option')::boolean, true);
+    from @extschema@.quote_role_members() a join pg_roles g on g.oid = a.roleid join pg_roles m on m.oid = a.member
+    where a.roleid = any (gateways) and a.member <> all (gateways) and not m.rolsuper;
     return next @extschema@.quote_collab_verdict('nobody becomes a gateway', names is null, 'warning',
         format('who is a gateway reads the events of every tenant: %s', names), hints);
 end $$;
@@ -1125,6 +1227,25 @@ begin
         format('sessions begin with a tenant that no token vouches for: %s', coalesce(names, 'this one')),
         'alter role ... reset app.current_tenant_id; and look into postgresql.conf.');
     return query select * from @extschema@.quote_collab_doctor_gateway_roles();
+end $$;
+create or replace function quote_collab_doctor_writers(preloaded boolean) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gateways oid[] := array(select @extschema@.quote_gateway_logins());
+    names text;
+    hints text;
+begin
+    select string_agg(quote_ident(r.rolname), ', '),
+        string_agg(format('alter role %I in database %I set default_transaction_read_only = off;', r.rolname, current_database()), ' ')
+    into names, hints from pg_roles r where r.oid = any (gateways) and @extschema@.quote_role_default(r.oid, 'default_transaction_read_only')::boolean;
+    if gateways = '{}' and preloaded is not true and @extschema@.quote_role_default(0::oid, 'default_transaction_read_only')::boolean then
+        names := 'whoever calls maintenance';
+        hints := 'Preload the library, or call it from cron with begin read write; select @extschema@.quote_collab_maintenance(); commit;';
+    end if;
+    return next @extschema@.quote_collab_verdict('transactions may write', names is null, 'warning',
+        format('default_transaction_read_only is on, so that maintenance, saves and the relay fail, for %s', names), hints);
 end $$;
 -- What was made anew is the gateways' as before, and nobody else's, whatever default privileges gave.
 revoke execute on function quote_relay_read(bigint, bigint, integer) from public;

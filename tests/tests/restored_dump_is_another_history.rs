@@ -28,6 +28,13 @@ fn load(world: &World, database: &str, dump: &[u8]) {
     assert!(psql.wait().expect("psql ends").success());
 }
 
+/// Puts the restored database in the place of the other.
+const SWAP: [&str; 3] = [
+    "select pg_terminate_backend(pid) from pg_stat_activity where datname in ('erp', 'erp_restored')",
+    "alter database erp rename to erp_before",
+    "alter database erp_restored rename to erp",
+];
+
 /// For a while there is no database.
 async fn restore_in_place(world: &World) {
     let dump = dump(world, &["--create"]);
@@ -39,11 +46,6 @@ async fn restore_in_place(world: &World) {
 
 /// The restored database takes the place of the other in less time than there is between two looks of the relay.
 async fn restore_beside(world: &World) {
-    const SWAP: [&str; 3] = [
-        "select pg_terminate_backend(pid) from pg_stat_activity where datname in ('erp', 'erp_restored')",
-        "alter database erp rename to erp_before",
-        "alter database erp_restored rename to erp",
-    ];
     let dump = dump(world, &[]);
     never_restored(world).await;
     let admin = world.postgres.client("postgres", ADMIN).await;
@@ -120,4 +122,31 @@ async fn refused_after(restore: impl AsyncFnOnce(&World)) {
     world.gateway.restart().await;
     let mut late = Subscriber::start_after(&other, &token, &[quote.id], &[Kind::Quote], Some(&cursor));
     assert_eq!(late.next_event().await["changes"][0]["newValue"], "g");
+}
+
+/// What the relay of another gateway had told of the restored database before this one came to it is not told by it: nothing comes behind that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscribers_of_a_gateway_that_comes_later_read_again() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let token = world.gateway.token(&ALICE);
+    let mut subscriber = Subscriber::start(&world.gateway, &token, &[quote.id], &[Kind::Quote]);
+    subscriber.settle(&world.app().await).await;
+    subscriber.drain(&world.app().await).await;
+    let admin = world.postgres.client("postgres", ADMIN).await;
+    admin.batch_execute("create database erp_restored").await.expect("a database");
+    load(&world, "erp_restored", &dump(&world, &[]));
+    let first = Gateway::start_with(&world.postgres, "erp_restored", world.nats.as_ref(), &[]).await;
+    let restored = world.postgres.client("erp_restored", ADMIN).await;
+    let update = "update quotes set notes = 'told before' where id = $1";
+    restored.execute(update, &[&quote.id]).await.expect("an update");
+    eventually("the gateway of before has refused it", || async {
+        world.gateway.log().contains("is of another database")
+    })
+    .await;
+    drop((first, restored));
+    for statement in SWAP {
+        admin.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    }
+    assert_eq!(subscriber.next_error().await["extensions"]["code"], "RESYNC_REQUIRED");
 }

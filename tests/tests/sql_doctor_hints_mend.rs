@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 117] = [
+const MENDED: [(&str, &str); 118] = [
     (
         "create or replace function quote_grantee(role oid) returns text language sql stable set search_path = pg_catalog, pg_temp as 'select ''nobody'''",
         "functions as released",
@@ -65,6 +65,10 @@ const MENDED: [(&str, &str); 117] = [
     ),
     ("grant quote_gateway to erp_app", "nobody becomes a gateway"),
     ("alter role quote_gateway bypassrls", "row security holds gateways"),
+    (
+        "create role gateways nologin; select grant_quote_gateway('gateways'); create role one_of_them login bypassrls in role gateways",
+        "row security holds gateways",
+    ),
     ("alter sequence quote_changes_position_seq cycle cache 20", "positions left"),
     (
         "update quotes set notes = 'numbered'; alter sequence quote_changes_position_seq restart",

@@ -87,7 +87,7 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 const QUOTED_ELSEWHERE: [(&str, &str); 24] = [
     ("active_quote_names", "quote_collab_column() and quote_customer_join() quote"),
     ("add_quote_column", "what is added is one of two columns, each a constant of its caller"),
-    ("apply_quote_changes", "assignments are built with %I from columns, values come from quote_new_value()"),
+    ("update_quote_row", "assignments are built with %I from columns, values come from quote_new_value()"),
     ("close_quote_extension", "quote_grants_on() and quote_extension_function_grants() quote"),
     ("close_quote_table", "a role is quoted in its query, where PUBLIC must not be"),
     ("copy_quote_privileges", "a role is quoted in its query, where PUBLIC must not be"),

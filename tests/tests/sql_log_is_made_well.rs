@@ -311,3 +311,38 @@ async fn rows_are_placed_in_months_of_the_log_alone() {
         );
     }
 }
+
+/// A table under the name of a month that is not as the log's months are stands in the way of that month alone, and nothing of it is run.
+#[tokio::test]
+async fn a_table_that_is_no_month_stands_in_the_way_of_one_month() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let strays = "update quotes set notes = 'once' where id = (select id from quotes order by id limit 1);
+        with earlier as (select c.*, m.months from quote_changes c, generate_series(5, 6) m (months))
+        insert into quote_changes_default (id, tenant_id, quote_id, changed_at, entity_type, field_name, change_type, was_conflict, event_id, position, xid, origin)
+        select gen_random_uuid(), tenant_id, quote_id, changed_at - make_interval(months => months), entity_type, field_name, change_type, was_conflict,
+            gen_random_uuid(), position, xid, origin from earlier";
+    run(&admin, strays).await;
+    let month =
+        "select 'quote_changes_' || to_char((now() - interval '5 months') at time zone 'UTC', 'YYYY_MM')";
+    let month = text(&admin, month).await;
+    let trap = "create function trap() returns trigger language plpgsql as $$ begin raise 'run as %', current_user; end $$";
+    run(&admin, trap).await;
+    for misfit in [
+        format!("create table {month} as select * from quote_changes limit 0"),
+        format!(
+            "create table {month} (like quote_changes including all); alter table {month} add extra integer"
+        ),
+        format!(
+            "create table {month} (like quote_changes including all); create trigger t before insert on {month} for each row execute function trap()"
+        ),
+        format!("create table {month} (like quote_changes including all, check (old_value is null))"),
+    ] {
+        run(&admin, &format!("begin; {misfit}; alter table {month} owner to erp_owner")).await;
+        assert_eq!(text(&admin, "select place_quote_strays('quote_changes')::text").await, "1", "{misfit}");
+        let left = "select count(distinct date_trunc('month', changed_at))::text from quote_changes_default";
+        assert_eq!(text(&admin, left).await, "1", "{misfit}");
+        run(&admin, "rollback").await;
+    }
+    assert_eq!(text(&admin, "select place_quote_strays('quote_changes')::text").await, "2");
+}

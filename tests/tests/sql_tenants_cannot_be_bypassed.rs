@@ -292,12 +292,12 @@ async fn no_function_for_everybody_runs_sql_that_it_is_given() {
     let taken: Vec<String> = admin.query(taken, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
     let harmless = [
         "add_quote_columns(regclass,text,jsonb,integer)", // which kind of table
-        "apply_quote_changes(quote_collab_settings,uuid,jsonb,jsonb,text,text)", // why, and a search path
         "explain_quote_query(text)",                      // EXPLAIN runs nothing that is not immutable
         "find_quote_row(quote_collab_settings,uuid,text)", // one of two locks
         "heartbeat_quote_session(uuid,uuid,text,integer,boolean,text)", // values
         "join_quote_session(uuid,uuid,uuid,text,text,text)", // values
         "record_rejected_quote_change(text,uuid,integer,jsonb)", // which kind of table
+        "update_quote_row(quote_collab_settings,uuid,jsonb,text,jsonb,text)", // why, a number, and a search path
     ];
     assert_eq!(taken, harmless);
     run(
@@ -316,6 +316,16 @@ async fn no_function_for_everybody_runs_sql_that_it_is_given() {
     let other = "set_config('app.current_tenant_id', 'b0000000-0000-4000-8000-000000000002', false)";
     for given in [
         format!("replace_quote_view('pg_temp.v', $$select 1 a; select {other}$$, '', 'erp_app')"),
+        format!(
+            "update_quote_row(s, '{quote}', '{{}}', 'lines', jsonb_build_object('total_amount', $$1::numeric; select {other}$$), '') from quote_collab_settings s where entity = 'QUOTE'"
+        ),
+        format!(
+            "update_quote_row(s, '{quote}', jsonb_build_object('notes = (select {}), notes', 1), 'save', '{{}}', '') from quote_collab_settings s where entity = 'QUOTE'",
+            other.replace('\'', "''")
+        ),
+        format!(
+            "quote_amounts_tried(s, '{quote}', '{{}}', $$(select {other})$$, $$public; select {other}$$) from quote_collab_settings s where entity = 'QUOTE'"
+        ),
         format!("add_quote_column('mine', 'a', $$text default {other}$$, 'version')"),
         format!(
             "apply_quote_changes(s, '{quote}', '{{}}', '{{}}', $$(select {other})$$, '') from quote_collab_settings s where entity = 'QUOTE'"

@@ -127,13 +127,13 @@ async fn totals_follow_generated_parts() {
             "drop schema if exists shop cascade; create schema shop; set search_path = shop, public;
             create table offers (id uuid primary key default gen_random_uuid(), tenant_id uuid not null, \"Discount %\" integer not null default 0,
                 notes text, subtotal bigint not null default 0,
-                tax_amount numeric generated always as (round(subtotal * 0.2, 1)) {kind},
+                tax_amount numeric(12, 1) generated always as (subtotal * 0.2049) {kind},
                 discount_amount numeric(12, 2) generated always as (subtotal * \"Discount %\" / 100.0) {kind},
                 total_amount numeric not null default 0);
             create table offer_lines (id uuid primary key default gen_random_uuid(), tenant_id uuid not null, offer_id uuid not null references offers,
                 width integer not null default 1, length integer not null default 1, description text,
                 quantity bigint generated always as (width * length) {kind},
-                unit_price integer generated always as (case when width >= 10 then 8 else 10 end) {kind},
+                unit_price integer generated always as (case when width >= 10 then 8.4 else 9.6 end) {kind},
                 line_amount numeric not null default 0);
             select attach_quote_collaboration('shop.offers', 'shop.offer_lines');
             set app.current_tenant_id = '00000000-0000-7000-8000-00000000000a';
@@ -156,12 +156,12 @@ async fn totals_follow_generated_parts() {
             )
         };
         for (save, expected) in [
-            (line(r#"{"width": 5}"#), "50 10.0 0.00 60 50"),
-            (line(r#"{"width": 10, "length": 10}"#), "800 160.0 0.00 960 800"),
-            (header(r#"{"Discount %": 50}"#), "800 160.0 400.00 560 800"),
-            (header(r#"{"notes": "no amount"}"#), "800 160.0 400.00 560 800"),
-            (header(r#"{"subtotal": 100}"#), "100 20.0 50.00 70 800"),
-            (line(r#"{"description": "sums again"}"#), "800 160.0 400.00 560 800"),
+            (line(r#"{"width": 5}"#), "50 10.2 0.00 60.2 50"),
+            (line(r#"{"width": 10, "length": 10}"#), "800 163.9 0.00 963.9 800"),
+            (header(r#"{"Discount %": 50}"#), "800 163.9 400.00 563.9 800"),
+            (header(r#"{"notes": "no amount"}"#), "800 163.9 400.00 563.9 800"),
+            (header(r#"{"subtotal": 100}"#), "100 20.5 50.00 70.5 800"),
+            (line(r#"{"description": "sums again"}"#), "800 163.9 400.00 563.9 800"),
         ] {
             run(&admin, &save).await;
             assert_eq!(text(&admin, amounts).await, expected, "{kind}: {save}");

@@ -53,6 +53,8 @@ pub struct StreamReader<L> {
     hub: Arc<Hub>,
     /// The database whose events these are, as it called itself when it was asked, and when it last was.
     database: (String, Option<Instant>),
+    /// Messages of another database came since the last of this one: perhaps this gateway has not heard yet that its database moved.
+    others: bool,
     /// When a message that is not delivered was last told of.
     told: Option<Instant>,
     /// The message that the hub's head is the place of, as far as one is known.
@@ -107,8 +109,8 @@ impl<L: ChangeLog> StreamReader<L> {
         let progress = Progress { seen, read: tail.map(|tail| tail.sequence), made: None };
         let head = tail.and_then(|tail| tail.last.clone());
         let database = (hub.lineage().cluster, None);
-        let (told, next, proof) = (None, 0, Proof::Nothing);
-        Self { connection, bus, log, hub, database, told, head, progress, next, proof }
+        let (others, told, next, proof) = (false, None, 0, Proof::Nothing);
+        Self { connection, bus, log, hub, database, others, told, head, progress, next, proof }
     }
 
     /// Reads until `stop`.
@@ -165,6 +167,9 @@ impl<L: ChangeLog> StreamReader<L> {
                 _ = state.changed() => return Ok(()),
                 message = messages.next() => message,
                 () = sleep(jittered(SILENCE)) => {
+                    if self.others {
+                        self.ask_which_database().await;
+                    }
                     let info = info(&stream).await?;
                     if self.is_level_with(&info) {
                         continue;
@@ -198,10 +203,12 @@ impl<L: ChangeLog> StreamReader<L> {
             self.refuse(sequence, "was not published by a relay");
             return Ok(());
         };
-        if !self.is_ours(&lineage).await? {
+        if !self.is_ours(&lineage).await {
             self.refuse(sequence, "is of another database");
+            self.others = true;
             return Ok(());
         }
+        self.others = false;
         let arrival = Arrival { subject, cursor, lineage, payload: message.payload.clone() };
         if self.hub.doubts(&arrival) {
             self.compare(&arrival.lineage).await?;
@@ -235,15 +242,27 @@ impl<L: ChangeLog> StreamReader<L> {
     }
 
     /// Whether a message is of the database that is served here, and not of one whose relay publishes into the same stream.
-    /// Behind the address there may be another database since, which is asked, at most once in a while: what is refused
-    /// meanwhile everybody reads again for.
-    async fn is_ours(&mut self, lineage: &Lineage) -> Result<bool, ReaderError> {
-        let (database, asked) = &self.database;
-        if !lineage.is_of(database) && asked.is_none_or(|at| at.elapsed() >= ASKED_AGAIN) {
-            let asked = Some(Instant::now());
-            self.database = (self.log.lineage().await?.cluster, asked);
+    async fn is_ours(&mut self, lineage: &Lineage) -> bool {
+        if !lineage.is_of(&self.database.0) {
+            self.ask_which_database().await;
         }
-        Ok(lineage.is_of(&self.database.0))
+        lineage.is_of(&self.database.0)
+    }
+
+    /// Behind the address there may be another database since, which is asked at most once in a while. What was refused before
+    /// may have been its events: everybody reads again. One that does not answer is the one that it was.
+    async fn ask_which_database(&mut self) {
+        let (known, asked) = &self.database;
+        if asked.is_some_and(|at| at.elapsed() < ASKED_AGAIN) {
+            return;
+        }
+        let known = known.clone();
+        let found = self.log.lineage().await.map_or_else(|_| known.clone(), |lineage| lineage.cluster);
+        if found != known && self.others {
+            tell_missed();
+            self.hub.resync_all();
+        }
+        self.database = (found, Some(Instant::now()));
     }
 
     /// The database has begun another history, which nobody announced: perhaps whoever relays has never seen the one

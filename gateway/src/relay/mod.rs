@@ -133,7 +133,9 @@ impl<L: ChangeLog, B: ChangeBus> Relay<L, B> {
                 Err(error) => {
                     report(&error);
                     self.note(holder, &error).await;
-                    backoff.delay()
+                    // Whose stream it is they would else tell each other as fast as they can.
+                    let turn = self.state.shared_since().map_or(Duration::ZERO, |_| jittered(LEASE_PERIOD));
+                    backoff.delay().max(turn)
                 }
             };
             stop.run_until_cancelled(sleep(pause)).await;

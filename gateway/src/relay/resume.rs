@@ -68,8 +68,10 @@ pub fn decide(tail: &Tail, lineage: &Lineage, facts: &Facts) -> Start {
     let (cursor, resync) = match &tail.last {
         _ if last.is_some_and(|last| forked(last, lineage, facts)) => {
             // What the log has up to now it had before it began this history, so it is in the bus already, save
-            // what the bus had not reached.
-            (last.map_or(end, |last| last.cursor.min(end)), Some(Resync::Fork))
+            // what the bus had not reached. Where the bus ends with another database's its place says nothing, and what the
+            // log knows to be published is not published again as news.
+            let reached = last.map_or(end, |last| last.cursor);
+            (reached.max(facts.checkpoint.cursor).min(end), Some(Resync::Fork))
         }
         Some(last) => (last.cursor, tail.is_torn.then_some(Resync::Gap)),
         None if facts.checkpoint.cursor.batch > facts.last_batch => (end, Some(Resync::Fork)),

@@ -82,15 +82,15 @@ struct Notes {
     worked: Instant,
     failing: Option<(Reason, Instant)>,
     standby_since: Option<Instant>,
-    /// When the last two forks were announced.
-    forked: [Option<Instant>; 2],
+    /// When the first and the last were announced of forks that follow each other closely.
+    forked: Option<(Instant, Instant)>,
 }
 
 impl Default for RelayState {
     fn default() -> Self {
         let now = Instant::now();
         let role = Role::Starting;
-        let (failing, standby_since, forked) = (None, None, [None; 2]);
+        let (failing, standby_since, forked) = (None, None, None);
         let notes = Notes { role, seen: now, level: now, worked: now, failing, standby_since, forked };
         Self(Mutex::new(notes))
     }
@@ -127,8 +127,16 @@ impl RelayState {
 
     /// The stream went on with another history than that of the database.
     pub(super) fn forks(&self) {
-        let mut notes = self.notes();
-        notes.forked = [notes.forked[1], Some(Instant::now())];
+        let (now, mut notes) = (Instant::now(), self.notes());
+        let first =
+            notes.forked.filter(|(_, last)| now - *last < SHARED_WITHIN).map_or(now, |(first, _)| first);
+        notes.forked = Some((first, now));
+    }
+
+    /// Whether another database publishes into the stream, and since when.
+    pub(super) fn shared_since(&self) -> Option<Instant> {
+        let (first, last) = self.notes().forked?;
+        (first < last && last.elapsed() < SHARED_WITHIN).then_some(first)
     }
 
     /// A term has failed. Returns for how long they have.
@@ -143,6 +151,7 @@ impl RelayState {
     /// How it is doing now.
     #[must_use]
     pub fn report(&self) -> Report {
+        let shared = self.shared_since().map(|since| (Reason::StreamShared, since.elapsed()));
         let (now, notes) = (Instant::now(), self.notes());
         let unseen = now - notes.seen;
         // What is calm now has failed until it became so; whether it stays calm is to be seen.
@@ -150,12 +159,6 @@ impl RelayState {
         let failing = notes.failing.map(|(reason, since)| (reason, failed_until - since));
         let failing = failing.filter(|(_, time)| *time >= FAILING_AFTER);
         let stalled = (unseen >= STALLED_AFTER).then_some((Reason::Stalled, unseen));
-        let shared = match notes.forked {
-            [Some(first), Some(last)] if last - first < SHARED_WITHIN && now - last < SHARED_WITHIN => {
-                Some((Reason::StreamShared, now - first))
-            }
-            _ => None,
-        };
         let (lag, success_age) = (now - notes.level, now - notes.worked);
         Report { role: notes.role, failing: failing.or(stalled).or(shared), lag, success_age }
     }
