@@ -29,15 +29,19 @@ comment on function find_quote_column(regclass, text, jsonb, text[], boolean) is
 
 -- The type below all domains.
 create function quote_base_type(declared oid) returns oid
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with recursive below (oid, kind, base) as (
-        select t.oid, t.typtype, t.typbasetype from pg_type t where t.oid = declared
-        union all
-        select t.oid, t.typtype, t.typbasetype from below b join pg_type t on t.oid = b.base where b.kind = 'd')
-    select b.oid from below b where b.kind <> 'd'
-$$;
+declare
+    type record;
+begin
+    loop
+        select t.oid, t.typtype, t.typbasetype into type from pg_type t where t.oid = declared;
+        exit when type.typtype is distinct from 'd';
+        declared := type.typbasetype;
+    end loop;
+    return type.oid;
+end $$;
 comment on function quote_base_type(oid) is 'the type that a domain stands for, through domains over domains';
 
 -- Every role that a column can play, the names under which it is looked for, best first, and the types that it must have.

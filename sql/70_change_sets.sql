@@ -64,14 +64,15 @@ comment on function normalise_quote_changes(quote_collab_settings, jsonb) is 'ch
 
 -- Column definition list of the changed columns, for jsonb_to_record; null for an empty change set.
 create function quote_changes_record(target quote_collab_settings, changes jsonb) returns text
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ')
-    from pg_attribute a
-    where a.attrelid = format('%I.%I', target.table_schema, target.table_name)::regclass
-      and a.attnum > 0 and not a.attisdropped and changes ? a.attname::text
-$$;
+declare
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
+begin
+    return (select string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ')
+        from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and changes ? a.attname::text);
+end $$;
 comment on function quote_changes_record(quote_collab_settings, jsonb) is 'names and types of the columns of a change set';
 
 -- Refuses the field whose value is not of its column's type, without saying the value: messages go to logs that others read. Types
@@ -237,12 +238,11 @@ end $$;
 comment on function quote_amounts_tried(quote_collab_settings, uuid, jsonb, text, text) is 'the amount that follows from generated columns of a row once it is updated';
 
 -- Applies a normalised change set, and what follows from it by its cause. seen: the row as it was locked; its id, and to whom it belongs, do not change.
-create function apply_quote_changes(claimed quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
+create function apply_quote_changes(target quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    target @extschema@.quote_collab_settings := @extschema@.require_quote_settings(claimed);
     amounts jsonb := '{}'::jsonb;
     updated jsonb;
 begin

@@ -101,10 +101,10 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    relation oid := @extschema@.quote_collab_table(target);
     parts constant text[] := case target.entity when 'QUOTE' then '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]
         else '{quantity,unit_price}'::text[] end;
     names text[] := array(select target.columns ->> part from unnest(parts) part);
-    relation oid := @extschema@.quote_collab_table(target);
 begin
     return exists (select from pg_attribute a where a.attrelid = relation and a.attgenerated <> '' and a.attname = any (names))
         and (cause = 'lines' or cause = 'save' and @extschema@.quote_roles_saved(target, parts, fields));

@@ -1,6 +1,7 @@
 -- From 0.15.0 to 0.16.0.
 -- Functions.
 drop function quote_relay_read(bigint, bigint, integer);
+drop function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, text, text);
 create function quote_database_identity() returns text
 strict stable parallel safe
 language c as 'MODULE_PATHNAME', 'quote_database_identity_wrapper';
@@ -430,6 +431,20 @@ begin
             detail = 'It was named in the option "ignored_columns".', hint = 'Name columns as they are in the catalog.';
     end if;
 end $$;
+create or replace function quote_base_type(declared oid) returns oid
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    type record;
+begin
+    loop
+        select t.oid, t.typtype, t.typbasetype into type from pg_type t where t.oid = declared;
+        exit when type.typtype is distinct from 'd';
+        declared := type.typbasetype;
+    end loop;
+    return type.oid;
+end $$;
 create or replace function tell_of_quote_null_keys(target regclass, columns jsonb) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -544,6 +559,16 @@ begin
         @extschema@.tell_of_quote_late_triggers(settings);
     return settings;
 end $$;
+create or replace function quote_changes_record(target quote_collab_settings, changes jsonb) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
+begin
+    return (select string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ')
+        from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and changes ? a.attname::text);
+end $$;
 create or replace function require_quote_settings(claimed quote_collab_settings) returns quote_collab_settings
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -623,12 +648,11 @@ begin
     end;
 end $$;
 comment on function quote_amounts_tried(quote_collab_settings, uuid, jsonb, text, text) is 'the amount that follows from generated columns of a row once it is updated';
-create or replace function apply_quote_changes(claimed quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
+create function apply_quote_changes(target quote_collab_settings, row_id uuid, seen jsonb, changes jsonb, cause text, path text) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    target @extschema@.quote_collab_settings := @extschema@.require_quote_settings(claimed);
     amounts jsonb := '{}'::jsonb;
     updated jsonb;
 begin
@@ -647,6 +671,7 @@ begin
     end if;
     return updated;
 end $$;
+comment on function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, text, text) is 'updates one row of an attached table from a change set';
 create function quote_roles_saved(target quote_collab_settings, roles text[], fields jsonb) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -695,10 +720,10 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    relation oid := @extschema@.quote_collab_table(target);
     parts constant text[] := case target.entity when 'QUOTE' then '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]
         else '{quantity,unit_price}'::text[] end;
     names text[] := array(select target.columns ->> part from unnest(parts) part);
-    relation oid := @extschema@.quote_collab_table(target);
 begin
     return exists (select from pg_attribute a where a.attrelid = relation and a.attgenerated <> '' and a.attname = any (names))
         and (cause = 'lines' or cause = 'save' and @extschema@.quote_roles_saved(target, parts, fields));
