@@ -106,7 +106,8 @@ declare
         else '{quantity,unit_price}'::text[] end;
     names text[] := array(select target.columns ->> part from unnest(parts) part);
 begin
-    return exists (select from pg_attribute a where a.attrelid = relation and a.attgenerated <> '' and a.attname = any (names))
+    return target.columns ? case target.entity when 'QUOTE' then 'total_amount' else 'line_amount' end
+        and exists (select from pg_attribute a where a.attrelid = relation and a.attgenerated <> '' and a.attname = any (names))
         and (cause = 'lines' or cause = 'save' and @extschema@.quote_roles_saved(target, parts, fields));
 end $$;
 comment on function quote_amounts_follow(quote_collab_settings, jsonb, text) is 'whether an update changes an amount that follows from generated columns';

@@ -166,6 +166,13 @@ async fn totals_follow_generated_parts() {
             run(&admin, &save).await;
             assert_eq!(text(&admin, amounts).await, expected, "{kind}: {save}");
         }
+        // Where nothing plays the total, nothing follows but the sum of the lines.
+        let without = r#"select attach_quote_collaboration('shop.offers', 'shop.offer_lines', '{"columns": {"total_amount": null}}')"#;
+        run(&admin, without).await;
+        for save in [line(r#"{"width": 1}"#), header(r#"{"Discount %": 10}"#)] {
+            run(&admin, &save).await;
+        }
+        assert_eq!(text(&admin, amounts).await, "100 20.5 10.00 563.9 100", "{kind}");
         run(&admin, "reset search_path; select detach_quote_collaboration(quotes => 'shop.offers')").await;
     }
 }

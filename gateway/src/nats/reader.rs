@@ -250,14 +250,18 @@ impl<L: ChangeLog> StreamReader<L> {
     }
 
     /// Behind the address there may be another database since, which is asked at most once in a while. What was refused before
-    /// may have been its events: everybody reads again. One that does not answer is the one that it was.
+    /// may have been its events: everybody reads again. One that does not answer soon is the one that it was.
     async fn ask_which_database(&mut self) {
         let (known, asked) = &self.database;
         if asked.is_some_and(|at| at.elapsed() < ASKED_AGAIN) {
             return;
         }
         let known = known.clone();
-        let found = self.log.lineage().await.map_or_else(|_| known.clone(), |lineage| lineage.cluster);
+        let answer = timeout(REQUEST_TIMEOUT, self.log.lineage()).await;
+        let found = match answer {
+            Ok(Ok(lineage)) => lineage.cluster,
+            Ok(Err(_)) | Err(_) => known.clone(),
+        };
         if found != known && self.others {
             tell_missed();
             self.hub.resync_all();
