@@ -69,7 +69,12 @@ async fn judge(client: &Client, name: &str, token: Option<&str>, verdict: Verdic
         (Err(error), verdict) => {
             let error = error.as_db_error().unwrap_or_else(|| panic!("{name}: {error:?}"));
             assert_eq!((error.detail(), error.code().code()), (verdict, "28000"), "{name}");
-            assert_eq!((error.message(), error.hint()), ("the token is refused", None), "{name}");
+            let told = (error.message(), error.hint());
+            assert_eq!(
+                told,
+                ("the token is refused", Some("Log in again, and pass the token that is signed then.")),
+                "{name}"
+            );
         }
     }
     client.batch_execute("rollback").await.expect("a transaction is rolled back");
