@@ -96,7 +96,7 @@ begin
 end $$;
 comment on function quote_strays_exist(regclass, timestamptz, timestamptz) is 'whether the default partition of an audit log has rows of a month';
 
--- Takes the rows of a month out of the default partition, as they are. Who guards the log against deletions means others: no row is lost.
+-- Takes the rows of a month out of the default partition, or what holds them meanwhile, as they are. Who guards the log against deletions means others: no row is lost.
 create function move_quote_strays(spare regclass, target regclass, month_start timestamptz, month_end timestamptz) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -220,8 +220,7 @@ begin
         execute format('alter table %s alter column position drop default', month);
     end if;
     if has_strays then
-        execute format('insert into %1$s (%2$s) select %2$s from pg_temp.quote_changes_strays', month, (
-            select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a where a.attrelid = log and a.attnum > 0 and not a.attisdropped));
+        perform @extschema@.move_quote_strays(to_regclass('pg_temp.quote_changes_strays'::text), month, month_start, month_end);
         drop table pg_temp.quote_changes_strays;
     end if;
     -- A log of 0.6.0 or before hands this on, and no longer needs it.

@@ -1,12 +1,19 @@
 -- Columns that follow from others when a row is saved, as SQL expressions: who saved, amounts, totals, versions.
 
--- Is a column that plays one of these roles being saved, or one that such a column is generated from?
-create function quote_roles_saved(target quote_collab_settings, roles text[], fields jsonb) returns boolean
+-- The roles of columns that the total of a header, or the amount of a line, is made of.
+create function quote_amount_parts(entity text) returns text[]
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select case entity when 'QUOTE' then '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[] else '{quantity,unit_price}' end $$;
+comment on function quote_amount_parts(text) is 'roles of the parts of an amount';
+
+-- Is a part of a row's amount being saved, or a column that such a part is generated from?
+create function quote_parts_saved(target quote_collab_settings, fields jsonb) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    names text[] := array(select target.columns ->> role from unnest(roles) role);
+    names text[] := array(select target.columns ->> part from unnest(@extschema@.quote_amount_parts(target.entity)) part);
     relation oid;
     generation oid;
 begin
@@ -25,7 +32,7 @@ begin
     end loop;
     return false;
 end $$;
-comment on function quote_roles_saved(quote_collab_settings, text[], jsonb) is 'whether a save changes what plays one of these roles';
+comment on function quote_parts_saved(quote_collab_settings, jsonb) is 'whether a save changes a part of an amount';
 
 -- Value of a column after a change set is applied: r.column when it is in the set, else t.column. A whole number as numeric, so that what is
 -- worked out of several may be larger than each of them.
@@ -58,7 +65,7 @@ create function derived_line_columns(line quote_collab_settings, fields jsonb) r
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when line.columns ?& '{quantity,unit_price,line_amount}' and @extschema@.quote_roles_saved(line, '{quantity,unit_price}'::text[], fields)
+    select case when line.columns ?& '{quantity,unit_price,line_amount}' and @extschema@.quote_parts_saved(line, fields)
         then jsonb_build_object(line.columns ->> 'line_amount', @extschema@.quote_new_value(line, 'quantity', fields) || ' operator(pg_catalog.*) ' || @extschema@.quote_new_value(line, 'unit_price', fields))
         else '{}' end
 $$;
@@ -69,8 +76,7 @@ create function derived_header_columns(header quote_collab_settings, fields json
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when header.columns ?& '{total_amount,subtotal}'
-            and @extschema@.quote_roles_saved(header, '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[], fields)
+    select case when header.columns ?& '{total_amount,subtotal}' and @extschema@.quote_parts_saved(header, fields)
         then jsonb_build_object(header.columns ->> 'total_amount',
             @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields))
         else '{}' end
@@ -102,13 +108,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     relation oid := @extschema@.quote_collab_table(target);
-    parts constant text[] := case target.entity when 'QUOTE' then '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]
-        else '{quantity,unit_price}'::text[] end;
-    names text[] := array(select target.columns ->> part from unnest(parts) part);
+    names text[] := array(select target.columns ->> part from unnest(@extschema@.quote_amount_parts(target.entity)) part);
 begin
     return target.columns ? case target.entity when 'QUOTE' then 'total_amount' else 'line_amount' end
         and exists (select from pg_attribute a where a.attrelid = relation and a.attgenerated <> '' and a.attname = any (names))
-        and (cause = 'lines' or cause = 'save' and @extschema@.quote_roles_saved(target, parts, fields));
+        and (cause = 'lines' or cause = 'save' and @extschema@.quote_parts_saved(target, fields));
 end $$;
 comment on function quote_amounts_follow(quote_collab_settings, jsonb, text) is 'whether an update changes an amount that follows from generated columns';
 
@@ -120,7 +124,7 @@ as $$
     select case target.entity
         when 'QUOTE' then coalesce(sum(case part when 'discount_amount' then -value else value end), 0)
         else max(value) filter (where part = 'quantity') * max(value) filter (where part = 'unit_price') end
-    from unnest('{subtotal,tax_amount,shipping_amount,discount_amount,quantity,unit_price}'::text[]) part
+    from unnest(@extschema@.quote_amount_parts(target.entity)) part
     cross join lateral (select (found_row ->> (target.columns ->> part))::numeric) v (value)
 $$;
 comment on function quote_amount_of_row(quote_collab_settings, jsonb) is 'amount of a row from its parts';

@@ -168,12 +168,7 @@ begin
     cur := prev;
     loop
         -- Past what has no events: a batch is of some.
-        if @extschema@.quote_batch_has_few(cur, seen) then
-            cur := seen;
-            cur_at := null;
-        else
-            select coalesce(w.cur, seen), w.cur_at into cur, cur_at from @extschema@.quote_feed_waypoint(cur, seen) w;
-        end if;
+        select coalesce(w.cur, seen), w.cur_at into cur, cur_at from @extschema@.quote_feed_waypoint(cur, seen) w;
         floor_at := @extschema@.quote_feed_floor(prev, cur, even_floor);
         return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
             @extschema@.quote_query_of_months(@extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),

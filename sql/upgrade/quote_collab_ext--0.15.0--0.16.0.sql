@@ -140,8 +140,7 @@ begin
         execute format('alter table %s alter column position drop default', month);
     end if;
     if has_strays then
-        execute format('insert into %1$s (%2$s) select %2$s from pg_temp.quote_changes_strays', month, (
-            select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a where a.attrelid = log and a.attnum > 0 and not a.attisdropped));
+        perform @extschema@.move_quote_strays(to_regclass('pg_temp.quote_changes_strays'::text), month, month_start, month_end);
         drop table pg_temp.quote_changes_strays;
     end if;
     -- A log of 0.6.0 or before hands this on, and no longer needs it.
@@ -672,12 +671,17 @@ begin
     return updated;
 end $$;
 comment on function apply_quote_changes(quote_collab_settings, uuid, jsonb, jsonb, text, text) is 'updates one row of an attached table from a change set';
-create function quote_roles_saved(target quote_collab_settings, roles text[], fields jsonb) returns boolean
+create function quote_amount_parts(entity text) returns text[]
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select case entity when 'QUOTE' then '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[] else '{quantity,unit_price}' end $$;
+comment on function quote_amount_parts(text) is 'roles of the parts of an amount';
+create function quote_parts_saved(target quote_collab_settings, fields jsonb) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    names text[] := array(select target.columns ->> role from unnest(roles) role);
+    names text[] := array(select target.columns ->> part from unnest(@extschema@.quote_amount_parts(target.entity)) part);
     relation oid;
     generation oid;
 begin
@@ -696,12 +700,12 @@ begin
     end loop;
     return false;
 end $$;
-comment on function quote_roles_saved(quote_collab_settings, text[], jsonb) is 'whether a save changes what plays one of these roles';
+comment on function quote_parts_saved(quote_collab_settings, jsonb) is 'whether a save changes a part of an amount';
 create or replace function derived_line_columns(line quote_collab_settings, fields jsonb) returns jsonb
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when line.columns ?& '{quantity,unit_price,line_amount}' and @extschema@.quote_roles_saved(line, '{quantity,unit_price}'::text[], fields)
+    select case when line.columns ?& '{quantity,unit_price,line_amount}' and @extschema@.quote_parts_saved(line, fields)
         then jsonb_build_object(line.columns ->> 'line_amount', @extschema@.quote_new_value(line, 'quantity', fields) || ' operator(pg_catalog.*) ' || @extschema@.quote_new_value(line, 'unit_price', fields))
         else '{}' end
 $$;
@@ -709,8 +713,7 @@ create or replace function derived_header_columns(header quote_collab_settings, 
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when header.columns ?& '{total_amount,subtotal}'
-            and @extschema@.quote_roles_saved(header, '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[], fields)
+    select case when header.columns ?& '{total_amount,subtotal}' and @extschema@.quote_parts_saved(header, fields)
         then jsonb_build_object(header.columns ->> 'total_amount',
             @extschema@.quote_total_expression(header, @extschema@.quote_new_value(header, 'subtotal', fields), fields))
         else '{}' end
@@ -721,13 +724,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     relation oid := @extschema@.quote_collab_table(target);
-    parts constant text[] := case target.entity when 'QUOTE' then '{subtotal,tax_amount,shipping_amount,discount_amount}'::text[]
-        else '{quantity,unit_price}'::text[] end;
-    names text[] := array(select target.columns ->> part from unnest(parts) part);
+    names text[] := array(select target.columns ->> part from unnest(@extschema@.quote_amount_parts(target.entity)) part);
 begin
     return target.columns ? case target.entity when 'QUOTE' then 'total_amount' else 'line_amount' end
         and exists (select from pg_attribute a where a.attrelid = relation and a.attgenerated <> '' and a.attname = any (names))
-        and (cause = 'lines' or cause = 'save' and @extschema@.quote_roles_saved(target, parts, fields));
+        and (cause = 'lines' or cause = 'save' and @extschema@.quote_parts_saved(target, fields));
 end $$;
 comment on function quote_amounts_follow(quote_collab_settings, jsonb, text) is 'whether an update changes an amount that follows from generated columns';
 create function quote_amount_of_row(target quote_collab_settings, found_row jsonb) returns numeric
@@ -737,7 +738,7 @@ as $$
     select case target.entity
         when 'QUOTE' then coalesce(sum(case part when 'discount_amount' then -value else value end), 0)
         else max(value) filter (where part = 'quantity') * max(value) filter (where part = 'unit_price') end
-    from unnest('{subtotal,tax_amount,shipping_amount,discount_amount,quantity,unit_price}'::text[]) part
+    from unnest(@extschema@.quote_amount_parts(target.entity)) part
     cross join lateral (select (found_row ->> (target.columns ->> part))::numeric) v (value)
 $$;
 comment on function quote_amount_of_row(quote_collab_settings, jsonb) is 'amount of a row from its parts';
@@ -946,12 +947,7 @@ begin
     cur := prev;
     loop
         -- Past what has no events: a batch is of some.
-        if @extschema@.quote_batch_has_few(cur, seen) then
-            cur := seen;
-            cur_at := null;
-        else
-            select coalesce(w.cur, seen), w.cur_at into cur, cur_at from @extschema@.quote_feed_waypoint(cur, seen) w;
-        end if;
+        select coalesce(w.cur, seen), w.cur_at into cur, cur_at from @extschema@.quote_feed_waypoint(cur, seen) w;
         floor_at := @extschema@.quote_feed_floor(prev, cur, even_floor);
         return query select last.no + 1, r.* from @extschema@.quote_prepared_rows(
             @extschema@.quote_query_of_months(@extschema@.quote_kept_query('@extschema@.quote_relay_events_query()'::regprocedure::oid),

@@ -252,21 +252,17 @@ impl<L: ChangeLog> StreamReader<L> {
     /// Behind the address there may be another database since, which is asked at most once in a while. What was refused before
     /// may have been its events: everybody reads again. One that does not answer soon is the one that it was.
     async fn ask_which_database(&mut self) {
-        let (known, asked) = &self.database;
-        if asked.is_some_and(|at| at.elapsed() < ASKED_AGAIN) {
+        if self.database.1.is_some_and(|at| at.elapsed() < ASKED_AGAIN) {
             return;
         }
-        let known = known.clone();
         let answer = timeout(REQUEST_TIMEOUT, self.log.lineage()).await;
-        let found = match answer {
-            Ok(Ok(lineage)) => lineage.cluster,
-            Ok(Err(_)) | Err(_) => known.clone(),
-        };
-        if found != known && self.others {
+        self.database.1 = Some(Instant::now());
+        let Ok(Ok(Lineage { cluster: found, .. })) = answer else { return };
+        if found != self.database.0 && self.others {
             tell_missed();
             self.hub.resync_all();
         }
-        self.database = (found, Some(Instant::now()));
+        self.database.0 = found;
     }
 
     /// The database has begun another history, which nobody announced: perhaps whoever relays has never seen the one

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 use crate::failure::{Failure, Result};
 
@@ -12,10 +12,7 @@ const TAIL: usize = 40;
 /// Runs a program that talks to the reader itself.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().map_err(Failure::io(format!("run `{}`", line(command))))?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(Failure::Program { line: line(command), status: status.to_string(), output: String::new() })
+    judge(command, status)
 }
 
 /// Runs a program beside others and puts this mark before each of its lines, so that the reader can tell them apart.
@@ -30,10 +27,7 @@ pub fn run_marked(command: &mut Command, mark: &str) -> Result<()> {
         println!("{mark}{}", String::from_utf8_lossy(&text.map_err(failure(command))?));
     }
     let status = child.wait().map_err(failure(command))?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(Failure::Program { line: line(command), status: status.to_string(), output: String::new() })
+    judge(command, status)
 }
 
 /// Runs a program and repeats the lines of its error output that the reader wants to see.
@@ -47,6 +41,11 @@ pub fn run_showing(command: &mut Command, is_wanted: &dyn Fn(&str) -> bool) -> R
         }
     }
     let status = child.wait().map_err(failure(command))?;
+    judge(command, status)
+}
+
+/// Fails where a program did that has told the reader why.
+fn judge(command: &Command, status: ExitStatus) -> Result<()> {
     if status.success() {
         return Ok(());
     }
