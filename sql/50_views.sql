@@ -1,6 +1,7 @@
 -- Views for people and reports. Each is security_invoker: whoever reads it needs, and is held to, his own rights.
 
--- Bytes of a value once it is expanded, told without expanding it.
+-- Bytes of a value once it is expanded, or what its numbers print as where that is more: some hundred kB of numbers print as gigabytes. Of one that is
+-- a thousand levels deep, more than any value has: PostgreSQL itself could not read the event back.
 create function quote_value_size(value jsonb) returns bigint
 language c immutable strict parallel safe
 as 'MODULE_PATHNAME', 'quote_value_size';

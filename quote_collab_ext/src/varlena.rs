@@ -3,19 +3,41 @@
 #![expect(unsafe_code, reason = "reads PostgreSQL's datums")]
 
 use pgrx::pg_sys;
+use quote_collab_core::jsonb::extent;
 
 use crate::c_function::c_function;
 
+/// What an event may have in values. What is larger need not be looked into.
+const LARGEST: u64 = 8 * 1024 * 1024;
+/// No value has as many bytes.
+const TOO_LARGE: u64 = 1 << 32;
+/// A value that is deeper than this is not told: whoever reads an event has a stack that ends somewhere.
+const DEEPEST: u32 = 1_000;
+
 c_function!(
-    /// `quote_value_size(jsonb) returns bigint`: the bytes of a value once it is expanded, without expanding it.
+    /// `quote_value_size(jsonb) returns bigint`: the bytes of a value once it is expanded, or what its numbers print as where that
+    /// is more; of one that is too deep to be told, more than any value has.
     quote_value_size,
     pg_finfo_quote_value_size,
     |fcinfo| {
-        // SAFETY: the function is strict, and declared for a type of variable length.
-        let size = unsafe { pgrx::pg_getarg_datum(fcinfo, 0).map_or(0, |value| pg_sys::toast_raw_datum_size(value)) };
+        // SAFETY: the function is strict, and declared for jsonb, whose value lives as long as the call.
+        let size = unsafe { pgrx::pg_getarg_datum(fcinfo, 0).map_or(0, |value| told_size(value)) };
         Ok(pg_sys::Datum::from(i64::try_from(size).unwrap_or(i64::MAX)))
     }
 );
+
+/// # Safety
+/// `value` must be a jsonb datum that is alive.
+unsafe fn told_size(value: pg_sys::Datum) -> u64 {
+    // SAFETY: per contract.
+    let size = u64::try_from(unsafe { expanded_size(value) }).unwrap_or(TOO_LARGE);
+    if size > LARGEST {
+        return size;
+    }
+    // SAFETY: per contract; what is expanded belongs to the context of this call.
+    let extent = extent(unsafe { payload(value) });
+    if extent.depth > DEEPEST { TOO_LARGE } else { size.max(extent.digits) }
+}
 
 /// The bytes of a varlena behind its header, expanded in the current memory context where they are stored otherwise.
 ///

@@ -269,6 +269,39 @@ async fn an_event_that_no_jsonb_holds_is_told_without_its_values() {
     );
 }
 
+/// A few hundred kB of numbers print as more than PostgreSQL can hold, and what is as deep as its stack allows is deeper in an event.
+#[tokio::test]
+async fn an_event_that_prints_as_too_much_is_told_without_its_values() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let id = erp.quote(0).await;
+    run(&admin, "alter table quotes add details jsonb").await;
+    let mut reader = cursor(&admin).await;
+    let values = [
+        "(select jsonb_agg(1e131071::numeric) from generate_series(1, 10000))",
+        "(select jsonb_object_agg(n, jsonb_build_array(1e-16383::numeric, null, true, '')) from generate_series(1, 600) n)",
+        "(select jsonb_agg(n * 1e9) from generate_series(1, 10000) n)",
+        "(repeat('[', 5000) || repeat(']', 5000))::jsonb",
+        "(repeat('{\"a\": ', 100) || '1e131071' || repeat('}', 100))::jsonb",
+    ];
+    for value in values {
+        run(&admin, &format!("update quotes set details = {value} where id = '{id}'")).await;
+    }
+    write(&admin, "behind").await;
+    let told = "select event ->> 'truncated' from quote_events_since($1, 1000)";
+    let truncated: Vec<String> =
+        admin.query(told, &[&reader]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(truncated, ["true", "true", "true", "true", "true", "false"]);
+    assert!(self::told(&admin, &mut reader).await.contains(&"behind".to_owned()));
+    let view = "select count(*) from v_quote_change_events where (event ->> 'truncated')::boolean";
+    assert_eq!(erp.count(view).await, 5);
+    let relayed = "select count(*), count(*) filter (where r.truncated) from (
+        select (event ->> 'truncated')::boolean as truncated from quote_relay_lease('test', interval '1 hour') l (epoch)
+        cross join lateral quote_relay_read(quote_relay_open_batch(l.epoch), 0, 1000)) r";
+    let row = admin.query_one(relayed, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (6, 5));
+}
+
 #[tokio::test]
 async fn a_cursor_of_an_earlier_release_is_read_on() {
     let erp = Erp::attached().await;

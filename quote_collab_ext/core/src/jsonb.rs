@@ -31,7 +31,7 @@ impl Value<'_> {
 }
 
 /// Longest payload that an entry's length field can tell.
-pub const LONGEST: usize = 0x0FFF_FFFF;
+pub const LONGEST: usize = LENGTH as usize;
 
 const SCALAR: u32 = 0x1000_0000;
 const OBJECT: u32 = 0x2000_0000;
@@ -42,6 +42,10 @@ const IS_TRUE: u32 = 0x3000_0000;
 const IS_NULL: u32 = 0x4000_0000;
 const IS_CONTAINER: u32 = 0x5000_0000;
 const KIND: u32 = 0x7000_0000;
+/// Of an entry.
+const LENGTH: u32 = 0x0FFF_FFFF;
+/// Of the header of an array or object: its elements, or its pairs.
+const COUNT: u32 = 0x0FFF_FFFF;
 /// The entry tells where its value ends, not how long it is.
 const HAS_OFFSET: u32 = 0x8000_0000;
 /// Every so many entries one tells its end, so that a reader need not add up all lengths.
@@ -105,6 +109,68 @@ pub fn root(stored: &[u8]) -> Option<Value<'_>> {
         IS_NULL => Value::Null,
         _ => return None,
     })
+}
+
+/// What a stored jsonb becomes as text, without printing it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Characters that its numbers print as, signs and points counted for each: a number of eight bytes may have 131,072 digits.
+    pub digits: u64,
+    /// Arrays and objects that stand in each other; zero for a single value.
+    pub depth: u32,
+}
+
+/// The extent of a stored jsonb. What is not one is looked at as far as it goes.
+///
+/// # Examples
+/// ```
+/// use quote_collab_core::jsonb::{Extent, Value, extent, object};
+/// let mut stored = Vec::new();
+/// object(&mut stored, &[("a", Value::Text(b"x"))]);
+/// assert_eq!(extent(&stored), Extent { digits: 0, depth: 1 });
+/// ```
+#[must_use]
+pub fn extent(stored: &[u8]) -> Extent {
+    let mut extent = Extent::default();
+    // Not by recursion: how deep a value is, its writer says.
+    let mut waiting = vec![(stored, 1)];
+    while let Some((container, depth)) = waiting.pop() {
+        let Some((header, rest)) = container.split_first_chunk() else { continue };
+        let header = u32::from_ne_bytes(*header);
+        let count = (header & COUNT) as usize * if header & OBJECT == 0 { 1 } else { 2 };
+        let (entries, payload) = rest.split_at(rest.len().min(count * ENTRY));
+        if header & SCALAR == 0 {
+            extent.depth = extent.depth.max(depth);
+        }
+        let mut end = 0;
+        for entry in entries.as_chunks::<ENTRY>().0.iter().map(|entry| u32::from_ne_bytes(*entry)) {
+            let (begin, length) = (end, (entry & LENGTH) as usize);
+            end = if entry & HAS_OFFSET == 0 { begin + length } else { length };
+            let value = payload.get(begin.next_multiple_of(ENTRY)..end);
+            match (entry & KIND, value) {
+                (IS_NUMBER, Some([_, _, _, _, digits @ ..])) => extent.digits += printed(digits),
+                (IS_CONTAINER, Some(inner)) => waiting.push((inner, depth + 1)),
+                _ => {}
+            }
+        }
+    }
+    extent
+}
+
+/// The most characters that a finite numeric prints as, given its bytes behind the length header. Source: `numeric.c`.
+fn printed(number: &[u8]) -> u64 {
+    const IS_SHORT: u16 = 0x8000;
+    let half = |at| number.get(at..at + 2).and_then(|two| two.try_into().ok()).map_or(0, u16::from_ne_bytes);
+    let header = half(0);
+    let (weight, scale) = if header & IS_SHORT == 0 {
+        (i32::from(half(2).cast_signed()), header & 0x3FFF)
+    } else {
+        let weight = i32::from(header & 0x3F);
+        (if header & 0x40 == 0 { weight } else { weight - 0x40 }, (header & 0x1F80) >> 7)
+    };
+    // Four digits for each place of the weight, a sign and a point.
+    let whole = 4 * u64::try_from(weight.max(0) + 1).unwrap_or_default();
+    whole + u64::from(scale) + 2
 }
 
 /// Whether jsonb takes a text that json has taken: json does not look into escapes, and knows no largest number. What has no
@@ -250,7 +316,7 @@ fn size(bytes: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Value, holds, object, object_size, root, single, single_size};
+    use super::{Extent, Value, extent, holds, object, object_size, printed, root, single, single_size};
 
     fn words(bytes: &[u8]) -> Vec<u32> {
         bytes.chunks_exact(4).map(|four| u32::from_ne_bytes(four.try_into().unwrap())).collect()
@@ -298,6 +364,45 @@ mod tests {
         assert_eq!(words(stored)[..5], [0x2000_0002, 0x8000_0003, 5, 0x1000_0006, 0x1000_0008]);
         assert_eq!(&stored[20..28], b"taxtotal");
         assert_eq!((&stored[32..34], &stored[40..42], stored.len()), (&[1, 2][..], &[3, 4][..], 42));
+    }
+
+    /// A header of the short form: so many places of four digits beside the first, and a scale.
+    fn short(weight: i16, scale: u16) -> [u8; 4] {
+        let [low, high] = (0x8000 | scale << 7 | weight.cast_unsigned() & 0x7F).to_ne_bytes();
+        [low, high, 1, 0]
+    }
+
+    #[test]
+    fn a_number_prints_as_its_header_says() {
+        assert_eq!(printed(&short(0, 0)), 6, "a digit");
+        assert_eq!(printed(&short(2, 3)), 12 + 3 + 2);
+        assert_eq!(printed(&short(-3, 12)), 4 + 12 + 2, "0.000000000001");
+        let mut long = 16_383_u16.to_ne_bytes().to_vec();
+        long.extend(32_767_u16.to_ne_bytes());
+        assert_eq!(printed(&long), 131_072 + 16_383 + 2);
+        assert_eq!(printed(&[]), 6, "nothing is read behind the end");
+    }
+
+    #[test]
+    fn an_extent_counts_what_is_deep_inside() {
+        let (mut inner, mut outer, mut outermost) = (Vec::new(), Vec::new(), Vec::new());
+        let number = short(2, 0);
+        object(&mut inner, &[("abc", Value::Text(b"x")), ("defg", Value::Number(&number))]);
+        let names: Vec<String> = (10..80).map(|number| number.to_string()).collect();
+        let members: Vec<_> = names.iter().map(|name| (name.as_str(), Value::Container(&inner))).collect();
+        object(&mut outer, &members);
+        object(
+            &mut outermost,
+            &[("a", Value::Number(&number)), ("o", Value::Container(&outer)), ("p", Value::Null)],
+        );
+        assert_eq!(extent(&outermost), Extent { digits: 71 * 14, depth: 3 });
+        let mut alone = Vec::new();
+        single(&mut alone, Value::Number(&number));
+        assert_eq!(extent(&alone), Extent { digits: 14, depth: 0 });
+        for length in 0..outermost.len() {
+            let _ = extent(&outermost[..length]);
+        }
+        assert_eq!(extent(&[0xFF; 64]).depth, 0);
     }
 
     #[test]
