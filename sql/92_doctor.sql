@@ -226,6 +226,10 @@ begin
         select string_agg(a.name, ', ') into missing from @extschema@.quote_columns_altered(target, s.added_columns) a;
         return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
             format('columns that attach added lost their default, NOT NULL or comment: %s', missing), repair);
+        select string_agg(c.column_name, ', '), string_agg(format('create index on %s (%I);', name, c.column_name), ' ')
+        into missing, others from @extschema@.quote_columns_unindexed(s) c (column_name);
+        return next @extschema@.quote_collab_verdict('rows found by an index: ' || name, missing is null, 'warning',
+            format('every save and every list reads the whole table, since no index begins with: %s', missing), others);
         return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
         return query select * from @extschema@.quote_collab_doctor_bypasses(s);
         return next @extschema@.quote_collab_verdict('row security on the table: ' || name,
@@ -259,6 +263,21 @@ end $$;
 comment on function quote_collab_doctor_tables() is 'doctor: the attached tables';
 
 -- What changes rows past our triggers, or after them.
+-- Columns by which the functions find rows, id and the line's quote, that no index of the table finds, alone or beside the tenant.
+create function quote_columns_unindexed(settings quote_collab_settings) returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.column_name from unnest('{id,quote}'::text[]) r (role) cross join lateral (select settings.columns ->> r.role) c (column_name)
+    where c.column_name is not null and not exists (
+        select from pg_index i cross join lateral (
+            select array_agg(a.attname::text order by k.place) from unnest(i.indkey::smallint[]) with ordinality k (number, place)
+            left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number) n (names)
+        where i.indrelid = @extschema@.quote_collab_table(settings) and i.indisvalid and i.indpred is null
+            and (n.names[1] = c.column_name or n.names[1] = settings.columns ->> 'tenant' and n.names[2] = c.column_name))
+$$;
+comment on function quote_columns_unindexed(quote_collab_settings) is 'doctor: columns by which rows are found, and no index has them first';
+
 create function quote_collab_doctor_bypasses(s quote_collab_settings) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

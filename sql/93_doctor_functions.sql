@@ -18,9 +18,12 @@ $$;
 comment on function quote_release_script() is 'doctor: the script of the installed release';
 revoke execute on function quote_release_script() from public;
 
--- The functions of a script. body: as pg_proc keeps it, the symbol of one in C, nothing where it is kept parsed. CREATE EXTENSION puts other words
--- in the place of some, here too if they stood in one piece.
-create function quote_script_functions(script text) returns table (name text, header text, body text, statement text)
+-- A function as a script makes it. body: as pg_proc keeps it, the symbol of one in C, nothing where it is kept parsed.
+create type @extschema@.quote_released_function as (name text, header text, body text, statement text);
+comment on type @extschema@.quote_released_function is 'a function as a script makes it';
+
+-- The functions of a script. CREATE EXTENSION puts other words in the place of some, here too if they stood in one piece.
+create function quote_script_functions(script text) returns setof quote_released_function
 language sql immutable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -29,7 +32,7 @@ as $$
         case when h.in_c then replace(split_part(p.piece, ';', 1), k.library, '$libdir/quote_collab_ext')
             when h.is_parsed then split_part(p.piece, E'\nend;', 1) || E'\nend'
             else (string_to_array(p.piece, '$' || '$'))[1] || '$' || '$' || split_part(p.piece, '$' || '$', 2) || '$' || '$' end || ';'
-    from regexp_split_to_table(script, E'\\ncreate +function +', 'i') with ordinality p (piece, place)
+    from string_to_table(replace(script, E'\nCREATE  FUNCTION ', E'\ncreate function '), E'\ncreate function ') with ordinality p (piece, place)
     cross join lateral (select substring(p.piece from E'\\w+')) x (name)
     cross join lateral (select split_part(p.piece, '$' || '$', 1), split_part(p.piece, ';', 1)) s (to_body, to_end)
     cross join lateral (select 'MODULE_' || 'PATHNAME') l (library)
@@ -41,39 +44,42 @@ comment on function quote_script_functions(text) is 'doctor: the functions that 
 
 -- Functions that do something else than those of the release, or run in another way, with the statements that make them again. Two functions that
 -- are kept parsed are looked at for how they run only. Whoever installed it with quote_all_identifiers has quotes in its functions.
-create function quote_functions_altered(script text) returns table (function regprocedure, repair text)
+create function quote_functions_altered(released quote_released_function[]) returns table (function regprocedure, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with released as materialized (select s.* from @extschema@.quote_script_functions(script) s)
-    select f.function, case when owner.rolsuper then coalesce((
-                select string_agg(format('set search_path = %I, pg_temp; create or replace function %s reset search_path;', n.nspname, r.statement), ' ')
-                from released r where r.name = p.proname),
-            format('alter extension quote_collab_ext drop function %s;', f.function))
-        else format('alter function %s owner to %I;', f.function, installer.rolname) end
-    from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function join pg_namespace n on n.oid = p.pronamespace
-    join pg_roles owner on owner.oid = p.proowner
-    join pg_extension e on e.extname = 'quote_collab_ext' join pg_roles installer on installer.oid = e.extowner
-    cross join lateral (select '"' || replace(n.nspname, '"', '""') || '"', quote_ident(n.nspname)) s (quoted, plain)
-    where p.prokind = 'f' and (not owner.rolsuper and installer.rolsuper or not exists (
-        select from released r
-        where r.name = p.proname and replace(r.body, s.quoted, s.plain) = replace(p.prosrc, s.quoted, s.plain)
+    with own as (
+        select f.function, p.*, n.nspname, owner.rolsuper as is_trusted, installer.rolsuper and not owner.rolsuper as is_lost, installer.rolname as installer
+        from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function join pg_namespace n on n.oid = p.pronamespace
+        join pg_roles owner on owner.oid = p.proowner
+        join pg_extension e on e.extname = 'quote_collab_ext' join pg_roles installer on installer.oid = e.extowner
+        where p.prokind = 'f'),
+    as_released as (
+        select p.function from own p join unnest(released) r on r.name = p.proname
+        cross join lateral (select '"' || replace(p.nspname, '"', '""') || '"', quote_ident(p.nspname)) s (quoted, plain)
+        where replace(r.body, s.quoted, s.plain) = replace(p.prosrc, s.quoted, s.plain)
             and coalesce(p.probin, '$libdir/quote_collab_ext') = '$libdir/quote_collab_ext'
             and p.prosecdef = (r.header ~* E'\\msecurity definer\\M') and p.proisstrict = (r.header ~* E'\\mstrict\\M')
             and p.provolatile = case when r.header ~* E'\\mimmutable\\M' then 'i' when r.header ~* E'\\mstable\\M' then 's' else 'v' end
             and array(select lower(split_part(c, '=', 1)) || replace(substr(c, strpos(c, '=')), '"', '') from unnest(p.proconfig) c order by 1)
                 = array(select lower(m[1]) || '=' || translate(m[2], '''"', '') from regexp_matches(r.header, E'\\nset (\\w+) = ([^\\n]+)', 'g') m order by 1)
-            and p.proparallel = case when r.header ~* E'\\mparallel safe\\M' then 's' when r.header ~* E'\\mparallel restricted\\M' then 'r' else 'u' end))
+            and p.proparallel = case when r.header ~* E'\\mparallel safe\\M' then 's' when r.header ~* E'\\mparallel restricted\\M' then 'r' else 'u' end)
+    select p.function, case when p.is_trusted then coalesce((
+                select string_agg(format('set search_path = %I, pg_temp; create or replace function %s reset search_path;', p.nspname, r.statement), ' ')
+                from unnest(released) r where r.name = p.proname),
+            format('alter extension quote_collab_ext drop function %s;', p.function))
+        else format('alter function %s owner to %I;', p.function, p.installer) end
+    from own p where p.is_lost or not exists (select from as_released r where r.function = p.function)
 $$;
-comment on function quote_functions_altered(text) is 'doctor: functions that are not as the release made them';
+comment on function quote_functions_altered(quote_released_function[]) is 'doctor: functions that are not as the release made them';
 
 -- Functions of the release that are no longer the extension's, with what takes them back: DROP EXTENSION leaves them behind, and updates fail on
 -- them. One that is gone is made first, as closed as it was; one of somebody else's under its name does not count.
-create function quote_functions_missing(script text) returns table (name text, repair text)
+create function quote_functions_missing(script text, functions quote_released_function[]) returns table (name text, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with released as materialized (select r.* from @extschema@.quote_script_functions(script) r),
+    with released as materialized (select r.* from unnest(functions) r),
     own as (select p.proname, count(*) as functions from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function group by p.proname),
     missing as (select r.name from released r left join own o on o.proname = r.name group by r.name, o.functions having count(*) > coalesce(o.functions, 0))
     select m.name, coalesce((
@@ -94,7 +100,7 @@ as $$
     cross join lateral (select '"' || replace(n.nspname, '"', '""') || '"', quote_ident(n.nspname)) s (quoted, plain)
     where e.extname = 'quote_collab_ext'
 $$;
-comment on function quote_functions_missing(text) is 'doctor: functions of the release that are not the extension''s';
+comment on function quote_functions_missing(text, quote_released_function[]) is 'doctor: functions of the release that are not the extension''s';
 
 create function quote_collab_doctor_functions_released() returns quote_collab_check
 language plpgsql stable
@@ -102,20 +108,22 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     script text;
+    released @extschema@.quote_released_function[];
     names text;
     hints text;
 begin
     script := @extschema@.quote_release_script();
-    if script is null or not exists (select from @extschema@.quote_script_functions(script)) then
+    released := array(select f from @extschema@.quote_script_functions(script) f);
+    if cardinality(released) = 0 then
         return @extschema@.quote_collab_unchecked('functions as released', 'the script of the installed release is not on this server any more, or cannot be read',
             'alter extension quote_collab_ext update;');
     end if;
-    select string_agg(f.name, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_missing(script) f;
+    select string_agg(f.name, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_missing(script, released) f;
     if names is not null then
         return @extschema@.quote_collab_verdict('functions as released', false, 'error',
             format('these functions of the release are no longer the extension''s: %s', names), hints);
     end if;
-    select string_agg(f.function::text, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_altered(script) f;
+    select string_agg(f.function::text, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_altered(released) f;
     return @extschema@.quote_collab_verdict('functions as released', names is null, 'error',
         format('these functions do something else than the release has them do, or as another role: %s', names), hints);
 exception when insufficient_privilege then

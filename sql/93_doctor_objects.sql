@@ -36,8 +36,8 @@ begin
         end if;
     end loop;
     return true;
--- A syntax error where the view was dropped in between.
-exception when undefined_column or ambiguous_column or undefined_function or undefined_table or syntax_error then
+-- A syntax error where the view was dropped in between, an invalid definition where it reads itself.
+exception when undefined_column or ambiguous_column or undefined_function or undefined_table or syntax_error or invalid_object_definition or statement_too_complex then
     return true;
 end $$;
 comment on function quote_view_differs(regclass, text) is 'doctor: true when a view shows something else than a query';

@@ -88,6 +88,21 @@ as $$
 $$;
 comment on function quote_role_members() is 'doctor: members that can become a role';
 
+-- Rights that gateways were given and have no longer, or never were, on a pair that was attached later. One who was given only columns of a table
+-- has what his owner wants him to have.
+create function quote_gateway_rights_missing() returns table (role name, told text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.rolname, format('%s on %s', g.privilege, g.told)
+    from @extschema@.quote_gateway_roles() w (role) join pg_roles r on r.oid = w.role cross join @extschema@.quote_gateway_rights() g
+    where not case when g.kind = 'schema' then has_schema_privilege(w.role, g.object, g.privilege)
+        when g.kind = 'function' then has_function_privilege(w.role, g.object, g.privilege)
+        when g.privilege = 'delete' then has_table_privilege(w.role, g.object, g.privilege)
+        else has_any_column_privilege(w.role, g.object, g.privilege) end
+$$;
+comment on function quote_gateway_rights_missing() is 'doctor: rights that gateways lack';
+
 -- A gateway shows each tenant its own because row security holds its role, and since nobody else is that role.
 create function quote_collab_doctor_gateway_roles() returns setof quote_collab_check
 language plpgsql stable
@@ -110,6 +125,16 @@ begin
     where a.roleid = any (gateways) and a.member <> all (gateways) and not m.rolsuper;
     return next @extschema@.quote_collab_verdict('nobody becomes a gateway', names is null, 'warning',
         format('who is a gateway reads the events of every tenant: %s', names), hints);
+    select string_agg(m.told, ', ' order by m.role, m.told), string_agg(distinct format('select @extschema@.grant_quote_gateway(%L);', m.role), ' ')
+    into names, hints from (select m.role, format('%I lacks %s', m.role, string_agg(m.told, ', ' order by m.told))
+        from @extschema@.quote_gateway_rights_missing() m group by m.role) m (role, told);
+    return next @extschema@.quote_collab_verdict('gateways have their rights', names is null, 'warning',
+        format('the gateway cannot do all that it does: %s', names), hints);
+    select string_agg(quote_ident(r.rolname), ', ' order by r.rolname), string_agg(format('alter role %I login;', r.rolname), ' ' order by r.rolname)
+    into names, hints from @extschema@.quote_gateway_roles() w (role) join pg_roles r on r.oid = w.role
+    where gateways = '{}'::oid[];
+    return next @extschema@.quote_collab_verdict('a gateway may log in', names is null, 'warning',
+        format('nobody who was made a gateway may log in: %s', names), hints);
 end $$;
 comment on function quote_collab_doctor_gateway_roles() is 'doctor: what the roles of gateways may do beside, and who can become them';
 

@@ -31,39 +31,53 @@ as $$
 $$;
 comment on function quote_gateway_functions() is 'functions that the role of the gateway calls';
 
--- Lets a role run the gateway: the relay's functions, and the rights that the gateway's queries need on every attached pair
--- of tables; call it again when a pair is attached later. The role itself stays an ordinary one, held to the tenant of
+-- What the role of the gateway needs: the relay's functions, and the rights that the gateway's queries need on every attached pair of tables. What is
+-- gone is left out.
+create function quote_gateway_rights() returns table (privilege text, kind text, object oid, told text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with attached as (
+        select t.relation, t.privileges from @extschema@.quote_collab_pairs() p
+        cross join lateral (
+            select @extschema@.quote_collab_table(s)::oid, '{select,update}'::text[] from unnest(array[p.header, p.line]) s
+            union all
+            select c.oid, '{select}'::text[] from jsonb_each((p.header).relations) r join pg_namespace n on n.nspname = r.value ->> 'schema'
+            join pg_class c on c.relnamespace = n.oid and c.relname = r.value ->> 'table') t (relation, privileges)
+        union all
+        select c.oid, k.privileges from (values
+            ('quote_changes', '{select}'::text[]), ('v_quote_changes_all', '{select}'::text[]), ('v_quote_change_events', '{select}'::text[]),
+            ('v_recent_quote_changes', '{select}'::text[]), ('v_active_quote_collaborators', '{select}'::text[]),
+            ('active_quote_sessions', '{select,insert,update,delete}'::text[]), ('quote_changes_archive', '{select}'::text[])) k (name, privileges)
+        join pg_namespace n on n.nspname = @extschema@.quote_collab_home() join pg_class c on c.relnamespace = n.oid and c.relname = k.name
+        where k.name <> 'quote_changes_archive' or @extschema@.quote_archive_stands(n.nspname))
+    select 'usage', 'schema', n.oid, quote_ident(n.nspname) from pg_namespace n
+    where n.oid = '@extschema@'::regnamespace or n.oid in (select c.relnamespace from attached a join pg_class c on c.oid = a.relation)
+    union all
+    select 'execute', 'function', f::oid, f::text from @extschema@.quote_gateway_functions() f
+    union all
+    select distinct p.privilege, 'table', a.relation, a.relation::regclass::text from attached a cross join lateral unnest(a.privileges) p (privilege)
+    where a.relation is not null
+$$;
+comment on function quote_gateway_rights() is 'what the role of the gateway needs';
+
+-- Lets a role run the gateway; call it again when a pair is attached later. The role itself stays an ordinary one, held to the tenant of
 -- each request; where tenants are verified, it may set that tenant.
 create function grant_quote_gateway(role name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    home name := @extschema@.quote_collab_home();
-    pair record;
-    relation jsonb;
+    needed record;
 begin
     if role is null then
         raise exception 'the role must not be null' using errcode = 'null_value_not_allowed', hint = 'Name the role of the gateway.';
     elsif not exists (select from pg_roles r where r.rolname = role) then
         raise exception 'there is no role "%"', role using errcode = 'undefined_object', hint = 'Create it first: create role ... login.';
     end if;
-    execute format('grant usage on schema %I, @extschema@ to %I', home, role);
-    execute format('grant execute on function %s to %I', (select string_agg(f::text, ', ') from @extschema@.quote_gateway_functions() f), role);
-    execute format('grant select on %1$I.quote_changes, %1$I.v_quote_changes_all, %1$I.v_quote_change_events, %1$I.v_recent_quote_changes,
-        %1$I.v_active_quote_collaborators to %2$I', home, role);
-    if @extschema@.quote_archive_stands(home) then
-        execute format('grant select on %I.quote_changes_archive to %I', home, role);
-    end if;
-    execute format('grant select, insert, update, delete on %I.active_quote_sessions to %I', home, role);
-    for pair in select * from @extschema@.quote_collab_pairs() loop
-        execute format('grant usage on schema %I, %I to %I', (pair.header).table_schema, (pair.line).table_schema, role);
-        execute format('grant select, update on %I.%I, %I.%I to %I', (pair.header).table_schema, (pair.header).table_name,
-            (pair.line).table_schema, (pair.line).table_name, role);
-        for relation in select value from jsonb_each((pair.header).relations) loop
-            execute format('grant usage on schema %I to %I', relation ->> 'schema', role);
-            execute format('grant select on %I.%I to %I', relation ->> 'schema', relation ->> 'table', role);
-        end loop;
+    perform @extschema@.quote_collab_home();
+    for needed in select r.privilege, r.kind, string_agg(r.told, ', ') as objects from @extschema@.quote_gateway_rights() r group by r.privilege, r.kind loop
+        execute format('grant %s on %s %s to %I', needed.privilege, needed.kind, needed.objects, role);
     end loop;
     -- The gateway verifies tokens itself and then sets the tenant. PostgreSQL 14 has no such grant.
     if current_setting('quote_collab.tenant_source', true) = 'verified' and current_setting('server_version_num')::integer >= 150000 then

@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 118] = [
+const MENDED: [(&str, &str); 127] = [
     (
         "create or replace function quote_grantee(role oid) returns text language sql stable set search_path = pg_catalog, pg_temp as 'select ''nobody'''",
         "functions as released",
@@ -64,6 +64,24 @@ const MENDED: [(&str, &str); 118] = [
         "partition of this month",
     ),
     ("grant quote_gateway to erp_app", "nobody becomes a gateway"),
+    ("revoke select on quotes from quote_gateway", "gateways have their rights"),
+    ("revoke delete on active_quote_sessions from quote_gateway", "gateways have their rights"),
+    ("revoke execute on function quote_relay_read(bigint, bigint, integer) from quote_gateway", "gateways have their rights"),
+    (
+        "create table orders (like quotes including all); create table order_lines (like quote_lines including all);
+         select attach_quote_collaboration('orders', 'order_lines', '{\"line_columns\": {\"quote\": \"quote_id\"}}')",
+        "gateways have their rights",
+    ),
+    ("alter role quote_gateway nologin", "a gateway may log in"),
+    ("alter table quotes drop constraint quotes_pkey cascade", "rows found by an index: public.quotes"),
+    (
+        "alter table quote_lines drop constraint quote_lines_number_key",
+        "rows found by an index: public.quote_lines",
+    ),
+    (
+        "create index on quotes (id) where id is not null; alter table quotes drop constraint quotes_pkey cascade",
+        "rows found by an index: public.quotes",
+    ),
     ("alter role quote_gateway bypassrls", "row security holds gateways"),
     (
         "create role gateways nologin; select grant_quote_gateway('gateways'); create role one_of_them login bypassrls in role gateways",
@@ -223,6 +241,11 @@ const MENDED: [(&str, &str); 118] = [
     ("WHERE v_quote_change_events", "views as attached"),
     ("WHERE v_recent_quote_changes", "views as attached"),
     ("WHERE v_active_quote_collaborators", "views as attached"),
+    (
+        "do $$ begin execute 'create or replace view v_quote_changes_all with (security_invoker = true) as '
+             || rtrim(pg_get_viewdef('v_quote_changes_all'), ';') || ' where exists (select from v_quote_changes_all)'; end $$",
+        "views as attached",
+    ),
     (
         "drop view v_quote_changes_all; create view v_quote_changes_all with (security_invoker = true) as select id, tenant_id from quote_changes",
         "views as attached",

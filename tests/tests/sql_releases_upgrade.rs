@@ -20,7 +20,8 @@ const HISTORY: &str =
     "select md5(string_agg(c::text, '|' order by position, id)) || '/' || count(*) from quote_changes c";
 
 /// Releases that attach as this one does: after an update from them there is nothing to attach again.
-const ATTACHED_ALIKE: [&str; 7] = ["0.9.0", "0.10.0", "0.11.0", "0.12.0", "0.13.0", "0.14.0", "0.15.0"];
+const ATTACHED_ALIKE: [&str; 8] =
+    ["0.9.0", "0.10.0", "0.11.0", "0.12.0", "0.13.0", "0.14.0", "0.15.0", "0.16.0"];
 
 /// The install scripts of the releases before this one, as they were.
 fn releases() -> Vec<(String, PathBuf)> {
