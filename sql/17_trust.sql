@@ -149,6 +149,9 @@ as $$
     from pg_class c
     where c.oid in (select t.relation from @extschema@.quote_extension_tables() t) and pg_get_userbyid(c.relowner) <> @extschema@.quote_extension_owner()
     union all
+    select t.relation, format('row security of %s is off', t.relation), format('select @extschema@.seclude_quote_table(%L);', t.relation)
+    from unnest(@extschema@.quote_tables_to_seclude()) t (relation)
+    union all
     -- It would run with the rights of whoever attaches, seals or changes a quote.
     select g.tgrelid::regclass, format('trigger %I of %s is not of the extension', g.tgname, g.tgrelid::regclass),
         format('drop trigger %I on %s;', g.tgname, g.tgrelid::regclass)

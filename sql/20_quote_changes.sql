@@ -11,7 +11,14 @@ as $$
 $$;
 comment on function quote_tenant_rule() is 'condition under which a row of history or presence is seen and written';
 
--- Row security of one table by the tenant, enabled and forced.
+-- What a policy is for: the history is read, and written by nobody whom policies concern; presence is written by its own tenant.
+create function quote_policy_command(policy name) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select case when policy = 'quote_changes_tenant_isolation' then 'select' else 'all' end $$;
+comment on function quote_policy_command(name) is 'the command that a policy of ours is for';
+
+-- Row security of one table by the tenant, enabled and forced. Who may write every table (pg_write_all_data) writes no history.
 create function protect_quote_table(target regclass, policy name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -21,9 +28,9 @@ begin
     execute format('alter table %s enable row level security', target);
     execute format('alter table %s force row level security', target);
     execute format('drop policy if exists %I on %s', policy, target);
-    execute format('create policy %I on %s using %s', policy, target, @extschema@.quote_tenant_rule());
+    execute format('create policy %I on %s for %s using %s', policy, target, @extschema@.quote_policy_command(policy), @extschema@.quote_tenant_rule());
     execute format('comment on policy %I on %s is %L', policy, target,
-        'a row is visible to, and writable for, its own tenant only; nobody when no tenant is set');
+        'a row is its own tenant''s only, and nobody''s when no tenant is set');
 end $$;
 comment on function protect_quote_table(regclass, name) is 'enables and forces row security by tenant on one table';
 
@@ -34,11 +41,24 @@ set quote_all_identifiers = off
 as $$
     select c.relrowsecurity and c.relforcerowsecurity and exists (
         select from pg_policy p
-        where p.polrelid = c.oid and p.polname = policy and p.polpermissive and p.polcmd = '*' and p.polroles = '{0}'
+        where p.polrelid = c.oid and p.polname = policy and p.polpermissive
+            and p.polcmd = case @extschema@.quote_policy_command(policy) when 'select' then 'r' else '*' end and p.polroles = '{0}'
             and p.polwithcheck is null and pg_get_expr(p.polqual, p.polrelid) = @extschema@.quote_tenant_rule())
     from pg_class c where c.oid = target
 $$;
 comment on function quote_table_is_protected(regclass, name) is 'true when a table is as protect_quote_table() leaves it';
+
+-- Row security that lets nobody see or write a row: for tables that the functions of the extension alone work with.
+create function seclude_quote_table(target regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from pg_class c where c.oid = target and not (c.relrowsecurity and c.relforcerowsecurity)) then
+        execute format('alter table %s enable row level security, force row level security', target);
+    end if;
+end $$;
+comment on function seclude_quote_table(regclass) is 'enables and forces row security without a policy on one table';
 
 -- The tables that a tenant sees his rows of, each with the policy that keeps them apart: the log and its archive with all
 -- partitions, whatever they are called, and presence.

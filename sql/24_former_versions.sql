@@ -17,6 +17,9 @@ comment on constraint quote_former_versions_pkey on @extschema@.quote_former_ver
 create index quote_former_versions_ended on @extschema@.quote_former_versions using brin (ended_at);
 comment on index @extschema@.quote_former_versions_ended is 'finds those that are older than what is kept of the history';
 
+-- Nor do those read or write it who may read or write every table.
+alter table @extschema@.quote_former_versions enable row level security, force row level security;
+
 create function quote_extension_tables() returns table (relation regclass, is_private boolean)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -25,6 +28,15 @@ as $$
         ('@extschema@.quote_former_versions'::regclass, true)
 $$;
 comment on function quote_extension_tables() is 'tables of the extension, and whether nobody else reads them';
+
+-- Tables of the extension that an earlier release made without that: attach locks them together with what it attaches, since writers hold them.
+create function quote_tables_to_seclude() returns regclass[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select array(select t.relation from @extschema@.quote_extension_tables() t join pg_class c on c.oid = t.relation where t.is_private and not (c.relrowsecurity and c.relforcerowsecurity))
+$$;
+comment on function quote_tables_to_seclude() is 'private tables of the extension whose row security is off';
 
 -- What the trigger does with the rows of a statement, for TRUNCATE, which has no triggers for rows.
 create function remember_quote_versions(settings quote_collab_settings, part regclass) returns void

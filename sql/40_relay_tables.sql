@@ -44,6 +44,7 @@ begin
         execute format('alter table %s owner to %I', lease, target_owner);
         perform @extschema@.close_quote_table(lease::regclass);
     end if;
+    perform @extschema@.seclude_quote_table(batch::regclass), @extschema@.seclude_quote_table(lease::regclass);
     -- Also where a dump without data brought the tables.
     execute format('insert into %1$s (no, prev, cur, prev_at, cur_at, floor_at, origin)
         select 0, s, s, now(), now(), now(), @extschema@.quote_cluster_identifier()

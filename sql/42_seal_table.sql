@@ -67,7 +67,6 @@ begin
     perform @extschema@.begin_quote_changes_seals(target_schema);
     execute format('alter table %s owner to %I', seals, target_owner);
     perform @extschema@.close_quote_table(seals::regclass);
-    execute format('alter table %s enable row level security', seals);
-    execute format('alter table %s force row level security', seals);
+    perform @extschema@.seclude_quote_table(seals::regclass);
 end $$;
 comment on function create_quote_changes_seals(name, name) is 'creates the chain of seals beside an audit log';

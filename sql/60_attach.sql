@@ -104,7 +104,8 @@ begin
     first_version := @extschema@.first_quote_version(home, header, lines, options);
     perform @extschema@.continue_quote_positions(home);
     perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
-        select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s));
+        select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s) || @extschema@.quote_tables_to_seclude());
+    perform @extschema@.seclude_quote_table(t.relation) from unnest(@extschema@.quote_tables_to_seclude()) t (relation);
     log := @extschema@.create_quote_changes(home, home_owner);
     perform @extschema@.create_active_quote_sessions(home, home_owner);
     perform @extschema@.create_quote_relay_tables(home, home_owner);

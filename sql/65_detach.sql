@@ -92,7 +92,7 @@ begin
         cross join lateral pg_partition_tree(to_regclass(format('%I.%I', target_schema, log.name))) t
     loop
         execute format('drop policy if exists quote_changes_tenant_isolation on %s', part);
-        execute format('create policy quote_changes_tenant_isolation on %s using (%s)', part, rule);
+        execute format('create policy quote_changes_tenant_isolation on %s for select using (%s)', part, rule);
         execute format('comment on policy quote_changes_tenant_isolation on %s is %L', part,
             'a row is visible to its own tenant only; nobody when no tenant is set');
     end loop;

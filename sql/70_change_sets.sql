@@ -120,6 +120,23 @@ begin
 end $$;
 comment on function refuse_quote_amounts(quote_collab_settings, jsonb) is 'refuses amounts that are not finite numbers';
 
+-- Values r of a change set whose types have a cast to json of their own, as their types print them, for jsonb_build_object: what such a cast gives is no
+-- input of its type, or of another value. Null where there are none.
+create function quote_values_printed(target quote_collab_settings, changes jsonb) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
+begin
+    return (select string_agg(format('%L, case when num_nulls(r.%2$I) = 0 then concat(r.%2$I) end', a.attname, a.attname), ', ')
+        from pg_attribute a join pg_type t on t.oid = a.atttypid
+        where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and changes ? a.attname::text and a.atttypid >= 16384 and exists (
+            select from pg_cast k where k.casttarget = 'json'::regtype
+                and k.castsource in (@extschema@.quote_base_type(a.atttypid), @extschema@.quote_base_type(t.typelem))));
+end $$;
+comment on function quote_values_printed(quote_collab_settings, jsonb) is 'values of a change set that are saved as their types print them';
+
 -- A change set as the table's own types print it ("12.5" for a numeric(18,4) becomes 12.5000): comparable with a row, whatever the
 -- session is set to.
 create function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
@@ -132,11 +149,13 @@ set bytea_output = 'hex'
 as $$
 declare
     record_definition text := @extschema@.quote_changes_record(target, changes);
+    printed text := @extschema@.quote_values_printed(target, changes);
     coerced jsonb := '{}'::jsonb;
 begin
     if record_definition is not null then
         begin
-            execute format('select to_jsonb(r.*) from jsonb_to_record($1) as r(%s)', record_definition) into coerced using changes;
+            execute format('select to_jsonb(r.*)%s from jsonb_to_record($1) as r(%s)', ' || jsonb_build_object(' || printed || ')', record_definition)
+            into coerced using changes;
         exception when others then
             perform @extschema@.refuse_quote_value(target, changes);
             raise;

@@ -15,7 +15,7 @@ as $$ select @extschema@.quote_database_identity(), @extschema@.quote_feed_timel
 comment on function quote_relay_identity() is 'which database and timeline this is';
 
 -- Takes or renews the lease; the epoch when holder has it now, null while another has. The lease saves work; what keeps
--- two relays from harming each other is the fence in the stream.
+-- two relays from harming each other is the fence in the stream. A lease that ends far ahead is nobody's: a clock was set back since.
 create function quote_relay_lease(holder text, ttl interval) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -26,7 +26,7 @@ begin
     perform @extschema@.require_quote_home('{quote_relay_lease}'::text[]);
     execute format('update %s l set holder = $1, expires_at = clock_timestamp() + $2,
             epoch = case when l.holder = $1 then l.epoch else l.epoch + 1 end
-        where l.holder = $1 or l.expires_at < clock_timestamp() returning l.epoch', @extschema@.quote_relay_table('quote_relay_lease'))
+        where l.holder = $1 or l.expires_at not between clock_timestamp() and clock_timestamp() + greatest(10 * $2, interval ''1 minute'') returning l.epoch', @extschema@.quote_relay_table('quote_relay_lease'))
     into granted using holder, ttl;
     return granted;
 end $$;
@@ -53,7 +53,7 @@ as $$
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch,quote_relay_lease}'::text[]);
     return format('select l.epoch = $1, b.no, b.prev, b.cur, b.prev_at, b.cur_at, b.floor_at, b.origin, b.xmin
-        from %1$I.quote_relay_lease l cross join %1$I.quote_relay_batch b order by b.no desc limit 1', @extschema@.quote_collab_home());
+        from %1$I.quote_relay_lease l left join lateral (select n.*, n.xmin from %1$I.quote_relay_batch n order by n.no desc limit 1) b on true', @extschema@.quote_collab_home());
 end $$;
 comment on function quote_relay_state_query() is 'query for the newest batch, and whether the lease is held';
 
@@ -150,6 +150,9 @@ begin
     end if;
     if last.held is not true then
         perform @extschema@.refuse_lost_quote_lease();
+    elsif last.no is null then
+        raise exception 'the relay has no batch to go on from' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'Somebody has emptied quote_relay_batch.', hint = @extschema@.quote_attach_statement();
     end if;
     prev := last.cur;
     prev_at := last.cur_at;

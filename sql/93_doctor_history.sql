@@ -74,6 +74,24 @@ begin
 end $$;
 comment on function quote_collab_doctor_positions(regclass, name) is 'doctor: the sequence of positions';
 
+-- Constraints on a log that attach did not make: what they refuse fails the ERP's own statement. And those that it made and that are gone.
+create function quote_log_constraints(log regclass) returns table (problem text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('constraint %I of %s is not of the extension', k.conname, k.conrelid::regclass), format('alter table %s drop constraint %I;', k.conrelid::regclass, k.conname)
+    from pg_partition_tree(log) p join pg_constraint k on k.conrelid = p.relid
+    where k.contype = 'c' and k.coninhcount = 0 and k.conname <> 'quote_changes_month'
+    union all
+    (select format('column %s of %s is %s', a.attname, p.relid, case when a.attnotnull then 'never null' else 'null' end),
+        format('alter table %s alter column %I %s not null;', p.relid, a.attname, case when a.attnotnull then 'drop' else 'set' end)
+    from pg_partition_tree(log) p join pg_attribute a on a.attrelid = p.relid join @extschema@.quote_history_columns('quote_changes') k on k.column_name = a.attname
+    where a.attnotnull = (a.attname in ('quote_line_id', 'changed_by', 'old_value', 'new_value', 'session_id', 'conflict_resolution',
+        'entity_version_before', 'entity_version_after', 'context'))
+    order by p.level)
+$$;
+comment on function quote_log_constraints(regclass) is 'doctor: constraints of an audit log that are not as attach made them';
+
 -- Months as attach makes them: kept through a crash, by the owner of the log, whose row security nobody else switches off; and the indexes
 -- that every month gets.
 create function quote_log_repairs(log regclass, out problems text, out repair text)
@@ -91,7 +109,18 @@ as $$
         where not exists (
             select from pg_index i where i.indrelid = log and i.indisvalid and i.indnkeyatts >= 2 and i.indpred is null
                 and (select array_agg(a.attname order by k.place) from unnest(i.indkey::smallint[]) with ordinality k (attnum, place)
-                    join pg_attribute a on (a.attrelid, a.attnum) = (log, k.attnum) where k.place <= 2) = '{quote_id,position}'::name[])) f (problem, repair)
+                    join pg_attribute a on (a.attrelid, a.attnum) = (log, k.attnum) where k.place <= 2) = '{quote_id,position}'::name[])
+        union all
+        select 'no index serves spans of time', format('create index on %s using brin (changed_at);', log)
+        where not exists (select from pg_index i join pg_attribute a on (a.attrelid, a.attnum) = (log, i.indkey[0])
+            where i.indrelid = log and i.indisvalid and i.indpred is null and a.attname = 'changed_at')
+        union all
+        select format('column %s is gone', k.column_name),
+            format('If it was renamed: alter table %s rename ... to %I; if it was dropped, bring it back from a dump.', log, k.column_name)
+        from @extschema@.quote_history_columns('quote_changes') k
+        where not exists (select from pg_attribute a where a.attrelid = log and a.attname = k.column_name and not a.attisdropped)
+        union all
+        select * from @extschema@.quote_log_constraints(log)) f (problem, repair)
 $$;
 comment on function quote_log_repairs(regclass, out text, out text) is 'doctor: what is not as attach made it with the tables of an audit log';
 
@@ -200,8 +229,9 @@ begin
     return next @extschema@.quote_collab_verdict('relay keeps up', lag is null or lag < interval '30 seconds', 'warning',
         format('the newest change is %s old and no gateway has cut a batch since', lag), 'Look at the /health of the gateway.');
     execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
-    return next @extschema@.quote_collab_verdict('lease of the relay stands', at is not null, 'error',
-        'quote_relay_lease has lost its row: no gateway can relay events', null);
+    execute format('select exists (select from %I.quote_relay_batch)', target_schema) into found_rows;
+    return next @extschema@.quote_collab_verdict('lease of the relay stands', at is not null and found_rows, 'error',
+        'quote_relay_lease or quote_relay_batch has lost its rows: no gateway can relay events', null);
     return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning',
         'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
     -- Sessions are unlogged: a standby has none.

@@ -12,7 +12,7 @@ begin
     into names, hints from pg_class c
     where c.oid in (select t.relation from @extschema@.quote_tenant_tables(target_schema) t
             union select s.oid from pg_class s join pg_namespace n on n.oid = s.relnamespace
-            where n.nspname = target_schema and s.relname = 'quote_changes_seals')
+            where n.nspname = target_schema and s.relname in ('quote_changes_seals', 'quote_relay_batch', 'quote_relay_lease'))
         and not (c.relrowsecurity and c.relforcerowsecurity);
     return next @extschema@.quote_collab_verdict('row security forced everywhere', names is null, 'error',
         format('not enabled and forced on: %s', names), hints);

@@ -103,6 +103,27 @@ as $$
 $$;
 comment on function quote_gateway_rights_missing() is 'doctor: rights that gateways lack';
 
+-- Who can become one of these roles and is none of them: members, and who may make himself one. Until PostgreSQL 15 that is whoever may create roles,
+-- since then who may grant this one.
+create function quote_gateway_candidates(gateways oid[]) returns table (told text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%I can become %I', m.rolname, g.rolname), format('revoke %I from %I;', g.rolname, m.rolname)
+    from @extschema@.quote_role_members() a join pg_roles g on g.oid = a.roleid join pg_roles m on m.oid = a.member
+    where a.roleid = any (gateways) and a.member <> all (gateways) and not m.rolsuper
+    union
+    select format('%I can become %I, since he may create roles', m.rolname, g.rolname), format('alter role %I nocreaterole;', m.rolname)
+    from pg_roles m join pg_roles g on g.oid = any (gateways)
+    where m.rolcreaterole and not m.rolsuper and m.oid <> all (gateways) and current_setting('server_version_num')::integer < 160000
+    union
+    select format('%I can become %I, which he may grant', m.rolname, g.rolname),
+        format('revoke admin option for %I from %I granted by %I;', g.rolname, m.rolname, pg_get_userbyid(a.grantor))
+    from pg_auth_members a join pg_roles g on g.oid = a.roleid join pg_roles m on m.oid = a.member
+    where a.admin_option and a.roleid = any (gateways) and a.member <> all (gateways) and not m.rolsuper and current_setting('server_version_num')::integer >= 160000
+$$;
+comment on function quote_gateway_candidates(oid[]) is 'doctor: who can become a gateway';
+
 -- A gateway shows each tenant its own because row security holds its role, and since nobody else is that role.
 create function quote_collab_doctor_gateway_roles() returns setof quote_collab_check
 language plpgsql stable
@@ -118,11 +139,8 @@ begin
     into names, hints from pg_roles r where r.oid = any (gateways) and (r.rolsuper or r.rolbypassrls);
     return next @extschema@.quote_collab_verdict('row security holds gateways', names is null, 'error',
         format('a gateway that runs as one of these roles is held to no tenant: %s', names), hints);
-    select string_agg(format('%I can become %I', m.rolname, g.rolname), ', ' order by m.rolname, g.rolname),
-        string_agg(format('revoke %I from %I;', g.rolname, m.rolname), ' ' order by m.rolname, g.rolname)
-    into names, hints
-    from @extschema@.quote_role_members() a join pg_roles g on g.oid = a.roleid join pg_roles m on m.oid = a.member
-    where a.roleid = any (gateways) and a.member <> all (gateways) and not m.rolsuper;
+    select string_agg(c.told, ', ' order by c.told), string_agg(c.repair, ' ' order by c.told) into names, hints
+    from @extschema@.quote_gateway_candidates(gateways) c;
     return next @extschema@.quote_collab_verdict('nobody becomes a gateway', names is null, 'warning',
         format('who is a gateway reads the events of every tenant: %s', names), hints);
     select string_agg(m.told, ', ' order by m.role, m.told), string_agg(distinct format('select @extschema@.grant_quote_gateway(%L);', m.role), ' ')

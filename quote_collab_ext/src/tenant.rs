@@ -29,6 +29,8 @@ static SOURCE: GucSetting<Source> = GucSetting::<Source>::new(Source::Setting);
 static TENANT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static USER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static UNTIL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// Seconds for which a statement that began before its token's end may ask for the tenant behind it.
+const LINGER: u64 = 10;
 /// This process defines the tenant's setting itself.
 static GUARDED: AtomicBool = AtomicBool::new(false);
 
@@ -87,10 +89,23 @@ pub fn is_guarded() -> bool {
 }
 
 /// The tenant of the current transaction. None, so that nobody sees a row, when the guard is wanted and missing in this
-/// process, and in statements that begin after the transaction's token has ended.
+/// process, and in statements that begin after the transaction's token has ended. Refused when a statement that began before goes on for long:
+/// it may be a block of many queries.
 pub fn current() -> Result<Option<Uuid>, Error> {
-    if source() == Source::Verified && !is_guarded() || has_ended() {
+    if source() == Source::Verified && !is_guarded() {
         return Ok(None);
+    }
+    if let Some(end) = end() {
+        // SAFETY: reads a variable of the backend, and the clock.
+        #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+        let (begun, now) =
+            unsafe { (pg_sys::GetCurrentStatementStartTimestamp(), pg_sys::GetCurrentTimestamp()) };
+        if unix_seconds(begun) >= end {
+            return Ok(None);
+        }
+        if unix_seconds(now) >= end.saturating_add(LINGER) {
+            return Err(Error::TokenEnded);
+        }
     }
     uuid_setting(c"app.current_tenant_id", "app.current_tenant_id")
 }
@@ -100,13 +115,10 @@ pub fn verified_user() -> Option<Uuid> {
     USER.get().and_then(|text| Uuid::try_parse_ascii(text.as_bytes()).ok())
 }
 
-fn has_ended() -> bool {
-    let Some(text) = UNTIL.get() else { return false };
-    // SAFETY: reads a variable of the backend.
-    #[expect(unsafe_code, reason = "PostgreSQL's C interface")]
-    let statement = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
-    !text.is_empty()
-        && !text.to_str().is_ok_and(|text| text.parse().is_ok_and(|end: u64| unix_seconds(statement) < end))
+/// When the token of this transaction ends, in seconds since 1970; one whose end cannot be read has ended.
+fn end() -> Option<u64> {
+    let text = UNTIL.get().filter(|text| !text.is_empty())?;
+    Some(text.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
 /// Seconds since 1970, from PostgreSQL's microseconds since 2000.

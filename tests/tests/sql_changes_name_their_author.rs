@@ -113,3 +113,29 @@ async fn a_line_that_is_saved_as_it_was_read_names_nobody() {
     assert_eq!(save(Some(bob), "three", Some(alice)).await, format!("three {bob} {bob}"));
     assert_eq!(save(None, "four", Some(alice)).await, format!("four {alice} {alice}"), "claimed by a change");
 }
+
+/// ERPs have triggers that fill the column; who applies another server's changes may not say which columns he assigns.
+#[tokio::test]
+async fn an_author_whom_a_trigger_of_the_erp_names_is_named() {
+    let erp = Erp::attached().await;
+    let quote = erp.quote(0).await;
+    let admin = erp.client("postgres").await;
+    admin
+        .batch_execute(
+            "create function name_author() returns trigger language plpgsql as 'begin new.updated_by := current_setting(''erp.person'')::uuid; return new; end';
+             create trigger a_name_author before insert or update on quotes for each row execute function name_author()",
+        )
+        .await
+        .unwrap();
+    for (person, note, named) in
+        [(ALICE.id, "one", Some(ALICE.id)), (BOB.id, "two", Some(BOB.id)), (BOB.id, "three", None)]
+    {
+        let update =
+            format!("set erp.person = '{person}'; update quotes set notes = '{note}' where id = '{quote}'");
+        admin.batch_execute(&update).await.unwrap();
+        let told =
+            "select changed_by from quote_changes where field_name = 'notes' order by position desc limit 1";
+        let author: Option<Uuid> = admin.query_one(told, &[]).await.unwrap().get(0);
+        assert_eq!(author, named, "{note}");
+    }
+}

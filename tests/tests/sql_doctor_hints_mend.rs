@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 127] = [
+const MENDED: [(&str, &str); 137] = [
     (
         "create or replace function quote_grantee(role oid) returns text language sql stable set search_path = pg_catalog, pg_temp as 'select ''nobody'''",
         "functions as released",
@@ -95,6 +95,11 @@ const MENDED: [(&str, &str); 127] = [
     ("alter table quote_changes_default owner to erp_app", "log as attached"),
     ("alter table quote_changes_default set unlogged", "log as attached"),
     ("drop index quote_changes_quote", "log as attached"),
+    ("drop index quote_changes_changed_at", "log as attached"),
+    ("alter table quote_changes add constraint named check (changed_by is not null)", "log as attached"),
+    ("alter table quote_changes_default add constraint named check (changed_by is not null)", "log as attached"),
+    ("alter table quote_changes alter changed_by set not null", "log as attached"),
+    ("alter table quote_changes alter tenant_id drop not null", "log as attached"),
     (
         "select create_quote_changes_archive('quote_changes'); create schema attic; alter table quote_changes_archive set schema attic",
         "history in its place",
@@ -117,6 +122,21 @@ const MENDED: [(&str, &str); 127] = [
     ),
     ("create schema attic; alter table quote_changes set schema attic", "history in its place"),
     ("delete from quote_relay_lease", "lease of the relay stands"),
+    ("delete from quote_relay_batch", "lease of the relay stands"),
+    ("alter table quote_former_versions disable row level security", "tables of the extension guarded"),
+    ("alter table quote_relay_batch no force row level security", "row security forced everywhere"),
+    (
+        "drop policy quote_changes_tenant_isolation on quote_changes_default; create policy quote_changes_tenant_isolation on quote_changes_default
+             using (tenant_id = (select current_quote_tenant()))",
+        "tenant policies present",
+    ),
+    (
+        "do $$ begin
+             if current_setting('server_version_num')::int < 160000 then create role maker createrole;
+             else create role maker; execute 'grant quote_gateway to maker with admin true, inherit false, set false'; end if;
+         end $$",
+        "nobody becomes a gateway",
+    ),
     ("alter table quote_former_versions drop constraint quote_former_versions_pkey", "keys stand"),
     (
         "alter table quote_changes drop constraint quote_changes_pkey; alter table quote_relay_batch drop constraint quote_relay_batch_pkey",
@@ -190,7 +210,7 @@ const MENDED: [(&str, &str); 127] = [
         "tenant policies present",
     ),
     (
-        "alter policy quote_changes_tenant_isolation on quote_changes_default with check (true)",
+        "alter policy quote_sessions_tenant_isolation on active_quote_sessions with check (true)",
         "tenant policies present",
     ),
     (
@@ -202,7 +222,7 @@ const MENDED: [(&str, &str); 127] = [
         "tenant policies present",
     ),
     (
-        "drop policy quote_changes_tenant_isolation on quote_changes; create policy quote_changes_tenant_isolation on quote_changes for select using (tenant_id = (select current_quote_tenant()))",
+        "drop policy quote_changes_tenant_isolation on quote_changes; create policy quote_changes_tenant_isolation on quote_changes for insert with check (tenant_id = (select current_quote_tenant()))",
         "tenant policies present",
     ),
     ("create policy quote_sessions_tenant_isolation on quote_changes using (true)", "no other policy"),

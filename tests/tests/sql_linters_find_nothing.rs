@@ -84,7 +84,7 @@ const RECORDS_OF_DYNAMIC_SQL: [&str; 8] = [
 ];
 
 /// Functions whose statements hold a text that was quoted elsewhere, and where.
-const QUOTED_ELSEWHERE: [(&str, &str); 25] = [
+const QUOTED_ELSEWHERE: [(&str, &str); 26] = [
     ("active_quote_names", "quote_collab_column() and quote_customer_join() quote"),
     ("add_quote_column", "what is added is one of two columns, each a constant of its caller"),
     ("update_quote_row", "assignments are built with %I from columns, values come from quote_new_value()"),
@@ -108,6 +108,7 @@ const QUOTED_ELSEWHERE: [(&str, &str); 25] = [
     ("first_quote_version", "quote_changes_all_query() quotes"),
     ("get_quote_change_history", "quote_user_join() quotes"),
     ("grant_quote_gateway", "quote_gateway_rights() quotes"),
+    ("protect_quote_table", "quote_policy_command() gives one of two words, quote_tenant_rule() quotes"),
     ("quote_conflicts", "quote_user_join() quotes"),
     ("quote_line_quotes", "quote_history_to_read() names the log and its archive with %I"),
     ("quote_events_between", "quote_user_join() quotes"),

@@ -346,3 +346,35 @@ async fn a_table_that_is_no_month_stands_in_the_way_of_one_month() {
     }
     assert_eq!(text(&admin, "select place_quote_strays('quote_changes')::text").await, "2");
 }
+
+/// What somebody forbids the history is refused, and not written all the same: no dump of it would come back.
+#[tokio::test]
+async fn a_constraint_on_the_log_is_kept() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let month = text(&admin, "select 'quote_changes_' || to_char(now() at time zone 'UTC', 'YYYY_MM')").await;
+    let write = "update quotes set notes = clock_timestamp()::text where id = (select id from quotes order by id limit 1)";
+    run(&admin, write).await;
+    run(&admin, "delete from quote_changes").await;
+    for (forbids, allows, expected) in [
+        (
+            "quote_changes add constraint named check (changed_by is not null)",
+            "quote_changes drop constraint named",
+            "23514",
+        ),
+        ("MONTH add constraint named check (changed_by is not null)", "MONTH drop constraint named", "23514"),
+        (
+            "quote_changes alter changed_by set not null",
+            "quote_changes alter changed_by drop not null",
+            "23502",
+        ),
+    ] {
+        run(&admin, &format!("alter table {}", forbids.replace("MONTH", &month))).await;
+        assert_eq!(sqlstate(&admin, write).await, expected, "{forbids}");
+        run(
+            &admin,
+            &format!("alter table {}; {write}; delete from quote_changes", allows.replace("MONTH", &month)),
+        )
+        .await;
+    }
+}

@@ -405,6 +405,36 @@ async fn a_value_that_its_type_refuses_is_told_by_its_field_alone() {
     }
 }
 
+/// What a type's own cast to json gives is for readers: it is no input of the type, or of another value.
+#[tokio::test]
+async fn a_value_is_saved_as_it_is_given_whatever_its_type_is_told_as() {
+    let (_erp, admin) = offers("", "", "{}").await;
+    run(
+        &admin,
+        "create type mood as enum ('calm', 'cross');
+         create function mood_told(mood) returns json language sql immutable as 'select ''{\"mood\": \"some\"}''::json';
+         create cast (mood as json) with function mood_told(mood);
+         create domain temper as mood;
+         alter table offers add column mood mood, add column moods mood[], add column temper temper",
+    )
+    .await;
+    run(&admin, "select attach_quote_collaboration('offers', 'items')").await;
+    let mut version = 1;
+    for (field, value, expected) in [
+        ("mood", r#""cross""#, "cross"),
+        ("mood", "null", "-"),
+        ("moods", r#"["calm", "cross"]"#, "{calm,cross}"),
+        ("moods", r#""{cross,calm}""#, "{cross,calm}"),
+        ("temper", r#""calm""#, "calm"),
+    ] {
+        let saved = text(&admin, &save(&format!(r#"{{"{field}": {value}}}"#), version)).await;
+        version += 1;
+        assert_eq!(saved, format!("true {version}"), "{field}: {value}");
+        let stored = format!("select coalesce({field}::text, '-') from offers limit 1");
+        assert_eq!(text(&admin, &stored).await, expected, "{field}: {value}");
+    }
+}
+
 #[tokio::test]
 async fn a_time_is_as_precise_as_its_column() {
     let erp = Erp::attached().await;

@@ -236,6 +236,33 @@ async fn another_history_and_a_lost_lease_are_refused() {
     assert_eq!(next(&admin, 10, 0).await.len(), 1);
 }
 
+/// Without a batch nobody knows where to go on: that is no lost lease, which another relay might have.
+#[tokio::test]
+async fn batches_that_are_gone_are_told() {
+    let erp = Erp::attached().await;
+    let admin = relay(&erp).await;
+    run(&admin, &format!("{WRITE}; delete from quote_relay_batch")).await;
+    assert_eq!(sqlstate(&admin, &question(0, 10, 0)).await, "55000");
+    run(&admin, "select attach_quote_collaboration()").await;
+    assert_eq!(next(&admin, 10, 0).await, [], "what came before is told to nobody");
+    run(&admin, WRITE).await;
+    assert_eq!(next(&admin, 10, 0).await.len(), 1);
+}
+
+/// A relay whose clock is ahead for a moment must not hold the lease until then.
+#[tokio::test]
+async fn a_lease_that_ends_far_ahead_is_nobodys() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let take =
+        |holder: &str| format!("select coalesce(quote_relay_lease('{holder}', '5 seconds')::text, 'none')");
+    assert_eq!(text(&admin, &take("one")).await, "1");
+    assert_eq!(text(&admin, &take("two")).await, "none");
+    run(&admin, "update quote_relay_lease set expires_at = now() + interval '1 hour'").await;
+    assert_eq!(text(&admin, &take("two")).await, "2");
+    assert_eq!(text(&admin, &take("one")).await, "none");
+}
+
 #[tokio::test]
 async fn a_kept_query_is_what_it_would_be_now() {
     let erp = Erp::attached().await;

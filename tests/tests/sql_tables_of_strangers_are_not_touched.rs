@@ -157,6 +157,45 @@ async fn who_may_write_every_table_does_not_write_the_settings() {
     }
 }
 
+/// Nor the history of his own tenant, nor what the relay knows.
+#[tokio::test]
+async fn who_may_write_every_table_does_not_write_the_history() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "do $$ begin create role writes_all login; exception when duplicate_object or unique_violation then null; end $$;
+         grant pg_write_all_data, pg_read_all_data to writes_all;
+         update quotes set notes = 'theirs'; delete from quote_lines where quote_id = (select id from quotes order by id limit 1)").await;
+    let tenant = text(&admin, "select tenant_id::text from quotes limit 1").await;
+    let writer = erp.client("writes_all").await;
+    run(&writer, &format!("select set_config('app.current_tenant_id', '{tenant}', false)")).await;
+    assert_ne!(
+        text(&writer, "select count(*)::text from quote_changes").await,
+        "0",
+        "he reads what is his tenant's"
+    );
+    for statement in [
+        "insert into quote_changes select * from quote_changes limit 1",
+        "insert into quote_relay_batch (no, prev, cur, prev_at, cur_at, floor_at, origin) values (1, '3:3:', '3:3:', now(), now(), now(), 1)",
+        "insert into quote_relay_lease values (true, 1, 'me', 'infinity', 0, 0, 0)",
+        "insert into quote_changes_seals select 1",
+        "insert into quote_former_versions values (gen_random_uuid(), false, 5, now())",
+    ] {
+        assert_eq!(sqlstate(&writer, statement).await, "42501", "{statement}");
+    }
+    for statement in [
+        "update quote_changes set changed_by = null",
+        "delete from quote_changes",
+        "delete from quote_relay_batch",
+        "update quote_relay_lease set expires_at = 'infinity'",
+        "delete from quote_changes_seals",
+        "update quote_former_versions set version = 9223372036854775807",
+    ] {
+        assert_eq!(writer.execute(statement, &[]).await.unwrap(), 0, "{statement}");
+    }
+    assert_eq!(text(&writer, "select count(*)::text from quote_former_versions").await, "0");
+    assert_ne!(text(&admin, "select count(*)::text from quote_former_versions").await, "0");
+}
+
 #[tokio::test]
 async fn tables_that_change_hands_are_served_on() {
     let erp = Erp::attached().await;

@@ -328,6 +328,23 @@ async fn a_transaction_sees_nothing_once_its_token_has_ended() {
     app.batch_execute("rollback").await.unwrap();
 }
 
+/// A block of many queries is one statement: it does not outlive its token.
+#[tokio::test]
+async fn a_statement_that_goes_on_is_refused_once_its_token_has_ended() {
+    let erp = Erp::verified().await;
+    let app = erp.client("erp_app").await;
+    app.batch_execute("begin").await.unwrap();
+    app.query_one("select authenticate_quote_user($1)", &[&hs256(&with(&json!({ "exp": now() + 2 })))])
+        .await
+        .unwrap();
+    let reading = "do $$ begin for i in 1..600 loop
+            perform current_quote_tenant(); perform pg_sleep(0.1);
+        end loop; raise exception 'it was never refused'; end $$";
+    let refused = app.batch_execute(reading).await.unwrap_err();
+    assert_eq!(refused.as_db_error().unwrap().code().code(), "28000", "{refused:?}");
+    app.batch_execute("rollback").await.unwrap();
+}
+
 #[tokio::test]
 async fn nobody_is_shown_a_key() {
     let erp = Erp::verified().await;

@@ -1,11 +1,12 @@
 //! Writes rows straight into the monthly partition and its indexes: no parser, no planner, no executor. Taken when the
-//! partition looks as we made it and nobody put a trigger on it; SQL does the rest.
+//! partition looks as we made it and nobody put a trigger or a constraint on it; SQL does the rest.
 
 #![expect(unsafe_code, reason = "PostgreSQL's table access methods")]
 
-use pgrx::pg_sys;
+use pgrx::{PgTupleDesc, pg_sys};
 
 use super::indexes::Indexes;
+use super::log::NULLABLE;
 use super::values::{Rows, Value, mint_ids};
 use super::{Log, RowChange};
 use crate::allocator::reserve;
@@ -35,11 +36,27 @@ pub fn write(log: &Log, changes: &[RowChange]) -> Result<bool, Error> {
         if !is_partition {
             log.month.set(None);
         }
-        let is_plain = is_partition && (*target).trigdesc.is_null();
+        let is_plain = is_partition && (*target).trigdesc.is_null() && takes_any(target);
         let written = if is_plain { write_rows(target, changes) } else { Ok(false) };
         pg_sys::table_close(target, pg_sys::NoLock.cast_signed());
         written
     }
+}
+
+/// Whether a partition takes each row of ours: nobody put a constraint on it that an INSERT would look at.
+///
+/// # Safety
+/// `target` must be open, with the columns of a log.
+unsafe fn takes_any(target: pg_sys::Relation) -> bool {
+    // SAFETY: an open relation has a descriptor, which lives as long.
+    let (descriptor, constraints) = unsafe {
+        let descriptor = (*target).rd_att;
+        (PgTupleDesc::from_pg_unchecked(descriptor), (*descriptor).constr)
+    };
+    // SAFETY: the descriptor's own.
+    let is_unchecked = constraints.is_null() || unsafe { (*constraints).num_check == 0 };
+    is_unchecked
+        && NULLABLE.iter().all(|place| descriptor.get(*place).is_some_and(|column| !column.attnotnull))
 }
 
 /// `false` when an index is more than a plain one.

@@ -38,6 +38,9 @@ pub const COLUMNS: [(&str, pg_sys::Oid); 21] = [
     ("context", pg_sys::JSONBOID),
 ];
 
+/// Places in [`COLUMNS`] of those that may be null.
+pub const NULLABLE: [usize; 9] = [3, 4, 8, 9, 11, 13, 14, 15, 20];
+
 /// An audit log, found by name once per trigger plan.
 pub struct Log {
     pub relation: pg_sys::Oid,

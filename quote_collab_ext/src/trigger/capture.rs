@@ -212,8 +212,8 @@ fn row_change(
     })
 }
 
-/// Who: the verified user, else `app.current_user_id`, else `updated_by` as this very statement set it, else the configured
-/// system user. An `updated_by` left over from an earlier change says nothing about this one.
+/// Who: the verified user, else `app.current_user_id`, else `updated_by` as this very statement, or a trigger in it, set it, else the
+/// configured system user. An `updated_by` left over from an earlier change says nothing about this one.
 fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Option<Uuid>, Error> {
     if let Some(user) = attribution::current_user()? {
         return Ok(Some(user));
@@ -222,12 +222,12 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Optio
     let named = |role: Option<i16>| role.and_then(|attnum| row.uuid(attnum));
     let from_row = match kind {
         Kind::Create => named(roles.updated_by).or_else(|| named(roles.created_by)),
-        // The column that attach added is ours: whoever saves a row as he read it names nobody by it. Nor does whoever applies what
-        // another server did, which assigns all columns.
+        // Another value was set by somebody, also by a trigger of the ERP, or by who applies what another server did and says not what he assigns.
+        // The same one may be meant, but not in the column that attach added, which is ours: whoever saves a row as he read it names nobody
+        // by it. Nor does whoever replays, who assigns all columns.
         Kind::Update => named(roles.updated_by.filter(|attnum| {
-            call.assigns(*attnum)
-                && (!(roles.stamps_user || replays())
-                    || call.first_row().uuid(*attnum) != call.new_row().uuid(*attnum))
+            call.first_row().uuid(*attnum) != call.new_row().uuid(*attnum)
+                || call.assigns(*attnum) && !(roles.stamps_user || replays())
         })),
         Kind::Delete => None,
     };

@@ -47,9 +47,9 @@ impl Stamps {
         let given = version(plan, new);
         let replays = replays();
         let next = match changed {
-            // By the statement itself: an ORM that locks by the version goes on from there, and so does what is replayed, or raised behind the
-            // versions of an earlier life.
-            false if given > before && call.assigns(roles.version) => {
+            // By the statement itself: an ORM that locks by the version goes on from there, and so does what is replayed, where nothing may be said to
+            // be assigned, or raised behind the versions of an earlier life.
+            false if given > before && (replays || call.assigns(roles.version)) => {
                 let is_due = given == before + 1 || replays || leaves_former_life(plan, old, given);
                 if is_due { given } else { before }
             }
