@@ -32,8 +32,6 @@ pub enum Error {
     OutOfMemory,
     /// A token that is not good here and now.
     TokenRefused(Refusal),
-    /// The token of the transaction ended long ago, in the middle of a statement.
-    TokenEnded,
     /// The tenant must be verified, and this process does not keep ordinary roles from setting it.
     NotGuarded,
     /// A prepared query was not asked for as rows of known columns, or without its text or its parameters.
@@ -140,12 +138,6 @@ impl Error {
                 "the token is refused".to_owned(),
                 Some(refusal.detail().to_owned()),
                 Some("Log in again, and pass the token that is signed then."),
-            ),
-            Self::TokenEnded => (
-                PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
-                "the token has ended while the statement ran".to_owned(),
-                None,
-                Some("Log in again, and pass a token that lasts as long as the statement does."),
             ),
             Self::NotGuarded => (
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,

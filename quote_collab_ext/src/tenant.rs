@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::attribution::uuid_setting;
 use crate::error::Error;
 use crate::guc::arrival;
+use crate::token::Refusal;
 
 /// Where the tenant comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
@@ -104,7 +105,7 @@ pub fn current() -> Result<Option<Uuid>, Error> {
             return Ok(None);
         }
         if unix_seconds(now) >= end.saturating_add(LINGER) {
-            return Err(Error::TokenEnded);
+            return Err(Error::TokenRefused(Refusal::Expired));
         }
     }
     uuid_setting(c"app.current_tenant_id", "app.current_tenant_id")
