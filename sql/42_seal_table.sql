@@ -1,4 +1,4 @@
--- The first block holds nothing. Where there is a block already, nothing is begun: also where a dump without data brought the
+-- The first block holds nothing, and its hash says since when the chain is kept and where it began. Where there is a block already, nothing is begun: also where a dump without data brought the
 -- table there is none.
 create function begin_quote_changes_seals(target_schema name) returns void
 language plpgsql
@@ -6,8 +6,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     execute format('insert into %1$I.quote_changes_seals (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
-        select 0, ''3:3:'', ''3:3:'', ''-infinity'', ''-infinity'', ''-infinity'', @extschema@.quote_cluster_identifier(), 0, sha256(''''),
-        sha256(convert_to(''quote_changes'', ''UTF8'')), clock_timestamp(), 2
+        select b.*, @extschema@.quote_seal_hash(sha256(convert_to(''quote_changes'', ''UTF8'')), b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin,
+            b.rows, b.root, n.sealed_at, 2::smallint), n.sealed_at, 2
+        from (select 0::bigint, ''3:3:''::pg_snapshot, ''3:3:''::pg_snapshot, ''-infinity''::timestamptz, ''-infinity''::timestamptz, ''-infinity''::timestamptz,
+            @extschema@.quote_cluster_identifier(), 0::bigint, sha256('''')) b (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root)
+        cross join (select clock_timestamp()) n (sealed_at)
         where not exists (select from %1$I.quote_changes_seals)', target_schema);
 end $$;
 comment on function begin_quote_changes_seals(name) is 'begins a chain of seals with its first block';

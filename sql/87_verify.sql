@@ -6,16 +6,20 @@ create type @extschema@.quote_seal as (
 );
 comment on type @extschema@.quote_seal is 'a block of the chain of seals';
 
--- What is wrong with a block by itself and behind the one before it, which is null for the first; both null when nothing is.
+-- What is wrong with a block by itself and behind the one before it, which is null for the first; both null when nothing is. The first one of a chain that
+-- an earlier release began has a hash that says nothing about it.
 create function examine_quote_seal(before quote_seal, b quote_seal, signed_from bigint, out finding text, out detail text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    began bytea := sha256(convert_to('quote_changes', 'UTF8'));
 begin
     if num_nulls(b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows, b.root, b.hash, b.sealed_at, b.form) > 0 then
         finding := 'block'; detail := 'this block is not whole any more';
     elsif before.no is null then
-        if b.no <> 0 or b.hash <> sha256(convert_to('quote_changes', 'UTF8')) or b.rows <> 0 or b.prev::text <> '3:3:' or b.cur::text <> '3:3:'
+        if b.no <> 0 or num_nonnulls(b.signature, b.signed_by, b.released) > 0 or b.rows <> 0 or b.prev::text <> '3:3:' or b.cur::text <> '3:3:'
+            or b.hash not in (began, @extschema@.quote_seal_hash(began, b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows, b.root, b.sealed_at, b.form))
             or b.root <> sha256('') or array[b.floor_at, b.prev_at, b.cur_at] <> array_fill('-infinity'::timestamptz, '{3}') then
             finding := 'chain'; detail := 'the chain does not begin with its first block';
         end if;

@@ -74,6 +74,19 @@ begin
 end $$;
 comment on function quote_collab_doctor_positions(regclass, name) is 'doctor: the sequence of positions';
 
+-- What others have that depends on months of the archive, by their rows or the type of these: no month is dropped before it.
+create function quote_archive_dependents(target_schema name) returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select distinct case when d.classid = 'pg_rewrite'::regclass then r.ev_class::regclass::text else pg_describe_object(d.classid, d.objid, 0) end
+    from pg_class a join pg_namespace n on n.oid = a.relnamespace cross join lateral pg_partition_tree(a.oid) p join pg_class c on c.oid = p.relid
+    join pg_depend d on d.deptype = 'n' and ((d.refclassid, d.refobjid) = ('pg_class'::regclass, c.oid) or (d.refclassid, d.refobjid) = ('pg_type'::regclass, c.reltype))
+    left join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+    where n.nspname = target_schema and a.relname = 'quote_changes_archive' and p.level > 0 and d.classid in ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_constraint'::regclass)
+$$;
+comment on function quote_archive_dependents(name) is 'doctor: what depends on months of the archive';
+
 -- Constraints on a log that attach did not make: what they refuse fails the ERP's own statement. And those that it made and that are gone.
 create function quote_log_constraints(log regclass) returns table (problem text, repair text)
 language sql stable
@@ -168,7 +181,8 @@ begin
     select * into keep from @extschema@.quote_history_policy();
     return next @extschema@.quote_collab_verdict('history let go as it was sealed',
         not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',
-        'archived history is kept although drop_after lets it go: it is not as it was sealed, or something depends on it',
+        concat('archived history is kept although drop_after lets it go: it is not as it was sealed, or something depends on it',
+            ': ' || (select string_agg(d.name, ', ') from @extschema@.quote_archive_dependents(target_schema) d (name))),
         format('See what select * from verify_quote_history(); finds and select @extschema@.drop_archived_quote_changes(%L); says. Keep its findings, and take the partitions away by hand.',
             keep.drop_after));
     return next @extschema@.quote_collab_verdict('history archived when due', keep.archive_after is null or not exists (

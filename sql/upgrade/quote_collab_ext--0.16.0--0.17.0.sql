@@ -130,6 +130,19 @@ begin
         from pg_current_snapshot() s where not exists (select from %1$s)', batch);
     execute format('insert into %1$s select true, 0, '''', ''-infinity'', 0, 0, 0 where not exists (select from %1$s)', lease);
 end $$;
+create or replace function begin_quote_changes_seals(target_schema name) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    execute format('insert into %1$I.quote_changes_seals (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
+        select b.*, @extschema@.quote_seal_hash(sha256(convert_to(''quote_changes'', ''UTF8'')), b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin,
+            b.rows, b.root, n.sealed_at, 2::smallint), n.sealed_at, 2
+        from (select 0::bigint, ''3:3:''::pg_snapshot, ''3:3:''::pg_snapshot, ''-infinity''::timestamptz, ''-infinity''::timestamptz, ''-infinity''::timestamptz,
+            @extschema@.quote_cluster_identifier(), 0::bigint, sha256('''')) b (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root)
+        cross join (select clock_timestamp()) n (sealed_at)
+        where not exists (select from %1$I.quote_changes_seals)', target_schema);
+end $$;
 create or replace function create_quote_changes_seals(target_schema name, target_owner name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -393,6 +406,32 @@ begin
         perform @extschema@.refuse_lost_quote_lease();
     end if;
 end $$;
+create or replace function examine_quote_seal(before quote_seal, b quote_seal, signed_from bigint, out finding text, out detail text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    began bytea := sha256(convert_to('quote_changes', 'UTF8'));
+begin
+    if num_nulls(b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows, b.root, b.hash, b.sealed_at, b.form) > 0 then
+        finding := 'block'; detail := 'this block is not whole any more';
+    elsif before.no is null then
+        if b.no <> 0 or num_nonnulls(b.signature, b.signed_by, b.released) > 0 or b.rows <> 0 or b.prev::text <> '3:3:' or b.cur::text <> '3:3:'
+            or b.hash not in (began, @extschema@.quote_seal_hash(began, b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows, b.root, b.sealed_at, b.form))
+            or b.root <> sha256('') or array[b.floor_at, b.prev_at, b.cur_at] <> array_fill('-infinity'::timestamptz, '{3}') then
+            finding := 'chain'; detail := 'the chain does not begin with its first block';
+        end if;
+    elsif b.no <> before.no + 1 then
+        finding := 'chain'; detail := format('%s blocks are missing before this one', b.no - before.no - 1);
+    elsif b.hash is distinct from @extschema@.quote_seal_hash(before.hash, b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin, b.rows, b.root,
+            b.sealed_at, b.form) then
+        finding := 'block'; detail := 'this block or the one before it was changed';
+    elsif (b.signature is null) <> (b.signed_by is null) or @extschema@.quote_seal_signature_holds(b.hash, b.signature, b.signed_by) is false then
+        finding := 'signature'; detail := 'the signature of this block does not hold';
+    elsif b.signature is null and (before.signature is not null or b.no = signed_from) then
+        finding := 'signature'; detail := 'from this block on the chain is not signed any more';
+    end if;
+end $$;
 create or replace function quote_collab_doctor_tables() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -582,6 +621,17 @@ begin
 exception when insufficient_privilege then
     return @extschema@.quote_collab_unchecked('functions as released', sqlerrm, 'Run it as a superuser.');
 end $$;
+create function quote_archive_dependents(target_schema name) returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select distinct case when d.classid = 'pg_rewrite'::regclass then r.ev_class::regclass::text else pg_describe_object(d.classid, d.objid, 0) end
+    from pg_class a join pg_namespace n on n.oid = a.relnamespace cross join lateral pg_partition_tree(a.oid) p join pg_class c on c.oid = p.relid
+    join pg_depend d on d.deptype = 'n' and ((d.refclassid, d.refobjid) = ('pg_class'::regclass, c.oid) or (d.refclassid, d.refobjid) = ('pg_type'::regclass, c.reltype))
+    left join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+    where n.nspname = target_schema and a.relname = 'quote_changes_archive' and p.level > 0 and d.classid in ('pg_rewrite'::regclass, 'pg_proc'::regclass, 'pg_constraint'::regclass)
+$$;
+comment on function quote_archive_dependents(name) is 'doctor: what depends on months of the archive';
 create function quote_log_constraints(log regclass) returns table (problem text, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -626,6 +676,69 @@ as $$
         union all
         select * from @extschema@.quote_log_constraints(log)) f (problem, repair)
 $$;
+create or replace function quote_collab_doctor_history(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log regclass := (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = 'quote_changes');
+    partitions name[] := array(select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log);
+    next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
+    keep record;
+    found record;
+    copy regclass;
+    locks bigint;
+begin
+    return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', null);
+    if log is null then
+        return;
+    end if;
+    return next @extschema@.quote_collab_verdict('partition of this month', @extschema@.quote_month_stands(log, now()), 'error',
+        'rows go to the default partition', @extschema@.quote_month_statement(log, now()));
+    return next @extschema@.quote_collab_verdict('partition of next month', @extschema@.quote_month_stands(log, next_month), 'warning',
+        'nobody creates partitions ahead: the library is not preloaded and no cron calls maintenance, or the server''s log says what keeps it from it',
+        @extschema@.quote_month_statement(log, next_month));
+    return next @extschema@.quote_collab_verdict('default partition present', @extschema@.quote_changes_spare(log) is not null, 'error',
+        'a change of a month without a partition is refused, and the save with it', null);
+    select count(distinct i.inhrelid) + count(x.indexrelid) into locks from pg_inherits i left join pg_index x on x.indrelid = i.inhrelid
+    where i.inhparent in (select a.oid from pg_class l join pg_class a on a.relnamespace = l.relnamespace
+        where l.oid = log and a.relname in ('quote_changes', 'quote_changes_archive'));
+    return next @extschema@.quote_collab_verdict('locks suffice for the history', locks <= 4 * current_setting('max_locks_per_transaction')::integer, 'warning',
+        format('whoever reads a page of the history locks %s tables and indexes: where a quarter of all sessions do so at once, PostgreSQL may be out of shared memory', locks),
+        format('alter system set max_locks_per_transaction = %s; then restart. Or keep fewer months: archive_after and drop_after.', (locks + 255) / 256 * 128));
+    select * into found from @extschema@.quote_log_repairs(log);
+    return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
+    copy := (select c.oid from pg_class c join pg_class l on l.relnamespace = c.relnamespace
+        where l.oid = log and c.relname = 'quote_changes_archive' and c.relkind <> 'p' and @extschema@.quote_owner_trusted(c.relowner));
+    return next @extschema@.quote_collab_verdict('archive made by archiving', copy is null, 'error',
+        format('%s was made by hand: what is there is no part of the history, and nothing can be archived', copy),
+        @extschema@.quote_copy_return(copy, format('alter table %s rename to earlier_quote_changes;', copy)));
+    return next @extschema@.quote_collab_doctor_positions(log, target_schema);
+    select string_agg(k.relation::text, ', ') as names, string_agg(k.repair, ' ') as repair into found from @extschema@.quote_keys_missing(target_schema) k;
+    return next @extschema@.quote_collab_verdict('keys stand', found.names is null, 'error', format('these tables lost their key: %s', found.names), found.repair);
+    select * into keep from @extschema@.quote_history_policy();
+    return next @extschema@.quote_collab_verdict('history let go as it was sealed',
+        not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',
+        concat('archived history is kept although drop_after lets it go: it is not as it was sealed, or something depends on it',
+            ': ' || (select string_agg(d.name, ', ') from @extschema@.quote_archive_dependents(target_schema) d (name))),
+        format('See what select * from verify_quote_history(); finds and select @extschema@.drop_archived_quote_changes(%L); says. Keep its findings, and take the partitions away by hand.',
+            keep.drop_after));
+    return next @extschema@.quote_collab_verdict('history archived when due', keep.archive_after is null or not exists (
+            select from @extschema@.quote_changes_months_before(log, @extschema@.quote_archive_limit(keep.archive_after) - interval '2 days')), 'warning',
+        'months that archive_after lets go are still in the log: maintenance is not called, or something keeps it from it',
+        format('select @extschema@.archive_quote_changes(interval %L);', keep.archive_after));
+    return next @extschema@.quote_collab_verdict('history bounded', cardinality(partitions) < 61, 'warning', 'the log holds more than 5 years',
+        'select @extschema@.archive_quote_changes(interval ''24 months'');');
+    if not has_function_privilege('@extschema@.quote_seal_key_problem()', 'execute') then
+        return next @extschema@.quote_collab_unchecked('seals signed as configured', 'the key is kept from this role',
+            format('grant execute on function @extschema@.quote_seal_key_problem() to %I;', current_user));
+    else
+        return next @extschema@.quote_collab_verdict('seals signed as configured', @extschema@.quote_seal_key_problem() is null, 'error',
+            format('seals are not signed with quote_collab.seal_key: %s', @extschema@.quote_seal_key_problem()),
+            'Set it to what openssl rand -base64 32 prints, preload the library and restart.');
+    end if;
+end $$;
 create or replace function quote_collab_doctor_rows(target_schema name) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

@@ -54,11 +54,11 @@ const CHAIN: [&str; 16] = [
     "update quote_changes_seals set root = sha256(root) where no = NO",
     "update quote_changes_seals set hash = sha256(hash) where no = NO",
     "update quote_changes_seals set sealed_at = sealed_at + interval '1 second' where no = NO",
-    "update quote_changes_seals set cur = prev where no = NO",
+    "update quote_changes_seals set cur = '3:9:' where no = NO",
     "update quote_changes_seals set origin = origin + 1 where no = NO",
     "delete from quote_changes_seals where no = NO",
     "delete from quote_changes_seals where no >= NO",
-    "update quote_changes_seals set no = -no where no = NO",
+    "update quote_changes_seals set no = -no - 1 where no = NO",
     "delete from quote_changes_seals",
     "update quote_changes_seals set form = 3 - form where no = NO",
     "update quote_changes_seals set signature = hash || hash, signed_by = hash where no = NO",
@@ -100,7 +100,7 @@ async fn every_tampering_is_found() {
                 "ROW",
                 &format!("id = (select id from quote_changes order by position, id offset {row} limit 1)"),
             ),
-            None => CHAIN[way - ROWS.len()].replace("NO", &random.random_range(1..=blocks).to_string()),
+            None => CHAIN[way - ROWS.len()].replace("NO", &random.random_range(0..=blocks).to_string()),
         };
         admin
             .batch_execute(&format!("begin; {statement}"))
