@@ -9,7 +9,7 @@ set quote_all_identifiers = off
 as $$
     select format('(tenant_id = ( SELECT %s() AS current_quote_tenant))', to_regprocedure('@extschema@.current_quote_tenant()')::oid::regproc)
 $$;
-comment on function quote_tenant_rule() is 'condition under which a row of history or presence is seen and written';
+comment on function quote_tenant_rule() is 'condition under which a row of history or presence is a tenant''s';
 
 -- What a policy is for: the history is read, and written by nobody whom policies concern; presence is written by its own tenant.
 create function quote_policy_command(policy name) returns text

@@ -5,13 +5,15 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    execute format('insert into %1$I.quote_changes_seals (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
+    -- An anchor that holds on to nothing but the beginning follows it.
+    execute format('with begun as (insert into %1$I.quote_changes_seals (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
         select b.*, @extschema@.quote_seal_hash(sha256(convert_to(''quote_changes'', ''UTF8'')), b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin,
             b.rows, b.root, n.sealed_at, 2::smallint), n.sealed_at, 2
         from (select 0::bigint, ''3:3:''::pg_snapshot, ''3:3:''::pg_snapshot, ''-infinity''::timestamptz, ''-infinity''::timestamptz, ''-infinity''::timestamptz,
             @extschema@.quote_cluster_identifier(), 0::bigint, sha256('''')) b (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root)
         cross join (select clock_timestamp()) n (sealed_at)
-        where not exists (select from %1$I.quote_changes_seals)', target_schema);
+        where not exists (select from %1$I.quote_changes_seals) returning hash)
+        update @extschema@.quote_seal_anchor a set hash = b.hash from begun b where a.log_schema = %1$L and a.no = 0', target_schema);
 end $$;
 comment on function begin_quote_changes_seals(name) is 'begins a chain of seals with its first block';
 

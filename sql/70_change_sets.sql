@@ -120,6 +120,23 @@ begin
 end $$;
 comment on function refuse_quote_amounts(quote_collab_settings, jsonb) is 'refuses amounts that are not finite numbers';
 
+-- Whether a type, or one that it is made of, has a cast to json of its own: what that gives is for readers.
+create function quote_type_is_told_otherwise(type oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive parts (oid) as (
+        select type
+        union
+        select x.oid from parts p join pg_type t on t.oid = p.oid
+        cross join lateral (
+            select t.typbasetype union all select t.typelem
+            union all select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) x (oid)
+        where x.oid >= 16384)
+    select exists (select from parts p join pg_cast k on k.castsource = p.oid and k.casttarget = 'json'::regtype)
+$$;
+comment on function quote_type_is_told_otherwise(oid) is 'whether to_jsonb gives of a type what a cast of its own makes of it';
+
 -- Values r of a change set whose types have a cast to json of their own, as their types print them, for jsonb_build_object: what such a cast gives is no
 -- input of its type, or of another value. Null where there are none.
 create function quote_values_printed(target quote_collab_settings, changes jsonb) returns text
@@ -130,15 +147,14 @@ declare
     relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
 begin
     return (select string_agg(format('%L, case when num_nulls(r.%2$I) = 0 then concat(r.%2$I) end', a.attname, a.attname), ', ')
-        from pg_attribute a join pg_type t on t.oid = a.atttypid
-        where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and changes ? a.attname::text and a.atttypid >= 16384 and exists (
-            select from pg_cast k where k.casttarget = 'json'::regtype
-                and k.castsource in (@extschema@.quote_base_type(a.atttypid), @extschema@.quote_base_type(t.typelem))));
+        from pg_attribute a
+        where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and changes ? a.attname::text and a.atttypid >= 16384
+            and @extschema@.quote_type_is_told_otherwise(a.atttypid));
 end $$;
 comment on function quote_values_printed(quote_collab_settings, jsonb) is 'values of a change set that are saved as their types print them';
 
--- A change set as the table's own types print it ("12.5" for a numeric(18,4) becomes 12.5000): comparable with a row, whatever the
--- session is set to.
+-- A change set as the table's own types print it ("12.5" for a numeric(18,4) becomes 12.5000), whatever the session is set to: comparable with a row, save
+-- for types that are told otherwise.
 create function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -165,6 +181,25 @@ begin
     return coerced;
 end $$;
 comment on function coerce_quote_changes(quote_collab_settings, jsonb) is 'values of a change set in the types of their columns';
+
+-- A coerced change set as rows, history and conflicts tell it.
+create function quote_changes_told(target quote_collab_settings, fields jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+as $$
+declare
+    told jsonb := fields;
+begin
+    if @extschema@.quote_values_printed(target, fields) is not null then
+        execute format('select to_jsonb(r.*) from jsonb_to_record($1) as r(%s)', @extschema@.quote_changes_record(target, fields)) into told using fields;
+    end if;
+    return told;
+end $$;
+comment on function quote_changes_told(quote_collab_settings, jsonb) is 'values of a change set in the form in which rows are told';
 
 -- The settings of this table as attach noted them, and not as a caller may have made them up: names of columns that are none are names of functions
 -- to PostgreSQL. SQLSTATE 55000 where it is not attached.

@@ -23,6 +23,7 @@ begin
     end if;
     if new_version <> expected_version then
         success := false;
+        fields := @extschema@.quote_changes_told(header, fields);
         conflicts := @extschema@.quote_conflicts(header, quote, expected_version, fields);
         perform @extschema@.record_rejected_quote_change('QUOTE', quote_id, expected_version, fields);
         perform @extschema@.set_quote_option('app.current_session_id', former);

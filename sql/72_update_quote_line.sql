@@ -47,6 +47,7 @@ begin
     end if;
     if new_version <> expected_version then
         success := false;
+        fields := @extschema@.quote_changes_told(line, fields);
         conflicts := @extschema@.quote_conflicts(line, quote_line, expected_version, fields);
         perform @extschema@.record_rejected_quote_change('QUOTE_LINE', line_id, expected_version, fields);
         perform @extschema@.set_quote_option('app.current_session_id', former);

@@ -262,22 +262,21 @@ begin
 end $$;
 comment on function quote_collab_doctor_tables() is 'doctor: the attached tables';
 
--- What changes rows past our triggers, or after them.
--- Columns by which the functions find rows, id and the line's quote, that no index of the table finds, alone or beside the tenant.
+-- Columns by which the functions find rows, id and the line's quote, with which no index of the table begins that finds single rows.
 create function quote_columns_unindexed(settings quote_collab_settings) returns setof text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select c.column_name from unnest('{id,quote}'::text[]) r (role) cross join lateral (select settings.columns ->> r.role) c (column_name)
     where c.column_name is not null and not exists (
-        select from pg_index i cross join lateral (
-            select array_agg(a.attname::text order by k.place) from unnest(i.indkey::smallint[]) with ordinality k (number, place)
-            left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number) n (names)
-        where i.indrelid = @extschema@.quote_collab_table(settings) and i.indisvalid and i.indpred is null
-            and (n.names[1] = c.column_name or n.names[1] = settings.columns ->> 'tenant' and n.names[2] = c.column_name))
+        select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+        join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
+        where i.indrelid = @extschema@.quote_collab_table(settings) and i.indisvalid and i.indpred is null and a.attname = c.column_name
+            and m.amname in ('btree', 'hash', 'gist'))
 $$;
 comment on function quote_columns_unindexed(quote_collab_settings) is 'doctor: columns by which rows are found, and no index has them first';
 
+-- What changes rows past our triggers, or after them.
 create function quote_collab_doctor_bypasses(s quote_collab_settings) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

@@ -94,7 +94,12 @@ set search_path = pg_catalog, pg_temp
 as $$
     select format('constraint %I of %s is not of the extension', k.conname, k.conrelid::regclass), format('alter table %s drop constraint %I;', k.conrelid::regclass, k.conname)
     from pg_partition_tree(log) p join pg_constraint k on k.conrelid = p.relid
-    where k.contype = 'c' and k.coninhcount = 0 and k.conname <> 'quote_changes_month'
+    where k.contype in ('c', 'f', 'u', 'x') and k.coninhcount = 0 and k.conparentid = 0 and k.conname <> 'quote_changes_month'
+    union all
+    select format('index %s allows nothing twice', i.indexrelid::regclass), format('drop index %s;', i.indexrelid::regclass)
+    from pg_partition_tree(log) p join pg_index i on i.indrelid = p.relid
+    where i.indisunique and not i.indisprimary and not exists (select from pg_constraint k where k.conindid = i.indexrelid)
+        and not exists (select from pg_inherits h where h.inhrelid = i.indexrelid)
     union all
     (select format('column %s of %s is %s', a.attname, p.relid, case when a.attnotnull then 'never null' else 'null' end),
         format('alter table %s alter column %I %s not null;', p.relid, a.attname, case when a.attnotnull then 'drop' else 'set' end)

@@ -13,7 +13,7 @@ begin
         'quote_collab.notify is off: readers only poll', coalesce((
             select string_agg(format('alter %s reset quote_collab.notify;', concat_ws(' in ', 'role ' || quote_ident(r.rolname), 'database ' || quote_ident(d.datname))), ' ')
             from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole left join pg_database d on d.oid = s.setdatabase
-            where (s.setrole = 0 or r.rolname = session_user) and (s.setdatabase = 0 or d.datname = current_database()) and 'quote_collab.notify=off' = any (s.setconfig)),
+            where (s.setrole = 0 or r.rolname = session_user) and (s.setdatabase = 0 or d.datname = current_database()) and 'quote_collab.notify=off' = any (lower(s.setconfig::text)::text[])),
             'alter system reset quote_collab.notify; select pg_reload_conf();'));
     return next @extschema@.quote_collab_verdict('no old prepared transaction',
         not exists (select from pg_prepared_xacts x where x.prepared < now() - interval '1 hour'), 'warning',

@@ -32,6 +32,7 @@ as $$
     where not exists (select from pg_trigger t where t.tgrelid = k.relation and t.tgname = k.name and t.tgfoid = k.called and t.tgtype = k.type
         and t.tgenabled = 'A' and t.tgqual is null)
 $$;
+comment on function quote_tenant_rule() is 'condition under which a row of history or presence is a tenant''s';
 create function quote_policy_command(policy name) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -135,13 +136,15 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    execute format('insert into %1$I.quote_changes_seals (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
+    -- An anchor that holds on to nothing but the beginning follows it.
+    execute format('with begun as (insert into %1$I.quote_changes_seals (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root, hash, sealed_at, form)
         select b.*, @extschema@.quote_seal_hash(sha256(convert_to(''quote_changes'', ''UTF8'')), b.no, b.prev, b.cur, b.floor_at, b.prev_at, b.cur_at, b.origin,
             b.rows, b.root, n.sealed_at, 2::smallint), n.sealed_at, 2
         from (select 0::bigint, ''3:3:''::pg_snapshot, ''3:3:''::pg_snapshot, ''-infinity''::timestamptz, ''-infinity''::timestamptz, ''-infinity''::timestamptz,
             @extschema@.quote_cluster_identifier(), 0::bigint, sha256('''')) b (no, prev, cur, floor_at, prev_at, cur_at, origin, rows, root)
         cross join (select clock_timestamp()) n (sealed_at)
-        where not exists (select from %1$I.quote_changes_seals)', target_schema);
+        where not exists (select from %1$I.quote_changes_seals) returning hash)
+        update @extschema@.quote_seal_anchor a set hash = b.hash from begun b where a.log_schema = %1$L and a.no = 0', target_schema);
 end $$;
 create or replace function create_quote_changes_seals(target_schema name, target_owner name) returns void
 language plpgsql
@@ -277,6 +280,21 @@ begin
             'a row is visible to its own tenant only; nobody when no tenant is set');
     end loop;
 end $$;
+create function quote_type_is_told_otherwise(type oid) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive parts (oid) as (
+        select type
+        union
+        select x.oid from parts p join pg_type t on t.oid = p.oid
+        cross join lateral (
+            select t.typbasetype union all select t.typelem
+            union all select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped) x (oid)
+        where x.oid >= 16384)
+    select exists (select from parts p join pg_cast k on k.castsource = p.oid and k.casttarget = 'json'::regtype)
+$$;
+comment on function quote_type_is_told_otherwise(oid) is 'whether to_jsonb gives of a type what a cast of its own makes of it';
 create function quote_values_printed(target quote_collab_settings, changes jsonb) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -285,10 +303,9 @@ declare
     relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
 begin
     return (select string_agg(format('%L, case when num_nulls(r.%2$I) = 0 then concat(r.%2$I) end', a.attname, a.attname), ', ')
-        from pg_attribute a join pg_type t on t.oid = a.atttypid
-        where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and changes ? a.attname::text and a.atttypid >= 16384 and exists (
-            select from pg_cast k where k.casttarget = 'json'::regtype
-                and k.castsource in (@extschema@.quote_base_type(a.atttypid), @extschema@.quote_base_type(t.typelem))));
+        from pg_attribute a
+        where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and changes ? a.attname::text and a.atttypid >= 16384
+            and @extschema@.quote_type_is_told_otherwise(a.atttypid));
 end $$;
 comment on function quote_values_printed(quote_collab_settings, jsonb) is 'values of a change set that are saved as their types print them';
 create or replace function coerce_quote_changes(target quote_collab_settings, changes jsonb) returns jsonb
@@ -315,6 +332,109 @@ begin
         perform @extschema@.refuse_quote_amounts(target, coerced);
     end if;
     return coerced;
+end $$;
+create function quote_changes_told(target quote_collab_settings, fields jsonb) returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+as $$
+declare
+    told jsonb := fields;
+begin
+    if @extschema@.quote_values_printed(target, fields) is not null then
+        execute format('select to_jsonb(r.*) from jsonb_to_record($1) as r(%s)', @extschema@.quote_changes_record(target, fields)) into told using fields;
+    end if;
+    return told;
+end $$;
+comment on function quote_changes_told(quote_collab_settings, jsonb) is 'values of a change set in the form in which rows are told';
+create or replace function save_quote(
+    quote_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
+    out success boolean, out quote jsonb, out previous_version integer, out new_version integer, out conflicts jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
+    fields jsonb;
+    former text := coalesce(current_setting('app.current_session_id', true), '');
+begin
+    perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
+    fields := @extschema@.coerce_quote_changes(header, @extschema@.normalise_quote_changes(header, changes));
+    perform @extschema@.set_quote_option('app.current_session_id', coalesce(session_id::text, former));
+    quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
+    previous_version := @extschema@.quote_row_version(header, quote);
+    new_version := previous_version;
+    if previous_version = expected_version and @extschema@.leave_quote_former_life(header, quote_id, previous_version, path) then
+        -- Based on this life or on an earlier one: nobody knows, so that it is read again.
+        quote := @extschema@.require_quote_row(header, quote_id, 'for no key update');
+        new_version := @extschema@.quote_row_version(header, quote);
+    end if;
+    if new_version <> expected_version then
+        success := false;
+        fields := @extschema@.quote_changes_told(header, fields);
+        conflicts := @extschema@.quote_conflicts(header, quote, expected_version, fields);
+        perform @extschema@.record_rejected_quote_change('QUOTE', quote_id, expected_version, fields);
+        perform @extschema@.set_quote_option('app.current_session_id', former);
+        return;
+    end if;
+    if fields <> '{}' then
+        quote := @extschema@.apply_quote_changes(header, quote_id, quote, fields, 'save'::text, path);
+    end if;
+    new_version := @extschema@.quote_row_version(header, quote);
+    perform @extschema@.set_quote_option('app.current_session_id', former);
+    success := true;
+    conflicts := '[]';
+end $$;
+create or replace function save_quote_line(
+    line_id uuid, expected_version integer, changes jsonb, session_id uuid, on_conflict text, path text,
+    out success boolean, out quote_line jsonb, out previous_version integer, out new_version integer, out conflicts jsonb, out quote jsonb)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    line @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);
+    header @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(line);
+    parent uuid;
+    fields jsonb;
+    former text := coalesce(current_setting('app.current_session_id', true), '');
+begin
+    perform @extschema@.require_conflict_policy(on_conflict), @extschema@.require_quote_version(expected_version);
+    fields := @extschema@.coerce_quote_changes(line, @extschema@.normalise_quote_changes(line, changes));
+    perform @extschema@.set_quote_option('app.current_session_id', coalesce(session_id::text, former));
+    parent := (@extschema@.require_quote_row(line, line_id, '') ->> (line.columns ->> 'quote'))::uuid;
+    quote := @extschema@.find_quote_row(header, parent, 'for no key update');
+    quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
+    if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
+        raise exception 'the line moved to another quote' using errcode = 'serialization_failure', hint = 'Try again.';
+    elsif quote is null then
+        quote := @extschema@.require_quote_row(header, parent, 'for no key update');
+    end if;
+    previous_version := @extschema@.quote_row_version(line, quote_line);
+    new_version := previous_version;
+    if previous_version = expected_version and @extschema@.leave_quote_former_life(line, line_id, previous_version, path) then
+        -- Based on this life or on an earlier one: nobody knows, so that it is read again.
+        quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
+        new_version := @extschema@.quote_row_version(line, quote_line);
+    end if;
+    if new_version <> expected_version then
+        success := false;
+        fields := @extschema@.quote_changes_told(line, fields);
+        conflicts := @extschema@.quote_conflicts(line, quote_line, expected_version, fields);
+        perform @extschema@.record_rejected_quote_change('QUOTE_LINE', line_id, expected_version, fields);
+        perform @extschema@.set_quote_option('app.current_session_id', former);
+        return;
+    end if;
+    if fields <> '{}' then
+        quote_line := @extschema@.apply_quote_changes(line, line_id, quote_line, fields, 'save'::text, path);
+    end if;
+    new_version := @extschema@.quote_row_version(line, quote_line);
+    quote := @extschema@.recalculate_quote_totals(header, line, parent, path);
+    perform @extschema@.set_quote_option('app.current_session_id', former);
+    success := true;
+    conflicts := '[]';
 end $$;
 create or replace function quote_relay_lease(holder text, ttl interval) returns bigint
 language plpgsql security definer
@@ -515,11 +635,10 @@ set search_path = pg_catalog, pg_temp
 as $$
     select c.column_name from unnest('{id,quote}'::text[]) r (role) cross join lateral (select settings.columns ->> r.role) c (column_name)
     where c.column_name is not null and not exists (
-        select from pg_index i cross join lateral (
-            select array_agg(a.attname::text order by k.place) from unnest(i.indkey::smallint[]) with ordinality k (number, place)
-            left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number) n (names)
-        where i.indrelid = @extschema@.quote_collab_table(settings) and i.indisvalid and i.indpred is null
-            and (n.names[1] = c.column_name or n.names[1] = settings.columns ->> 'tenant' and n.names[2] = c.column_name))
+        select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+        join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
+        where i.indrelid = @extschema@.quote_collab_table(settings) and i.indisvalid and i.indpred is null and a.attname = c.column_name
+            and m.amname in ('btree', 'hash', 'gist'))
 $$;
 comment on function quote_columns_unindexed(quote_collab_settings) is 'doctor: columns by which rows are found, and no index has them first';
 create function quote_script_functions(script text) returns setof quote_released_function
@@ -638,7 +757,12 @@ set search_path = pg_catalog, pg_temp
 as $$
     select format('constraint %I of %s is not of the extension', k.conname, k.conrelid::regclass), format('alter table %s drop constraint %I;', k.conrelid::regclass, k.conname)
     from pg_partition_tree(log) p join pg_constraint k on k.conrelid = p.relid
-    where k.contype = 'c' and k.coninhcount = 0 and k.conname <> 'quote_changes_month'
+    where k.contype in ('c', 'f', 'u', 'x') and k.coninhcount = 0 and k.conparentid = 0 and k.conname <> 'quote_changes_month'
+    union all
+    select format('index %s allows nothing twice', i.indexrelid::regclass), format('drop index %s;', i.indexrelid::regclass)
+    from pg_partition_tree(log) p join pg_index i on i.indrelid = p.relid
+    where i.indisunique and not i.indisprimary and not exists (select from pg_constraint k where k.conindid = i.indexrelid)
+        and not exists (select from pg_inherits h where h.inhrelid = i.indexrelid)
     union all
     (select format('column %s of %s is %s', a.attname, p.relid, case when a.attnotnull then 'never null' else 'null' end),
         format('alter table %s alter column %I %s not null;', p.relid, a.attname, case when a.attnotnull then 'drop' else 'set' end)
@@ -928,7 +1052,7 @@ begin
         'quote_collab.notify is off: readers only poll', coalesce((
             select string_agg(format('alter %s reset quote_collab.notify;', concat_ws(' in ', 'role ' || quote_ident(r.rolname), 'database ' || quote_ident(d.datname))), ' ')
             from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole left join pg_database d on d.oid = s.setdatabase
-            where (s.setrole = 0 or r.rolname = session_user) and (s.setdatabase = 0 or d.datname = current_database()) and 'quote_collab.notify=off' = any (s.setconfig)),
+            where (s.setrole = 0 or r.rolname = session_user) and (s.setdatabase = 0 or d.datname = current_database()) and 'quote_collab.notify=off' = any (lower(s.setconfig::text)::text[])),
             'alter system reset quote_collab.notify; select pg_reload_conf();'));
     return next @extschema@.quote_collab_verdict('no old prepared transaction',
         not exists (select from pg_prepared_xacts x where x.prepared < now() - interval '1 hour'), 'warning',

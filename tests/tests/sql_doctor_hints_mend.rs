@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 137] = [
+const MENDED: [(&str, &str); 139] = [
     (
         "create or replace function quote_grantee(role oid) returns text language sql stable set search_path = pg_catalog, pg_temp as 'select ''nobody'''",
         "functions as released",
@@ -99,6 +99,8 @@ const MENDED: [(&str, &str); 137] = [
     ("alter table quote_changes add constraint named check (changed_by is not null)", "log as attached"),
     ("alter table quote_changes_default add constraint named check (changed_by is not null)", "log as attached"),
     ("alter table quote_changes alter changed_by set not null", "log as attached"),
+    ("alter table quote_changes add foreign key (changed_by) references products (id)", "log as attached"),
+    ("create unique index on quote_changes_default (quote_id, changed_at)", "log as attached"),
     ("alter table quote_changes alter tenant_id drop not null", "log as attached"),
     (
         "select create_quote_changes_archive('quote_changes'); create schema attic; alter table quote_changes_archive set schema attic",

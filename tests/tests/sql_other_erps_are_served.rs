@@ -414,8 +414,8 @@ async fn a_value_is_saved_as_it_is_given_whatever_its_type_is_told_as() {
         "create type mood as enum ('calm', 'cross');
          create function mood_told(mood) returns json language sql immutable as 'select ''{\"mood\": \"some\"}''::json';
          create cast (mood as json) with function mood_told(mood);
-         create domain temper as mood;
-         alter table offers add column mood mood, add column moods mood[], add column temper temper",
+         create domain temper as mood; create domain tempers as mood[]; create type felt as (who text, how temper);
+         alter table offers add column mood mood, add column moods mood[], add column temper temper, add column tempers tempers, add column felt felt",
     )
     .await;
     run(&admin, "select attach_quote_collaboration('offers', 'items')").await;
@@ -426,6 +426,9 @@ async fn a_value_is_saved_as_it_is_given_whatever_its_type_is_told_as() {
         ("moods", r#"["calm", "cross"]"#, "{calm,cross}"),
         ("moods", r#""{cross,calm}""#, "{cross,calm}"),
         ("temper", r#""calm""#, "calm"),
+        ("tempers", r#"["cross"]"#, "{cross}"),
+        ("felt", r#"{"who": "me", "how": "cross"}"#, "(me,cross)"),
+        ("felt", r#""(you,calm)""#, "(you,calm)"),
     ] {
         let saved = text(&admin, &save(&format!(r#"{{"{field}": {value}}}"#), version)).await;
         version += 1;
@@ -433,6 +436,12 @@ async fn a_value_is_saved_as_it_is_given_whatever_its_type_is_told_as() {
         let stored = format!("select coalesce({field}::text, '-') from offers limit 1");
         assert_eq!(text(&admin, &stored).await, expected, "{field}: {value}");
     }
+    // Who is refused is told his value in the form of the others'.
+    let conflict = format!(
+        "select (c -> 'currentValue')::text || ' ' || (c -> 'attemptedValue')::text
+         from update_quote_with_version_check({OFFER}, 1, '{{\"mood\": \"cross\"}}') s, jsonb_array_elements(s.conflicts) c"
+    );
+    assert_eq!(text(&admin, &conflict).await, r#"null {"mood": "some"}"#);
 }
 
 #[tokio::test]
