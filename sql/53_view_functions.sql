@@ -28,12 +28,23 @@ as $$
 $$;
 comment on function quote_late_names(jsonb, name) is 'a table of users or customers in a query that outlives the loss of columns';
 
+-- The table that names users or customers of a pair, if it is there.
+create function quote_names_standing(settings quote_collab_settings, kind text) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.relation from (select settings.relations -> kind) r (relation)
+    where exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = r.relation ->> 'schema' and c.relname = r.relation ->> 'table')
+$$;
+comment on function quote_names_standing(quote_collab_settings, text) is 'the table that names users or customers of a pair; null where it is gone';
+
 create function recent_quote_changes_query(header quote_collab_settings, line quote_collab_settings) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    users jsonb := header.relations -> 'users';
+    users jsonb := @extschema@.quote_names_standing(header, 'users');
 begin
     return format($query$
         select c.id, c.tenant_id, c.quote_id, q.late_1::pg_catalog.text, c.quote_line_id, l.late_1::pg_catalog.text, c.changed_by,
@@ -84,7 +95,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    customers jsonb := header.relations -> 'customers';
+    customers jsonb := @extschema@.quote_names_standing(header, 'customers');
     customer_column text := header.columns ->> 'customer';
     -- Named whole: who reads the view has a search path of his own.
     customer_type text := (select format('%I.%I', n.nspname, t.typname) from pg_attribute a join pg_type t on t.oid = a.atttypid

@@ -202,6 +202,67 @@ begin
     perform @extschema@.close_quote_table(seals::regclass);
     perform @extschema@.seclude_quote_table(seals::regclass);
 end $$;
+create function quote_names_standing(settings quote_collab_settings, kind text) returns jsonb
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.relation from (select settings.relations -> kind) r (relation)
+    where exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = r.relation ->> 'schema' and c.relname = r.relation ->> 'table')
+$$;
+comment on function quote_names_standing(quote_collab_settings, text) is 'the table that names users or customers of a pair; null where it is gone';
+create or replace function recent_quote_changes_query(header quote_collab_settings, line quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    users jsonb := @extschema@.quote_names_standing(header, 'users');
+begin
+    return format($query$
+        select c.id, c.tenant_id, c.quote_id, q.late_1::pg_catalog.text, c.quote_line_id, l.late_1::pg_catalog.text, c.changed_by,
+               %s::pg_catalog.text, c.changed_at, c.entity_type, c.field_name, c.old_value, c.new_value, c.change_type, c.was_conflict,
+               c.conflict_resolution, c.entity_version_before, c.entity_version_after
+        from %I.quote_changes c
+        left join %s q on q.key_1 operator(pg_catalog.=) c.quote_id and q.key_2 operator(pg_catalog.=) c.tenant_id
+        left join %s l on l.key_1 operator(pg_catalog.=) c.quote_line_id and l.key_2 operator(pg_catalog.=) c.tenant_id
+        %s
+        where c.changed_at operator(pg_catalog.>) (pg_catalog.now() operator(pg_catalog.-) interval '24 hours')$query$,
+        case when users is null then 'null' else 'u.late_1' end, header.log_schema,
+        @extschema@.quote_late_rows(header.table_schema, header.table_name, array[header.columns ->> 'id', header.columns ->> 'tenant'],
+            array[coalesce(header.columns ->> 'quote_number', header.columns ->> 'id')], '{pg_catalog.text}'::text[]),
+        @extschema@.quote_late_rows(line.table_schema, line.table_name, array[line.columns ->> 'id', line.columns ->> 'tenant'],
+            array[coalesce(line.columns ->> 'line_number', line.columns ->> 'version')], '{pg_catalog.text}'::text[]),
+        case when users is null then '' else format('left join %s u on u.key_1 operator(pg_catalog.=) c.changed_by',
+            @extschema@.quote_late_names(users, null::name)) end);
+end $$;
+create or replace function active_quote_collaborators_query(header quote_collab_settings) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    customers jsonb := @extschema@.quote_names_standing(header, 'customers');
+    customer_column text := header.columns ->> 'customer';
+    -- Named whole: who reads the view has a search path of his own.
+    customer_type text := (select format('%I.%I', n.nspname, t.typname) from pg_attribute a join pg_type t on t.oid = a.atttypid
+        join pg_namespace n on n.oid = t.typnamespace
+        where a.attrelid = @extschema@.quote_collab_table(header) and a.attname = customer_column and not a.attisdropped);
+    named boolean := customers is not null and customer_type is not null;
+    customer_tenant name := @extschema@.quote_customer_tenant(header, customers);
+begin
+    return format('%s from %I.active_quote_sessions s
+        join %s q on q.key_1 operator(pg_catalog.=) s.quote_id and q.key_2 operator(pg_catalog.=) s.tenant_id
+        %s
+        %s',
+        @extschema@.active_quote_collaborators_columns('q.late_1'::text, case when customer_type is null then 'null' else 'q.late_2' end,
+            case when named then 'c.late_1' else 'null' end),
+        header.log_schema,
+        @extschema@.quote_late_rows(header.table_schema, header.table_name, array[header.columns ->> 'id', header.columns ->> 'tenant'],
+            array_remove(array[coalesce(header.columns ->> 'quote_number', header.columns ->> 'id'), customer_column], null),
+            array_remove(array['pg_catalog.text', customer_type], null)),
+        case when named then format('left join %s c on c.key_1 operator(pg_catalog.=) q.late_2%s', @extschema@.quote_late_names(customers, customer_tenant),
+            case when customer_tenant is not null then ' and (c.late_2 operator(pg_catalog.=) q.key_2 or c.late_2 is null)' else '' end) else '' end,
+        @extschema@.active_quote_collaborators_condition());
+end $$;
 create or replace function attach_quote_collaboration(
     quotes regclass default pg_catalog.to_regclass('quotes'), quote_lines regclass default pg_catalog.to_regclass('quote_lines'),
     options jsonb default '{}')

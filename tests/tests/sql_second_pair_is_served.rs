@@ -370,3 +370,17 @@ async fn pairs_whose_tables_are_gone_go_together() {
     assert_eq!(erp.count("select count(*) from quote_collab_settings").await, 2);
     run(&admin, "update quotes set notes = 'told'; select detach_quote_collaboration(drop_history => true); drop extension quote_collab_ext").await;
 }
+
+/// Names of people that are gone are told by nobody, and stop nobody.
+#[tokio::test]
+async fn a_pair_goes_although_the_users_of_the_other_are_gone() {
+    let (erp, admin) = both().await;
+    run(&admin, "drop table users cascade; drop table customers cascade").await;
+    run(&admin, "select detach_quote_collaboration(false, 'sales.sales_orders')").await;
+    run(&admin, "update quotes set notes = 'on'").await;
+    assert_ne!(erp.count("select count(*) from v_recent_quote_changes").await, 0);
+    assert_eq!(erp.count("select count(*) from v_active_quote_collaborators").await, 0);
+    run(&admin, ATTACH_ORDERS).await;
+    run(&admin, "select detach_quote_collaboration(false, 'quotes'); select detach_quote_collaboration()")
+        .await;
+}
