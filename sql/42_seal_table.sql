@@ -1,5 +1,5 @@
--- The first block holds nothing, and its hash says since when the chain is kept and where it began. Where there is a block already, nothing is begun: also where a dump without data brought the
--- table there is none.
+-- The first block holds nothing, and its hash says since when the chain is kept and where it began. Where there is a block already, nothing is begun: also
+-- where a dump without data brought the table there is none.
 create function begin_quote_changes_seals(target_schema name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
