@@ -71,8 +71,8 @@ async fn a_statement_of_many_rows_fails_alone() {
         insert into quote_lines (tenant_id, quote_id, line_number, quantity, unit_price, line_amount)
         select q.tenant_id, q.id, 1000 + n, 1, 1, 1 from (select * from quotes order by id limit 1) q, generate_series(1, 15000) n;
         rollback";
-    let amounts: Vec<u64> = (0..40).map(|step| step * MIB * 3 / 4).chain([400 * MIB]).collect();
-    fails_alone(&server, &database, statement, &amounts, 10).await;
+    let amounts: Vec<u64> = (0..20).map(|step| step * MIB * 3 / 2).chain([400 * MIB]).collect();
+    fails_alone(&server, &database, statement, &amounts, 5).await;
 }
 
 /// What is held back of many subtransactions is let go when their session ends.
@@ -103,11 +103,11 @@ async fn a_large_row_fails_alone() {
     let server = Postgres::start().await;
     let database = server.database().await;
     let statement = "begin;
-        update quotes set notes = repeat('x', 120000000), terms_and_conditions = repeat('y', 120000000)
+        update quotes set notes = repeat('x', 40000000), terms_and_conditions = repeat('y', 40000000)
         where id = (select id from quotes order by id limit 1);
         delete from quotes where notes like 'xx%';
         rollback";
-    let amounts: Vec<u64> = (1..12).map(|step| step * 120 * MIB).chain([4096 * MIB]).collect();
+    let amounts: Vec<u64> = (1..12).map(|step| step * 40 * MIB).chain([2048 * MIB]).collect();
     fails_alone(&server, &database, statement, &amounts, 2).await;
 }
 
@@ -118,12 +118,12 @@ async fn sealing_takes_no_more_memory_than_a_row_has() {
     let admin = server.client(&database, ADMIN).await;
     for letter in ["x", "y"] {
         let change = format!(
-            "update quotes set notes = repeat('{letter}', 100000000) where id = (select id from quotes order by id limit 1)"
+            "update quotes set notes = repeat('{letter}', 40000000) where id = (select id from quotes order by id limit 1)"
         );
         admin.batch_execute(&change).await.unwrap();
     }
     let statement = "begin; select seal_quote_history(); select * from verify_quote_history(); rollback";
-    let amounts: Vec<u64> = (0..8).map(|step| step * 50 * MIB).chain([1024 * MIB]).collect();
+    let amounts: Vec<u64> = (0..8).map(|step| step * 20 * MIB).chain([1024 * MIB]).collect();
     fails_alone(&server, &database, statement, &amounts, 0).await;
 }
 

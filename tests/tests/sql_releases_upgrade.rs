@@ -19,9 +19,8 @@ const SETTINGS: &str = "select string_agg((to_jsonb(s) - '{attached_at,anchors,s
 const HISTORY: &str =
     "select md5(string_agg(c::text, '|' order by position, id)) || '/' || count(*) from quote_changes c";
 
-/// Releases that attach as this one does: after an update from them there is nothing to attach again.
-const ATTACHED_ALIKE: [&str; 9] =
-    ["0.9.0", "0.10.0", "0.11.0", "0.12.0", "0.13.0", "0.14.0", "0.15.0", "0.16.0", "0.17.0"];
+/// Milestones that attach as this one does: after an update from them there is nothing to attach again.
+const ATTACHED_ALIKE: [&str; 3] = ["0.9.0", "0.13.0", "0.17.0"];
 
 /// The install scripts of the releases before this one, as they were.
 fn releases() -> Vec<(String, PathBuf)> {
@@ -33,6 +32,14 @@ fn releases() -> Vec<(String, PathBuf)> {
         name.strip_prefix("quote_collab_ext--").expect("an install script").to_owned()
     };
     files.map(|file| (version(&file), file)).collect()
+}
+
+/// Those among which most was decided anew, the first and the last: for what takes long, and does not differ from each to the next.
+fn milestones() -> Vec<(String, PathBuf)> {
+    let milestone = |(version, _): &(String, PathBuf)| {
+        ["0.1.0", "0.3.0", "0.6.0", "0.9.0", "0.13.0", "0.17.0"].contains(&version.as_str())
+    };
+    releases().into_iter().filter(milestone).collect()
 }
 
 /// The sample ERP with a release before this one in a schema, and the superuser in it.
@@ -132,7 +139,7 @@ async fn history_and_versions_go_on_after_an_update() {
 
 #[tokio::test]
 async fn nobody_who_writes_waits_for_the_attach_after_an_update() {
-    for (version, script) in releases() {
+    for (version, script) in milestones() {
         let (_erp, admin) = old(&version, &script, "public").await;
         run(&admin, ATTACH).await;
         change(&admin, "before").await;
@@ -163,7 +170,7 @@ async fn nobody_who_writes_waits_for_the_attach_after_an_update() {
 #[tokio::test]
 async fn an_update_and_an_attach_in_one_transaction_end_nobodys_work() {
     // Those of before had no way to lock several tables at once.
-    for (version, script) in releases().into_iter().filter(|(version, _)| version.as_str() > "0.2.0") {
+    for (version, script) in milestones().into_iter().filter(|(version, _)| version.as_str() > "0.2.0") {
         let (erp, admin) = old(&version, &script, "public").await;
         run(&admin, ATTACH).await;
         let writer = erp.client("postgres").await;
@@ -201,7 +208,7 @@ async fn an_extension_without_an_attached_pair_is_updated_too() {
 async fn background_workers_serve_an_older_release_until_its_update() {
     // A database for each release, with a waker each.
     let server = Arc::new(Postgres::start_with(Settings::preloaded(&[("max_worker_processes", "32")])).await);
-    for (version, script) in releases() {
+    for (version, script) in milestones() {
         let (erp, admin) = old_on(Arc::clone(&server), &version, &script, "public").await;
         run(&admin, ATTACH).await;
         change(&admin, "before").await;
