@@ -22,8 +22,8 @@ use quote_collab_core::change::Entity;
 use std::rc::Rc;
 use uuid::Uuid;
 
-use crate::allocator::reserve;
 use crate::error::Error;
+use crate::memory::allocator::reserve;
 
 pub use log::Log;
 pub use memory::Memory;

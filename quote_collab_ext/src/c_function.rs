@@ -13,7 +13,7 @@ macro_rules! c_function {
         #[unsafe(no_mangle)]
         pub unsafe extern "C-unwind" fn $name(fcinfo: ::pgrx::pg_sys::FunctionCallInfo) -> ::pgrx::pg_sys::Datum {
             let body: unsafe fn(::pgrx::pg_sys::FunctionCallInfo) -> Result<::pgrx::pg_sys::Datum, $crate::error::Error> = $body;
-            let answer = $crate::last_resort::put_by($crate::last_resort::OF_A_ROW).and_then(|_last_resort| {
+            let answer = $crate::memory::last_resort::put_by($crate::memory::last_resort::OF_A_ROW).and_then(|_last_resort| {
                 // SAFETY: fcinfo comes from the function manager and is valid for this call.
                 unsafe { body(fcinfo) }
             });

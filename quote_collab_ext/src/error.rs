@@ -3,7 +3,7 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 
-use crate::token::Refusal;
+use crate::identity::token::Refusal;
 
 /// What can go wrong at the border. Messages never carry quote contents.
 #[derive(Debug)]

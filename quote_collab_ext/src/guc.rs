@@ -5,8 +5,9 @@ pub mod secret;
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 
-use crate::token::keys;
-use crate::{signature, tenant};
+use crate::identity::tenant;
+use crate::identity::token::keys;
+use crate::seal::signature;
 
 /// How listeners learn that something was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]

@@ -1,36 +1,25 @@
 //! The extension: guard, convert, call the core, convert back.
 //!
 //! One change runs through the rooms from left to right: [`trigger`] stamps the version and compares the row,
-//! [`audit`] writes what changed, [`wakeup`] tells the listeners. What SQL says better stays SQL, in `sql/`.
+//! [`audit`] writes what changed, [`wakeup`] and [`worker`] tell the listeners, [`feed`] serves those who then read, and [`seal`] keeps
+//! what was written from being changed. [`identity`] says who acts, [`hooks`] when. What SQL says better stays SQL, in `sql/`.
 
-mod allocator;
-mod attribution;
 mod audit;
-mod authentication;
-mod backoff;
 mod backtrace;
 mod c_function;
-mod digest;
 mod error;
-mod functions;
+mod feed;
 mod guc;
-mod invalidation;
-mod kept_query;
-mod last_resort;
+mod hooks;
+mod identifier;
+mod identity;
 mod local_setting;
-mod log_months;
 mod memory;
-mod prepared;
 mod row_lock;
+mod seal;
 mod server;
-mod signature;
 mod sql;
-mod statement;
-mod tenant;
-mod token;
-mod transaction;
 mod trigger;
-mod utility;
 mod varlena;
 mod wakeup;
 mod worker;
@@ -42,9 +31,6 @@ mod worker;
 pub extern "C-unwind" fn _PG_init() {
     backtrace::leave_out();
     guc::define();
-    transaction::watch();
-    statement::watch();
-    utility::watch();
-    invalidation::watch();
+    hooks::watch();
     worker::register();
 }

@@ -1,6 +1,9 @@
-//! PostgreSQL's memory contexts: where what is allocated lives, and until when.
+//! Where what is allocated lives, and until when: PostgreSQL's memory contexts. Below: what happens where there is no memory.
 
 #![expect(unsafe_code, reason = "PostgreSQL's memory contexts")]
+
+pub mod allocator;
+pub mod last_resort;
 
 use std::ffi::CStr;
 

@@ -6,7 +6,14 @@ extension_sql_file!("../../sql/05_extension_schema.sql", name = "extension_schem
 extension_sql_file!(
     "../../sql/10_settings.sql",
     name = "settings",
-    requires = ["function_comments", "authentication_comments", "signature_comments"]
+    requires = [
+        "identifier_comments",
+        "clock_comments",
+        "cluster_comments",
+        "wakeup_comments",
+        "authentication_comments",
+        "signature_comments"
+    ]
 );
 extension_sql_file!("../../sql/11_session_type.sql", name = "session_type", requires = ["settings"]);
 extension_sql_file!("../../sql/12_local_settings.sql", name = "local_settings", requires = ["session_type"]);

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use pgrx::prelude::*;
 use pgrx::{IntoDatum, pg_sys};
 
 use crate::guc::{self, Notify};
@@ -67,3 +68,30 @@ pub fn forget() {
 pub fn forget_subtransaction() {
     TOLD.set(WAKER.get().is_some());
 }
+
+/// Asks for the background worker that wakes the listeners of this database; false when the library is not preloaded, and
+/// transactions notify by themselves. The worker comes within moments, and stays while something is attached.
+#[pg_extern(volatile, parallel_restricted)]
+pub fn start_quote_worker() -> bool {
+    let slot = board::mine();
+    if let Some(slot) = slot.filter(|slot| !slot.is_served()) {
+        slot.want();
+    }
+    slot.is_some()
+}
+
+/// Wakes the listeners of events when the current transaction has committed, as a change of a quote does.
+#[pg_extern(volatile, parallel_unsafe)]
+pub fn wake_quote_listeners() {
+    at_commit();
+}
+
+extension_sql!(
+    r"
+comment on function start_quote_worker() is 'asks for the background worker of this database; false when the library is not preloaded';
+comment on function wake_quote_listeners() is 'wakes the listeners of events when the current transaction has committed';
+revoke execute on function start_quote_worker(), wake_quote_listeners() from public;
+",
+    name = "wakeup_comments",
+    requires = [start_quote_worker, wake_quote_listeners]
+);

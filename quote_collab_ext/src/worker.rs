@@ -7,6 +7,7 @@ use std::time::Duration;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys;
 
+mod backoff;
 pub mod board;
 mod crashes;
 mod databases;

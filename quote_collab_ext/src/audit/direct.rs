@@ -9,8 +9,8 @@ use super::indexes::Indexes;
 use super::log::NULLABLE;
 use super::values::{Rows, Value, mint_ids};
 use super::{Log, RowChange};
-use crate::allocator::reserve;
 use crate::error::Error;
+use crate::memory::allocator::reserve;
 
 /// Rows that go into the heap in one step. More slots at once would only make PostgreSQL's book-keeping of them slow.
 const AT_ONCE: usize = 32;

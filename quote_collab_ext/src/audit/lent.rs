@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::RowChange;
 use super::pending::{Note, Noted};
-use crate::transaction;
+use crate::hooks::transaction;
 
 /// What one subtransaction has written at once, some of it for others.
 struct Lent {

@@ -9,10 +9,10 @@ use std::rc::Rc;
 use pgrx::pg_sys;
 use quote_collab_core::jsonb::{self, Value};
 
-use crate::allocator::{is_over, reserve};
 use crate::error::Error;
-use crate::last_resort::refused;
 use crate::memory;
+use crate::memory::allocator::{is_over, reserve};
+use crate::memory::last_resort::refused;
 
 /// Bytes of the length in front of a value.
 const HEADER: usize = 4;

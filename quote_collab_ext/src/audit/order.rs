@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::pending::Noted;
 use super::{Kind, Row, RowChange, silent};
-use crate::statement;
+use crate::hooks::statement;
 
 /// Which notes have all before them noted or written, while `statement` runs. `told` says whether a command's change of a row was written in
 /// the middle of the running statement, `is_held` whether something of a row waits that was noted before all of these.

@@ -13,10 +13,10 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use super::memory::{self, Memory};
 use super::order::{any_nested, complete, is_unordered, may_follow, put_in_order};
 use super::{Log, Row, RowChange, batch, direct, former, insert, lent, silent};
-use crate::allocator::reserve;
 use crate::error::Error;
-use crate::last_resort::{self, OF_A_ROW, OF_MANY, put_by};
-use crate::{statement, transaction};
+use crate::hooks::{statement, transaction};
+use crate::memory::allocator::reserve;
+use crate::memory::last_resort::{self, OF_A_ROW, OF_MANY, put_by};
 
 /// What nested statements changed is held back until what ran them is noted, up to so many row changes.
 const MOST_HELD: usize = 400_000;

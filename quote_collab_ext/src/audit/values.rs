@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::log::COLUMNS;
 use super::{Log, Mint, RowChange, text};
-use crate::allocator::reserve;
 use crate::error::Error;
+use crate::memory::allocator::reserve;
 use crate::server;
 
 /// A datum; `None` for SQL null.

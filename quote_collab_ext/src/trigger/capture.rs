@@ -16,7 +16,8 @@ use super::row::Row;
 use super::stamp::version;
 use crate::audit::{self, Field, Kind, Memory, Mint, RowChange};
 use crate::error::Error;
-use crate::{attribution, wakeup};
+use crate::identity::attribution;
+use crate::wakeup;
 
 /// The trigger function.
 ///

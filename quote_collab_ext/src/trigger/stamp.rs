@@ -9,7 +9,8 @@ use super::call::{Call, Operation, replays};
 use super::plan::{Column, Plan};
 use super::row::Row;
 use crate::error::Error;
-use crate::{attribution, statement};
+use crate::hooks::statement;
+use crate::identity::attribution;
 
 /// The trigger function. A row that did not change keeps its version, unless the statement itself counts it up by one.
 ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pgrx::pg_sys;
 
-use crate::backoff::Backoff;
+use crate::worker::backoff::Backoff;
 
 /// How long housekeeping waits after the first crash, and at most.
 const FIRST: Duration = Duration::from_secs(10);

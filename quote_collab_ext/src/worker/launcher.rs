@@ -7,8 +7,8 @@ use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerStatus, DynamicBackgroun
 use pgrx::{pg_guard, pg_sys};
 
 use super::{board, crashes, databases, worker_for};
-use crate::backoff::Backoff;
 use crate::memory::{Owned, Scope};
+use crate::worker::backoff::Backoff;
 
 /// Attached databases are looked after this often.
 const ROUND: Duration = Duration::from_secs(10);

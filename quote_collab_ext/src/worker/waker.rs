@@ -8,7 +8,7 @@ use pgrx::bgworkers::{BackgroundWorker, SignalWakeFlags};
 use pgrx::{PgTryBuilder, Spi, pg_guard, pg_sys};
 
 use super::board::{self, Slot};
-use crate::backoff::Backoff;
+use crate::worker::backoff::Backoff;
 use crate::{wakeup, worker};
 
 /// Commits closer together than this share a NOTIFY: listeners read everything they find anyway.

@@ -2,7 +2,10 @@
 
 use pgrx::{pg_guard, pg_sys};
 
-use crate::{allocator, attribution, audit, statement, wakeup};
+use crate::hooks::statement;
+use crate::identity::attribution;
+use crate::memory::allocator;
+use crate::{audit, wakeup};
 
 /// Registers the callbacks, once per backend.
 #[expect(unsafe_code, reason = "PostgreSQL's C interface")]

@@ -8,8 +8,8 @@ use std::ffi::c_void;
 
 use pgrx::pg_sys;
 
-use crate::allocator::try_reserve;
 use crate::error::Error;
+use crate::memory::allocator::try_reserve;
 
 /// Bytes while one of our C functions runs, where PostgreSQL takes small blocks.
 pub const OF_A_ROW: usize = 96 * 1024;

@@ -7,7 +7,8 @@ use pgrx::pg_sys;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::{tenant, transaction};
+use crate::hooks::transaction;
+use crate::identity::tenant;
 
 /// A setting that holds a UUID; `None` when unset or empty.
 #[expect(unsafe_code, reason = "PostgreSQL's C interface")]

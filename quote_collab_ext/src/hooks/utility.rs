@@ -6,8 +6,9 @@ use std::ffi::c_char;
 
 use pgrx::pg_sys;
 
+use crate::hooks::statement;
+use crate::server;
 use crate::worker::release;
-use crate::{server, statement};
 
 static mut EARLIER: pg_sys::ProcessUtility_hook_type = None;
 

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
 use uuid::Uuid;
 
-use crate::attribution::uuid_setting;
 use crate::error::Error;
 use crate::guc::arrival;
-use crate::token::Refusal;
+use crate::identity::attribution::uuid_setting;
+use crate::identity::token::Refusal;
 
 /// Where the tenant comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PostgresGucEnum)]

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use pgrx::pg_sys;
 
 use super::ends::may_end_rows;
-use crate::transaction;
+use crate::hooks::transaction;
 
 struct Inner {
     query: *mut pg_sys::QueryDesc,

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::error::Error;
 use crate::guc::arrival;
-use crate::tenant::{self, Source};
-use crate::token::{self, Identity, keys, keys::Keys};
-use crate::{attribution, local_setting, worker};
+use crate::identity::attribution;
+use crate::identity::tenant::{self, Source};
+use crate::identity::token::{self, Identity, keys, keys::Keys};
+use crate::{local_setting, worker};
 
 /// The tenant of the current transaction, from `app.current_tenant_id`; null when none is set, and every policy then
 /// shows nothing. STABLE, never IMMUTABLE: a cached plan must not keep another tenant. SQLSTATE 22P02 for nonsense.

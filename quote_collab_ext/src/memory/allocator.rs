@@ -10,7 +10,7 @@ use std::ffi::{CStr, c_char, c_int};
 use pgrx::{PgLogLevel, PgSqlErrorCode};
 
 use crate::error::Error;
-use crate::last_resort;
+use crate::memory::last_resort;
 
 /// The system's allocator, which never refuses unless it was told that it may.
 struct Granting;

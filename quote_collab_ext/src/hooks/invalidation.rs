@@ -5,8 +5,9 @@
 
 use pgrx::{pg_guard, pg_sys};
 
+use crate::feed::kept_query;
+use crate::memory::allocator;
 use crate::trigger::plan;
-use crate::{allocator, kept_query};
 
 /// Registers once per backend: tables and their columns, owners and rights; schemas; functions; roles and their members.
 pub fn watch() {

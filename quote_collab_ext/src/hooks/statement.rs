@@ -13,7 +13,8 @@ use pgrx::{PgList, pg_guard, pg_sys};
 
 pub use copy::{begin_copy, end_copy};
 
-use crate::{audit, memory, server, transaction, trigger};
+use crate::hooks::transaction;
+use crate::{audit, memory, server, trigger};
 
 static mut EARLIER_RUN: pg_sys::ExecutorRun_hook_type = None;
 static mut EARLIER_FINISH: pg_sys::ExecutorFinish_hook_type = None;
