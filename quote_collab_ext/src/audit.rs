@@ -2,7 +2,9 @@
 
 mod batch;
 mod direct;
+mod early;
 mod former;
+mod held;
 mod indexes;
 mod insert;
 mod lent;

@@ -1,4 +1,5 @@
-//! Functions of the server that pgrx does not declare, each behind pgrx's guard: an ERROR becomes an unwinding panic.
+//! Functions of the server that pgrx does not declare, or guards at each call: behind its guard an ERROR becomes an unwinding panic. What is
+//! not behind it says why.
 
 #![expect(unsafe_code, reason = "PostgreSQL's C interface")]
 

@@ -10,7 +10,7 @@ use crate::worker::board::{self, Slot};
 
 thread_local! {
     /// The current transaction holds a NOTIFY, or needs none.
-    static TOLD: Cell<bool> = const { Cell::new(false) };
+    static NOTIFIED: Cell<bool> = const { Cell::new(false) };
     /// Whom to tell when the current transaction has committed.
     static WAKER: Cell<Option<&'static Slot>> = const { Cell::new(None) };
 }
@@ -18,7 +18,7 @@ thread_local! {
 /// Arranges that listeners of `quote_events` wake when the current transaction has committed: the waker tells them,
 /// where one serves this database, else a NOTIFY in this transaction does. Cheap when done already.
 pub fn at_commit() {
-    if TOLD.get() {
+    if NOTIFIED.get() {
         return;
     }
     match guc::notify() {
@@ -33,7 +33,7 @@ pub fn at_commit() {
             None => send(),
         },
     }
-    TOLD.set(true);
+    NOTIFIED.set(true);
 }
 
 /// Sends the NOTIFY with the current transaction.
@@ -55,18 +55,18 @@ pub fn committed() {
     if let Some(slot) = WAKER.take() {
         slot.tell();
     }
-    TOLD.set(false);
+    NOTIFIED.set(false);
 }
 
 /// The transaction is over without a commit of its own: rolled back, or prepared for another to commit.
 pub fn forget() {
     WAKER.set(None);
-    TOLD.set(false);
+    NOTIFIED.set(false);
 }
 
 /// A subtransaction was rolled back, and a NOTIFY with it. A waker that is told too often does no harm.
 pub fn forget_subtransaction() {
-    TOLD.set(WAKER.get().is_some());
+    NOTIFIED.set(WAKER.get().is_some());
 }
 
 /// Asks for the background worker that wakes the listeners of this database; false when the library is not preloaded, and

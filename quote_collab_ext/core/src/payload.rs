@@ -26,10 +26,12 @@ const TOTALS: [&str; 8] = [
     "margin_percentage",
 ];
 /// The five a reader shows below the lines.
-const SHOWN_TOTALS: [&str; 5] =
+pub const SHOWN_TOTALS: [&str; 5] =
     ["subtotal", "tax_amount", "shipping_amount", "discount_amount", "total_amount"];
-const NOTES: [&str; 2] = ["notes", "terms_and_conditions"];
-const STATUS: &str = "status";
+/// Texts that a reader shows apart.
+pub const NOTES: [&str; 2] = ["notes", "terms_and_conditions"];
+/// What is told apart from all other fields when it changes.
+pub const STATUS: &str = "status";
 const LINE_NUMBER: &str = "line_number";
 /// What the context calls the roles of changed columns, by column.
 const ROLES: &str = "roles";

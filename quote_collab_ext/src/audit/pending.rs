@@ -7,21 +7,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 
 use super::memory::{self, Memory};
 use super::order::{any_nested, complete, is_unordered, may_follow, put_in_order};
-use super::{Log, Row, RowChange, batch, direct, former, insert, lent, silent};
+use super::{Log, RowChange, batch, direct, early, former, held, insert, lent, silent};
 use crate::error::Error;
 use crate::hooks::{statement, transaction};
 use crate::memory::allocator::reserve;
 use crate::memory::last_resort::{self, OF_A_ROW, OF_MANY, put_by};
-
-/// What nested statements changed is held back until what ran them is noted, up to so many row changes.
-const MOST_HELD: usize = 400_000;
-/// And up to so many bytes of values.
-const MOST_HELD_BYTES: usize = 128 * 1024 * 1024;
 
 /// From so many rows of the log on, writing them takes blocks of memory that grow.
 const MANY: usize = 100;
@@ -48,18 +42,10 @@ pub(super) struct Note {
 
 thread_local! {
     static NOTED: RefCell<Vec<Noted>> = const { RefCell::new(Vec::new()) };
-    /// Where values that are held back are moved to.
-    static HELD_VALUES: RefCell<Option<Memory>> = const { RefCell::new(None) };
     /// Number of the next note of this session.
     static NEXT: Cell<u64> = const { Cell::new(0) };
-    /// The commands whose changes of rows were written in the middle of the running statement.
-    static TOLD: RefCell<HashSet<(Row, pg_sys::CommandId)>> = RefCell::default();
-    /// Rows of which something is held back: what happens to them later waits with it, until all that is noted is looked at again.
-    static HELD: RefCell<HashSet<Row>> = RefCell::default();
     /// Logs that this transaction was asked to forget: it dropped them, unless it took that back.
     static FORGOTTEN: RefCell<HashSet<pg_sys::Oid>> = RefCell::default();
-    /// Whoever runs this transaction was told that its history is not in order.
-    static WARNED: Cell<bool> = const { Cell::new(false) };
     /// All that commands up to this one have changed is written: the last at whose end nothing was left, if there was one.
     static WRITTEN: Cell<Option<pg_sys::CommandId>> = const { Cell::new(None) };
 }
@@ -120,11 +106,11 @@ pub fn flush() {
         if ready.is_empty() {
             break;
         }
-        HELD_VALUES.take();
+        held::let_values_go();
         write(ready);
         pgrx::check_for_interrupts!();
     }
-    TOLD.take();
+    early::forget();
     silent::forget();
     // SAFETY: reads a counter of this backend.
     WRITTEN.set(Some(unsafe { pg_sys::GetCurrentCommandId(false) }));
@@ -173,7 +159,7 @@ fn take_ready() -> Vec<Noted> {
 fn look_again() {
     memory::leave();
     batch::begin();
-    HELD.with_borrow_mut(HashSet::clear);
+    held::look_again();
 }
 
 /// What is noted from this number on.
@@ -189,35 +175,6 @@ fn place_of(noted: &[Noted], first: u64) -> usize {
     noted.partition_point(|entry| entry.note.number < first)
 }
 
-/// Nothing is missing from such a history, and the versions say what came first. Told once a transaction.
-fn warn_of_order() {
-    if !WARNED.replace(true) {
-        ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            "the history may not be in the order of the changes",
-            "quote_collab",
-        )
-        .set_detail("What one statement has changed itself is changed again by triggers and functions that it runs, in more rows than are kept until its own changes are noted.")
-        .set_hint("Change fewer rows at once.")
-        .report(PgLogLevel::WARNING);
-    }
-}
-
-/// Moves the values of what is held together, out of the memory that goes when the rest is written; returns how many bytes are there.
-fn move_out(ready: &mut [Noted], is_ripe: &[bool]) -> Result<usize, Error> {
-    let (ripe, held): (Vec<_>, Vec<_>) = ready.iter_mut().zip(is_ripe).partition(|(_, is_ripe)| **is_ripe);
-    let mut written: Vec<&Memory> = ripe.iter().map(|(entry, _)| &entry.change.memory).collect();
-    written.dedup_by(|a, b| a.is(b));
-    let is_written = |memory: &Memory| written.iter().any(|written| written.is(memory));
-    let memory = HELD_VALUES.take().filter(|memory| !is_written(memory)).unwrap_or_else(Memory::new);
-    for (entry, _) in held.into_iter().filter(|(entry, _)| !entry.change.memory.is(&memory)) {
-        entry.change.move_to(&memory)?;
-    }
-    let bytes = memory.bytes();
-    HELD_VALUES.replace(Some(memory));
-    Ok(bytes)
-}
-
 /// Takes what may be written of what is noted from this number on. What nested statements did to rows waits while the one that ran them is
 /// not noted yet, which may have changed them before; once that is too much, nothing waits. Whatever can fail comes before anything is taken:
 /// the failure may be of a subtransaction, and what is noted not.
@@ -231,7 +188,7 @@ fn take_ripe(first: u64) -> Vec<Noted> {
         return take_from(first);
     }
     let (ripe, held) = part(take_from(first), is_ripe);
-    HELD.with_borrow_mut(|rows| rows.extend(held.iter().map(|entry| entry.change.row())));
+    held::hold(held.iter().map(|entry| entry.change.row()));
     NOTED.with_borrow_mut(|noted| noted.extend(held));
     ripe
 }
@@ -244,8 +201,10 @@ fn ripe_from(first: u64) -> Vec<bool> {
     }
     let statement = statement::outermost();
     // From the beginning on, all that is held is looked at again.
-    let is_held = |row| first > 0 && HELD.with_borrow(|held| held.contains(&row));
-    NOTED.with_borrow(|noted| complete(&noted[place_of(noted, first)..], statement, is_told, is_held))
+    let is_held = |row| first > 0 && held::is_held(row);
+    NOTED.with_borrow(|noted| {
+        complete(&noted[place_of(noted, first)..], statement, early::is_written, is_held)
+    })
 }
 
 /// Whether too much would be held back, whose values are moved out of the way of the others.
@@ -253,14 +212,9 @@ fn is_too_much(first: u64, is_ripe: &[bool]) -> bool {
     let (held, moved) = NOTED.with_borrow_mut(|noted| {
         let place = place_of(noted, first);
         let held = is_ripe.iter().filter(|is_ripe| !**is_ripe).count();
-        (place + held, move_out(&mut noted[place..], is_ripe))
+        (place + held, held::move_out(&mut noted[place..], is_ripe))
     });
-    let bytes = moved.unwrap_or_else(|error| error.raise());
-    let is_too_much = held >= MOST_HELD || bytes >= MOST_HELD_BYTES;
-    if is_too_much {
-        warn_of_order();
-    }
-    is_too_much
+    held::is_too_much(held, moved.unwrap_or_else(|error| error.raise()))
 }
 
 /// Those that are chosen, and the others.
@@ -273,7 +227,7 @@ fn part(ready: Vec<Noted>, chosen: Vec<bool>) -> (Vec<Noted>, Vec<Noted>) {
 
 fn write(mut ready: Vec<Noted>) {
     if is_unordered(&ready) {
-        put_in_order(&mut ready, is_told);
+        put_in_order(&mut ready, early::is_written);
     }
     let (mut changes, mut notes) = (Vec::new(), Vec::new());
     let reserved = reserve(&mut changes, ready.len()).and_then(|()| reserve(&mut notes, ready.len()));
@@ -282,7 +236,7 @@ fn write(mut ready: Vec<Noted>) {
         put_back(ready);
         error.raise();
     }
-    remember_told(&ready);
+    early::remember(&ready);
     for Noted { change, note } in ready {
         changes.push(change);
         notes.push(note);
@@ -324,22 +278,6 @@ fn write_to(log: &Log, changes: &[RowChange]) {
     write().unwrap_or_else(|error| error.raise());
 }
 
-/// What is written of nested statements while the one around them runs, so that what stands on it need not wait for that one. Too much to
-/// be remembered is as if it had not been told: what stands on it is held back.
-fn remember_told(written: &[Noted]) {
-    TOLD.with_borrow_mut(|told| {
-        let nested = written.iter().filter(|entry| entry.note.is_nested);
-        told.extend(nested.map(|Noted { change, .. }| (change.row(), change.command)));
-        if told.len() > MOST_HELD {
-            told.clear();
-        }
-    });
-}
-
-fn is_told(row: Row, command: pg_sys::CommandId) -> bool {
-    TOLD.with_borrow(|told| told.contains(&(row, command)))
-}
-
 /// What is noted for this log is not written where the log is gone when it would be.
 pub fn forget(log: pg_sys::Oid) {
     FORGOTTEN.with_borrow_mut(|forgotten| forgotten.insert(log));
@@ -355,13 +293,11 @@ fn is_forgotten(log: pg_sys::Oid) -> bool {
 pub fn discard() {
     NOTED.with_borrow_mut(Vec::clear);
     memory::leave();
-    HELD_VALUES.take();
-    TOLD.take();
-    HELD.take();
+    held::forget();
+    early::forget();
     silent::forget();
     lent::forget();
     batch::begin();
-    WARNED.set(false);
     WRITTEN.set(None);
     last_resort::let_go();
     FORGOTTEN.with_borrow_mut(HashSet::clear);
@@ -403,5 +339,5 @@ pub fn discard_aborted() {
         put_back(back);
     }
     memory::leave_from(level);
-    HELD_VALUES.take();
+    held::let_values_go();
 }

@@ -38,7 +38,7 @@ c_function!(
 /// # Safety
 /// `fcinfo` must come from PostgreSQL's function manager.
 unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, Error> {
-    // SAFETY: connect and finish are paired, and an ERROR between them ends the (sub)transaction, which cleans up. The store
+    // SAFETY: connect and finish are paired, also where the query fails, and an ERROR between them ends the (sub)transaction, which cleans up. The store
     // of rows and its description belong to the caller's query.
     unsafe {
         let result = receiver_of_rows(fcinfo).ok_or(Error::PreparedCall)?;
@@ -59,12 +59,13 @@ unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, Error>
             dest: server::into_store(store, (*result).setDesc),
             ..Default::default()
         };
-        let done = pg_sys::SPI_execute_plan_extended(plan((query, parameters.types))?, &raw const options);
-        if done < 0 {
-            return Err(Error::Spi("executing a prepared query", done));
-        }
+        let done = plan((query, parameters.types))
+            .map(|plan| pg_sys::SPI_execute_plan_extended(plan, &raw const options));
         pg_sys::SPI_finish();
-        Ok(pg_sys::Datum::null())
+        match done? {
+            failed if failed < 0 => Err(Error::Spi("executing a prepared query", failed)),
+            _ => Ok(pg_sys::Datum::null()),
+        }
     }
 }
 

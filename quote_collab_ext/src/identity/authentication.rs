@@ -20,8 +20,15 @@ pub fn current_quote_tenant() -> Option<pgrx::Uuid> {
     tenant::current().unwrap_or_else(|error| error.raise()).map(to_sql)
 }
 
+/// Whom a token has verified for this transaction; null for nobody. The settings that say so are gone after RESET ALL, this is not: but parallel
+/// workers do not know it.
+#[pg_extern(stable, parallel_restricted)]
+pub fn verified_quote_user() -> Option<pgrx::Uuid> {
+    attribution::verified_user().map(to_sql)
+}
+
 /// Who acts: the verified user of the transaction, else who is claimed to, else `app.current_user_id`.
-#[pg_extern(stable, parallel_safe)]
+#[pg_extern(stable, parallel_restricted)]
 pub fn current_quote_user(claimed: default!(Option<pgrx::Uuid>, "null")) -> Option<pgrx::Uuid> {
     attribution::verified_user()
         .map(to_sql)
@@ -84,10 +91,17 @@ extension_sql!(
     r"
 comment on function current_quote_tenant() is 'tenant of the current transaction, from app.current_tenant_id; null when none is set';
 comment on function current_quote_user(uuid) is 'who acts: the verified user, else who is claimed to, else app.current_user_id';
+comment on function verified_quote_user() is 'whom a token has verified for this transaction; null for nobody';
 comment on function authenticate_quote_user(text) is 'verifies a token and makes its tenant and user those of the transaction';
 comment on function quote_tenant_guard() is 'doctor: how this process keeps tenants apart';
 revoke execute on function quote_tenant_guard() from public;
 ",
     name = "authentication_comments",
-    requires = [current_quote_tenant, current_quote_user, authenticate_quote_user, quote_tenant_guard]
+    requires = [
+        current_quote_tenant,
+        verified_quote_user,
+        current_quote_user,
+        authenticate_quote_user,
+        quote_tenant_guard
+    ]
 );

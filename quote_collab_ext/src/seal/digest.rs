@@ -33,6 +33,9 @@ const COLUMNS: [Kind; 21] = {
     ]
 };
 
+// PostgreSQL's memory is aligned for any C type, and nobody drops the state of an aggregate that an ERROR ends.
+const _: () = assert!(align_of::<Sha256>() <= 8 && !std::mem::needs_drop::<Sha256>());
+
 /// Values of more bytes are hashed where they are: a row may have hundreds of megabytes, and no second place is needed for them.
 const LARGE: usize = 4 * 1024;
 

@@ -5,6 +5,7 @@ use quote_collab_core::arguments::Arguments;
 use quote_collab_core::change::Entity;
 use quote_collab_core::jsonb::{self, Value};
 use quote_collab_core::naming::{camel_case, spelling};
+use quote_collab_core::payload::{NOTES, SHOWN_TOTALS, STATUS};
 
 use super::plan::Column;
 use crate::error::Error;
@@ -21,7 +22,7 @@ pub struct Roles {
     pub stamps_user: bool,
     pub created_by: Option<i16>,
     pub line_number: Option<i16>,
-    /// Columns that make up the totals of a header, under the names that events give them.
+    /// Columns that make up the totals of a header, by role, in the order in which jsonb keeps the names of those.
     pub totals: Vec<(&'static str, i16)>,
     /// Columns whose name does not say which part of an event they are: the role that they play, or none where another column plays the
     /// one that they are called after.
@@ -33,20 +34,18 @@ pub struct Roles {
 /// What readers of a change are told of some columns, by name, in the order in which jsonb keeps the names.
 pub struct Told(Vec<(String, Option<&'static str>)>);
 
-/// In the order in which jsonb keeps them.
-const TOTALS: [&str; 5] = ["subtotal", "tax_amount", "total_amount", "discount_amount", "shipping_amount"];
-
 /// What events tell apart: the parts of a header that have names of their own there.
-const TOLD: [&str; 8] = [
-    "status",
-    "notes",
-    "terms_and_conditions",
-    "subtotal",
-    "tax_amount",
-    "total_amount",
-    "discount_amount",
-    "shipping_amount",
-];
+fn told_apart() -> impl Iterator<Item = &'static str> {
+    [STATUS].into_iter().chain(NOTES).chain(SHOWN_TOTALS)
+}
+
+/// By names in the order in which jsonb keeps them.
+fn in_order_of_jsonb<T>(members: &mut [(impl AsRef<str>, T)]) {
+    members.sort_by(|(one, _), (other, _)| {
+        let (one, other) = (one.as_ref(), other.as_ref());
+        (one.len(), one).cmp(&(other.len(), other))
+    });
+}
 
 /// What plays a role is looked for among these columns.
 struct Search<'a> {
@@ -60,6 +59,8 @@ impl Roles {
     pub fn of(entity: Entity, arguments: &Arguments, columns: &[Column]) -> Result<Self, Error> {
         let search = Search { arguments, columns };
         let total = |role| Some((role, search.attnum(role)?));
+        let mut totals: Vec<_> = SHOWN_TOTALS.into_iter().filter_map(total).collect();
+        in_order_of_jsonb(&mut totals);
         Ok(Self {
             id: search.key("id")?,
             tenant: search.key("tenant")?,
@@ -70,7 +71,7 @@ impl Roles {
             stamps_user: arguments.one("stamp_user").is_some(),
             created_by: search.user("created_by"),
             line_number: search.attnum("line_number"),
-            totals: TOTALS.into_iter().filter_map(total).collect(),
+            totals,
             renamed: if entity == Entity::Quote { search.renamed() } else { Told(Vec::new()) },
             named: search.named(),
         })
@@ -80,7 +81,7 @@ impl Roles {
 impl Told {
     fn of(columns: impl Iterator<Item = (String, Option<&'static str>)>) -> Self {
         let mut columns: Vec<_> = columns.collect();
-        columns.sort_by(|(one, _), (other, _)| (one.len(), one).cmp(&(other.len(), other)));
+        in_order_of_jsonb(&mut columns);
         Self(columns)
     }
 
@@ -134,11 +135,11 @@ impl Search<'_> {
     }
 
     fn renamed(&self) -> Told {
-        let role_of = |name: &str| TOLD.into_iter().find(|role| self.arguments.one(role) == Some(name));
+        let role_of = |name: &str| told_apart().find(|role| self.arguments.one(role) == Some(name));
         let roles = self.columns.iter().map(|column| (column.name.clone(), role_of(&column.name)));
         Told::of(roles.filter(|(name, role)| match role {
             Some(role) => role != name,
-            None => TOLD.contains(&name.as_str()) && self.arguments.one(name).is_some(),
+            None => told_apart().any(|told| told == name) && self.arguments.one(name).is_some(),
         }))
     }
 
