@@ -18,6 +18,18 @@ set search_path = pg_catalog, pg_temp
 as $$ select case when policy = 'quote_changes_tenant_isolation' then 'select' else 'all' end $$;
 comment on function quote_policy_command(name) is 'the command that a policy of ours is for';
 
+-- Row security that, without a policy, lets nobody see or write a row: for tables that the functions of the extension alone work with.
+create function seclude_quote_table(target regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from pg_class c where c.oid = target and not (c.relrowsecurity and c.relforcerowsecurity)) then
+        execute format('alter table %s enable row level security, force row level security', target);
+    end if;
+end $$;
+comment on function seclude_quote_table(regclass) is 'enables and forces row security without a policy on one table';
+
 -- Row security of one table by the tenant, enabled and forced. Who may write every table (pg_write_all_data) writes no history.
 create function protect_quote_table(target regclass, policy name) returns void
 language plpgsql
@@ -25,8 +37,7 @@ set search_path = pg_catalog, pg_temp
 set client_min_messages = warning
 as $$
 begin
-    execute format('alter table %s enable row level security', target);
-    execute format('alter table %s force row level security', target);
+    perform @extschema@.seclude_quote_table(target);
     execute format('drop policy if exists %I on %s', policy, target);
     execute format('create policy %I on %s for %s using %s', policy, target, @extschema@.quote_policy_command(policy), @extschema@.quote_tenant_rule());
     execute format('comment on policy %I on %s is %L', policy, target,
@@ -47,18 +58,6 @@ as $$
     from pg_class c where c.oid = target
 $$;
 comment on function quote_table_is_protected(regclass, name) is 'true when a table is as protect_quote_table() leaves it';
-
--- Row security that lets nobody see or write a row: for tables that the functions of the extension alone work with.
-create function seclude_quote_table(target regclass) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if exists (select from pg_class c where c.oid = target and not (c.relrowsecurity and c.relforcerowsecurity)) then
-        execute format('alter table %s enable row level security, force row level security', target);
-    end if;
-end $$;
-comment on function seclude_quote_table(regclass) is 'enables and forces row security without a policy on one table';
 
 -- The tables that a tenant sees his rows of, each with the policy that keeps them apart: the log and its archive with all
 -- partitions, whatever they are called, and presence.
@@ -99,8 +98,8 @@ begin
     end if;
     raise exception 'relation % is in the way', relation
         using errcode = 'duplicate_table', detail = format('It belongs to %s, to whom nothing belonged that attach knows.', pg_get_userbyid(found_owner)),
-              hint = format('If it is of an earlier attach: %s Else rename it, and let nobody but %s create anything in schema %s.',
-                  @extschema@.quote_home_handover(to_regclass(relation), owner), owner, split_part(relation, '.', 1));
+              hint = format('If it is of an earlier attach: %s Else rename it, and let nobody but %s create anything in schema %I.',
+                  @extschema@.quote_home_handover(to_regclass(relation), owner), owner, (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass(relation)));
 end $$;
 comment on function quote_relation_stands(text, "char", name) is 'whether a relation of ours stands under a name; refuses another that does';
 

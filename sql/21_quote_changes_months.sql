@@ -150,6 +150,20 @@ as $$
 $$;
 comment on function detached_quote_changes_month(regclass, name) is 'a month that was detached from an audit log';
 
+-- What a month says of its bounds to a table that it is not attached to: a check, proved at once or not yet.
+create function note_quote_month(month regclass, month_start timestamptz, month_end timestamptz, proved boolean) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO'
+set timezone = 'UTC'
+as $$
+begin
+    execute format('alter table %s add constraint quote_changes_month check (changed_at >= %L and changed_at < %L)', month, month_start, month_end)
+        || case when proved then '' else ' not valid' end;
+    execute format('comment on constraint quote_changes_month on %s is %L', month, 'bounds of the month, for the archive');
+end $$;
+comment on function note_quote_month(regclass, timestamptz, timestamptz, boolean) is 'adds the bounds of a month to it as a check';
+
 -- A month beside the log, or one that was detached from it, with the rows that the default partition has of it: all that takes long, while readers and writers go on
 -- and see the rows where they were. No month where there are no such rows. Nobody seals meanwhile, who would look for them in either place.
 create function build_quote_changes_month(log regclass, spare regclass, month_name name, month_start timestamptz,
@@ -177,8 +191,7 @@ begin
         month := format('%I.%I', log_schema, month_name)::regclass;
     end if;
     -- It proves the bounds, so that attaching the month needs no look at its rows.
-    execute format('alter table %s add constraint quote_changes_month check (changed_at >= %L and changed_at < %L)', month, month_start, month_end);
-    perform @extschema@.move_quote_strays(spare, month, month_start, month_end);
+    perform @extschema@.note_quote_month(month, month_start, month_end, true), @extschema@.move_quote_strays(spare, month, month_start, month_end);
     return month;
 end $$;
 comment on function build_quote_changes_month(regclass, regclass, name, timestamptz, timestamptz) is 'builds a month of an audit log of what lies in its default partition';

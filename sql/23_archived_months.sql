@@ -29,7 +29,7 @@ declare
     spare regclass := @extschema@.quote_changes_spare(log);
     proved boolean := (select k.convalidated from pg_constraint k where k.conrelid = month and k.conname = 'quote_changes_month' and k.contype = 'c');
 begin
-    execute format('lock table %I.quote_changes_seals in share update exclusive mode', home);
+    perform @extschema@.lock_quote_seals(log);
     if not proved then
         execute format('alter table %s validate constraint quote_changes_month', month);
     elsif proved is null and pg_relation_size(month) > 67108864 then
@@ -136,7 +136,7 @@ begin
         raise exception 'their month is archived, and the log is published' using errcode = 'object_not_in_prerequisite_state',
             hint = 'Take the audit log out of its publications while they move.';
     end if;
-    execute format('lock table %I.quote_changes_seals in share update exclusive mode', home);
+    perform @extschema@.lock_quote_seals(log);
     perform @extschema@.move_quote_strays(spare, archived, month_start, month_end);
     return true;
 end $$;

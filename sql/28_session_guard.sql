@@ -21,7 +21,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    verified uuid := nullif(current_setting('quote_collab.verified_user', true), '')::uuid;
+    verified uuid := @extschema@.verified_quote_user();
     known record;
 begin
     if verified is not null and (tg_op <> 'DELETE' and new.user_id <> verified

@@ -7,6 +7,13 @@ language c immutable strict parallel safe
 as 'MODULE_PATHNAME', 'quote_value_size';
 comment on function quote_value_size(jsonb) is 'bytes of a value of the history';
 
+-- How many bytes the values of one event may have. No less than what the library takes for large, since it looks into no larger one.
+create function quote_event_limit() returns integer
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ select 8388608 $$;
+comment on function quote_event_limit() is 'bytes that the values of one event may have';
+
 -- One row per row change: the event that the relay publishes, as jsonb. One whose values are larger than 8 MiB together is told
 -- without them: no jsonb would hold all that a row can hold, and no event behind it may wait. The history has them. The aliases are
 -- those under which PostgreSQL prints the view, so that it is planned alike when it comes out of a dump.
@@ -22,18 +29,18 @@ as $$
                    'actor', changed_by, 'at', changed_at, 'session_id', session_id,
                    'version_before', entity_version_before, 'version_after', entity_version_after,
                    'context', (array_agg(context) filter (where context is not null))[1],
-                   'truncated', bool_or(size > 8388608),
-                   'fields', jsonb_agg(case when size > 8388608 then jsonb_build_object('field', field_name)
+                   'truncated', bool_or(size > %2$s),
+                   'fields', jsonb_agg(case when size > %2$s then jsonb_build_object('field', field_name)
                                        else jsonb_build_object('field', field_name, 'old', old_value, 'new', new_value) end
                                        order by id)) as event
         from (
             select c_1.*, sum(coalesce(@extschema@.quote_value_size(old_value), 0) + coalesce(@extschema@.quote_value_size(new_value), 0)) over (
                 partition by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
                     entity_type, change_type, session_id, entity_version_before, entity_version_after) as size
-            from %I.quote_changes c_1
+            from %1$I.quote_changes c_1
             where conflict_resolution is distinct from 'REJECTED') c
         group by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
-                 entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, target_schema)
+                 entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, target_schema, @extschema@.quote_event_limit())
 $$;
 comment on function quote_change_events_query(name) is 'query of the view of events over the audit log';
 

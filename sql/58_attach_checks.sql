@@ -41,6 +41,23 @@ as $$
 $$;
 comment on function quote_inheriting_tables(regclass) is 'tables that inherit from a table and are no partitions of it';
 
+-- Will TimescaleDB have tables inherit from it as soon as it has rows? Its catalog says so.
+create function quote_table_is_chunked(target regclass) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    is_chunked boolean := false;
+begin
+    if exists (select from pg_extension e where e.extname = 'timescaledb') and to_regclass('_timescaledb_catalog.hypertable') is not null then
+        execute format('select exists (select from %I.hypertable h join pg_class c on c.relname = h.table_name
+            join pg_namespace n on n.oid = c.relnamespace and n.nspname = h.schema_name where c.oid = $1)', '_timescaledb_catalog')
+        into is_chunked using target;
+    end if;
+    return is_chunked;
+end $$;
+comment on function quote_table_is_chunked(regclass) is 'whether a table is a hypertable of TimescaleDB';
+
 -- Is it a table of the ERP's, whose rows are all its own? SQLSTATE 42809, 0A000.
 create function check_quote_target(target regclass) returns void
 language plpgsql stable
@@ -62,6 +79,9 @@ begin
         raise exception 'table % is not a table of the ERP', target
             using errcode = 'wrong_object_type', detail = 'It belongs to PostgreSQL, to an extension or to quote collaboration itself.',
                   hint = 'Name the ERP''s own tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
+    elsif @extschema@.quote_table_is_chunked(target) then
+        raise exception 'table % is a hypertable', target
+            using errcode = 'feature_not_supported', detail = 'TimescaleDB keeps its rows in tables that inherit from it.', hint = 'Attach a partitioned table.';
     elsif exists (select from @extschema@.quote_inheriting_tables(target)) then
         raise exception 'table % has tables that inherit from it', target
             using errcode = 'feature_not_supported', detail = 'Triggers are not inherited: changes of their rows would leave no history.',

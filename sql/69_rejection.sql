@@ -45,6 +45,7 @@ comment on function find_quote_row_safely(quote_collab_settings, uuid) is 'one r
 create function record_rejected_quote_change(entity text, row_id uuid, expected_version integer, changes jsonb) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     target @extschema@.quote_collab_settings := @extschema@.find_quote_target(entity, row_id);

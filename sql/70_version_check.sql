@@ -79,6 +79,7 @@ comment on function quote_row_version(quote_collab_settings, jsonb) is 'version 
 create function check_quote_version(quote_id uuid, expected_version integer) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     target @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
@@ -91,6 +92,7 @@ comment on function check_quote_version(uuid, integer) is 'true when the quote s
 create function check_quote_line_version(line_id uuid, expected_version integer) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     target @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);

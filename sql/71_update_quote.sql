@@ -4,6 +4,7 @@ create function save_quote(
     out success boolean, out quote jsonb, out previous_version integer, out new_version integer, out conflicts jsonb)
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);

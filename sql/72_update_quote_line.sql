@@ -19,6 +19,7 @@ create function save_quote_line(
     out success boolean, out quote_line jsonb, out previous_version integer, out new_version integer, out conflicts jsonb, out quote jsonb)
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     line @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE_LINE', line_id);

@@ -48,6 +48,7 @@ create function join_quote_session(
 returns setof quote_session
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 #variable_conflict use_variable
 declare
@@ -66,7 +67,7 @@ begin
             hint = 'Pass user_id or set app.current_user_id.';
     end if;
     select * into known from @extschema@.find_quote_user(who);
-    if known.known and current_setting('quote_collab.verified_user', true) = who::text then
+    if known.known and @extschema@.verified_quote_user() = who then
         user_name := null;
         user_email := null;
     end if;
@@ -109,6 +110,7 @@ create function heartbeat_quote_session(
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     moved boolean;
@@ -148,6 +150,7 @@ comment on function heartbeat_quote_session(uuid, uuid, text, integer, boolean, 
 create function leave_quote_session(session_id uuid) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     gone uuid;
@@ -169,6 +172,7 @@ comment on function leave_quote_session(uuid) is 'ends a session; false when the
 create function get_active_quote_sessions(quote_id uuid) returns setof quote_session
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     perform @extschema@.require_quote_row(@extschema@.find_quote_target('QUOTE', quote_id), quote_id, '');
@@ -187,6 +191,7 @@ comment on function get_active_quote_sessions(uuid) is 'who has a quote open, ol
 create function cleanup_stale_quote_sessions() returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     swept integer;

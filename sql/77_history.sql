@@ -10,6 +10,7 @@ comment on type @extschema@.quote_change is 'one changed field of one quote or l
 create function get_quote_change_history(quote_id uuid, max_rows integer default 50) returns setof quote_change
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     author record;
@@ -37,6 +38,7 @@ comment on function get_quote_change_history(uuid, integer) is 'changes of a quo
 create function has_quote_been_updated(quote_id uuid, since_version integer) returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     header @extschema@.quote_collab_settings := @extschema@.find_quote_target('QUOTE', quote_id);
@@ -50,12 +52,14 @@ comment on function has_quote_been_updated(uuid, integer) is 'true when the quot
 create function quote_is_accessible(quote_id uuid) returns boolean
 language sql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$ select @extschema@.find_quote_row(@extschema@.find_quote_target('QUOTE', quote_id), quote_id, '') is not null $$;
 comment on function quote_is_accessible(uuid) is 'true when the quote exists for the caller and the current tenant';
 
 create function get_quote(quote_id uuid) returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 set datestyle = 'ISO'
 set intervalstyle = 'postgres'
 set extra_float_digits = 1
@@ -105,6 +109,7 @@ comment on function quote_list_query(quote_collab_settings) is 'query of the row
 create function list_quotes(max_rows integer default 50) returns setof jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     tenant uuid := @extschema@.current_quote_tenant();

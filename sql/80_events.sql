@@ -41,8 +41,8 @@ end $$;
 comment on function quote_log_identity() is 'oid of the audit log';
 
 -- Cursor as text: version, cluster, log, timeline, the byte of the write-ahead log by which all was written that the cursor counts as
--- over, prev, time of prev, floor, and while a batch is being read its cur, time of cur and the last position handed out. Those of
--- earlier releases say less: version 2 not which log, version 1 neither timeline nor byte.
+-- over, where the log began, prev, time of prev, floor, and while a batch is being read its cur, time of cur and the last position handed out.
+-- Those of earlier releases say less: version 3 not where the log began, version 2 not which log, version 1 neither timeline nor byte.
 create function quote_events_cursor() returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -53,17 +53,17 @@ declare
 begin
     perform @extschema@.flush_quote_feed();
     -- Who is running may have changed something long ago.
-    return concat_ws('/', '3', @extschema@.quote_cluster_identifier(), @extschema@.quote_log_identity(), @extschema@.quote_feed_timeline(),
-        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, seen, now_at,
+    return concat_ws('/', '4', @extschema@.quote_cluster_identifier(), @extschema@.quote_log_identity(), @extschema@.quote_feed_timeline(),
+        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_begin(), seen, now_at,
         case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
 end $$;
 comment on function quote_events_cursor() is 'cursor that stands at now: quote_events_since gives what commits from here on';
 
 -- A parsed cursor. floor_at: no change that is still to be read was made before, save for steps of the clock. timeline, reached: where
--- the newer of its snapshots was taken, log: of which log, null when unknown.
+-- the newer of its snapshots was taken, log: of which log, begin_at: where the log began then, null when unknown.
 create type @extschema@.quote_cursor as (
     origin bigint, prev pg_snapshot, prev_at numeric, floor_at numeric, cur pg_snapshot, cur_at numeric, position bigint,
-    timeline integer, reached bigint, log text
+    timeline integer, reached bigint, log text, begin_at numeric
 );
 comment on type @extschema@.quote_cursor is 'place in the event feed';
 
@@ -78,9 +78,13 @@ declare
     parsed @extschema@.quote_cursor;
 begin
     if cursor is null then
-        return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null, null, null, null)::@extschema@.quote_cursor;
+        return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null, null, null, null,
+            @extschema@.quote_log_begin())::@extschema@.quote_cursor;
     end if;
-    if part[1] = '3' then
+    if part[1] = '4' then
+        place := part[3:6];
+        part := part[1:2] || part[7:];
+    elsif part[1] = '3' then
         place := part[3:5];
         part := part[1:2] || part[6:];
     elsif part[1] = '2' then
@@ -93,9 +97,11 @@ begin
         raise invalid_text_representation;
     end if;
     parsed := row(part[2]::bigint, part[3]::pg_snapshot, part[4]::numeric, part[5]::numeric,
-        part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint, place[2]::integer, place[3]::bigint, place[1])::@extschema@.quote_cursor;
+        part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint, place[2]::integer, place[3]::bigint, place[1],
+        place[4]::numeric)::@extschema@.quote_cursor;
     -- Times that are none, or that no timestamp holds.
-    if not (parsed.prev_at between 0 and 1e11 and parsed.floor_at between 0 and 1e11 and coalesce(parsed.cur_at, 0) between 0 and 1e11) then
+    if not (parsed.prev_at between 0 and 1e11 and parsed.floor_at between 0 and 1e11 and coalesce(parsed.cur_at, 0) between 0 and 1e11
+            and coalesce(parsed.begin_at, 0) between 0 and 1e11) then
         raise invalid_text_representation;
     end if;
     return parsed;
@@ -128,13 +134,15 @@ begin
     elsif ahead > 0 and (cursor.timeline is null or ahead > (select count(*) from pg_snapshot_xip(newest) x
             where x::text::bigint >= pg_snapshot_xmax(newest)::text::bigint - ahead)) then
         reason := 'It is ahead of this cluster, which lost its end in a failover.';
+    elsif cursor.begin_at is distinct from @extschema@.quote_log_begin() and @extschema@.quote_archive_has_behind(cursor.prev, to_timestamp(cursor.begin_at)) then
+        reason := 'It stands before changes that were archived since, and event feeds read the log alone.';
     end if;
     if reason is not null then
         raise exception 'the cursor is no longer known' using errcode = 'QC001', detail = reason,
             hint = 'Read the quotes again and start with quote_events_cursor().';
     end if;
 end $$;
-comment on function require_quote_cursor(quote_cursor) is 'refuses a cursor of another cluster, or of what this one lost';
+comment on function require_quote_cursor(quote_cursor) is 'refuses a cursor of another cluster, or of what this one lost or has archived';
 
 -- A transaction that looks at the database as it was cannot read behind a cursor that was made since: what it does not see yet would
 -- be passed over. SQLSTATE 55000.
@@ -164,10 +172,13 @@ comment on type @extschema@.quote_event is 'an event and the cursor behind it';
 create function quote_events_since(cursor text, max integer default 100) returns setof quote_event
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
     c @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
+    -- Before anything is read: what is archived meanwhile is looked for with the next cursor.
+    begin_at numeric := @extschema@.quote_log_begin();
     waypoint record;
     given integer := 0;
     got integer;
@@ -184,7 +195,7 @@ begin
             c := row(c.origin, c.prev, c.prev_at,
                 greatest(extract(epoch from @extschema@.quote_feed_floor(c.prev, coalesce(waypoint.cur, seen), to_timestamp(c.floor_at))), 0), coalesce(waypoint.cur, seen),
                 extract(epoch from coalesce(waypoint.cur_at, clock_timestamp())), 0, @extschema@.quote_feed_timeline(),
-                pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_identity())::@extschema@.quote_cursor;
+                pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_identity(), begin_at)::@extschema@.quote_cursor;
         end if;
         return query select * from @extschema@.read_quote_events(c, max - given);
         get diagnostics got = row_count;
@@ -203,7 +214,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select row(c.origin, c.cur, c.cur_at,
         case when pg_snapshot_xmin(c.cur) >= pg_snapshot_xmax(c.prev) then c.prev_at else c.floor_at end,
-        null, null, null, c.timeline, c.reached, c.log)::@extschema@.quote_cursor
+        null, null, null, c.timeline, c.reached, c.log, c.begin_at)::@extschema@.quote_cursor
 $$;
 comment on function next_quote_cursor(quote_cursor) is 'cursor behind a batch that is read to its end';
 
@@ -221,15 +232,15 @@ begin
             ',"session_id":', coalesce('"' || session_id::text || '"', 'null'),
             ',"version_before":', coalesce(entity_version_before::text, 'null'), ',"version_after":', coalesce(entity_version_after::text, 'null'),
             ',"context":', coalesce((array_agg(context) filter (where context is not null))[1]::text, 'null'),
-            ',"truncated":', to_json(bool_or(size > 8388608)), ',"fields":[', string_agg(concat('{"field":', to_json(field_name), case when size <= 8388608
+            ',"truncated":', to_json(bool_or(size > %3$s)), ',"fields":[', string_agg(concat('{"field":', to_json(field_name), case when size <= %3$s
                 then concat(',"old":', coalesce(old_value::text, 'null'), ',"new":', coalesce(new_value::text, 'null')) end, '}'), ',' order by id), ']') as event
         from (
             select c.*, sum(coalesce(@extschema@.quote_value_size(old_value), 0) + coalesce(@extschema@.quote_value_size(new_value), 0)) over (
                 partition by position, event_id) as size
-            from %I.quote_changes c
-            where %s and conflict_resolution is distinct from 'REJECTED') c
+            from %1$I.quote_changes c
+            where %2$s and conflict_resolution is distinct from 'REJECTED') c
         group by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
-                 entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, @extschema@.quote_collab_home(), condition);
+                 entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, @extschema@.quote_collab_home(), condition, @extschema@.quote_event_limit());
 end $$;
 comment on function quote_event_texts_query(text) is 'query of the events of some rows of the audit log, as text that lacks its end';
 
@@ -307,6 +318,7 @@ begin
         case when c.position > 0 and @extschema@.quote_batch_has_few(c.prev, c.cur)
             then @extschema@.quote_batch_rest_query() else @extschema@.quote_batch_query() end)
     using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '24 hours', 'infinity'::timestamptz, max, c.prev_at, c.floor_at, c.cur_at,
-        concat_ws('/', case when c.timeline is null then '1' when c.log is null then '2' else '3' end, c.origin, c.log, c.timeline, c.reached);
+        concat_ws('/', case when c.timeline is null then '1' when c.log is null then '2' when c.begin_at is null then '3' else '4' end,
+            c.origin, c.log, c.timeline, c.reached, c.begin_at);
 end $$;
 comment on function read_quote_events(quote_cursor, integer) is 'events of one batch of the feed';

@@ -19,6 +19,7 @@ comment on function quote_relay_identity() is 'which database and timeline this 
 create function quote_relay_lease(holder text, ttl interval) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 declare
     granted bigint;
@@ -253,6 +254,7 @@ comment on function quote_relay_read(bigint, bigint, integer) is 'events of a co
 create function quote_relay_checkpoint(epoch bigint, batch bigint, "position" bigint, stream_seq bigint) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     perform @extschema@.require_quote_home('{quote_relay_lease}'::text[]);
@@ -276,6 +278,7 @@ comment on function quote_relay_position() is 'the lazy copy of the position in 
 create function quote_presence_snapshot() returns setof quote_session
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 begin
     return query execute format('select s.* from %s s where @extschema@.quote_session_lives(s.last_heartbeat)

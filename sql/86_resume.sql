@@ -131,8 +131,8 @@ end $$;
 comment on function quote_events_behind(uuid, bigint, timestamptz, pg_snapshot, bigint, bigint, bigint, integer) is 'events of a quote in the batches behind a snapshot';
 revoke execute on function quote_events_behind(uuid, bigint, timestamptz, pg_snapshot, bigint, bigint, bigint, integer) from public;
 
--- SQLSTATE QC001 when the feed does not reach back to after_batch any more, or another cluster has relayed since: what it told is not among
--- what this one wrote.
+-- SQLSTATE QC001 when the feed does not reach back to after_batch any more, something of it was archived, or another cluster has relayed since: what
+-- it told is not among what this one wrote.
 create function quote_events_between(
     quote_id uuid, after_batch bigint, after_position bigint, until_batch bigint, until_position bigint, max integer)
 returns table (batch bigint, "position" bigint, event jsonb)
@@ -157,7 +157,9 @@ begin
         cross join lateral (select bool_or(r.origin <> $2) as is_elsewhere, min(r.floor_at) as floor_at from %1$s r where r.no between b.no and greatest(b.no, $3)) x',
         @extschema@.quote_relay_table('quote_relay_batch'))
     into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
-    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere then
+    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere
+        or to_timestamp(@extschema@.quote_log_begin()) > start.floor_at - interval '24 hours'
+            and @extschema@.quote_archive_has_behind(start.prev, start.floor_at - interval '24 hours') then
         raise exception 'the cursor is no longer known' using errcode = 'QC001',
             hint = 'Read the quote again and subscribe without a cursor.';
     end if;

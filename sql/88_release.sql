@@ -109,6 +109,20 @@ end $$;
 comment on function count_arrived_quote_changes(regclass[]) is 'rows of months that only their publisher has sealed';
 revoke execute on function count_arrived_quote_changes(regclass[]) from public;
 
+-- Notes when history could not be dropped that its age lets go, for maintenance and the doctor; null: there is none.
+create function note_quote_drop_refused(at timestamptz) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- An update of no row at all would have all sessions forget what they keep of the settings.
+    if exists (select from @extschema@.quote_collab_settings s where s.entity = 'QUOTE' and s.drop_refused_at is distinct from at) then
+        update @extschema@.quote_collab_settings s set drop_refused_at = at where s.entity = 'QUOTE';
+    end if;
+end $$;
+comment on function note_quote_drop_refused(timestamptz) is 'notes when history was kept although its age lets it go';
+revoke execute on function note_quote_drop_refused(timestamptz) from public;
+
 -- Drops the archived months that ended before now() - older_than, all or none; returns how many. Refuses, with 55000, to
 -- let go what is not as it was sealed: the evidence would go with it; of what arrives by replication its publisher has it. Reads all
 -- that it drops; waits at most 5 seconds for its locks, unless lock_timeout says otherwise.
@@ -138,11 +152,11 @@ begin
     select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
     from @extschema@.quote_changes_months_before(archive, now() - older_than) m;
     if months is null then
+        perform @extschema@.note_quote_drop_refused(null);
         return 0;
     end if;
     patience := @extschema@.bound_quote_patience();
-    execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));
-    perform @extschema@.seal_quote_history();
+    perform @extschema@.lock_quote_seals(@extschema@.quote_relay_table('quote_changes')::regclass), @extschema@.seal_quote_history();
     present := @extschema@.lock_quote_months(months);
     arrived := @extschema@.count_arrived_quote_changes(months);
     select sum(x.rows) as rows, bool_and(x.rows = x.expected_rows and x.root = x.expected_root) as intact
@@ -161,7 +175,7 @@ begin
     end if;
     perform @extschema@.seal_quote_release(jsonb_build_object('rows', present, 'gone', after.gone::text, 'remains', after.remains,
         'from', to_char(from_at at time zone 'UTC', 'YYYY-MM-DD'), 'until', to_char(until_at at time zone 'UTC', 'YYYY-MM-DD')));
-    perform @extschema@.set_quote_option('lock_timeout', patience);
+    perform @extschema@.note_quote_drop_refused(null), @extschema@.set_quote_option('lock_timeout', patience);
     return cardinality(months);
 end $$;
 comment on function drop_archived_quote_changes(interval) is 'drops archived months of the audit log after their retention; returns how many';

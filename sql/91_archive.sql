@@ -111,19 +111,6 @@ as $$
 $$;
 comment on function quote_months_due(regclass, timestamptz) is 'months of an audit log that ended before a time, and whether their bounds are proved';
 
-create function note_quote_month(month regclass, month_start timestamptz, month_end timestamptz, proved boolean) returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO'
-set timezone = 'UTC'
-as $$
-begin
-    execute format('alter table %s add constraint quote_changes_month check (changed_at >= %L and changed_at < %L)', month, month_start, month_end)
-        || case when proved then '' else ' not valid' end;
-    execute format('comment on constraint quote_changes_month on %s is %L', month, 'bounds of the month, for the archive');
-end $$;
-comment on function note_quote_month(regclass, timestamptz, timestamptz, boolean) is 'adds the bounds of a month to it as a check';
-
 -- Only months that are over: PostgreSQL would look at a check for each row that it inserts.
 create function note_quote_months(log regclass) returns integer
 language plpgsql
@@ -225,8 +212,7 @@ begin
             hint = 'Call select quote_collab_maintenance(), or let it be called, and try again.';
     end if;
     -- Whoever seals has decided where he looks for rows.
-    execute format('lock table %s in share update exclusive mode', @extschema@.quote_relay_table('quote_changes_seals'));
-    perform @extschema@.prove_quote_months(log, until, 9223372036854775807);
+    perform @extschema@.lock_quote_seals(log), @extschema@.prove_quote_months(log, until, 9223372036854775807);
     others := array(
         select @extschema@.quote_changes_spare(log) union
         select @extschema@.quote_changes_spare(to_regclass(@extschema@.quote_relay_table('quote_changes_archive'))));

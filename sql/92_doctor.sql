@@ -178,7 +178,9 @@ as $$
     from @extschema@.stray_quote_tables() t (relation)
     -- One of a pair whose settings are not whole: attach it again.
     where (select count(*) filter (where s.entity = 'QUOTE') = count(*) filter (where s.entity = 'QUOTE_LINE') from @extschema@.quote_collab_settings s)
-        and not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_table_found(s) = t.relation)
+        and not exists (select from @extschema@.quote_collab_settings s where @extschema@.quote_table_found(s) = t.relation
+            -- Whoever put our triggers on a table that inherits from it has its changes told: of that the check of inheritance speaks.
+            or t.relation in (select i.relation from @extschema@.quote_inheriting_tables(@extschema@.quote_table_found(s)) i (relation)))
 $$;
 comment on function quote_tables_unknown() is 'doctor: tables that write to the history and are not attached, and statements that end that';
 
@@ -293,7 +295,7 @@ begin
     select string_agg(t.relation::text, ', '), string_agg(format('alter table %s no inherit %s;', t.relation, target), ' ')
     into names, hints from @extschema@.quote_inheriting_tables(target) t (relation);
     return next @extschema@.quote_collab_verdict('no inheritance: ' || name, names is null, 'error',
-        format('changes of rows of these tables leave no history and raise no version, and saves of them are lost: %s', names),
+        format('triggers are not inherited: changes of rows of these tables may leave no history and raise no version, and saves of them be lost: %s', names),
         format('Make them partitions, or let them inherit no longer: %s', hints));
 end $$;
 comment on function quote_collab_doctor_bypasses(quote_collab_settings) is 'doctor: triggers and tables by which rows change past those that attach creates';

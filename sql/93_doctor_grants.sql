@@ -92,19 +92,19 @@ as $$
 $$;
 comment on function quote_extension_functions() is 'functions of the extension, and which of them everybody may call after CREATE EXTENSION';
 
--- Who but their owners may call the functions of the extension, PUBLIC too, each with the statement that takes it away.
-create function quote_function_grants() returns table (function regprocedure, is_public boolean, grantee oid, told text, revoke text)
+-- Who but their owners may call the functions that the extension keeps from PUBLIC, PUBLIC too, each with the statement that takes it away.
+create function quote_function_grants() returns table (function regprocedure, grantee oid, told text, revoke text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select f.function, f.is_public, acl.grantee, format('%s to %s', f.function, g.name),
+    select f.function, acl.grantee, format('%s to %s', f.function, g.name),
         format('revoke execute on function %s from %s%s;', f.function, g.name, case when acl.is_grantable then ' cascade' else '' end)
     from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
     cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) acl
     cross join lateral (select @extschema@.quote_grantee(acl.grantee)) g (name)
-    where acl.grantee <> p.proowner
+    where not f.is_public and acl.grantee <> p.proowner
 $$;
-comment on function quote_function_grants() is 'doctor: who may call which function of the extension';
+comment on function quote_function_grants() is 'doctor: who may call which function that the extension keeps from PUBLIC';
 
 create function quote_collab_doctor_functions() returns setof quote_collab_check
 language plpgsql stable
@@ -115,7 +115,7 @@ declare
     hints text;
 begin
     select string_agg(w.told, ', '), string_agg(w.revoke, ' ') into names, hints from (
-        select g.told, g.revoke from @extschema@.quote_function_grants() g where not g.is_public and g.grantee = 0
+        select g.told, g.revoke from @extschema@.quote_function_grants() g where g.grantee = 0
         union all
         select g.told, g.revoke from @extschema@.quote_extension_function_grants() g) w;
     return next @extschema@.quote_collab_verdict('functions open as installed', names is null, 'error',
@@ -123,7 +123,9 @@ begin
     select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
     from @extschema@.quote_gateway_functions() f (function) join @extschema@.quote_function_grants() g using (function) join pg_roles r on r.oid = g.grantee
     where f.function::text like '%quote_relay_%' and not r.rolsuper
-        and exists (select from @extschema@.quote_gateway_functions() g (function) where not has_function_privilege(r.oid, g.function, 'execute'));
+        -- Who may do this much is a gateway, also where it lacks other rights.
+        and not (has_function_privilege(r.oid, '@extschema@.quote_relay_lease(text, interval)', 'execute')
+            and has_function_privilege(r.oid, '@extschema@.quote_relay_checkpoint(bigint, bigint, bigint, bigint)', 'execute'));
     return next @extschema@.quote_collab_verdict('relay run by gateways only', names is null, 'warning',
         format('these roles are no gateway and may disturb it: %s', names), hints);
     select string_agg(f.function::text, ', '), string_agg(format('alter function %s set search_path = pg_catalog, pg_temp;', f.function), ' ')

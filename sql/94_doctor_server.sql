@@ -1,4 +1,21 @@
 -- The server around it.
+
+-- What has sessions like this one begin with another value of a setting: taken away where it is set for the role or the database, changed for the
+-- server where it is not.
+create function quote_setting_repair(option text, change text) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce((
+        select string_agg(format('alter %s reset %s;', concat_ws(' in ', 'role ' || coalesce(quote_ident(r.rolname), case when s.setdatabase = 0 then 'all' end),
+            'database ' || quote_ident(d.datname)), option), ' ')
+        from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole left join pg_database d on d.oid = s.setdatabase
+        where (s.setrole = 0 or r.rolname = session_user) and (s.setdatabase = 0 or d.datname = current_database())
+            and exists (select from unnest(s.setconfig) c (setting) where starts_with(lower(c.setting), option || '='))),
+        format('alter system %s; select pg_reload_conf();', change))
+$$;
+comment on function quote_setting_repair(text, text) is 'doctor: what gives sessions another value of a setting';
+
 create function quote_collab_doctor_server() returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -10,11 +27,7 @@ declare
     installed text;
 begin
     return next @extschema@.quote_collab_verdict('listeners are woken', current_setting('quote_collab.notify', true) is distinct from 'off', 'warning',
-        'quote_collab.notify is off: readers only poll', coalesce((
-            select string_agg(format('alter %s reset quote_collab.notify;', concat_ws(' in ', 'role ' || quote_ident(r.rolname), 'database ' || quote_ident(d.datname))), ' ')
-            from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole left join pg_database d on d.oid = s.setdatabase
-            where (s.setrole = 0 or r.rolname = session_user) and (s.setdatabase = 0 or d.datname = current_database()) and 'quote_collab.notify=off' = any (lower(s.setconfig::text)::text[])),
-            'alter system reset quote_collab.notify; select pg_reload_conf();'));
+        'quote_collab.notify is off: readers only poll', @extschema@.quote_setting_repair('quote_collab.notify', 'reset quote_collab.notify'));
     return next @extschema@.quote_collab_verdict('no old prepared transaction',
         not exists (select from pg_prepared_xacts x where x.prepared < now() - interval '1 hour'), 'warning',
         'a transaction was prepared an hour ago and holds its locks', 'commit prepared or rollback prepared; see pg_prepared_xacts.');
@@ -31,7 +44,7 @@ begin
         current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on', 'error',
         'fsync or full_page_writes is off: a crash loses or corrupts prices', 'alter system set fsync = on; alter system set full_page_writes = on; select pg_reload_conf();');
     return next @extschema@.quote_collab_verdict('commits are durable', current_setting('synchronous_commit') <> 'off', 'warning',
-        'synchronous_commit is off: a crash takes back what users saw saved', 'alter system set synchronous_commit = on; select pg_reload_conf();');
+        'synchronous_commit is off: a crash takes back what users saw saved', @extschema@.quote_setting_repair('synchronous_commit', 'set synchronous_commit = on'));
     return next @extschema@.quote_collab_verdict('transaction ids left', (select age(d.datfrozenxid) < 1500000000 from pg_database d where d.datname = current_database()),
         'error', 'this database is close to transaction id wraparound', 'vacuum freeze;');
     return next @extschema@.quote_collab_verdict('encoding', getdatabaseencoding() = 'UTF8', 'error', 'the database is not in UTF8', 'Create it anew in UTF8.');
@@ -158,7 +171,7 @@ begin
             current_setting('max_prepared_transactions') = '0' or notify = 'off'
                 or preloaded and (notify = 'worker' or notify = 'auto' and (is_woken or not sees_processes)), 'warning',
             'a transaction that notifies cannot be prepared', case
-                when notify = 'transaction' and preloaded then 'alter system set quote_collab.notify = ''worker''; select pg_reload_conf();'
+                when notify = 'transaction' and preloaded then @extschema@.quote_setting_repair('quote_collab.notify', 'set quote_collab.notify = worker')
                 else 'Preload the library; where it is, raise max_worker_processes, or set quote_collab.notify to worker.' end);
     end if;
     if preloaded is not false and not pg_is_in_recovery() and not sees_processes then

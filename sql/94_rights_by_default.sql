@@ -10,23 +10,50 @@ as $$
 $$;
 comment on function quote_extension_table_grants() is 'rights of others on tables of the extension, and what takes them away';
 
--- Who may move the anchor of the seals, which nobody is ever given, was not given the other functions either that the extension keeps from PUBLIC. But
--- attach lets whoever may change quotes sweep sessions, and the owner of an attached table add partitions to it.
+-- Who may move the anchor of the seals, or grant beside a release, which nobody is ever given, was not given the other functions either that the extension
+-- keeps from PUBLIC. But attach lets whoever may change quotes sweep sessions, and the owner of an attached table add partitions to it.
 create function quote_extension_function_grants() returns table (told text, revoke text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with given as (
-        select g.* from @extschema@.quote_function_grants() g where not g.is_public and g.grantee <> 0)
+        select g.* from @extschema@.quote_function_grants() g where g.grantee <> 0)
     select g.told, g.revoke from given g
     where exists (
-            select from given k where k.grantee = g.grantee and k.function = '@extschema@.move_quote_seal_anchor(bytea, bigint, bytea, boolean)'::regprocedure)
+            select from given k where k.grantee = g.grantee and k.function in (
+                '@extschema@.move_quote_seal_anchor(bytea, bigint, bytea, boolean)'::regprocedure, '@extschema@.grant_beside_quote_release(text)'::regprocedure))
         and not exists (
             select from @extschema@.quote_collab_settings s join pg_class c on c.oid = @extschema@.quote_collab_table(s)
             where g.function = '@extschema@.capture_quote_change()'::regprocedure and c.relowner = g.grantee
                 or g.function = '@extschema@.cleanup_stale_quote_sessions()'::regprocedure and s.entity = 'QUOTE' and has_table_privilege(g.grantee, c.oid, 'update'))
 $$;
 comment on function quote_extension_function_grants() is 'functions that others may call by a grant on all, and what takes that away';
+
+-- Functions and tables of the extension whose rights PostgreSQL keeps as part of the release although they were given to somebody: it notes all that a
+-- script finds or gives where it gives or takes anything, and pg_dump leaves out what it noted. What is taken in a script and given beside it is
+-- not part of the release.
+create function quote_rights_in_release() returns table (revoke text, give text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with members as (
+        select d.classid, d.objid, i.initprivs, o.kind, o.acl, o.owner from pg_extension e
+        join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
+        join pg_init_privs i on (i.classoid, i.objoid, i.objsubid) = (d.classid, d.objid, 0)
+        cross join lateral (
+            select 'function ' || p.oid::regprocedure, p.proacl, p.proowner from pg_proc p where d.classid = 'pg_proc'::regclass and p.oid = d.objid and p.prokind = 'f'
+            union all
+            select 'table ' || c.oid::regclass, c.relacl, c.relowner from pg_class c where d.classid = 'pg_class'::regclass and c.oid = d.objid and c.relkind = 'r') o (kind, acl, owner)
+        where e.extname = 'quote_collab_ext' and exists (select from aclexplode(i.initprivs) n where n.grantee not in (0, o.owner)))
+    select format('revoke all on %s from %s cascade', m.kind, @extschema@.quote_grantee(a.grantee)),
+        format('grant %s on %s to %s%s', a.privilege_type, m.kind, @extschema@.quote_grantee(a.grantee), case when a.is_grantable then ' with grant option' else '' end)
+    from members m cross join lateral aclexplode(m.acl) a where a.grantee not in (0, m.owner)
+    union all
+    -- Where nobody has such a right any more: has it noted.
+    select format('revoke grant option for all on %s from public', m.kind), null
+    from members m where not exists (select from aclexplode(m.acl) a where a.grantee not in (0, m.owner))
+$$;
+comment on function quote_rights_in_release() is 'rights on members of the extension that PostgreSQL takes for part of the release, and what gives them beside it';
 
 -- Also triggers that others have put on its tables meanwhile, if their functions belong to no superuser. Gateways are given theirs again by
 -- grant_quote_gateway().
@@ -36,6 +63,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     statement text;
+    rights text[];
 begin
     for statement in
         select t.revoke from @extschema@.quote_extension_table_grants() t union all select f.revoke from @extschema@.quote_extension_function_grants() f
@@ -47,6 +75,11 @@ begin
     loop
         execute statement;
     end loop;
+    select coalesce(array_agg(array[r.revoke, r.give]), '{}'::text[]) into rights from @extschema@.quote_rights_in_release() r;
+    foreach statement in array rights[:][1:1] loop
+        execute statement;
+    end loop;
+    perform @extschema@.grant_beside_quote_release(g.statement) from unnest(rights[:][2:2]) g (statement) where g.statement is not null;
 end $$;
 comment on function close_quote_extension() is 'takes away what default privileges, or a grant on all, gave on what the extension keeps to itself';
 revoke execute on function close_quote_extension() from public;

@@ -15,6 +15,7 @@ mod identifier;
 mod identity;
 mod local_setting;
 mod memory;
+mod release_right;
 mod row_lock;
 mod seal;
 mod server;

@@ -11,6 +11,7 @@ extension_sql_file!(
         "clock_comments",
         "cluster_comments",
         "wakeup_comments",
+        "release_right_comments",
         "authentication_comments",
         "signature_comments"
     ]

@@ -7,7 +7,7 @@ use quote_collab_core::jsonb::extent;
 
 use crate::c_function::c_function;
 
-/// What an event may have in values. What is larger need not be looked into.
+/// No more than `quote_event_limit()` says that an event may have in values: what is larger need not be looked into.
 const LARGEST: u64 = 8 * 1024 * 1024;
 /// No value has as many bytes.
 const TOO_LARGE: u64 = 1 << 32;

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 const OURS: &str = "n.nspname !~ '^pg_' and n.nspname <> 'information_schema'";
 
 /// Kind of object, and a query with one line of text for each.
-const KINDS: [(&str, &str); 11] = [
+const KINDS: [(&str, &str); 12] = [
     (
         "function",
         "select concat_ws(E'\\n', pg_get_functiondef(p.oid), pg_get_userbyid(p.proowner), obj_description(p.oid, 'pg_proc'),
@@ -55,6 +55,17 @@ const KINDS: [(&str, &str); 11] = [
         "member",
         "select concat_ws(' ', e.extname, pg_describe_object(d.classid, d.objid, d.objsubid))
         from pg_depend d join pg_extension e on e.oid = d.refobjid where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'",
+    ),
+    // What a dump leaves out of the rights on members, since they come with the release.
+    (
+        "initial right",
+        "select concat_ws(' ', e.extname, m.name, (select string_agg(a::text, ' ' order by a::text) from aclexplode(coalesce(i.initprivs, acldefault(m.kind, m.owner))) a))
+        from pg_depend d join pg_extension e on e.oid = d.refobjid
+        join lateral (
+            select p.oid::regprocedure::text, 'f'::\"char\", p.proowner from pg_proc p where d.classid = 'pg_proc'::regclass and p.oid = d.objid union all
+            select c.oid::regclass::text, 'r', c.relowner from pg_class c where d.classid = 'pg_class'::regclass and c.oid = d.objid) m (name, kind, owner) on true
+        left join pg_init_privs i on (i.classoid, i.objoid, i.objsubid) = (d.classid, d.objid, 0)
+        where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'",
     ),
     (
         "extension",

@@ -510,3 +510,59 @@ async fn the_owner_of_a_schema_that_a_superuser_takes_still_works_in_it() {
         assert_eq!(mended["schemas closed to others"], healthy["schemas closed to others"]);
     }
 }
+
+/// What is set for a database is not mended in the server's configuration.
+#[tokio::test]
+async fn settings_of_a_database_are_taken_away_there() {
+    let erp = Erp::attached_on(Arc::new(
+        Postgres::start_with(Settings::preloaded(&[("max_prepared_transactions", "5")])).await,
+    ))
+    .await;
+    for (setting, check) in [
+        ("synchronous_commit = off", "commits are durable"),
+        ("quote_collab.notify = off", "listeners are woken"),
+        ("quote_collab.notify = 'transaction'", "transactions can be prepared"),
+    ] {
+        for whose in [
+            format!("database {}", erp.database()),
+            format!("role postgres in database {}", erp.database()),
+            "role postgres".to_owned(),
+        ] {
+            erp.client("postgres")
+                .await
+                .batch_execute(&format!("alter {whose} set {setting}"))
+                .await
+                .unwrap();
+            let admin = erp.client("postgres").await;
+            let (severity, _, hint) = examine(&admin).await.remove(check).unwrap();
+            assert_eq!(severity, "warning", "{whose}: {setting}");
+            admin.batch_execute(&hint).await.unwrap_or_else(|error| panic!("{hint}: {error:?}"));
+            assert_eq!(
+                consult(&erp.client("postgres").await).await[check],
+                "ok",
+                "{whose}: {setting}: {hint}"
+            );
+        }
+    }
+}
+
+/// A gateway that lacks a right is given it, and not taken the others; a table that inherits an attached one keeps the triggers that somebody gave it.
+#[tokio::test]
+async fn a_hint_takes_nothing_that_is_needed() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let lacking = "select grant_quote_gateway('quote_gateway'); begin; revoke execute on function quote_relay_read(bigint, bigint, integer) from quote_gateway";
+    admin.batch_execute(lacking).await.unwrap();
+    let told = consult(&admin).await;
+    assert_eq!(
+        (told["relay run by gateways only"].as_str(), told["gateways have their rights"].as_str()),
+        ("ok", "warning")
+    );
+    let child = "rollback; begin; create table quotes_of_berlin () inherits (quotes); create trigger trg_capture_quote_change after insert or update or delete on quotes_of_berlin for each row execute function capture_quote_change('{}')";
+    admin.batch_execute(child).await.unwrap();
+    let told = consult(&admin).await;
+    assert_eq!(
+        (told["no inheritance: public.quotes"].as_str(), told["history of attached tables only"].as_str()),
+        ("error", "ok")
+    );
+}

@@ -402,3 +402,40 @@ async fn a_large_month_comes_back_once_its_bounds_are_proved() {
     let left = "select (select count(*) from quote_changes_default) + (select count(*) from pg_constraint where conname = 'quote_changes_month')";
     assert_eq!(erp.count(left).await, 0);
 }
+
+/// Event feeds read the log alone: what is gone to the archive meanwhile is not passed over in silence.
+#[tokio::test]
+async fn a_reader_is_told_that_what_he_has_not_read_was_archived() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let cursor =
+        async || admin.query_one("select quote_events_cursor()", &[]).await.unwrap().get::<_, String>(0);
+    let read = async |from: Option<&String>| {
+        admin.query("select cursor from quote_events_since($1, 150)", &[&from]).await
+    };
+    let before = cursor().await;
+    admin.batch_execute(PAST).await.unwrap();
+    admin.batch_execute("select seal_quote_history()").await.unwrap();
+    // In the middle of what is to be archived, behind it, and behind what comes then.
+    let middle: String = read(None).await.unwrap().last().unwrap().get(0);
+    let behind = cursor().await;
+    admin.batch_execute(WRITE).await.unwrap();
+    let moved: i32 = admin.query_one("select archive_quote_changes('3 months')", &[]).await.unwrap().get(0);
+    assert_eq!(moved, 2);
+    for lost in [&before, &middle] {
+        let refused = read(Some(lost)).await.unwrap_err();
+        let error = refused.as_db_error().unwrap();
+        assert_eq!(error.code().code(), "QC001", "{lost}");
+        assert!(error.detail().unwrap().contains("archived") && error.hint().is_some());
+        // As earlier releases gave it, without the place where the log began.
+        let mut parts: Vec<&str> = lost.split('/').collect();
+        parts[0] = "3";
+        parts.remove(5);
+        assert_eq!(read(Some(&parts.join("/"))).await.unwrap_err().code().unwrap().code(), "QC001", "{lost}");
+    }
+    assert_eq!(read(Some(&behind)).await.unwrap().len(), 1);
+    // From the beginning of the log, and from there on.
+    let rest = read(None).await.unwrap();
+    assert_eq!(rest.len(), 1);
+    assert_eq!(read(Some(&rest[0].get(0))).await.unwrap().len(), 0);
+}

@@ -137,3 +137,25 @@ async fn forged_history_is_kept_and_looked_at_once_a_day() {
     assert_eq!(text(&admin, dropped).await, "2");
     assert_eq!(text(&admin, told).await, "ok");
 }
+
+#[tokio::test]
+async fn a_refusal_by_a_clock_that_was_ahead_keeps_nothing() {
+    let (_erp, admin) = past().await;
+    run(&admin, "select attach_quote_collaboration(options => '{\"archive_after\": \"3 months\", \"drop_after\": \"1 year\"}')").await;
+    let dropped = "select m ->> 'months_dropped' from quote_collab_maintenance() m";
+    let told =
+        "select severity from quote_collab_doctor() where check_name = 'history let go as it was sealed'";
+    let refused =
+        |at: &str| format!("update quote_collab_settings set drop_refused_at = {at} where entity = 'QUOTE'");
+    assert_eq!(text(&admin, "select m ->> 'months_archived' from quote_collab_maintenance() m").await, "2");
+    run(&admin, &refused("now() - interval '1 hour'")).await;
+    assert_eq!(text(&admin, dropped).await, "0", "it is looked at again a day later");
+    // What a DBA does by hand meanwhile counts.
+    run(&admin, &format!("begin; {DROP_JANUARY}")).await;
+    assert_eq!(text(&admin, told).await, "ok");
+    run(&admin, "rollback").await;
+    assert_eq!(text(&admin, told).await, "error");
+    run(&admin, &refused("now() + interval '300 days'")).await;
+    assert_eq!(text(&admin, dropped).await, "2");
+    assert_eq!(text(&admin, told).await, "ok");
+}

@@ -64,12 +64,13 @@ fn nonsense(type_name: &str) -> &'static [&'static str] {
         "quote_collab_settings" => &[
             "(select s from quote_collab_settings s where s.entity = 'QUOTE')",
             "(select s from quote_collab_settings s where s.entity = 'QUOTE_LINE')",
-            "row('x; y', '\"', 'QUOTE', '[]', '{}', '{}', 'null', null, null)",
-            "row('pg_catalog', 'pg_class', 'QUOTE', '{\"id\": \"oid\", \"tenant\": \"relname\"}', '{}', '{}', '7', null, null)",
+            "jsonb_populate_record(null::quote_collab_settings, '{\"table_schema\": \"x; y\", \"table_name\": \"\\\"\", \"entity\": \"QUOTE\", \"columns\": []}')",
+            "(select jsonb_populate_record(s, '{\"table_schema\": \"pg_catalog\", \"table_name\": \"pg_class\", \"columns\": {\"id\": \"oid\", \"tenant\": \"relname\"}, \"relations\": 7}')
+                from quote_collab_settings s where s.entity = 'QUOTE')",
         ],
         "quote_cursor" => &[
-            "row(0, '1:1:', -1, 'NaN', '1:1:', 1e300, -1, -1, -1)",
-            "row((quote_cluster_identifier()), '3:3:', 0, 0, pg_current_snapshot(), 0, 0, 1, 0)",
+            "jsonb_populate_record(null::quote_cursor, '{\"origin\": 0, \"prev\": \"1:1:\", \"prev_at\": -1, \"floor_at\": \"NaN\", \"cur\": \"1:1:\", \"cur_at\": 1e300, \"position\": -1, \"begin_at\": 1e300}')",
+            "jsonb_populate_record(null::quote_cursor, jsonb_build_object('origin', quote_cluster_identifier(), 'prev', '3:3:', 'prev_at', 0, 'floor_at', 0, 'cur', pg_current_snapshot()::text, 'cur_at', 0, 'position', 0, 'begin_at', 0))",
         ],
         _ => &[],
     }

@@ -95,3 +95,16 @@ async fn what_is_no_query_for_it_is_refused_and_disturbs_nobody() {
         "42501"
     );
 }
+
+/// Where the planner's prices make every query dear, PostgreSQL would compile each for longer than it runs.
+#[tokio::test]
+async fn nothing_that_applications_call_is_compiled() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let compiled = "select string_agg(p.proname, ', ' order by p.proname) from pg_proc p
+        where p.proname in ('save_quote', 'save_quote_line', 'get_quote', 'list_quotes', 'get_quote_change_history', 'has_quote_been_updated',
+            'join_quote_session', 'heartbeat_quote_session', 'leave_quote_session', 'get_active_quote_sessions', 'quote_events_since',
+            'quote_relay_next_batch', 'quote_relay_read', 'quote_events_between', 'quote_presence_snapshot', 'quote_collab_maintenance')
+        and not coalesce(p.proconfig @> '{jit=off}', false)";
+    assert_eq!(text(&admin, compiled).await, None);
+}

@@ -1,8 +1,10 @@
 //! Whoever may write sessions writes such as end, and where tokens say who acts, his own alone.
 
+use std::sync::Arc;
+
 use quote_collab_tests::signer::{self, authenticate};
 use quote_collab_tests::statement::{count, run, sqlstate, text};
-use quote_collab_tests::{ALICE, BOB, Erp};
+use quote_collab_tests::{ALICE, BOB, Erp, Postgres, Settings};
 use tokio_postgres::Client;
 
 /// A session of somebody on the first quote of the tenant that is set.
@@ -157,4 +159,32 @@ async fn who_is_verified_is_nobody_else() {
     run(&alice().await, &format!("delete from active_quote_sessions where user_id = '{}'; commit", BOB.id))
         .await;
     assert_eq!(erp.count("select count(*) from active_quote_sessions").await, 0);
+}
+
+/// RESET ALL takes the settings of who was verified away, and the tenant too: where anybody may set that again, nobody else speaks for him.
+#[tokio::test]
+async fn who_forgets_his_settings_is_still_nobody_else() {
+    let erp = Erp::attached_on(Arc::new(
+        Postgres::start_with(Settings::verified().with(&[("quote_collab.tenant_source", "setting")])).await,
+    ))
+    .await;
+    let app = erp.client("erp_app").await;
+    run(&app, "begin").await;
+    authenticate(&app, &signer::token(ALICE)).await.unwrap();
+    run(
+        &app,
+        &format!(
+            "reset all; set local app.current_tenant_id = '{}'; set local app.current_user_id = '{}'",
+            ALICE.tenant, BOB.id
+        ),
+    )
+    .await;
+    for who in ["current_quote_user()", "verified_quote_user()", &format!("current_quote_user('{}')", BOB.id)]
+    {
+        assert_eq!(text(&app, &format!("select {who}::text")).await, ALICE.id.to_string(), "{who}");
+    }
+    // What parallel workers do not know they are not asked.
+    let restricted = "select count(*) from pg_proc where proname in ('current_quote_user', 'verified_quote_user') and proparallel = 'r'";
+    assert_eq!(count(&app, restricted).await, 2);
+    assert_eq!(sqlstate(&app, &session(&format!("'{}'", BOB.id), "'Bob'", "now()")).await, "42501");
 }

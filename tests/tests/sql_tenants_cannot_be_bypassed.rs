@@ -275,9 +275,15 @@ async fn no_function_of_ours_promises_too_much() {
         .map(|row| row.get(0))
         .collect();
     // They believe nothing: they find the row themselves, for the current tenant, and say nothing unless the caller has locked it. Those of the
-    // feed say when somebody sealed, and what was over then.
-    let expected =
-        ["quote_feed_floor", "quote_feed_waypoint", "quote_former_life", "record_rejected_quote_change"];
+    // feed say when somebody sealed, what was over then, and whether anything was archived since.
+    let expected = [
+        "quote_archive_has_behind",
+        "quote_feed_floor",
+        "quote_feed_waypoint",
+        "quote_former_life",
+        "quote_log_begin",
+        "record_rejected_quote_change",
+    ];
     assert_eq!(open, expected);
 }
 

@@ -111,3 +111,21 @@ async fn the_table_of_former_versions_may_have_more_columns() {
     assert_eq!(text(&admin, "select version::text from quote_former_versions").await, "2");
     run(&admin, raised).await;
 }
+
+/// History goes month by month, and so does what is known of the rows that were deleted in it.
+#[tokio::test]
+async fn versions_of_deleted_rows_are_kept_as_long_as_their_month() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "select attach_quote_collaboration(options => '{\"archive_after\": \"3 months\", \"drop_after\": \"8 months\"}')").await;
+    let month = "date_trunc('month', now() - interval '8 months', 'UTC')";
+    run(&admin, &format!("insert into quote_former_versions values (gen_random_uuid(), false, 1, {month} - interval '1 second'), (gen_random_uuid(), false, 2, {month})")).await;
+    let kept = "select string_agg(version::text, ',' order by version) from quote_former_versions";
+    run(&admin, "select quote_collab_maintenance()").await;
+    assert_eq!(text(&admin, kept).await, "2");
+    // Where months stay longer, so does this.
+    run(&admin, PAST).await;
+    run(&admin, "update quote_former_versions set ended_at = ended_at - interval '2 months'; begin; update quote_collab_settings set archive_after = '90 years'; select quote_collab_maintenance()").await;
+    assert_eq!(text(&admin, kept).await, "2");
+    run(&admin, "commit").await;
+}
