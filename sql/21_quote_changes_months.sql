@@ -96,8 +96,10 @@ begin
 end $$;
 comment on function quote_strays_exist(regclass, timestamptz, timestamptz) is 'whether the default partition of an audit log has rows of a month';
 
--- Takes the rows of a month out of the default partition, or what holds them meanwhile, as they are. Who guards the log against deletions means others: no row is lost.
-create function move_quote_strays(spare regclass, target regclass, month_start timestamptz, month_end timestamptz) returns void
+-- Takes the rows of a month out of the default partition, or what holds them meanwhile, as they are. Who guards the log against deletions means others: no row
+-- is lost. Tells their newest transaction of this cluster and last position; null for none.
+create function move_quote_strays(
+    spare regclass, target regclass, month_start timestamptz, month_end timestamptz, out newest bigint, out last_position bigint)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -110,14 +112,15 @@ begin
     if silent then
         perform @extschema@.set_quote_option('session_replication_role', 'replica');
     end if;
-    execute format('with strays as (delete from %1$s where changed_at >= $1 and changed_at < $2 returning *) insert into %2$s (%3$s) select %3$s from strays',
-        spare, target, names)
-    using month_start, month_end;
+    execute format('with strays as (delete from %1$s where changed_at >= $1 and changed_at < $2 returning *),
+            moved as (insert into %2$s (%3$s) select %3$s from strays returning xid, position, origin)
+        select max(m.xid::text::bigint), max(m.position) from moved m where m.origin = $3', spare, target, names)
+    into newest, last_position using month_start, month_end, @extschema@.quote_cluster_identifier();
     if silent then
         perform @extschema@.set_quote_option('session_replication_role', role);
     end if;
 end $$;
-comment on function move_quote_strays(regclass, regclass, timestamptz, timestamptz) is 'moves rows of a month out of the default partition of an audit log';
+comment on function move_quote_strays(regclass, regclass, timestamptz, timestamptz, out bigint, out bigint) is 'moves rows of a month out of the default partition of an audit log';
 
 -- Nobody seals until the end of the transaction. A log of an early release has no seals.
 create function lock_quote_seals(log regclass) returns void

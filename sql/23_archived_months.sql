@@ -137,7 +137,7 @@ begin
             hint = 'Take the audit log out of its publications while they move.';
     end if;
     perform @extschema@.lock_quote_seals(log);
-    perform @extschema@.move_quote_strays(spare, archived, month_start, month_end);
+    perform @extschema@.note_quote_log_cut(log, m.newest, m.last_position) from @extschema@.move_quote_strays(spare, archived, month_start, month_end) m;
     return true;
 end $$;
 comment on function archive_quote_strays(regclass, regclass, timestamptz, timestamptz) is 'moves rows of an archived month out of the default partition of an audit log';

@@ -25,7 +25,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     values ('@extschema@.quote_collab_settings'::regclass, false), ('@extschema@.quote_seal_anchor'::regclass, false),
-        ('@extschema@.quote_former_versions'::regclass, true)
+        ('@extschema@.quote_former_versions'::regclass, true), ('@extschema@.quote_log_cuts'::regclass, true)
 $$;
 comment on function quote_extension_tables() is 'tables of the extension, and whether nobody else reads them';
 

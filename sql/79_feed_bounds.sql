@@ -1,35 +1,4 @@
--- Where the log begins, where a batch of the event feed ends, and how far back it has to look.
-
--- Where the log begins as its archive has grown so far: the end of the newest month there, in seconds; 0 where nothing was archived. Told to whoever
--- asks, since no right on the archive is needed to read the log.
-create function quote_log_begin() returns numeric
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    home name := @extschema@.quote_collab_home();
-begin
-    if not @extschema@.quote_archive_stands(home) then
-        return 0;
-    end if;
-    return (select coalesce(max(extract(epoch from m.month_end)), 0)::bigint
-        from @extschema@.quote_changes_months_before(format('%I.quote_changes_archive', home)::regclass, 'infinity') m);
-end $$;
-comment on function quote_log_begin() is 'end of the newest archived month in seconds; 0 where nothing is archived';
-
--- Whether changes that were not over in a snapshot lie in archived months that ended after a time, or in any where that is null.
-create function quote_archive_has_behind(seen pg_snapshot, begin_at timestamptz) returns boolean
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    home name := @extschema@.quote_collab_home();
-begin
-    return @extschema@.quote_archive_stands(home) and exists (
-        select from @extschema@.quote_changes_months_before(format('%I.quote_changes_archive', home)::regclass, 'infinity') m
-        where m.month_end > coalesce(begin_at, '-infinity') and @extschema@.quote_rows_behind(m.month, seen, '-infinity', 'infinity'));
-end $$;
-comment on function quote_archive_has_behind(pg_snapshot, timestamptz) is 'whether archived months have changes that a snapshot does not show';
+-- Where a batch of the event feed ends, and how far back it has to look.
 
 -- Whether a piece is read transaction by transaction: asking many of them one by one takes longer than a walk.
 create function quote_batch_has_few(prev pg_snapshot, cur pg_snapshot) returns boolean

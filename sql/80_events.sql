@@ -41,29 +41,31 @@ end $$;
 comment on function quote_log_identity() is 'oid of the audit log';
 
 -- Cursor as text: version, cluster, log, timeline, the byte of the write-ahead log by which all was written that the cursor counts as
--- over, where the log began, prev, time of prev, floor, and while a batch is being read its cur, time of cur and the last position handed out.
--- Those of earlier releases say less: version 3 not where the log began, version 2 not which log, version 1 neither timeline nor byte.
+-- over, the number of what left the log last, prev, time of prev, floor, and while a batch is being read its cur, time of cur and the last position handed out.
+-- Those of earlier releases say less: version 3 no such number, version 2 not which log, version 1 neither timeline nor byte.
 create function quote_events_cursor() returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- Before the snapshot is taken: what leaves the log meanwhile is looked at with it.
+    cut bigint := @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid);
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
     now_at numeric := extract(epoch from clock_timestamp());
 begin
     perform @extschema@.flush_quote_feed();
     -- Who is running may have changed something long ago.
     return concat_ws('/', '4', @extschema@.quote_cluster_identifier(), @extschema@.quote_log_identity(), @extschema@.quote_feed_timeline(),
-        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_begin(), seen, now_at,
+        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, cut, seen, now_at,
         case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
 end $$;
 comment on function quote_events_cursor() is 'cursor that stands at now: quote_events_since gives what commits from here on';
 
 -- A parsed cursor. floor_at: no change that is still to be read was made before, save for steps of the clock. timeline, reached: where
--- the newer of its snapshots was taken, log: of which log, begin_at: where the log began then, null when unknown.
+-- the newer of its snapshots was taken, log: of which log, cut: the number of what had left it last, null when unknown.
 create type @extschema@.quote_cursor as (
     origin bigint, prev pg_snapshot, prev_at numeric, floor_at numeric, cur pg_snapshot, cur_at numeric, position bigint,
-    timeline integer, reached bigint, log text, begin_at numeric
+    timeline integer, reached bigint, log text, cut bigint
 );
 comment on type @extschema@.quote_cursor is 'place in the event feed';
 
@@ -79,7 +81,7 @@ declare
 begin
     if cursor is null then
         return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null, null, null, null,
-            @extschema@.quote_log_begin())::@extschema@.quote_cursor;
+            @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid))::@extschema@.quote_cursor;
     end if;
     if part[1] = '4' then
         place := part[3:6];
@@ -98,10 +100,10 @@ begin
     end if;
     parsed := row(part[2]::bigint, part[3]::pg_snapshot, part[4]::numeric, part[5]::numeric,
         part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint, place[2]::integer, place[3]::bigint, place[1],
-        place[4]::numeric)::@extschema@.quote_cursor;
-    -- Times that are none, or that no timestamp holds.
+        place[4]::bigint)::@extschema@.quote_cursor;
+    -- Times that are none, or that no timestamp holds; and no number of a cut.
     if not (parsed.prev_at between 0 and 1e11 and parsed.floor_at between 0 and 1e11 and coalesce(parsed.cur_at, 0) between 0 and 1e11
-            and coalesce(parsed.begin_at, 0) between 0 and 1e11) then
+            and coalesce(parsed.cut, 0) >= 0) then
         raise invalid_text_representation;
     end if;
     return parsed;
@@ -134,7 +136,7 @@ begin
     elsif ahead > 0 and (cursor.timeline is null or ahead > (select count(*) from pg_snapshot_xip(newest) x
             where x::text::bigint >= pg_snapshot_xmax(newest)::text::bigint - ahead)) then
         reason := 'It is ahead of this cluster, which lost its end in a failover.';
-    elsif cursor.begin_at is distinct from @extschema@.quote_log_begin() and @extschema@.quote_archive_has_behind(cursor.prev, to_timestamp(cursor.begin_at)) then
+    elsif @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, coalesce(cursor.cut, 0), '-infinity', cursor.prev, cursor.cur, cursor.position) then
         reason := 'It stands before changes that were archived since, and event feeds read the log alone.';
     end if;
     if reason is not null then
@@ -176,9 +178,9 @@ set jit = off
 as $$
 declare
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
-    c @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
-    -- Before anything is read: what is archived meanwhile is looked for with the next cursor.
-    begin_at numeric := @extschema@.quote_log_begin();
+    begun @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
+    c @extschema@.quote_cursor := begun;
+    cut bigint := @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid);
     waypoint record;
     given integer := 0;
     got integer;
@@ -195,7 +197,7 @@ begin
             c := row(c.origin, c.prev, c.prev_at,
                 greatest(extract(epoch from @extschema@.quote_feed_floor(c.prev, coalesce(waypoint.cur, seen), to_timestamp(c.floor_at))), 0), coalesce(waypoint.cur, seen),
                 extract(epoch from coalesce(waypoint.cur_at, clock_timestamp())), 0, @extschema@.quote_feed_timeline(),
-                pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_identity(), begin_at)::@extschema@.quote_cursor;
+                pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_identity(), cut)::@extschema@.quote_cursor;
         end if;
         return query select * from @extschema@.read_quote_events(c, max - given);
         get diagnostics got = row_count;
@@ -203,6 +205,10 @@ begin
         exit when given >= max or c.cur::text = seen::text;
         c := @extschema@.next_quote_cursor(c);
     end loop;
+    -- What left the log meanwhile may be missing.
+    if cut <> @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid) then
+        perform @extschema@.require_quote_cursor(begun);
+    end if;
 end $$;
 comment on function quote_events_since(text, integer) is 'events behind a cursor, for anyone, under row security';
 
@@ -214,7 +220,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select row(c.origin, c.cur, c.cur_at,
         case when pg_snapshot_xmin(c.cur) >= pg_snapshot_xmax(c.prev) then c.prev_at else c.floor_at end,
-        null, null, null, c.timeline, c.reached, c.log, c.begin_at)::@extschema@.quote_cursor
+        null, null, null, c.timeline, c.reached, c.log, c.cut)::@extschema@.quote_cursor
 $$;
 comment on function next_quote_cursor(quote_cursor) is 'cursor behind a batch that is read to its end';
 
@@ -318,7 +324,7 @@ begin
         case when c.position > 0 and @extschema@.quote_batch_has_few(c.prev, c.cur)
             then @extschema@.quote_batch_rest_query() else @extschema@.quote_batch_query() end)
     using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '24 hours', 'infinity'::timestamptz, max, c.prev_at, c.floor_at, c.cur_at,
-        concat_ws('/', case when c.timeline is null then '1' when c.log is null then '2' when c.begin_at is null then '3' else '4' end,
-            c.origin, c.log, c.timeline, c.reached, c.begin_at);
+        concat_ws('/', case when c.timeline is null then '1' when c.log is null then '2' when c.cut is null then '3' else '4' end,
+            c.origin, c.log, c.timeline, c.reached, c.cut);
 end $$;
 comment on function read_quote_events(quote_cursor, integer) is 'events of one batch of the feed';

@@ -131,6 +131,16 @@ end $$;
 comment on function quote_events_behind(uuid, bigint, timestamptz, pg_snapshot, bigint, bigint, bigint, integer) is 'events of a quote in the batches behind a snapshot';
 revoke execute on function quote_events_behind(uuid, bigint, timestamptz, pg_snapshot, bigint, bigint, bigint, integer) from public;
 
+create function refuse_unknown_quote_place() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'the cursor is no longer known' using errcode = 'QC001',
+        hint = 'Read the quote again and subscribe without a cursor.';
+end $$;
+comment on function refuse_unknown_quote_place() is 'SQLSTATE QC001: the feed does not reach back to a place';
+
 -- SQLSTATE QC001 when the feed does not reach back to after_batch any more, something of it was archived, or another cluster has relayed since: what
 -- it told is not among what this one wrote.
 create function quote_events_between(
@@ -153,15 +163,12 @@ declare
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
     -- What comes behind may have been written when a clock was behind, and its batch says so.
-    execute format('select b.no, b.prev, b.cur, b.origin, x.is_elsewhere, x.floor_at from (select * from %1$s where no >= $1 order by no limit 1) b
+    execute format('select b.no, b.prev, b.cur, b.cur_at, b.origin, x.is_elsewhere, x.floor_at from (select * from %1$s where no >= $1 order by no limit 1) b
         cross join lateral (select bool_or(r.origin <> $2) as is_elsewhere, min(r.floor_at) as floor_at from %1$s r where r.no between b.no and greatest(b.no, $3)) x',
         @extschema@.quote_relay_table('quote_relay_batch'))
     into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
-    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere
-        or to_timestamp(@extschema@.quote_log_begin()) > start.floor_at - interval '24 hours'
-            and @extschema@.quote_archive_has_behind(start.prev, start.floor_at - interval '24 hours') then
-        raise exception 'the cursor is no longer known' using errcode = 'QC001',
-            hint = 'Read the quote again and subscribe without a cursor.';
+    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere then
+        perform @extschema@.refuse_unknown_quote_place();
     end if;
     is_begun := start.no = after_batch;
     if is_begun and after_batch <= until_batch then
@@ -177,6 +184,10 @@ begin
         end if;
         return query select * from @extschema@.quote_events_behind(quote_id, start.origin, start.floor_at - interval '24 hours',
             case when is_begun then start.cur else start.prev end, shown, until_batch, until_position, max - given);
+    end if;
+    -- What has left the log by now may be missing.
+    if @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, 0, start.cur_at, start.prev, case when is_begun then start.cur end, after_position) then
+        perform @extschema@.refuse_unknown_quote_place();
     end if;
 end $$;
 comment on function quote_events_between(uuid, bigint, bigint, bigint, bigint, integer) is 'what a subscriber of a quote missed between two cursors';

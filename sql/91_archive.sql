@@ -186,6 +186,8 @@ declare
     until timestamptz;
     months regclass[];
     others regclass[];
+    newest bigint;
+    last_position bigint;
     patience text;
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals,quote_relay_batch}'::text[]);
@@ -213,6 +215,7 @@ begin
     end if;
     -- Whoever seals has decided where he looks for rows.
     perform @extschema@.lock_quote_seals(log), @extschema@.prove_quote_months(log, until, 9223372036854775807);
+    select e.newest, e.last_position into newest, last_position from @extschema@.quote_months_end(months) e;
     others := array(
         select @extschema@.quote_changes_spare(log) union
         select @extschema@.quote_changes_spare(to_regclass(@extschema@.quote_relay_table('quote_changes_archive'))));
@@ -221,8 +224,8 @@ begin
     if @extschema@.quote_archive_end(older_than) < until then
         raise exception 'months were written to while they were locked' using errcode = 'lock_not_available', hint = 'Try again.';
     end if;
-    perform @extschema@.exchange_quote_months(log, months, until);
-    perform @extschema@.set_quote_option('lock_timeout', patience);
+    perform @extschema@.exchange_quote_months(log, months, until), @extschema@.note_quote_log_cut(log, newest, last_position),
+        @extschema@.set_quote_option('lock_timeout', patience);
     return cardinality(months);
 end $$;
 comment on function archive_quote_changes(interval) is 'moves whole months of the audit log to the archive; returns how many';

@@ -10,8 +10,8 @@ as $$
 $$;
 comment on function quote_extension_table_grants() is 'rights of others on tables of the extension, and what takes them away';
 
--- Who may move the anchor of the seals, or grant beside a release, which nobody is ever given, was not given the other functions either that the extension
--- keeps from PUBLIC. But attach lets whoever may change quotes sweep sessions, and the owner of an attached table add partitions to it.
+-- Who may move the anchor of the seals, which nobody is ever given, was not given the other functions either that the extension keeps from PUBLIC. But
+-- attach lets whoever may change quotes sweep sessions, and the owner of an attached table add partitions to it.
 create function quote_extension_function_grants() returns table (told text, revoke text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -20,8 +20,7 @@ as $$
         select g.* from @extschema@.quote_function_grants() g where g.grantee <> 0)
     select g.told, g.revoke from given g
     where exists (
-            select from given k where k.grantee = g.grantee and k.function in (
-                '@extschema@.move_quote_seal_anchor(bytea, bigint, bytea, boolean)'::regprocedure, '@extschema@.grant_beside_quote_release(text)'::regprocedure))
+            select from given k where k.grantee = g.grantee and k.function = '@extschema@.move_quote_seal_anchor(bytea, bigint, bytea, boolean)'::regprocedure)
         and not exists (
             select from @extschema@.quote_collab_settings s join pg_class c on c.oid = @extschema@.quote_collab_table(s)
             where g.function = '@extschema@.capture_quote_change()'::regprocedure and c.relowner = g.grantee

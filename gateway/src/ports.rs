@@ -31,6 +31,8 @@ pub enum Opened {
     /// The database answering now is not the one the lease was taken in, or it has been put back: it does not have the
     /// batches that were open before. Nothing was opened.
     OtherLineage,
+    /// Another relay has taken the lease. Nothing was opened.
+    LeaseLost,
 }
 
 /// A change as the log has it.

@@ -42,11 +42,8 @@ extension_sql_file!(
     name = "archived_months",
     requires = ["quote_changes_summaries"]
 );
-extension_sql_file!(
-    "../../sql/24_former_versions.sql",
-    name = "former_versions",
-    requires = ["archived_months"]
-);
+extension_sql_file!("../../sql/23_log_cuts.sql", name = "log_cuts", requires = ["archived_months"]);
+extension_sql_file!("../../sql/24_former_versions.sql", name = "former_versions", requires = ["log_cuts"]);
 extension_sql_file!("../../sql/28_session_guard.sql", name = "session_guard", requires = ["former_versions"]);
 extension_sql_file!(
     "../../sql/30_presence_tables.sql",

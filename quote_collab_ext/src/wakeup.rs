@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, pg_sys};
+use quote_collab_core::channel;
 
 use crate::guc::{self, Notify};
 use crate::worker::board::{self, Slot};
@@ -44,7 +45,7 @@ pub fn send() {
         pg_sys::OidFunctionCall2Coll(
             pg_sys::Oid::from(pg_sys::F_PG_NOTIFY),
             pg_sys::InvalidOid,
-            "quote_events".into_datum().unwrap_or(pg_sys::Datum::null()),
+            channel::EVENTS.into_datum().unwrap_or(pg_sys::Datum::null()),
             "".into_datum().unwrap_or(pg_sys::Datum::null()),
         );
     }

@@ -1,7 +1,28 @@
 -- From 0.17.0 to 0.18.0.
 -- Functions.
 drop function quote_function_grants();
-alter type @extschema@.quote_cursor add attribute begin_at numeric;
+drop function move_quote_strays(regclass, regclass, timestamptz, timestamptz);
+-- What left the log: event feeds read the log alone, and a reader must not pass over what it has not read. A member of the extension, which archiving
+-- alone writes. In no dump: no cursor outlives one.
+create table @extschema@.quote_log_cuts (
+    no            bigint      not null,
+    log           oid         not null,
+    newest        xid8        not null,
+    shown         pg_snapshot not null,
+    last_position bigint      not null,
+    cut_at        timestamptz not null,
+    constraint quote_log_cuts_pkey primary key (no)
+);
+comment on table @extschema@.quote_log_cuts is 'what was moved from an audit log to its archive, in order';
+comment on column @extschema@.quote_log_cuts.no is 'its number; a cursor says which was the newest when it was given';
+comment on column @extschema@.quote_log_cuts.log is 'oid of the log';
+comment on column @extschema@.quote_log_cuts.newest is 'the newest transaction of this cluster that had written any of it';
+comment on column @extschema@.quote_log_cuts.shown is 'a snapshot that shows all of it';
+comment on column @extschema@.quote_log_cuts.last_position is 'the last position of it';
+comment on column @extschema@.quote_log_cuts.cut_at is 'when it was moved';
+comment on constraint quote_log_cuts_pkey on @extschema@.quote_log_cuts is 'one after the other';
+alter table @extschema@.quote_log_cuts enable row level security, force row level security;
+alter type @extschema@.quote_cursor add attribute cut bigint;
 alter function current_quote_user(uuid) parallel restricted;
 create function verified_quote_user() returns uuid
 language c strict stable parallel restricted
@@ -48,6 +69,29 @@ begin
               hint = format('If it is of an earlier attach: %s Else rename it, and let nobody but %s create anything in schema %I.',
                   @extschema@.quote_home_handover(to_regclass(relation), owner), owner, (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass(relation)));
 end $$;
+create function move_quote_strays(
+    spare regclass, target regclass, month_start timestamptz, month_end timestamptz, out newest bigint, out last_position bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    role text := current_setting('session_replication_role');
+    silent boolean := has_parameter_privilege(current_user, 'session_replication_role', 'set');
+    names text := (select string_agg(quote_ident(a.attname), ', ' order by a.attnum) from pg_attribute a
+        where a.attrelid = spare and a.attnum > 0 and not a.attisdropped);
+begin
+    if silent then
+        perform @extschema@.set_quote_option('session_replication_role', 'replica');
+    end if;
+    execute format('with strays as (delete from %1$s where changed_at >= $1 and changed_at < $2 returning *),
+            moved as (insert into %2$s (%3$s) select %3$s from strays returning xid, position, origin)
+        select max(m.xid::text::bigint), max(m.position) from moved m where m.origin = $3', spare, target, names)
+    into newest, last_position using month_start, month_end, @extschema@.quote_cluster_identifier();
+    if silent then
+        perform @extschema@.set_quote_option('session_replication_role', role);
+    end if;
+end $$;
+comment on function move_quote_strays(regclass, regclass, timestamptz, timestamptz, out bigint, out bigint) is 'moves rows of a month out of the default partition of an audit log';
 create or replace function build_quote_changes_month(log regclass, spare regclass, month_name name, month_start timestamptz,
     month_end timestamptz) returns regclass
 language plpgsql
@@ -123,9 +167,71 @@ begin
             hint = 'Take the audit log out of its publications while they move.';
     end if;
     perform @extschema@.lock_quote_seals(log);
-    perform @extschema@.move_quote_strays(spare, archived, month_start, month_end);
+    perform @extschema@.note_quote_log_cut(log, m.newest, m.last_position) from @extschema@.move_quote_strays(spare, archived, month_start, month_end) m;
     return true;
 end $$;
+create function note_quote_log_cut(log regclass, newest bigint, last_position bigint) returns void
+language sql
+set search_path = pg_catalog, pg_temp
+as $$
+    insert into @extschema@.quote_log_cuts (no, log, newest, shown, last_position, cut_at)
+    select coalesce((select max(c.no) from @extschema@.quote_log_cuts c), 0) + 1, log, newest::text::xid8, pg_current_snapshot(), last_position, clock_timestamp()
+    where newest is not null
+$$;
+comment on function note_quote_log_cut(regclass, bigint, bigint) is 'notes that rows of an audit log were moved to its archive';
+revoke execute on function note_quote_log_cut(regclass, bigint, bigint) from public;
+create function quote_months_end(months regclass[], out newest bigint, out last_position bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    month regclass;
+    newest_here bigint;
+    last_here bigint;
+begin
+    foreach month in array months loop
+        execute format('select max(c.xid::text::bigint), max(c.position) from %s c where c.origin = $1', month)
+        into newest_here, last_here using @extschema@.quote_cluster_identifier();
+        newest := greatest(newest, newest_here);
+        last_position := greatest(last_position, last_here);
+    end loop;
+end $$;
+comment on function quote_months_end(regclass[], out bigint, out bigint) is 'newest transaction and last position of months of an audit log';
+revoke execute on function quote_months_end(regclass[], out bigint, out bigint) from public;
+create function quote_log_cut(log oid) returns bigint
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce((select c.no from @extschema@.quote_log_cuts c where c.log = quote_log_cut.log order by c.no desc limit 1), 0);
+end $$;
+comment on function quote_log_cut(oid) is 'number of what left an audit log last';
+create function quote_cut_hidden(newest xid8, shown pg_snapshot, seen pg_snapshot) returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select newest >= pg_snapshot_xmax(seen) or exists (select from pg_snapshot_xip(seen) x where x <= newest and pg_visible_in_snapshot(x, shown))
+$$;
+comment on function quote_cut_hidden(xid8, pg_snapshot, pg_snapshot) is 'whether a snapshot may not show something that left the audit log';
+create function quote_feed_is_cut(log oid, since bigint, since_at timestamptz, prev pg_snapshot, cur pg_snapshot, "position" bigint) returns boolean
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return exists (
+        select from @extschema@.quote_log_cuts c
+        where c.log = quote_feed_is_cut.log and c.no > since and c.cut_at > since_at and c.newest >= pg_snapshot_xmin(prev)
+            and @extschema@.quote_cut_hidden(c.newest, c.shown, prev)
+            and (cur is null or c.last_position > quote_feed_is_cut.position or @extschema@.quote_cut_hidden(c.newest, c.shown, cur)));
+end $$;
+comment on function quote_feed_is_cut(oid, bigint, timestamptz, pg_snapshot, pg_snapshot, bigint) is 'whether anything left the audit log behind a place in the feed';
+create or replace function quote_extension_tables() returns table (relation regclass, is_private boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    values ('@extschema@.quote_collab_settings'::regclass, false), ('@extschema@.quote_seal_anchor'::regclass, false),
+        ('@extschema@.quote_former_versions'::regclass, true), ('@extschema@.quote_log_cuts'::regclass, true)
+$$;
 create or replace function guard_quote_session() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -616,44 +722,20 @@ begin
         coalesce(query, 'select null::jsonb, 0, 0 where false'), case when alone then '' else ', pair' end, case when alone then '' else ', x.pair' end)
     using tenant, max_rows;
 end $$;
-create function quote_log_begin() returns numeric
-language plpgsql stable security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    home name := @extschema@.quote_collab_home();
-begin
-    if not @extschema@.quote_archive_stands(home) then
-        return 0;
-    end if;
-    return (select coalesce(max(extract(epoch from m.month_end)), 0)::bigint
-        from @extschema@.quote_changes_months_before(format('%I.quote_changes_archive', home)::regclass, 'infinity') m);
-end $$;
-comment on function quote_log_begin() is 'end of the newest archived month in seconds; 0 where nothing is archived';
-create function quote_archive_has_behind(seen pg_snapshot, begin_at timestamptz) returns boolean
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    home name := @extschema@.quote_collab_home();
-begin
-    return @extschema@.quote_archive_stands(home) and exists (
-        select from @extschema@.quote_changes_months_before(format('%I.quote_changes_archive', home)::regclass, 'infinity') m
-        where m.month_end > coalesce(begin_at, '-infinity') and @extschema@.quote_rows_behind(m.month, seen, '-infinity', 'infinity'));
-end $$;
-comment on function quote_archive_has_behind(pg_snapshot, timestamptz) is 'whether archived months have changes that a snapshot does not show';
 create or replace function quote_events_cursor() returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- Before the snapshot is taken: what leaves the log meanwhile is looked at with it.
+    cut bigint := @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid);
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
     now_at numeric := extract(epoch from clock_timestamp());
 begin
     perform @extschema@.flush_quote_feed();
     -- Who is running may have changed something long ago.
     return concat_ws('/', '4', @extschema@.quote_cluster_identifier(), @extschema@.quote_log_identity(), @extschema@.quote_feed_timeline(),
-        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_begin(), seen, now_at,
+        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, cut, seen, now_at,
         case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
 end $$;
 create or replace function parse_quote_cursor(cursor text) returns quote_cursor
@@ -667,7 +749,7 @@ declare
 begin
     if cursor is null then
         return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null, null, null, null,
-            @extschema@.quote_log_begin())::@extschema@.quote_cursor;
+            @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid))::@extschema@.quote_cursor;
     end if;
     if part[1] = '4' then
         place := part[3:6];
@@ -686,10 +768,10 @@ begin
     end if;
     parsed := row(part[2]::bigint, part[3]::pg_snapshot, part[4]::numeric, part[5]::numeric,
         part[6]::pg_snapshot, part[7]::numeric, part[8]::bigint, place[2]::integer, place[3]::bigint, place[1],
-        place[4]::numeric)::@extschema@.quote_cursor;
-    -- Times that are none, or that no timestamp holds.
+        place[4]::bigint)::@extschema@.quote_cursor;
+    -- Times that are none, or that no timestamp holds; and no number of a cut.
     if not (parsed.prev_at between 0 and 1e11 and parsed.floor_at between 0 and 1e11 and coalesce(parsed.cur_at, 0) between 0 and 1e11
-            and coalesce(parsed.begin_at, 0) between 0 and 1e11) then
+            and coalesce(parsed.cut, 0) >= 0) then
         raise invalid_text_representation;
     end if;
     return parsed;
@@ -719,7 +801,7 @@ begin
     elsif ahead > 0 and (cursor.timeline is null or ahead > (select count(*) from pg_snapshot_xip(newest) x
             where x::text::bigint >= pg_snapshot_xmax(newest)::text::bigint - ahead)) then
         reason := 'It is ahead of this cluster, which lost its end in a failover.';
-    elsif cursor.begin_at is distinct from @extschema@.quote_log_begin() and @extschema@.quote_archive_has_behind(cursor.prev, to_timestamp(cursor.begin_at)) then
+    elsif @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, coalesce(cursor.cut, 0), '-infinity', cursor.prev, cursor.cur, cursor.position) then
         reason := 'It stands before changes that were archived since, and event feeds read the log alone.';
     end if;
     if reason is not null then
@@ -735,9 +817,9 @@ set jit = off
 as $$
 declare
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
-    c @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
-    -- Before anything is read: what is archived meanwhile is looked for with the next cursor.
-    begin_at numeric := @extschema@.quote_log_begin();
+    begun @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
+    c @extschema@.quote_cursor := begun;
+    cut bigint := @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid);
     waypoint record;
     given integer := 0;
     got integer;
@@ -754,7 +836,7 @@ begin
             c := row(c.origin, c.prev, c.prev_at,
                 greatest(extract(epoch from @extschema@.quote_feed_floor(c.prev, coalesce(waypoint.cur, seen), to_timestamp(c.floor_at))), 0), coalesce(waypoint.cur, seen),
                 extract(epoch from coalesce(waypoint.cur_at, clock_timestamp())), 0, @extschema@.quote_feed_timeline(),
-                pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_identity(), begin_at)::@extschema@.quote_cursor;
+                pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_identity(), cut)::@extschema@.quote_cursor;
         end if;
         return query select * from @extschema@.read_quote_events(c, max - given);
         get diagnostics got = row_count;
@@ -762,6 +844,10 @@ begin
         exit when given >= max or c.cur::text = seen::text;
         c := @extschema@.next_quote_cursor(c);
     end loop;
+    -- What left the log meanwhile may be missing.
+    if cut <> @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid) then
+        perform @extschema@.require_quote_cursor(begun);
+    end if;
 end $$;
 create or replace function next_quote_cursor(c quote_cursor) returns quote_cursor
 language sql immutable
@@ -769,7 +855,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select row(c.origin, c.cur, c.cur_at,
         case when pg_snapshot_xmin(c.cur) >= pg_snapshot_xmax(c.prev) then c.prev_at else c.floor_at end,
-        null, null, null, c.timeline, c.reached, c.log, c.begin_at)::@extschema@.quote_cursor
+        null, null, null, c.timeline, c.reached, c.log, c.cut)::@extschema@.quote_cursor
 $$;
 create or replace function quote_event_texts_query(condition text) returns text
 language plpgsql stable
@@ -806,8 +892,8 @@ begin
         case when c.position > 0 and @extschema@.quote_batch_has_few(c.prev, c.cur)
             then @extschema@.quote_batch_rest_query() else @extschema@.quote_batch_query() end)
     using c.prev, c.cur, c.position, c.origin, to_timestamp(c.floor_at) - interval '24 hours', 'infinity'::timestamptz, max, c.prev_at, c.floor_at, c.cur_at,
-        concat_ws('/', case when c.timeline is null then '1' when c.log is null then '2' when c.begin_at is null then '3' else '4' end,
-            c.origin, c.log, c.timeline, c.reached, c.begin_at);
+        concat_ws('/', case when c.timeline is null then '1' when c.log is null then '2' when c.cut is null then '3' else '4' end,
+            c.origin, c.log, c.timeline, c.reached, c.cut);
 end $$;
 create or replace function quote_relay_lease(holder text, ttl interval) returns bigint
 language plpgsql security definer
@@ -843,6 +929,15 @@ begin
     return query execute format('select s.* from %s s where @extschema@.quote_session_lives(s.last_heartbeat)
         order by s.joined_at, s.session_id', @extschema@.quote_session_target());
 end $$;
+create function refuse_unknown_quote_place() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'the cursor is no longer known' using errcode = 'QC001',
+        hint = 'Read the quote again and subscribe without a cursor.';
+end $$;
+comment on function refuse_unknown_quote_place() is 'SQLSTATE QC001: the feed does not reach back to a place';
 create or replace function quote_events_between(
     quote_id uuid, after_batch bigint, after_position bigint, until_batch bigint, until_position bigint, max integer)
 returns table (batch bigint, "position" bigint, event jsonb)
@@ -863,15 +958,12 @@ declare
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
     -- What comes behind may have been written when a clock was behind, and its batch says so.
-    execute format('select b.no, b.prev, b.cur, b.origin, x.is_elsewhere, x.floor_at from (select * from %1$s where no >= $1 order by no limit 1) b
+    execute format('select b.no, b.prev, b.cur, b.cur_at, b.origin, x.is_elsewhere, x.floor_at from (select * from %1$s where no >= $1 order by no limit 1) b
         cross join lateral (select bool_or(r.origin <> $2) as is_elsewhere, min(r.floor_at) as floor_at from %1$s r where r.no between b.no and greatest(b.no, $3)) x',
         @extschema@.quote_relay_table('quote_relay_batch'))
     into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
-    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere
-        or to_timestamp(@extschema@.quote_log_begin()) > start.floor_at - interval '24 hours'
-            and @extschema@.quote_archive_has_behind(start.prev, start.floor_at - interval '24 hours') then
-        raise exception 'the cursor is no longer known' using errcode = 'QC001',
-            hint = 'Read the quote again and subscribe without a cursor.';
+    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere then
+        perform @extschema@.refuse_unknown_quote_place();
     end if;
     is_begun := start.no = after_batch;
     if is_begun and after_batch <= until_batch then
@@ -887,6 +979,10 @@ begin
         end if;
         return query select * from @extschema@.quote_events_behind(quote_id, start.origin, start.floor_at - interval '24 hours',
             case when is_begun then start.cur else start.prev end, shown, until_batch, until_position, max - given);
+    end if;
+    -- What has left the log by now may be missing.
+    if @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, 0, start.cur_at, start.prev, case when is_begun then start.cur end, after_position) then
+        perform @extschema@.refuse_unknown_quote_place();
     end if;
 end $$;
 create function note_quote_drop_refused(at timestamptz) returns void
@@ -1074,6 +1170,8 @@ declare
     until timestamptz;
     months regclass[];
     others regclass[];
+    newest bigint;
+    last_position bigint;
     patience text;
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals,quote_relay_batch}'::text[]);
@@ -1101,6 +1199,7 @@ begin
     end if;
     -- Whoever seals has decided where he looks for rows.
     perform @extschema@.lock_quote_seals(log), @extschema@.prove_quote_months(log, until, 9223372036854775807);
+    select e.newest, e.last_position into newest, last_position from @extschema@.quote_months_end(months) e;
     others := array(
         select @extschema@.quote_changes_spare(log) union
         select @extschema@.quote_changes_spare(to_regclass(@extschema@.quote_relay_table('quote_changes_archive'))));
@@ -1109,8 +1208,8 @@ begin
     if @extschema@.quote_archive_end(older_than) < until then
         raise exception 'months were written to while they were locked' using errcode = 'lock_not_available', hint = 'Try again.';
     end if;
-    perform @extschema@.exchange_quote_months(log, months, until);
-    perform @extschema@.set_quote_option('lock_timeout', patience);
+    perform @extschema@.exchange_quote_months(log, months, until), @extschema@.note_quote_log_cut(log, newest, last_position),
+        @extschema@.set_quote_option('lock_timeout', patience);
     return cardinality(months);
 end $$;
 create or replace function quote_tables_unknown() returns table (relation regclass, statements text)
@@ -1326,8 +1425,7 @@ as $$
         select g.* from @extschema@.quote_function_grants() g where g.grantee <> 0)
     select g.told, g.revoke from given g
     where exists (
-            select from given k where k.grantee = g.grantee and k.function in (
-                '@extschema@.move_quote_seal_anchor(bytea, bigint, bytea, boolean)'::regprocedure, '@extschema@.grant_beside_quote_release(text)'::regprocedure))
+            select from given k where k.grantee = g.grantee and k.function = '@extschema@.move_quote_seal_anchor(bytea, bigint, bytea, boolean)'::regprocedure)
         and not exists (
             select from @extschema@.quote_collab_settings s join pg_class c on c.oid = @extschema@.quote_collab_table(s)
             where g.function = '@extschema@.capture_quote_change()'::regprocedure and c.relowner = g.grantee
@@ -1378,6 +1476,18 @@ begin
         execute statement;
     end loop;
     perform @extschema@.grant_beside_quote_release(g.statement) from unnest(rights[:][2:2]) g (statement) where g.statement is not null;
+end $$;
+-- What is kept from PUBLIC and new, from those to whom default privileges have given it.
+do $$
+declare
+    statement text;
+begin
+    for statement in
+        select g.revoke from @extschema@.quote_function_grants() g join pg_catalog.pg_proc p on p.oid operator(pg_catalog.=) g.function
+        where p.proname operator(pg_catalog.=) any (array['archive_due_quote_months', 'drop_due_quote_months', 'grant_beside_quote_release', 'note_due_quote_months', 'note_quote_drop_refused', 'note_quote_log_cut', 'prove_due_quote_months', 'quote_history_begin', 'quote_months_end']::pg_catalog.name[])
+    loop
+        execute statement;
+    end loop;
 end $$;
 -- Whatever default privileges gave of what this or an earlier release made, and what earlier updates gave as part of the release.
 select @extschema@.close_quote_extension();

@@ -316,28 +316,38 @@ async fn a_cursor_of_an_earlier_release_is_read_on() {
     // It named neither log nor timeline nor place in the write-ahead log.
     let older = |cursor: &str| {
         let parts: Vec<&str> = cursor.split('/').collect();
-        format!("1/{}/{}", parts[1], parts[5..].join("/"))
+        format!("1/{}/{}", parts[1], parts[6..].join("/"))
     };
     let mut reader = older(&start);
     assert_eq!(told(&admin, &mut reader).await, ["one", "two", "three", "four"]);
-    assert!(reader.starts_with("3/"), "{reader}");
+    assert!(reader.starts_with("4/"), "{reader}");
     // A batch that an earlier release began is read to its end as it was begun.
     let within =
         admin.query_one("select cursor from quote_events_since($1, 1)", &[&older(&half)]).await.unwrap();
     let mut reader: String = within.get(0);
     assert!(reader.starts_with("1/"), "{reader}");
     assert_eq!(told(&admin, &mut reader).await, ["three", "four"]);
-    assert!(reader.starts_with("3/"), "{reader}");
+    assert!(reader.starts_with("4/"), "{reader}");
     let parts: Vec<&str> = start.split('/').collect();
     let [origin, log, timeline, reached] = [parts[1], parts[2], parts[3], parts[4]];
     // Or not the log alone.
     let within =
-        format!("2/{origin}/{timeline}/{reached}/{}", half.split('/').skip(5).collect::<Vec<_>>().join("/"));
+        format!("2/{origin}/{timeline}/{reached}/{}", half.split('/').skip(6).collect::<Vec<_>>().join("/"));
     let within = admin.query_one("select cursor from quote_events_since($1, 1)", &[&within]).await.unwrap();
     let mut reader: String = within.get(0);
     assert!(reader.starts_with("2/"), "{reader}");
     assert_eq!(told(&admin, &mut reader).await, ["three", "four"]);
+    assert!(reader.starts_with("4/"), "{reader}");
+    // Or not where the log began.
+    let within = format!(
+        "3/{origin}/{log}/{timeline}/{reached}/{}",
+        half.split('/').skip(6).collect::<Vec<_>>().join("/")
+    );
+    let within = admin.query_one("select cursor from quote_events_since($1, 1)", &[&within]).await.unwrap();
+    let mut reader: String = within.get(0);
     assert!(reader.starts_with("3/"), "{reader}");
+    assert_eq!(told(&admin, &mut reader).await, ["three", "four"]);
+    assert!(reader.starts_with("4/"), "{reader}");
     for (cursor, code) in [
         ("2".to_owned(), "22023"),
         (format!("2/{origin}/{timeline}/{reached}"), "22023"),
@@ -347,6 +357,10 @@ async fn a_cursor_of_an_earlier_release_is_read_on() {
         (format!("2/{origin}/{timeline}/{reached}/3:3:/0/NaN"), "22023"),
         (format!("3/{origin}/{timeline}/{reached}/3:3:/0/0"), "22023"),
         (format!("4/{origin}/{log}/{timeline}/{reached}/3:3:/0/0"), "22023"),
+        (format!("4/{origin}/{log}/{timeline}/{reached}/x/3:3:/0/0"), "22023"),
+        (format!("4/{origin}/{log}/{timeline}/{reached}/-1/3:3:/0/0"), "22023"),
+        (format!("4/{origin}/{log}/{timeline}/{reached}/1e300/3:3:/0/0"), "22023"),
+        (format!("5/{origin}/{log}/{timeline}/{reached}/0/3:3:/0/0"), "22023"),
         (format!("3/{origin}/1/{timeline}/{reached}/3:3:/0/0"), "QC001"),
         (format!("3/{origin}//{timeline}/{reached}/3:3:/0/0"), "QC001"),
         (format!("2/5/{timeline}/{reached}/3:3:/0/0"), "QC001"),

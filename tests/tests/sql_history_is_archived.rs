@@ -2,6 +2,7 @@
 
 use quote_collab_tests::history::PAST;
 use quote_collab_tests::{Erp, eventually};
+use tokio_postgres::Client;
 
 const WRITE: &str = "update quotes set notes = clock_timestamp()::text where id = (select id from quotes order by id limit 1)";
 
@@ -403,39 +404,126 @@ async fn a_large_month_comes_back_once_its_bounds_are_proved() {
     assert_eq!(erp.count(left).await, 0);
 }
 
+/// What a reader of the feed gets from a cursor: how many events, or the SQLSTATE.
+async fn read(reader: &Client, cursor: Option<&str>, max: i32) -> Result<Vec<String>, String> {
+    let rows = reader.query("select cursor from quote_events_since($1, $2)", &[&cursor, &max]).await;
+    let code =
+        |error: tokio_postgres::Error| error.code().map_or_else(String::new, |code| code.code().to_owned());
+    rows.map(|rows| rows.iter().map(|row| row.get(0)).collect()).map_err(code)
+}
+
+async fn cursor(reader: &Client) -> String {
+    reader.query_one("select quote_events_cursor()", &[]).await.expect("a cursor").get(0)
+}
+
+/// Months that lie in the archive, sealed, and cursors: before them, in their middle, behind their last event, and of everything.
+async fn archived() -> (Erp, Client, [String; 4]) {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let before = cursor(&admin).await;
+    admin.batch_execute(PAST).await.expect("it is done");
+    admin.batch_execute("select seal_quote_history()").await.expect("it is done");
+    let events = read(&admin, Some(&before), 1000).await.expect("it is done");
+    let (middle, last) = (events[150].clone(), events.last().expect("it is done").clone());
+    let all = cursor(&admin).await;
+    let moved: i32 =
+        admin.query_one("select archive_quote_changes('3 months')", &[]).await.expect("it is done").get(0);
+    assert_eq!(moved, 2);
+    (erp, admin, [before, middle, last, all])
+}
+
 /// Event feeds read the log alone: what is gone to the archive meanwhile is not passed over in silence.
 #[tokio::test]
 async fn a_reader_is_told_that_what_he_has_not_read_was_archived() {
-    let erp = Erp::attached().await;
-    let admin = erp.client("postgres").await;
-    let cursor =
-        async || admin.query_one("select quote_events_cursor()", &[]).await.unwrap().get::<_, String>(0);
-    let read = async |from: Option<&String>| {
-        admin.query("select cursor from quote_events_since($1, 150)", &[&from]).await
-    };
-    let before = cursor().await;
-    admin.batch_execute(PAST).await.unwrap();
-    admin.batch_execute("select seal_quote_history()").await.unwrap();
-    // In the middle of what is to be archived, behind it, and behind what comes then.
-    let middle: String = read(None).await.unwrap().last().unwrap().get(0);
-    let behind = cursor().await;
+    let (erp, admin, [before, middle, last, all]) = archived().await;
+    // Nobody who reads the log needs its archive.
+    let busy = erp.client("postgres").await;
+    busy.batch_execute("begin; lock table quote_changes_archive").await.unwrap();
     admin.batch_execute(WRITE).await.unwrap();
-    let moved: i32 = admin.query_one("select archive_quote_changes('3 months')", &[]).await.unwrap().get(0);
-    assert_eq!(moved, 2);
     for lost in [&before, &middle] {
-        let refused = read(Some(lost)).await.unwrap_err();
+        let refused = admin.query("select * from quote_events_since($1)", &[lost]).await.unwrap_err();
         let error = refused.as_db_error().unwrap();
         assert_eq!(error.code().code(), "QC001", "{lost}");
         assert!(error.detail().unwrap().contains("archived") && error.hint().is_some());
-        // As earlier releases gave it, without the place where the log began.
+        // As earlier releases gave it, without the number of what left the log.
         let mut parts: Vec<&str> = lost.split('/').collect();
         parts[0] = "3";
         parts.remove(5);
-        assert_eq!(read(Some(&parts.join("/"))).await.unwrap_err().code().unwrap().code(), "QC001", "{lost}");
+        assert_eq!(read(&admin, Some(&parts.join("/")), 9).await, Err("QC001".to_owned()), "{lost}");
     }
-    assert_eq!(read(Some(&behind)).await.unwrap().len(), 1);
+    for (known, what) in [(&last, "the last of it"), (&all, "all of it")] {
+        assert_eq!(read(&admin, Some(known), 9).await.unwrap().len(), 1, "{what} was read");
+    }
     // From the beginning of the log, and from there on.
-    let rest = read(None).await.unwrap();
+    let rest = read(&admin, None, 9).await.unwrap();
     assert_eq!(rest.len(), 1);
-    assert_eq!(read(Some(&rest[0].get(0))).await.unwrap().len(), 0);
+    assert_eq!(read(&admin, Some(&rest[0]), 9).await.unwrap().len(), 0);
+    busy.batch_execute("rollback").await.unwrap();
+    // Nor does it help that it was dropped.
+    admin.batch_execute("select drop_archived_quote_changes('1 year')").await.unwrap();
+    assert_eq!(read(&admin, Some(&before), 9).await, Err("QC001".to_owned()));
+    assert_eq!(read(&admin, Some(&all), 9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_reader_is_told_that_rows_followed_their_month_to_the_archive() {
+    let (erp, admin, [.., all]) = archived().await;
+    for statement in [
+        WRITE,
+        "update quote_changes set changed_at = (select min(changed_at) from quote_changes_archive) where position = (select max(position) from quote_changes)",
+        "select seal_quote_history()",
+        "update quote_changes_seals set sealed_at = sealed_at - interval '3 days'",
+    ] {
+        admin.batch_execute(statement).await.unwrap();
+    }
+    // Who has not watched the clock.
+    let reader = erp.client("postgres").await;
+    let told = read(&reader, Some(&all), 9).await.unwrap();
+    assert_eq!(told.len(), 1);
+    admin.batch_execute("select quote_collab_maintenance()").await.unwrap();
+    assert_eq!(read(&reader, Some(&all), 9).await, Err("QC001".to_owned()));
+    assert_eq!(read(&reader, Some(&told[0]), 9).await.unwrap().len(), 0, "who has read it goes on");
+}
+
+/// It has found nothing amiss, and then waits for the log while its months leave it.
+#[tokio::test]
+async fn a_reader_is_told_what_is_archived_while_it_reads() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let before = cursor(&admin).await;
+    admin.batch_execute(PAST).await.unwrap();
+    admin.batch_execute(&format!("select seal_quote_history(); {WRITE}")).await.unwrap();
+    admin.batch_execute("begin; select archive_quote_changes('3 months')").await.unwrap();
+    let reader = erp.client("postgres").await;
+    let pid: i32 = reader.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    let reading = tokio::spawn(async move { read(&reader, Some(&before), 9).await });
+    erp.wait_until(&format!("select exists (select from pg_locks where not granted and pid = {pid})")).await;
+    admin.batch_execute("commit").await.unwrap();
+    assert_eq!(reading.await.unwrap(), Err("QC001".to_owned()));
+}
+
+/// So is a subscriber that comes back to a place in a batch of the relay.
+#[tokio::test]
+async fn a_subscriber_is_told_that_what_he_missed_was_archived() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let epoch: i64 =
+        admin.query_one("select quote_relay_lease('test', '1 minute')", &[]).await.unwrap().get(0);
+    admin.batch_execute(PAST).await.unwrap();
+    admin.batch_execute("select seal_quote_history()").await.unwrap();
+    tell(&erp, epoch).await;
+    admin.batch_execute(&format!("{WRITE}; select seal_quote_history()")).await.unwrap();
+    tell(&erp, epoch).await;
+    let missed = |place: i64| {
+        format!(
+            "select count(*) from (select id from quotes order by id limit 1) q, quote_events_between(q.id, 1, {place}, 4, {}, 100)",
+            i64::MAX
+        )
+    };
+    let (all, since) = (erp.count(&missed(0)).await, erp.count(&missed(i64::MAX)).await);
+    assert!(all >= since + 2 && since > 0, "{all} in all, {since} since");
+    let moved: i32 = admin.query_one("select archive_quote_changes('3 months')", &[]).await.unwrap().get(0);
+    assert_eq!(moved, 2);
+    assert_eq!(admin.batch_execute(&missed(0)).await.unwrap_err().code().unwrap().code(), "QC001");
+    assert_eq!(erp.count(&missed(i64::MAX)).await, since, "who has seen the batch goes on");
 }

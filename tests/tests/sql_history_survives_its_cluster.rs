@@ -363,7 +363,7 @@ async fn a_cursor_that_counts_on_what_a_failover_lost_is_refused() {
     let kept = text(&admin, CURSOR).await;
     // As earlier releases gave it: without log, timeline and place in the write-ahead log.
     let parts: Vec<&str> = kept.split('/').collect();
-    let older = format!("1/{}/{}", parts[1], parts[5..].join("/"));
+    let older = format!("1/{}/{}", parts[1], parts[6..].join("/"));
     let second = first.standby().await;
     let promoted = second.client("erp", "postgres").await;
     caught_up(&admin, &promoted).await;

@@ -34,12 +34,16 @@ fn releases() -> Vec<(String, PathBuf)> {
     files.map(|file| (version(&file), file)).collect()
 }
 
-/// Those among which most was decided anew, the first and the last: for what takes long, and does not differ from each to the next.
+/// Those among which most was decided anew, the first and the last, in order: for what takes long, and does not differ from each to the next.
 fn milestones() -> Vec<(String, PathBuf)> {
     let milestone = |(version, _): &(String, PathBuf)| {
         ["0.1.0", "0.3.0", "0.6.0", "0.9.0", "0.13.0", "0.17.0"].contains(&version.as_str())
     };
-    releases().into_iter().filter(milestone).collect()
+    let mut milestones: Vec<_> = releases().into_iter().filter(milestone).collect();
+    milestones.sort_by_key(|(version, _)| {
+        version.split('.').filter_map(|part| part.parse().ok()).collect::<Vec<u32>>()
+    });
+    milestones
 }
 
 /// The sample ERP with a release before this one in a schema, and the superuser in it.
@@ -261,4 +265,21 @@ async fn an_update_takes_back_what_a_grant_on_all_gave() {
         let may = "select has_function_privilege('quote_gateway', 'quote_relay_position()', 'execute')::integer::bigint";
         assert_eq!(erp.count(may).await, 1, "{version}");
     }
+}
+
+/// Default privileges that name it are no grant on all: what the gateway was given by name it keeps.
+#[tokio::test]
+async fn an_update_leaves_a_gateway_what_it_was_given() {
+    let (version, script) = milestones().pop().expect("the release before");
+    let (erp, admin) = old(&version, &script, "public").await;
+    run(
+        &admin,
+        &format!("{ATTACH}; {GRANT}; alter default privileges grant execute on functions to quote_gateway"),
+    )
+    .await;
+    run(&admin, UPDATE).await;
+    let lacking = "select count(*) from quote_gateway_functions() f where not has_function_privilege('quote_gateway', f, 'execute')";
+    assert_eq!(erp.count(lacking).await, 0, "{version}");
+    let more = "select count(*) from quote_function_grants() g where g.grantee = 'quote_gateway'::regrole and g.function not in (select quote_gateway_functions())";
+    assert_eq!(erp.count(more).await, 0, "{version}");
 }

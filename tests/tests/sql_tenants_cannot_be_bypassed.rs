@@ -277,11 +277,11 @@ async fn no_function_of_ours_promises_too_much() {
     // They believe nothing: they find the row themselves, for the current tenant, and say nothing unless the caller has locked it. Those of the
     // feed say when somebody sealed, what was over then, and whether anything was archived since.
     let expected = [
-        "quote_archive_has_behind",
         "quote_feed_floor",
+        "quote_feed_is_cut",
         "quote_feed_waypoint",
         "quote_former_life",
-        "quote_log_begin",
+        "quote_log_cut",
         "record_rejected_quote_change",
     ];
     assert_eq!(open, expected);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::context::RequestContext;
 use super::database::{Database, Parameter, first, unexpected};
-use super::error::{DatabaseError, OTHER_HISTORY};
+use super::error::{DatabaseError, LEASE_LOST, OTHER_HISTORY};
 use crate::cursor::{Cursor, Lineage};
 use crate::ports::{ChangeLog, Checkpoint, Epoch, Logged, Opened, Page, ReadLimit};
 
@@ -91,6 +91,7 @@ impl ChangeLog for PostgresChangeLog {
             self.0.rows(RequestContext::own(), &self.0.statements().relay.next_batch, &parameters).await;
         let rows = match asked {
             Err(error) if error.sqlstate() == Some(OTHER_HISTORY) => return Ok(Opened::OtherLineage),
+            Err(error) if error.sqlstate() == Some(LEASE_LOST) => return Ok(Opened::LeaseLost),
             asked => asked?,
         };
         let Some(row) = rows.first() else { return Ok(Opened::Nothing) };

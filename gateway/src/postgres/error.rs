@@ -65,6 +65,10 @@ fn words(sqlstate: &SqlState, message: &str, hint: Option<&str>) -> String {
 
 /// The feed does not reach back to a cursor, or is another.
 pub(super) const OTHER_HISTORY: &str = "QC001";
+/// Another relay has the lease.
+pub(super) const LEASE_LOST: &str = "QC002";
+/// The transaction may not write.
+const READ_ONLY: &str = "25006";
 
 impl DatabaseError {
     /// The SQLSTATE, when PostgreSQL gave one.
@@ -74,6 +78,12 @@ impl DatabaseError {
             Self::Refused { sqlstate, .. } => Some(sqlstate.code()),
             _ => None,
         }
+    }
+
+    /// Whether this database writes nothing: a standby, or one that was told so.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.sqlstate() == Some(READ_ONLY)
     }
 
     /// Whether trying again without any change can help.

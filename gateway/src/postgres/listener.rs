@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use quote_collab_core::channel;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{AsyncMessage, Config, NoTls};
@@ -13,10 +14,6 @@ use super::connection::{CONNECT_TIMEOUT, connection_config};
 use super::error::DatabaseError;
 use crate::backoff::Backoff;
 use crate::secret::Secret;
-
-const QUOTE_EVENTS: &str = "quote_events";
-const QUOTE_PRESENCE: &str = "quote_presence";
-const LISTEN: &str = "listen quote_events; listen quote_presence";
 
 /// Why to look again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +91,8 @@ impl Bells {
     /// A full queue already holds a wake-up; that is all the reader needs.
     fn ring(&self, channel: &str) {
         let bell = match channel {
-            QUOTE_EVENTS => &self.events,
-            QUOTE_PRESENCE => &self.presence,
+            channel::EVENTS => &self.events,
+            channel::PRESENCE => &self.presence,
             _ => return,
         };
         let _ = bell.try_send(WakeUp::Notification);
@@ -147,7 +144,8 @@ async fn listen_once(config: &Config, bells: &Bells, backoff: &mut Backoff) -> R
     let mut messages = std::pin::pin!(messages);
     {
         // The connection makes progress only while its messages are read.
-        let listening = timeout(CONNECT_TIMEOUT, client.batch_execute(LISTEN));
+        let listen = format!("listen {}; listen {}", channel::EVENTS, channel::PRESENCE);
+        let listening = timeout(CONNECT_TIMEOUT, client.batch_execute(&listen));
         let mut listening = std::pin::pin!(listening);
         loop {
             tokio::select! {
@@ -156,7 +154,7 @@ async fn listen_once(config: &Config, bells: &Bells, backoff: &mut Backoff) -> R
             }
         }
     }
-    tracing::info!("listening for {QUOTE_EVENTS} and {QUOTE_PRESENCE}");
+    tracing::info!("listening for {} and {}", channel::EVENTS, channel::PRESENCE);
     backoff.reset();
     bells.ring_all();
     loop {
@@ -186,8 +184,8 @@ mod tests {
         let (sender, mut reader) = WakeUps::new();
         let other = WakeUps::new();
         let bells = Bells { events: sender, presence: other.0.clone(), connected: other.0 };
-        bells.ring(QUOTE_EVENTS);
-        bells.ring(QUOTE_EVENTS);
+        bells.ring(channel::EVENTS);
+        bells.ring(channel::EVENTS);
         bells.ring("unknown");
         let tick = Duration::from_millis(250);
         assert_eq!(reader.next(tick).await, WakeUp::Notification);

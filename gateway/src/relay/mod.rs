@@ -38,10 +38,6 @@ const TICK: Duration = Duration::from_millis(250);
 /// Longest wait for each of the two last words of a relay that stops: where it stands, and that the lease is free. Both
 /// can do without.
 const GOODBYE: Duration = Duration::from_secs(2);
-/// The log's words for a lease that another relay has taken.
-const LEASE_LOST: &str = "QC002";
-/// PostgreSQL's words for a transaction that may not write.
-const READ_ONLY: &str = "25006";
 
 /// Copies the log to the bus.
 pub struct Relay<L, B> {
@@ -94,9 +90,7 @@ impl RelayError {
     /// The kind as operators are told it.
     fn reason(&self) -> Reason {
         match self {
-            Self::Log(DatabaseError::Refused { sqlstate, .. }) if sqlstate.code() == READ_ONLY => {
-                Reason::DatabaseReadOnly
-            }
+            Self::Log(error) if error.is_read_only() => Reason::DatabaseReadOnly,
             Self::Log(error) if error.is_transient() => Reason::DatabaseUnavailable,
             Self::Log(DatabaseError::Refused { .. }) => Reason::DatabaseRefused,
             Self::Log(_) => Reason::DatabaseUnexpected,
@@ -110,11 +104,7 @@ impl RelayError {
     }
 
     fn is_deposition(&self) -> bool {
-        match self {
-            Self::Deposed => true,
-            Self::Log(error) => error.sqlstate() == Some(LEASE_LOST),
-            _ => false,
-        }
+        matches!(self, Self::Deposed)
     }
 }
 

@@ -121,6 +121,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
             }
             Opened::Nothing => {}
             Opened::OtherLineage => return Err(RelayError::OtherLineage),
+            Opened::LeaseLost => return Err(RelayError::Deposed),
         }
         self.state.is_level(asked);
         self.note(CHECKPOINT_PERIOD).await

@@ -7,6 +7,7 @@
 pub mod arguments;
 pub mod chain;
 pub mod change;
+pub mod channel;
 pub mod diff;
 pub mod digest;
 pub mod json;

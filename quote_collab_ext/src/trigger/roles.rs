@@ -34,9 +34,16 @@ pub struct Roles {
 /// What readers of a change are told of some columns, by name, in the order in which jsonb keeps the names.
 pub struct Told(Vec<(String, Option<&'static str>)>);
 
-/// What events tell apart: the parts of a header that have names of their own there.
+/// What events tell apart: the parts of a header that have names of their own there. Of a column that plays two of these roles the first is told.
 fn told_apart() -> impl Iterator<Item = &'static str> {
-    [STATUS].into_iter().chain(NOTES).chain(SHOWN_TOTALS)
+    [STATUS].into_iter().chain(NOTES).chain(totals())
+}
+
+/// In the order in which jsonb keeps them.
+fn totals() -> [&'static str; 5] {
+    let mut totals = SHOWN_TOTALS.map(|total| (total, ()));
+    in_order_of_jsonb(&mut totals);
+    totals.map(|(total, ())| total)
 }
 
 /// By names in the order in which jsonb keeps them.
@@ -59,8 +66,6 @@ impl Roles {
     pub fn of(entity: Entity, arguments: &Arguments, columns: &[Column]) -> Result<Self, Error> {
         let search = Search { arguments, columns };
         let total = |role| Some((role, search.attnum(role)?));
-        let mut totals: Vec<_> = SHOWN_TOTALS.into_iter().filter_map(total).collect();
-        in_order_of_jsonb(&mut totals);
         Ok(Self {
             id: search.key("id")?,
             tenant: search.key("tenant")?,
@@ -71,7 +76,7 @@ impl Roles {
             stamps_user: arguments.one("stamp_user").is_some(),
             created_by: search.user("created_by"),
             line_number: search.attnum("line_number"),
-            totals,
+            totals: totals().into_iter().filter_map(total).collect(),
             renamed: if entity == Entity::Quote { search.renamed() } else { Told(Vec::new()) },
             named: search.named(),
         })

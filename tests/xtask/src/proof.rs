@@ -1,7 +1,6 @@
 //! `test`: the stages, in the order in which a mistake is cheapest to find.
 
 use std::fs;
-use std::iter;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
@@ -37,10 +36,11 @@ struct Proof<'a> {
 /// A step: its name, the stages it belongs to, its work.
 type Step = (&'static str, &'static [Stage], fn(&Proof<'_>) -> Result<()>);
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     ("core", &[Stage::Core], |proof| proof.core()),
     (BUILD, &[Stage::Pg, Stage::E2e], |proof| proof.build()),
-    ("pg and e2e", &[Stage::Pg, Stage::E2e], |proof| proof.on_servers()),
+    ("pg", &[Stage::Pg], |proof| proof.each_server()),
+    ("e2e", &[Stage::E2e], |proof| proof.whole()),
     ("lint", &[Stage::Lint], |proof| proof.lint()),
 ];
 
@@ -115,14 +115,6 @@ pub fn measure(place: &Place, what: Option<&str>, progress: &Progress) -> Result
     outcome
 }
 
-/// What runs, in the reader's words.
-fn name_of(stage: Stage, server: &Server) -> String {
-    match stage {
-        Stage::E2e => "PostgreSQL, NATS, gateway and browser".to_owned(),
-        _ => format!("PostgreSQL {}", server.version),
-    }
-}
-
 /// Names of the test files of a stage.
 fn test_files(dir: &Path, stage: Stage) -> Result<Vec<String>> {
     let entries = fs::read_dir(dir).map_err(Failure::io(format!("read {}", dir.display())))?;
@@ -150,24 +142,21 @@ impl Proof<'_> {
         }
     }
 
-    /// The tests against real servers: of the extension on each version of PostgreSQL, of the whole on Debian's. At once run one more
-    /// than there are processors, since they wait for servers as long as they compute.
-    fn on_servers(&self) -> Result<()> {
-        let of_the_extension = self.tools.servers.iter().map(|server| (Stage::Pg, server.clone()));
-        let of_the_whole = iter::once((Stage::E2e, Server::of_debian()));
-        let wanted = |(stage, _): &(Stage, Server)| self.only.is_none_or(|only| only == *stage);
-        let runs: Vec<(Stage, Server)> = of_the_whole.chain(of_the_extension).filter(wanted).collect();
-        for stage in [Stage::Pg, Stage::E2e] {
-            if runs.iter().any(|run| run.0 == stage) {
-                self.compile(stage)?;
-            }
+    /// The tests of the extension alone, on as many versions of PostgreSQL at once as there are processors: they wait for
+    /// servers as long as they compute.
+    fn each_server(&self) -> Result<()> {
+        let servers = &self.tools.servers;
+        for server in servers.iter().filter(|server| server.tree.is_some()) {
+            artifact::extension_for(self.place, &self.tools, server, self.progress)?;
         }
+        let mut cargo = self.cargo();
+        program::run(self.tests_of(Stage::Pg, &mut cargo)?.arg("--no-run"))?;
         let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         let prove_next = || {
-            while let Some((stage, server)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let name = name_of(*stage, server);
+            while let Some(server) = servers.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let name = format!("PostgreSQL {}", server.version);
                 self.progress.step(&name);
-                if let Err(failure) = self.harness(*stage, server) {
+                if let Err(failure) = self.harness(Stage::Pg, server) {
                     println!("{name}: {failure}");
                     failed.lock().unwrap_or_else(PoisonError::into_inner).push(name);
                 } else {
@@ -175,9 +164,9 @@ impl Proof<'_> {
                 }
             }
         };
-        let at_once = thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
+        let at_once = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(servers.len());
         thread::scope(|scope| {
-            for _ in 0..at_once.min(runs.len()) {
+            for _ in 0..at_once {
                 scope.spawn(prove_next);
             }
         });
@@ -187,15 +176,10 @@ impl Proof<'_> {
         }
     }
 
-    /// What the runs of a stage need that they would else wait for each other to build.
-    fn compile(&self, stage: Stage) -> Result<()> {
-        if stage == Stage::Pg {
-            for server in self.tools.servers.iter().filter(|server| server.tree.is_some()) {
-                artifact::extension_for(self.place, &self.tools, server, self.progress)?;
-            }
-        }
-        self.progress.step(format_args!("compiling the tests of {stage:?}"));
-        program::run(self.tests_of(stage, &mut self.cargo())?.arg("--no-run"))
+    /// The tests of the whole, on Debian's PostgreSQL.
+    fn whole(&self) -> Result<()> {
+        self.progress.step("PostgreSQL, NATS, gateway and browser");
+        self.harness(Stage::E2e, &Server::of_debian())
     }
 
     /// A copy of a server that is ours, with the extension in it, where the server's user can reach it.
@@ -219,8 +203,11 @@ impl Proof<'_> {
             cargo.env("CHROMIUM", setup::chromium()?);
         }
         self.say_what_is_built(&mut cargo, &settled);
-        let mark = if stage == Stage::E2e { "e2e".to_owned() } else { server.version.to_string() };
-        let outcome = program::run_marked(self.filtered(&mut cargo), &format!("{mark} | "));
+        let cargo = self.filtered(&mut cargo);
+        let outcome = match stage {
+            Stage::Pg => program::run_marked(cargo, &format!("{} | ", server.version)),
+            _ => program::run(cargo),
+        };
         let _ = fs::remove_dir_all(&copy);
         let left = run_dir.sweep();
         if outcome.is_ok() && !left.is_empty() {
