@@ -5,6 +5,12 @@ language c as 'MODULE_PATHNAME', 'prepared_rows';
 comment on function quote_prepared_rows(text, record) is 'rows of a query that is planned once in a session';
 revoke execute on function quote_prepared_rows(text, record) from public;
 
+-- The same as of now, whatever the transaction looks back at; for queries that only read.
+create function quote_latest_rows(query text, parameters record) returns setof record
+language c as 'MODULE_PATHNAME', 'latest_rows';
+comment on function quote_latest_rows(text, record) is 'rows of a query over what is committed by now';
+revoke execute on function quote_latest_rows(text, record) from public;
+
 -- What a function without parameters writes of a query, as long as no table, right, role or function has changed, and no setting of an
 -- attached table: for queries whose text takes as long to work out as they take to run.
 create function quote_kept_query(writer oid) returns text

@@ -1,31 +1,39 @@
 -- What left the log: event feeds read the log alone, and a reader must not pass over what it has not read. A member of the extension, which archiving
 -- alone writes. In no dump: no cursor outlives one.
 create table @extschema@.quote_log_cuts (
-    no            bigint      not null,
+    no            bigint      not null generated always as identity,
     log           oid         not null,
+    moved_by      xid8        not null,
     newest        xid8        not null,
     shown         pg_snapshot not null,
     last_position bigint      not null,
-    cut_at        timestamptz not null,
+    moved_at      timestamptz not null,
     constraint quote_log_cuts_pkey primary key (no)
 );
 comment on table @extschema@.quote_log_cuts is 'what was moved from an audit log to its archive, in order';
-comment on column @extschema@.quote_log_cuts.no is 'its number; a cursor says which was the newest when it was given';
-comment on column @extschema@.quote_log_cuts.log is 'oid of the log';
+comment on column @extschema@.quote_log_cuts.no is 'its number, never given twice; a cursor says which was the newest when it was given';
+comment on column @extschema@.quote_log_cuts.log is 'oid of the log; 0: here the table begins';
+comment on column @extschema@.quote_log_cuts.moved_by is 'the transaction that moved it';
 comment on column @extschema@.quote_log_cuts.newest is 'the newest transaction of this cluster that had written any of it';
 comment on column @extschema@.quote_log_cuts.shown is 'a snapshot that shows all of it';
 comment on column @extschema@.quote_log_cuts.last_position is 'the last position of it';
-comment on column @extschema@.quote_log_cuts.cut_at is 'when it was moved';
+comment on column @extschema@.quote_log_cuts.moved_at is 'when it was moved';
 comment on constraint quote_log_cuts_pkey on @extschema@.quote_log_cuts is 'one after the other';
+comment on sequence @extschema@.quote_log_cuts_no_seq is 'numbers of what left an audit log';
 alter table @extschema@.quote_log_cuts enable row level security, force row level security;
+
+-- Numbers go on behind those of a table that was dropped with the extension: what left the log before this one was made nobody knows any more.
+select pg_catalog.setval('@extschema@.quote_log_cuts_no_seq', pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8);
+insert into @extschema@.quote_log_cuts (log, moved_by, newest, shown, last_position, moved_at)
+values (0, pg_catalog.pg_current_xact_id(), '0', pg_catalog.pg_current_snapshot(), 0, pg_catalog.clock_timestamp());
 
 -- Notes that rows left the log; nothing where there are none of this cluster. One at a time: whoever moves rows keeps others from sealing.
 create function note_quote_log_cut(log regclass, newest bigint, last_position bigint) returns void
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into @extschema@.quote_log_cuts (no, log, newest, shown, last_position, cut_at)
-    select coalesce((select max(c.no) from @extschema@.quote_log_cuts c), 0) + 1, log, newest::text::xid8, pg_current_snapshot(), last_position, clock_timestamp()
+    insert into @extschema@.quote_log_cuts (log, moved_by, newest, shown, last_position, moved_at)
+    select log, pg_current_xact_id(), newest::text::xid8, pg_current_snapshot(), last_position, clock_timestamp()
     where newest is not null
 $$;
 comment on function note_quote_log_cut(regclass, bigint, bigint) is 'notes that rows of an audit log were moved to its archive';
@@ -51,13 +59,14 @@ end $$;
 comment on function quote_months_end(regclass[], out bigint, out bigint) is 'newest transaction and last position of months of an audit log';
 revoke execute on function quote_months_end(regclass[], out bigint, out bigint) from public;
 
--- The number of the newest cut of a log; 0 where nothing has left it.
+-- The number of what left a log last, or that with which the table begins. As of now, also in a transaction that looks back: partitions are gone for it, too.
 create function quote_log_cut(log oid) returns bigint
-language plpgsql stable security definer
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return coalesce((select c.no from @extschema@.quote_log_cuts c where c.log = quote_log_cut.log order by c.no desc limit 1), 0);
+    return (select r.no from @extschema@.quote_latest_rows(
+        'select c.no from @extschema@.quote_log_cuts c where c.log in ($1, 0) order by c.no desc limit 1'::text, row(log)) r (no bigint));
 end $$;
 comment on function quote_log_cut(oid) is 'number of what left an audit log last';
 
@@ -70,16 +79,18 @@ as $$
 $$;
 comment on function quote_cut_hidden(xid8, pg_snapshot, pg_snapshot) is 'whether a snapshot may not show something that left the audit log';
 
--- Did anything leave the log behind a place in the feed, since a cut or a time? What a batch that began there shows up to a position has been read.
-create function quote_feed_is_cut(log oid, since bigint, since_at timestamptz, prev pg_snapshot, cur pg_snapshot, "position" bigint) returns boolean
-language plpgsql stable security definer
+-- Did anything leave the log behind a place in the feed, after a cut, and after a snapshot where one is given? What a batch that began there shows up to a
+-- position has been read. As of now, as above. What left it before the table begins nobody knows, which counts where the number of a cut is given.
+create function quote_feed_is_cut(log oid, since bigint, after pg_snapshot, prev pg_snapshot, cur pg_snapshot, "position" bigint) returns boolean
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     return exists (
-        select from @extschema@.quote_log_cuts c
-        where c.log = quote_feed_is_cut.log and c.no > since and c.cut_at > since_at and c.newest >= pg_snapshot_xmin(prev)
-            and @extschema@.quote_cut_hidden(c.newest, c.shown, prev)
-            and (cur is null or c.last_position > quote_feed_is_cut.position or @extschema@.quote_cut_hidden(c.newest, c.shown, cur)));
+        select from @extschema@.quote_latest_rows('select c.log, c.moved_by, c.newest, c.shown, c.last_position from @extschema@.quote_log_cuts c
+            where c.log in ($1, 0) and c.no > $2'::text, row(log, coalesce(since, 0))) c (log oid, moved_by xid8, newest xid8, shown pg_snapshot, last_position bigint)
+        where (after is null or not pg_visible_in_snapshot(c.moved_by, after)) and (c.log = 0 and since is not null
+            or c.log <> 0 and @extschema@.quote_cut_hidden(c.newest, c.shown, prev)
+                and (cur is null or c.last_position > quote_feed_is_cut.position or @extschema@.quote_cut_hidden(c.newest, c.shown, cur))));
 end $$;
-comment on function quote_feed_is_cut(oid, bigint, timestamptz, pg_snapshot, pg_snapshot, bigint) is 'whether anything left the audit log behind a place in the feed';
+comment on function quote_feed_is_cut(oid, bigint, pg_snapshot, pg_snapshot, pg_snapshot, bigint) is 'whether anything left the audit log behind a place in the feed';

@@ -136,7 +136,7 @@ begin
     elsif ahead > 0 and (cursor.timeline is null or ahead > (select count(*) from pg_snapshot_xip(newest) x
             where x::text::bigint >= pg_snapshot_xmax(newest)::text::bigint - ahead)) then
         reason := 'It is ahead of this cluster, which lost its end in a failover.';
-    elsif @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, coalesce(cursor.cut, 0), '-infinity', cursor.prev, cursor.cur, cursor.position) then
+    elsif @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, cursor.cut, null::pg_snapshot, cursor.prev, cursor.cur, cursor.position) then
         reason := 'It stands before changes that were archived since, and event feeds read the log alone.';
     end if;
     if reason is not null then

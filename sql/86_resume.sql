@@ -163,7 +163,7 @@ declare
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
     -- What comes behind may have been written when a clock was behind, and its batch says so.
-    execute format('select b.no, b.prev, b.cur, b.cur_at, b.origin, x.is_elsewhere, x.floor_at from (select * from %1$s where no >= $1 order by no limit 1) b
+    execute format('select b.no, b.prev, b.cur, b.origin, x.is_elsewhere, x.floor_at from (select * from %1$s where no >= $1 order by no limit 1) b
         cross join lateral (select bool_or(r.origin <> $2) as is_elsewhere, min(r.floor_at) as floor_at from %1$s r where r.no between b.no and greatest(b.no, $3)) x',
         @extschema@.quote_relay_table('quote_relay_batch'))
     into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
@@ -186,7 +186,7 @@ begin
             case when is_begun then start.cur else start.prev end, shown, until_batch, until_position, max - given);
     end if;
     -- What has left the log by now may be missing.
-    if @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, 0, start.cur_at, start.prev, case when is_begun then start.cur end, after_position) then
+    if @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, 0::bigint, start.cur, start.prev, case when is_begun then start.cur end, after_position) then
         perform @extschema@.refuse_unknown_quote_place();
     end if;
 end $$;

@@ -152,7 +152,7 @@ begin
     select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
     from @extschema@.quote_changes_months_before(archive, now() - older_than) m;
     if months is null then
-        perform @extschema@.note_quote_drop_refused(null);
+        perform @extschema@.note_quote_drop_refused(null::timestamptz);
         return 0;
     end if;
     patience := @extschema@.bound_quote_patience();
@@ -175,7 +175,7 @@ begin
     end if;
     perform @extschema@.seal_quote_release(jsonb_build_object('rows', present, 'gone', after.gone::text, 'remains', after.remains,
         'from', to_char(from_at at time zone 'UTC', 'YYYY-MM-DD'), 'until', to_char(until_at at time zone 'UTC', 'YYYY-MM-DD')));
-    perform @extschema@.note_quote_drop_refused(null), @extschema@.set_quote_option('lock_timeout', patience);
+    perform @extschema@.note_quote_drop_refused(null::timestamptz), @extschema@.set_quote_option('lock_timeout', patience);
     return cardinality(months);
 end $$;
 comment on function drop_archived_quote_changes(interval) is 'drops archived months of the audit log after their retention; returns how many';

@@ -16,7 +16,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select least(@extschema@.quote_changes_month(since), min(m.month_start))
     from unnest('{quote_changes,quote_changes_archive}'::text[]) k (name)
-    cross join lateral @extschema@.quote_changes_months_before(to_regclass(@extschema@.quote_relay_table(k.name)), 'infinity') m
+    cross join lateral @extschema@.quote_changes_months_before(to_regclass(@extschema@.quote_relay_table(k.name)), 'infinity'::timestamptz) m
 $$;
 comment on function quote_history_begin(timestamptz) is 'where the history begins once all that is older than a time is gone';
 revoke execute on function quote_history_begin(timestamptz) from public;

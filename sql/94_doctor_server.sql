@@ -27,7 +27,7 @@ declare
     installed text;
 begin
     return next @extschema@.quote_collab_verdict('listeners are woken', current_setting('quote_collab.notify', true) is distinct from 'off', 'warning',
-        'quote_collab.notify is off: readers only poll', @extschema@.quote_setting_repair('quote_collab.notify', 'reset quote_collab.notify'));
+        'quote_collab.notify is off: readers only poll', @extschema@.quote_setting_repair('quote_collab.notify'::text, 'reset quote_collab.notify'::text));
     return next @extschema@.quote_collab_verdict('no old prepared transaction',
         not exists (select from pg_prepared_xacts x where x.prepared < now() - interval '1 hour'), 'warning',
         'a transaction was prepared an hour ago and holds its locks', 'commit prepared or rollback prepared; see pg_prepared_xacts.');
@@ -44,7 +44,7 @@ begin
         current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on', 'error',
         'fsync or full_page_writes is off: a crash loses or corrupts prices', 'alter system set fsync = on; alter system set full_page_writes = on; select pg_reload_conf();');
     return next @extschema@.quote_collab_verdict('commits are durable', current_setting('synchronous_commit') <> 'off', 'warning',
-        'synchronous_commit is off: a crash takes back what users saw saved', @extschema@.quote_setting_repair('synchronous_commit', 'set synchronous_commit = on'));
+        'synchronous_commit is off: a crash takes back what users saw saved', @extschema@.quote_setting_repair('synchronous_commit'::text, 'set synchronous_commit = on'::text));
     return next @extschema@.quote_collab_verdict('transaction ids left', (select age(d.datfrozenxid) < 1500000000 from pg_database d where d.datname = current_database()),
         'error', 'this database is close to transaction id wraparound', 'vacuum freeze;');
     return next @extschema@.quote_collab_verdict('encoding', getdatabaseencoding() = 'UTF8', 'error', 'the database is not in UTF8', 'Create it anew in UTF8.');
@@ -171,7 +171,7 @@ begin
             current_setting('max_prepared_transactions') = '0' or notify = 'off'
                 or preloaded and (notify = 'worker' or notify = 'auto' and (is_woken or not sees_processes)), 'warning',
             'a transaction that notifies cannot be prepared', case
-                when notify = 'transaction' and preloaded then @extschema@.quote_setting_repair('quote_collab.notify', 'set quote_collab.notify = worker')
+                when notify = 'transaction' and preloaded then @extschema@.quote_setting_repair('quote_collab.notify'::text, 'set quote_collab.notify = worker'::text)
                 else 'Preload the library; where it is, raise max_worker_processes, or set quote_collab.notify to worker.' end);
     end if;
     if preloaded is not false and not pg_is_in_recovery() and not sees_processes then

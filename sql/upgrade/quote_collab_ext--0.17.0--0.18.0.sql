@@ -5,24 +5,35 @@ drop function move_quote_strays(regclass, regclass, timestamptz, timestamptz);
 -- What left the log: event feeds read the log alone, and a reader must not pass over what it has not read. A member of the extension, which archiving
 -- alone writes. In no dump: no cursor outlives one.
 create table @extschema@.quote_log_cuts (
-    no            bigint      not null,
+    no            bigint      not null generated always as identity,
     log           oid         not null,
+    moved_by      xid8        not null,
     newest        xid8        not null,
     shown         pg_snapshot not null,
     last_position bigint      not null,
-    cut_at        timestamptz not null,
+    moved_at      timestamptz not null,
     constraint quote_log_cuts_pkey primary key (no)
 );
 comment on table @extschema@.quote_log_cuts is 'what was moved from an audit log to its archive, in order';
-comment on column @extschema@.quote_log_cuts.no is 'its number; a cursor says which was the newest when it was given';
-comment on column @extschema@.quote_log_cuts.log is 'oid of the log';
+comment on column @extschema@.quote_log_cuts.no is 'its number, never given twice; a cursor says which was the newest when it was given';
+comment on column @extschema@.quote_log_cuts.log is 'oid of the log; 0: here the table begins';
+comment on column @extschema@.quote_log_cuts.moved_by is 'the transaction that moved it';
 comment on column @extschema@.quote_log_cuts.newest is 'the newest transaction of this cluster that had written any of it';
 comment on column @extschema@.quote_log_cuts.shown is 'a snapshot that shows all of it';
 comment on column @extschema@.quote_log_cuts.last_position is 'the last position of it';
-comment on column @extschema@.quote_log_cuts.cut_at is 'when it was moved';
+comment on column @extschema@.quote_log_cuts.moved_at is 'when it was moved';
 comment on constraint quote_log_cuts_pkey on @extschema@.quote_log_cuts is 'one after the other';
+comment on sequence @extschema@.quote_log_cuts_no_seq is 'numbers of what left an audit log';
 alter table @extschema@.quote_log_cuts enable row level security, force row level security;
+-- What left the log before this update nobody has noted: cursors and batches from before are believed, as they were.
+select pg_catalog.setval('@extschema@.quote_log_cuts_no_seq', 1, false);
+insert into @extschema@.quote_log_cuts (no, log, moved_by, newest, shown, last_position, moved_at) overriding system value
+values (0, 0, '3', '0', pg_catalog.pg_current_snapshot(), 0, pg_catalog.clock_timestamp());
 alter type @extschema@.quote_cursor add attribute cut bigint;
+create function quote_latest_rows(query text, parameters record) returns setof record
+language c as 'MODULE_PATHNAME', 'latest_rows';
+comment on function quote_latest_rows(text, record) is 'rows of a query over what is committed by now';
+revoke execute on function quote_latest_rows(text, record) from public;
 alter function current_quote_user(uuid) parallel restricted;
 create function verified_quote_user() returns uuid
 language c strict stable parallel restricted
@@ -174,8 +185,8 @@ create function note_quote_log_cut(log regclass, newest bigint, last_position bi
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into @extschema@.quote_log_cuts (no, log, newest, shown, last_position, cut_at)
-    select coalesce((select max(c.no) from @extschema@.quote_log_cuts c), 0) + 1, log, newest::text::xid8, pg_current_snapshot(), last_position, clock_timestamp()
+    insert into @extschema@.quote_log_cuts (log, moved_by, newest, shown, last_position, moved_at)
+    select log, pg_current_xact_id(), newest::text::xid8, pg_current_snapshot(), last_position, clock_timestamp()
     where newest is not null
 $$;
 comment on function note_quote_log_cut(regclass, bigint, bigint) is 'notes that rows of an audit log were moved to its archive';
@@ -199,11 +210,12 @@ end $$;
 comment on function quote_months_end(regclass[], out bigint, out bigint) is 'newest transaction and last position of months of an audit log';
 revoke execute on function quote_months_end(regclass[], out bigint, out bigint) from public;
 create function quote_log_cut(log oid) returns bigint
-language plpgsql stable security definer
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return coalesce((select c.no from @extschema@.quote_log_cuts c where c.log = quote_log_cut.log order by c.no desc limit 1), 0);
+    return (select r.no from @extschema@.quote_latest_rows(
+        'select c.no from @extschema@.quote_log_cuts c where c.log in ($1, 0) order by c.no desc limit 1'::text, row(log)) r (no bigint));
 end $$;
 comment on function quote_log_cut(oid) is 'number of what left an audit log last';
 create function quote_cut_hidden(newest xid8, shown pg_snapshot, seen pg_snapshot) returns boolean
@@ -213,18 +225,19 @@ as $$
     select newest >= pg_snapshot_xmax(seen) or exists (select from pg_snapshot_xip(seen) x where x <= newest and pg_visible_in_snapshot(x, shown))
 $$;
 comment on function quote_cut_hidden(xid8, pg_snapshot, pg_snapshot) is 'whether a snapshot may not show something that left the audit log';
-create function quote_feed_is_cut(log oid, since bigint, since_at timestamptz, prev pg_snapshot, cur pg_snapshot, "position" bigint) returns boolean
-language plpgsql stable security definer
+create function quote_feed_is_cut(log oid, since bigint, after pg_snapshot, prev pg_snapshot, cur pg_snapshot, "position" bigint) returns boolean
+language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     return exists (
-        select from @extschema@.quote_log_cuts c
-        where c.log = quote_feed_is_cut.log and c.no > since and c.cut_at > since_at and c.newest >= pg_snapshot_xmin(prev)
-            and @extschema@.quote_cut_hidden(c.newest, c.shown, prev)
-            and (cur is null or c.last_position > quote_feed_is_cut.position or @extschema@.quote_cut_hidden(c.newest, c.shown, cur)));
+        select from @extschema@.quote_latest_rows('select c.log, c.moved_by, c.newest, c.shown, c.last_position from @extschema@.quote_log_cuts c
+            where c.log in ($1, 0) and c.no > $2'::text, row(log, coalesce(since, 0))) c (log oid, moved_by xid8, newest xid8, shown pg_snapshot, last_position bigint)
+        where (after is null or not pg_visible_in_snapshot(c.moved_by, after)) and (c.log = 0 and since is not null
+            or c.log <> 0 and @extschema@.quote_cut_hidden(c.newest, c.shown, prev)
+                and (cur is null or c.last_position > quote_feed_is_cut.position or @extschema@.quote_cut_hidden(c.newest, c.shown, cur))));
 end $$;
-comment on function quote_feed_is_cut(oid, bigint, timestamptz, pg_snapshot, pg_snapshot, bigint) is 'whether anything left the audit log behind a place in the feed';
+comment on function quote_feed_is_cut(oid, bigint, pg_snapshot, pg_snapshot, pg_snapshot, bigint) is 'whether anything left the audit log behind a place in the feed';
 create or replace function quote_extension_tables() returns table (relation regclass, is_private boolean)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -801,7 +814,7 @@ begin
     elsif ahead > 0 and (cursor.timeline is null or ahead > (select count(*) from pg_snapshot_xip(newest) x
             where x::text::bigint >= pg_snapshot_xmax(newest)::text::bigint - ahead)) then
         reason := 'It is ahead of this cluster, which lost its end in a failover.';
-    elsif @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, coalesce(cursor.cut, 0), '-infinity', cursor.prev, cursor.cur, cursor.position) then
+    elsif @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, cursor.cut, null::pg_snapshot, cursor.prev, cursor.cur, cursor.position) then
         reason := 'It stands before changes that were archived since, and event feeds read the log alone.';
     end if;
     if reason is not null then
@@ -958,7 +971,7 @@ declare
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
     -- What comes behind may have been written when a clock was behind, and its batch says so.
-    execute format('select b.no, b.prev, b.cur, b.cur_at, b.origin, x.is_elsewhere, x.floor_at from (select * from %1$s where no >= $1 order by no limit 1) b
+    execute format('select b.no, b.prev, b.cur, b.origin, x.is_elsewhere, x.floor_at from (select * from %1$s where no >= $1 order by no limit 1) b
         cross join lateral (select bool_or(r.origin <> $2) as is_elsewhere, min(r.floor_at) as floor_at from %1$s r where r.no between b.no and greatest(b.no, $3)) x',
         @extschema@.quote_relay_table('quote_relay_batch'))
     into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
@@ -981,7 +994,7 @@ begin
             case when is_begun then start.cur else start.prev end, shown, until_batch, until_position, max - given);
     end if;
     -- What has left the log by now may be missing.
-    if @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, 0, start.cur_at, start.prev, case when is_begun then start.cur end, after_position) then
+    if @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, 0::bigint, start.cur, start.prev, case when is_begun then start.cur end, after_position) then
         perform @extschema@.refuse_unknown_quote_place();
     end if;
 end $$;
@@ -1023,7 +1036,7 @@ begin
     select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
     from @extschema@.quote_changes_months_before(archive, now() - older_than) m;
     if months is null then
-        perform @extschema@.note_quote_drop_refused(null);
+        perform @extschema@.note_quote_drop_refused(null::timestamptz);
         return 0;
     end if;
     patience := @extschema@.bound_quote_patience();
@@ -1046,7 +1059,7 @@ begin
     end if;
     perform @extschema@.seal_quote_release(jsonb_build_object('rows', present, 'gone', after.gone::text, 'remains', after.remains,
         'from', to_char(from_at at time zone 'UTC', 'YYYY-MM-DD'), 'until', to_char(until_at at time zone 'UTC', 'YYYY-MM-DD')));
-    perform @extschema@.note_quote_drop_refused(null), @extschema@.set_quote_option('lock_timeout', patience);
+    perform @extschema@.note_quote_drop_refused(null::timestamptz), @extschema@.set_quote_option('lock_timeout', patience);
     return cardinality(months);
 end $$;
 create function quote_history_begin(since timestamptz) returns timestamptz
@@ -1055,7 +1068,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select least(@extschema@.quote_changes_month(since), min(m.month_start))
     from unnest('{quote_changes,quote_changes_archive}'::text[]) k (name)
-    cross join lateral @extschema@.quote_changes_months_before(to_regclass(@extschema@.quote_relay_table(k.name)), 'infinity') m
+    cross join lateral @extschema@.quote_changes_months_before(to_regclass(@extschema@.quote_relay_table(k.name)), 'infinity'::timestamptz) m
 $$;
 comment on function quote_history_begin(timestamptz) is 'where the history begins once all that is older than a time is gone';
 revoke execute on function quote_history_begin(timestamptz) from public;
@@ -1338,7 +1351,7 @@ declare
     installed text;
 begin
     return next @extschema@.quote_collab_verdict('listeners are woken', current_setting('quote_collab.notify', true) is distinct from 'off', 'warning',
-        'quote_collab.notify is off: readers only poll', @extschema@.quote_setting_repair('quote_collab.notify', 'reset quote_collab.notify'));
+        'quote_collab.notify is off: readers only poll', @extschema@.quote_setting_repair('quote_collab.notify'::text, 'reset quote_collab.notify'::text));
     return next @extschema@.quote_collab_verdict('no old prepared transaction',
         not exists (select from pg_prepared_xacts x where x.prepared < now() - interval '1 hour'), 'warning',
         'a transaction was prepared an hour ago and holds its locks', 'commit prepared or rollback prepared; see pg_prepared_xacts.');
@@ -1355,7 +1368,7 @@ begin
         current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on', 'error',
         'fsync or full_page_writes is off: a crash loses or corrupts prices', 'alter system set fsync = on; alter system set full_page_writes = on; select pg_reload_conf();');
     return next @extschema@.quote_collab_verdict('commits are durable', current_setting('synchronous_commit') <> 'off', 'warning',
-        'synchronous_commit is off: a crash takes back what users saw saved', @extschema@.quote_setting_repair('synchronous_commit', 'set synchronous_commit = on'));
+        'synchronous_commit is off: a crash takes back what users saw saved', @extschema@.quote_setting_repair('synchronous_commit'::text, 'set synchronous_commit = on'::text));
     return next @extschema@.quote_collab_verdict('transaction ids left', (select age(d.datfrozenxid) < 1500000000 from pg_database d where d.datname = current_database()),
         'error', 'this database is close to transaction id wraparound', 'vacuum freeze;');
     return next @extschema@.quote_collab_verdict('encoding', getdatabaseencoding() = 'UTF8', 'error', 'the database is not in UTF8', 'Create it anew in UTF8.');
@@ -1392,7 +1405,7 @@ begin
             current_setting('max_prepared_transactions') = '0' or notify = 'off'
                 or preloaded and (notify = 'worker' or notify = 'auto' and (is_woken or not sees_processes)), 'warning',
             'a transaction that notifies cannot be prepared', case
-                when notify = 'transaction' and preloaded then @extschema@.quote_setting_repair('quote_collab.notify', 'set quote_collab.notify = worker')
+                when notify = 'transaction' and preloaded then @extschema@.quote_setting_repair('quote_collab.notify'::text, 'set quote_collab.notify = worker'::text)
                 else 'Preload the library; where it is, raise max_worker_processes, or set quote_collab.notify to worker.' end);
     end if;
     if preloaded is not false and not pg_is_in_recovery() and not sees_processes then
@@ -1484,7 +1497,7 @@ declare
 begin
     for statement in
         select g.revoke from @extschema@.quote_function_grants() g join pg_catalog.pg_proc p on p.oid operator(pg_catalog.=) g.function
-        where p.proname operator(pg_catalog.=) any (array['archive_due_quote_months', 'drop_due_quote_months', 'grant_beside_quote_release', 'note_due_quote_months', 'note_quote_drop_refused', 'note_quote_log_cut', 'prove_due_quote_months', 'quote_history_begin', 'quote_months_end']::pg_catalog.name[])
+        where p.proname operator(pg_catalog.=) any (array['archive_due_quote_months', 'drop_due_quote_months', 'grant_beside_quote_release', 'note_due_quote_months', 'note_quote_drop_refused', 'note_quote_log_cut', 'prove_due_quote_months', 'quote_history_begin', 'quote_latest_rows', 'quote_months_end']::pg_catalog.name[])
     loop
         execute statement;
     end loop;

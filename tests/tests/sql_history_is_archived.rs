@@ -1,7 +1,9 @@
 //! Whole months go to the archive, and stay readable, sealed and apart by tenant.
 
+use std::sync::Arc;
+
 use quote_collab_tests::history::PAST;
-use quote_collab_tests::{Erp, eventually};
+use quote_collab_tests::{Erp, Postgres, eventually};
 use tokio_postgres::Client;
 
 const WRITE: &str = "update quotes set notes = clock_timestamp()::text where id = (select id from quotes order by id limit 1)";
@@ -404,6 +406,11 @@ async fn a_large_month_comes_back_once_its_bounds_are_proved() {
     assert_eq!(erp.count(left).await, 0);
 }
 
+/// On a server of its own: who is running elsewhere in a cluster may have written what a snapshot does not show, as far as a reader knows.
+async fn alone() -> Erp {
+    Erp::attached_on(Arc::new(Postgres::start().await)).await
+}
+
 /// What a reader of the feed gets from a cursor: how many events, or the SQLSTATE.
 async fn read(reader: &Client, cursor: Option<&str>, max: i32) -> Result<Vec<String>, String> {
     let rows = reader.query("select cursor from quote_events_since($1, $2)", &[&cursor, &max]).await;
@@ -418,7 +425,7 @@ async fn cursor(reader: &Client) -> String {
 
 /// Months that lie in the archive, sealed, and cursors: before them, in their middle, behind their last event, and of everything.
 async fn archived() -> (Erp, Client, [String; 4]) {
-    let erp = Erp::attached().await;
+    let erp = alone().await;
     let admin = erp.client("postgres").await;
     let before = cursor(&admin).await;
     admin.batch_execute(PAST).await.expect("it is done");
@@ -485,27 +492,35 @@ async fn a_reader_is_told_that_rows_followed_their_month_to_the_archive() {
     assert_eq!(read(&reader, Some(&told[0]), 9).await.unwrap().len(), 0, "who has read it goes on");
 }
 
-/// It has found nothing amiss, and then waits for the log while its months leave it.
+/// It has found nothing amiss, and then waits for the log while its months leave it; also where its transaction looks back.
 #[tokio::test]
 async fn a_reader_is_told_what_is_archived_while_it_reads() {
-    let erp = Erp::attached().await;
+    for isolation in ["read committed", "repeatable read", "serializable"] {
+        reads_while_months_leave(isolation).await;
+    }
+}
+
+async fn reads_while_months_leave(isolation: &str) {
+    let erp = alone().await;
     let admin = erp.client("postgres").await;
     let before = cursor(&admin).await;
-    admin.batch_execute(PAST).await.unwrap();
-    admin.batch_execute(&format!("select seal_quote_history(); {WRITE}")).await.unwrap();
-    admin.batch_execute("begin; select archive_quote_changes('3 months')").await.unwrap();
+    admin.batch_execute(PAST).await.expect("months of the past");
+    admin.batch_execute(&format!("select seal_quote_history(); {WRITE}")).await.expect("it is done");
+    admin.batch_execute("begin; select archive_quote_changes('3 months')").await.expect("it is done");
     let reader = erp.client("postgres").await;
-    let pid: i32 = reader.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    let transaction = format!("begin isolation level {isolation}; select count(*) from quotes");
+    reader.batch_execute(&transaction).await.expect("it begins");
+    let pid: i32 = reader.query_one("select pg_backend_pid()", &[]).await.expect("it is done").get(0);
     let reading = tokio::spawn(async move { read(&reader, Some(&before), 9).await });
     erp.wait_until(&format!("select exists (select from pg_locks where not granted and pid = {pid})")).await;
-    admin.batch_execute("commit").await.unwrap();
-    assert_eq!(reading.await.unwrap(), Err("QC001".to_owned()));
+    admin.batch_execute("commit").await.expect("it is done");
+    assert_eq!(reading.await.expect("it does not panic"), Err("QC001".to_owned()), "{isolation}");
 }
 
 /// So is a subscriber that comes back to a place in a batch of the relay.
 #[tokio::test]
 async fn a_subscriber_is_told_that_what_he_missed_was_archived() {
-    let erp = Erp::attached().await;
+    let erp = alone().await;
     let admin = erp.client("postgres").await;
     let epoch: i64 =
         admin.query_one("select quote_relay_lease('test', '1 minute')", &[]).await.unwrap().get(0);
@@ -526,4 +541,27 @@ async fn a_subscriber_is_told_that_what_he_missed_was_archived() {
     assert_eq!(moved, 2);
     assert_eq!(admin.batch_execute(&missed(0)).await.unwrap_err().code().unwrap().code(), "QC001");
     assert_eq!(erp.count(&missed(i64::MAX)).await, since, "who has seen the batch goes on");
+}
+
+/// What left the log before the extension was made again nobody knows; and a number that was given in vain is not given again.
+#[tokio::test]
+async fn a_reader_of_a_former_extension_is_told() {
+    let (_erp, admin, [.., all]) = archived().await;
+    admin.batch_execute(WRITE).await.unwrap();
+    admin.batch_execute("begin; select note_quote_log_cut('quote_changes', 3, 1)").await.unwrap();
+    let given = cursor(&admin).await;
+    admin
+        .batch_execute(
+            "rollback; select note_quote_log_cut('quote_changes', pg_current_xact_id()::text::bigint, 1)",
+        )
+        .await
+        .unwrap();
+    assert_eq!(read(&admin, Some(&given), 9).await, Err("QC001".to_owned()), "a cut that was taken back");
+    let again = "select detach_quote_collaboration(); drop extension quote_collab_ext; create extension quote_collab_ext; select attach_quote_collaboration()";
+    admin.batch_execute(again).await.unwrap();
+    assert_eq!(read(&admin, Some(&all), 9).await, Err("QC001".to_owned()), "a former extension");
+    let now = cursor(&admin).await;
+    admin.batch_execute(WRITE).await.unwrap();
+    assert_eq!(read(&admin, Some(&now), 9).await.unwrap().len(), 1);
+    assert!(read(&admin, None, 9).await.is_ok_and(|events| !events.is_empty()));
 }

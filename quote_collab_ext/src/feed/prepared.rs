@@ -32,12 +32,33 @@ c_function!(
     /// rights and search path, by one plan for all values of its parameters.
     prepared_rows,
     pg_finfo_prepared_rows,
-    rows
+    |fcinfo| {
+        // SAFETY: it comes from PostgreSQL's function manager.
+        unsafe { rows(fcinfo, Sight::OfTransaction) }
+    }
 );
+
+c_function!(
+    /// `quote_latest_rows(query text, parameters record) returns setof record`: the same of what is committed by now, also in a transaction
+    /// that looks at the database as it was when it began. The statement must not write.
+    latest_rows,
+    pg_finfo_latest_rows,
+    |fcinfo| {
+        // SAFETY: as above.
+        unsafe { rows(fcinfo, Sight::OfNow) }
+    }
+);
+
+/// What a query sees.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    OfTransaction,
+    OfNow,
+}
 
 /// # Safety
 /// `fcinfo` must come from PostgreSQL's function manager.
-unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, Error> {
+unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo, sight: Sight) -> Result<pg_sys::Datum, Error> {
     // SAFETY: connect and finish are paired, also where the query fails, and an ERROR between them ends the (sub)transaction, which cleans up. The store
     // of rows and its description belong to the caller's query.
     unsafe {
@@ -55,12 +76,20 @@ unsafe fn rows(fcinfo: pg_sys::FunctionCallInfo) -> Result<pg_sys::Datum, Error>
         }
         let options = pg_sys::SPIExecuteOptions {
             params: parameters.list(),
+            read_only: sight == Sight::OfNow,
             must_return_tuples: true,
             dest: server::into_store(store, (*result).setDesc),
             ..Default::default()
         };
+        // A statement that only reads sees what the active snapshot shows.
+        if sight == Sight::OfNow {
+            pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+        }
         let done = plan((query, parameters.types))
             .map(|plan| pg_sys::SPI_execute_plan_extended(plan, &raw const options));
+        if sight == Sight::OfNow {
+            pg_sys::PopActiveSnapshot();
+        }
         pg_sys::SPI_finish();
         match done? {
             failed if failed < 0 => Err(Error::Spi("executing a prepared query", failed)),
