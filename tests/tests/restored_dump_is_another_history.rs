@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use async_nats::jetstream;
+use quote_collab_tests::statement::run;
 use quote_collab_tests::{ALICE, Gateway, Kind, Quote, Subscriber, TENANT, World, built, eventually};
 use serde_json::Value;
 
@@ -28,12 +29,23 @@ fn load(world: &World, database: &str, dump: &[u8]) {
     assert!(psql.wait().expect("psql ends").success());
 }
 
-/// Puts the restored database in the place of the other.
-const SWAP: [&str; 3] = [
-    "select pg_terminate_backend(pid) from pg_stat_activity where datname in ('erp', 'erp_restored')",
-    "alter database erp rename to erp_before",
-    "alter database erp_restored rename to erp",
-];
+/// Puts the restored database in the place of the other. Nobody may connect meanwhile: a gateway that is sent away comes
+/// back before the next statement.
+async fn swap(world: &World) {
+    let admin = world.postgres.client("postgres", ADMIN).await;
+    for database in ["erp", "erp_restored"] {
+        run(&admin, &format!("alter database {database} allow_connections false")).await;
+    }
+    let sent_away = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+         where datname in ('erp', 'erp_restored')";
+    eventually("nobody is connected", || async {
+        admin.query_one(sent_away, &[]).await.expect("sessions end").get::<_, i64>(0) == 0
+    })
+    .await;
+    run(&admin, "alter database erp rename to erp_before").await;
+    run(&admin, "alter database erp_restored rename to erp").await;
+    run(&admin, "alter database erp allow_connections true").await;
+}
 
 /// For a while there is no database.
 async fn restore_in_place(world: &World) {
@@ -51,9 +63,7 @@ async fn restore_beside(world: &World) {
     let admin = world.postgres.client("postgres", ADMIN).await;
     admin.batch_execute("create database erp_restored").await.expect("a database");
     load(world, "erp_restored", &dump);
-    for statement in SWAP {
-        admin.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-    }
+    swap(world).await;
 }
 
 /// One change, and its own batch: it is in the stream before the next is made.
@@ -145,8 +155,6 @@ async fn subscribers_of_a_gateway_that_comes_later_read_again() {
     })
     .await;
     drop((first, restored));
-    for statement in SWAP {
-        admin.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-    }
+    swap(&world).await;
     assert_eq!(subscriber.next_error().await["extensions"]["code"], "RESYNC_REQUIRED");
 }
