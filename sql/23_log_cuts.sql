@@ -59,16 +59,19 @@ end $$;
 comment on function quote_months_end(regclass[], out bigint, out bigint) is 'newest transaction and last position of months of an audit log';
 revoke execute on function quote_months_end(regclass[], out bigint, out bigint) from public;
 
--- The number of what left a log last, or that with which the table begins. As of now, also in a transaction that looks back: partitions are gone for it, too.
-create function quote_log_cut(log oid) returns bigint
+-- The number of what left the log last that a snapshot shows, or of all where none is given; or that with which the table begins. As of now, also in a
+-- transaction that looks back: partitions are gone for it, too. What leaves the log does so one after the other, so that it shows those before, too.
+create function quote_log_cut(shown_by pg_snapshot) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     return (select r.no from @extschema@.quote_latest_rows(
-        'select c.no from @extschema@.quote_log_cuts c where c.log in ($1, 0) order by c.no desc limit 1'::text, row(log)) r (no bigint));
+        'select c.no from @extschema@.quote_log_cuts c where c.log in ($1, 0) and ($2 is null or pg_visible_in_snapshot(c.moved_by, $2)
+            or c.log = 0 and c.moved_by = pg_current_xact_id_if_assigned()) order by c.no desc limit 1'::text,
+        row(@extschema@.quote_log_identity()::oid, shown_by)) r (no bigint));
 end $$;
-comment on function quote_log_cut(oid) is 'number of what left an audit log last';
+comment on function quote_log_cut(pg_snapshot) is 'number of what left the audit log last that a snapshot shows';
 
 -- May a snapshot not show something that left the log? Who was running in it and is over may have written some of that.
 create function quote_cut_hidden(newest xid8, shown pg_snapshot, seen pg_snapshot) returns boolean
@@ -80,17 +83,18 @@ $$;
 comment on function quote_cut_hidden(xid8, pg_snapshot, pg_snapshot) is 'whether a snapshot may not show something that left the audit log';
 
 -- Did anything leave the log behind a place in the feed, after a cut, and after a snapshot where one is given? What a batch that began there shows up to a
--- position has been read. As of now, as above. What left it before the table begins nobody knows, which counts where the number of a cut is given.
-create function quote_feed_is_cut(log oid, since bigint, after pg_snapshot, prev pg_snapshot, cur pg_snapshot, "position" bigint) returns boolean
+-- position has been read. As of now, as above. What left it before the table begins nobody knows.
+create function quote_feed_is_cut(since bigint, after pg_snapshot, prev pg_snapshot, cur pg_snapshot, "position" bigint) returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     return exists (
         select from @extschema@.quote_latest_rows('select c.log, c.moved_by, c.newest, c.shown, c.last_position from @extschema@.quote_log_cuts c
-            where c.log in ($1, 0) and c.no > $2'::text, row(log, coalesce(since, 0))) c (log oid, moved_by xid8, newest xid8, shown pg_snapshot, last_position bigint)
-        where (after is null or not pg_visible_in_snapshot(c.moved_by, after)) and (c.log = 0 and since is not null
-            or c.log <> 0 and @extschema@.quote_cut_hidden(c.newest, c.shown, prev)
+            where c.log in ($1, 0) and c.no > $2'::text, row(@extschema@.quote_log_identity()::oid, coalesce(since, 0)))
+            c (log oid, moved_by xid8, newest xid8, shown pg_snapshot, last_position bigint)
+        where (after is null or not pg_visible_in_snapshot(c.moved_by, after)) and (c.log = 0
+            or @extschema@.quote_cut_hidden(c.newest, c.shown, prev)
                 and (cur is null or c.last_position > quote_feed_is_cut.position or @extschema@.quote_cut_hidden(c.newest, c.shown, cur))));
 end $$;
-comment on function quote_feed_is_cut(oid, bigint, pg_snapshot, pg_snapshot, pg_snapshot, bigint) is 'whether anything left the audit log behind a place in the feed';
+comment on function quote_feed_is_cut(bigint, pg_snapshot, pg_snapshot, pg_snapshot, bigint) is 'whether anything left the audit log behind a place in the feed';

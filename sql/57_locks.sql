@@ -13,6 +13,19 @@ exception when lock_not_available then
 end $$;
 comment on function try_lock_quote_tables(regclass[]) is 'locks tables if all of them are free';
 
+-- Refuses, with 25000, what looks at months before it locks them to a transaction that looks back.
+create function require_quote_months_seen() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'a transaction that looks back cannot archive or drop history' using errcode = 'invalid_transaction_state',
+            detail = 'It does not see what is written to a month before it is locked.', hint = 'Begin another: begin isolation level read committed.';
+    end if;
+end $$;
+comment on function require_quote_months_seen() is 'refuses a transaction that does not see all of a month once it is locked';
+
 -- LOCK TABLE would lock all that the view reads. This locks the view alone, and changes nothing: all of ours have the option.
 create function try_lock_quote_view(view regclass) returns boolean
 language plpgsql

@@ -49,7 +49,8 @@ as $$
 declare
     is_chunked boolean := false;
 begin
-    if exists (select from pg_extension e where e.extname = 'timescaledb') and to_regclass('_timescaledb_catalog.hypertable') is not null then
+    if exists (select from pg_extension e join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
+            where e.extname = 'timescaledb' and d.classid = 'pg_class'::regclass and d.objid = to_regclass('_timescaledb_catalog.hypertable')) then
         execute format('select exists (select from %I.hypertable h join pg_class c on c.relname = h.table_name
             join pg_namespace n on n.oid = c.relnamespace and n.nspname = h.schema_name where c.oid = $1)', '_timescaledb_catalog')
         into is_chunked using target;
@@ -81,7 +82,8 @@ begin
                   hint = 'Name the ERP''s own tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
     elsif @extschema@.quote_table_is_chunked(target) then
         raise exception 'table % is a hypertable', target
-            using errcode = 'feature_not_supported', detail = 'TimescaleDB keeps its rows in tables that inherit from it.', hint = 'Attach a partitioned table.';
+            using errcode = 'feature_not_supported', detail = 'TimescaleDB keeps its rows in tables that inherit from it.',
+                  hint = 'Attach a partitioned table. Where it is attached from before: select @extschema@.detach_quote_collaboration(...);';
     elsif exists (select from @extschema@.quote_inheriting_tables(target)) then
         raise exception 'table % has tables that inherit from it', target
             using errcode = 'feature_not_supported', detail = 'Triggers are not inherited: changes of their rows would leave no history.',
@@ -158,7 +160,7 @@ end $$;
 comment on function check_quote_views(name, name) is 'refuses views and functions of others under our names';
 
 -- A log that stands where a first pair's belongs is taken up when it belongs to the owner of the quotes or a superuser: it was kept
--- when a pair was detached. SQLSTATE 42P07 for another's. homes: where pairs were attached up to now.
+-- when a pair was detached. SQLSTATE 42P07 for another's, 42703 where columns are missing. homes: where pairs were attached up to now.
 create function check_quote_home(header regclass, home name, homes name[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -168,8 +170,11 @@ begin
         perform @extschema@.quote_relation_stands(format('%I.quote_changes', home), 'p'::"char", pg_get_userbyid(c.relowner))
         from pg_class c where c.oid = header;
     end if;
+    perform @extschema@.require_quote_columns(c.oid::regclass) from @extschema@.quote_home_tables() h
+    join pg_class c on c.relname = h.name and c.relkind = h.kind join pg_namespace n on n.oid = c.relnamespace and n.nspname = home
+    where @extschema@.quote_owner_trusted(c.relowner);
 end $$;
-comment on function check_quote_home(regclass, name, name[]) is 'refuses a log that somebody else has planted';
+comment on function check_quote_home(regclass, name, name[]) is 'refuses a log that somebody else has planted, or that is not as attach makes it';
 
 -- A table has one role, lines have one header, and a header has one table of lines. SQLSTATE 55000.
 create function check_quote_pairing(target regclass, entity text, header regclass) returns void

@@ -41,28 +41,26 @@ end $$;
 comment on function quote_log_identity() is 'oid of the audit log';
 
 -- Cursor as text: version, cluster, log, timeline, the byte of the write-ahead log by which all was written that the cursor counts as
--- over, the number of what left the log last, prev, time of prev, floor, and while a batch is being read its cur, time of cur and the last position handed out.
+-- over, the number of what had left the log by prev, or by cur, prev, time of prev, floor, and while a batch is being read its cur, time of cur and the last position handed out.
 -- Those of earlier releases say less: version 3 no such number, version 2 not which log, version 1 neither timeline nor byte.
 create function quote_events_cursor() returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- Before the snapshot is taken: what leaves the log meanwhile is looked at with it.
-    cut bigint := @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid);
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
     now_at numeric := extract(epoch from clock_timestamp());
 begin
     perform @extschema@.flush_quote_feed();
     -- Who is running may have changed something long ago.
     return concat_ws('/', '4', @extschema@.quote_cluster_identifier(), @extschema@.quote_log_identity(), @extschema@.quote_feed_timeline(),
-        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, cut, seen, now_at,
+        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, coalesce(@extschema@.quote_log_cut(seen), 0), seen, now_at,
         case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
 end $$;
 comment on function quote_events_cursor() is 'cursor that stands at now: quote_events_since gives what commits from here on';
 
 -- A parsed cursor. floor_at: no change that is still to be read was made before, save for steps of the clock. timeline, reached: where
--- the newer of its snapshots was taken, log: of which log, cut: the number of what had left it last, null when unknown.
+-- the newer of its snapshots was taken, log: of which log, cut: the number of what had left it by the newer of its snapshots, null when unknown.
 create type @extschema@.quote_cursor as (
     origin bigint, prev pg_snapshot, prev_at numeric, floor_at numeric, cur pg_snapshot, cur_at numeric, position bigint,
     timeline integer, reached bigint, log text, cut bigint
@@ -81,7 +79,7 @@ declare
 begin
     if cursor is null then
         return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null, null, null, null,
-            @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid))::@extschema@.quote_cursor;
+            @extschema@.quote_log_cut(null::pg_snapshot))::@extschema@.quote_cursor;
     end if;
     if part[1] = '4' then
         place := part[3:6];
@@ -136,7 +134,7 @@ begin
     elsif ahead > 0 and (cursor.timeline is null or ahead > (select count(*) from pg_snapshot_xip(newest) x
             where x::text::bigint >= pg_snapshot_xmax(newest)::text::bigint - ahead)) then
         reason := 'It is ahead of this cluster, which lost its end in a failover.';
-    elsif @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, cursor.cut, null::pg_snapshot, cursor.prev, cursor.cur, cursor.position) then
+    elsif @extschema@.quote_feed_is_cut(cursor.cut, null::pg_snapshot, cursor.prev, cursor.cur, cursor.position) then
         reason := 'It stands before changes that were archived since, and event feeds read the log alone.';
     end if;
     if reason is not null then
@@ -180,7 +178,7 @@ declare
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
     begun @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
     c @extschema@.quote_cursor := begun;
-    cut bigint := @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid);
+    cut bigint := coalesce(@extschema@.quote_log_cut(seen), 0);
     waypoint record;
     given integer := 0;
     got integer;
@@ -206,7 +204,7 @@ begin
         c := @extschema@.next_quote_cursor(c);
     end loop;
     -- What left the log meanwhile may be missing.
-    if cut <> @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid) then
+    if cut <> @extschema@.quote_log_cut(null::pg_snapshot) then
         perform @extschema@.require_quote_cursor(begun);
     end if;
 end $$;

@@ -159,6 +159,7 @@ declare
     any_tenant boolean := @extschema@.sees_every_quote_tenant();
     start record;
     is_begun boolean;
+    is_gone boolean;
     given integer := 0;
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
@@ -185,8 +186,9 @@ begin
         return query select * from @extschema@.quote_events_behind(quote_id, start.origin, start.floor_at - interval '24 hours',
             case when is_begun then start.cur else start.prev end, shown, until_batch, until_position, max - given);
     end if;
-    -- What has left the log by now may be missing.
-    if @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, 0::bigint, start.cur, start.prev, case when is_begun then start.cur end, after_position) then
+    -- What has left the log by now may be missing, and the end of a batch that is gone was taken for that of the next one.
+    execute format('select not exists (select from %s where no = $1)', @extschema@.quote_relay_table('quote_relay_batch')) into is_gone using start.no;
+    if is_gone or @extschema@.quote_feed_is_cut(0::bigint, start.cur, start.prev, case when is_begun then start.cur end, after_position) then
         perform @extschema@.refuse_unknown_quote_place();
     end if;
 end $$;

@@ -31,21 +31,43 @@ create aggregate @extschema@.quote_changes_digest(id uuid, tenant_id uuid, quote
 comment on aggregate quote_changes_digest(uuid, uuid, uuid, uuid, uuid, timestamptz, text, text, jsonb, jsonb, text, uuid, boolean, text,
     integer, integer, uuid, bigint, xid8, bigint, jsonb) is 'SHA-256 over rows of the audit log, one after the other';
 
--- Columns of the log and of the seals, and their types: what is hashed of a row, and what makes a block. Everything below reads
+-- Columns of the tables of the history, in their order, and their types: what is hashed of a row, what makes a block, and so on. Everything below reads
 -- the tables by these names, and no view: those are the owner's to redefine.
 create function quote_history_columns(relation text) returns table (column_name name, column_type regtype)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select c.name, c.type::regtype from pg_proc p cross join lateral unnest(p.proargnames, p.proargtypes::oid[]) c (name, type)
-    where relation <> 'quote_changes_seals' and p.pronamespace = '@extschema@'::regnamespace and p.proname = 'quote_changes_digest'
+    where relation in ('quote_changes', 'quote_changes_archive') and p.pronamespace = '@extschema@'::regnamespace and p.proname = 'quote_changes_digest'
     union all
-    select c.name, c.type::regtype from (values ('no', 'bigint'), ('prev', 'pg_snapshot'), ('cur', 'pg_snapshot'), ('floor_at', 'timestamptz'),
-        ('prev_at', 'timestamptz'), ('cur_at', 'timestamptz'), ('origin', 'bigint'), ('rows', 'bigint'), ('root', 'bytea'), ('hash', 'bytea'),
-        ('sealed_at', 'timestamptz'), ('form', 'smallint'), ('signature', 'bytea'), ('signed_by', 'bytea'), ('released', 'jsonb')) c (name, type)
-    where relation = 'quote_changes_seals'
+    select c.name, k.type::regtype from (values
+        ('quote_changes_seals', '{no}'::name[], 'bigint'), ('quote_changes_seals', '{prev,cur}', 'pg_snapshot'),
+        ('quote_changes_seals', '{floor_at,prev_at,cur_at}', 'timestamptz'), ('quote_changes_seals', '{origin,rows}', 'bigint'),
+        ('quote_changes_seals', '{root,hash}', 'bytea'), ('quote_changes_seals', '{sealed_at}', 'timestamptz'), ('quote_changes_seals', '{form}', 'smallint'),
+        ('quote_changes_seals', '{signature,signed_by}', 'bytea'), ('quote_changes_seals', '{released}', 'jsonb'),
+        ('active_quote_sessions', '{id,tenant_id,session_id,quote_id,user_id,current_line_id}', 'uuid'),
+        ('active_quote_sessions', '{user_name,user_email,current_field,status}', 'text'), ('active_quote_sessions', '{joined_at,last_heartbeat}', 'timestamptz'),
+        ('active_quote_sessions', '{cursor_position}', 'integer'), ('active_quote_sessions', '{is_editing}', 'boolean'),
+        ('quote_relay_batch', '{no,origin}', 'bigint'), ('quote_relay_batch', '{prev,cur}', 'pg_snapshot'),
+        ('quote_relay_batch', '{prev_at,cur_at,floor_at}', 'timestamptz'), ('quote_relay_batch', '{cur_xmax}', 'xid8'),
+        ('quote_relay_lease', '{singleton}', 'boolean'), ('quote_relay_lease', '{epoch,batch,position,stream_seq}', 'bigint'),
+        ('quote_relay_lease', '{holder}', 'text'), ('quote_relay_lease', '{expires_at}', 'timestamptz')) k (relation, names, type)
+    cross join lateral unnest(k.names) c (name)
+    where k.relation = quote_history_columns.relation
 $$;
-comment on function quote_history_columns(text) is 'columns that log, archive and seals must have';
+comment on function quote_history_columns(text) is 'columns that a table of the history must have';
+
+-- Those that a table of the history does not have; nothing for other tables.
+create function quote_columns_missing(target regclass) returns table (column_name name, column_type regtype)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select k.column_name, k.column_type from pg_class c cross join lateral @extschema@.quote_history_columns(c.relname) k
+    where c.oid = target and not exists (
+        select from pg_attribute a where a.attrelid = c.oid and a.attname = k.column_name and not a.attisdropped
+            and (a.atttypid = k.column_type or a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype))
+$$;
+comment on function quote_columns_missing(regclass) is 'columns that a table of the history should have and has not';
 
 -- Why log, archive and seals cannot be read as what attach made of them: gone, of another kind, without one of their columns. And why
 -- the seals cannot be written: what the owner puts on them would run with the rights of the extension's owner, who alone
@@ -74,10 +96,7 @@ as $$
     where c.relkind::text <> t.kind
     union all
     select format('%s has no column %s of type %s', e.relation::regclass, k.column_name, k.column_type) from expected e
-    cross join lateral @extschema@.quote_history_columns(e.name) k
-    where e.relation is not null and not exists (
-        select from pg_attribute a where a.attrelid = e.relation and a.attname = k.column_name and not a.attisdropped
-            and (a.atttypid = k.column_type or a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype))
+    cross join lateral @extschema@.quote_columns_missing(e.relation) k
     union all
     select format('%s has a trigger, rule, check or expression that attach did not make', e.relation::regclass) from expected e
     where e.name = 'quote_changes_seals' and (exists (select from pg_trigger t where t.tgrelid = e.relation and not t.tgisinternal)

@@ -149,14 +149,20 @@ begin
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select drop_archived_quote_changes(interval ''10 years'').';
     end if;
-    select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
-    from @extschema@.quote_changes_months_before(archive, now() - older_than) m;
-    if months is null then
+    perform @extschema@.require_quote_months_seen();
+    if not exists (select from @extschema@.quote_changes_months_before(archive, now() - older_than)) then
         perform @extschema@.note_quote_drop_refused(null::timestamptz);
         return 0;
     end if;
     patience := @extschema@.bound_quote_patience();
     perform @extschema@.lock_quote_seals(@extschema@.quote_relay_table('quote_changes')::regclass), @extschema@.seal_quote_history();
+    -- Of two at once the other may have dropped them.
+    select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
+    from @extschema@.quote_changes_months_before(archive, now() - older_than) m;
+    if months is null then
+        perform @extschema@.set_quote_option('lock_timeout', patience);
+        return 0;
+    end if;
     present := @extschema@.lock_quote_months(months);
     arrived := @extschema@.count_arrived_quote_changes(months);
     select sum(x.rows) as rows, bool_and(x.rows = x.expected_rows and x.root = x.expected_root) as intact
@@ -169,7 +175,7 @@ begin
         coalesce(jsonb_object_agg(x.no, jsonb_build_object('rows', x.rows, 'root', encode(x.root, 'hex')))
             filter (where x.rows > 0 and x.rows <> x.expected_rows), '{}') as remains
     into after from @extschema@.examine_quote_seals(from_at, until_at) x;
-    if coalesce(before.intact, arrived > 0) is not true or coalesce(before.rows, 0) - after.rows <> present - arrived then
+    if coalesce(before.intact, arrived = present) is not true or coalesce(before.rows, 0) - after.rows <> present - arrived then
         raise exception 'the history to be dropped is not as it was sealed' using errcode = 'object_not_in_prerequisite_state',
             hint = 'See what select * from verify_quote_history() finds, and keep its findings.';
     end if;

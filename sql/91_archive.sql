@@ -195,10 +195,8 @@ begin
         raise exception 'the age must be an interval from 0 to 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'a transaction that looks back cannot archive' using errcode = 'invalid_transaction_state',
-            detail = 'It does not see what is written to a month before it is locked.', hint = 'Begin another: begin isolation level read committed.';
-    elsif not exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(older_than))) then
+    perform @extschema@.require_quote_months_seen();
+    if not exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(older_than))) then
         return 0;
     end if;
     patience := @extschema@.bound_quote_patience();

@@ -36,7 +36,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with members as (
-        select d.classid, d.objid, i.initprivs, o.kind, o.acl, o.owner from pg_extension e
+        select o.kind, o.acl, o.owner from pg_extension e
         join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
         join pg_init_privs i on (i.classoid, i.objoid, i.objsubid) = (d.classid, d.objid, 0)
         cross join lateral (

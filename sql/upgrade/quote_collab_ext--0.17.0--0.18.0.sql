@@ -56,6 +56,21 @@ begin
     execute format('comment on policy %I on %s is %L', policy, target,
         'a row is its own tenant''s only, and nobody''s when no tenant is set');
 end $$;
+create function require_quote_columns(target regclass) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    missing text := (select string_agg(format('%I %s', k.column_name, k.column_type), ', ' order by k.column_name) from @extschema@.quote_columns_missing(target) k);
+begin
+    if missing is not null then
+        raise exception 'table % is not as attach makes it', target
+            using errcode = 'undefined_column', detail = format('It has not: %s.', missing),
+                  hint = format('If a column was renamed: alter table %s rename ... to ...; if one was dropped or has another type, bring it back from a dump. If the table is none that attach made: alter table %1$s rename to %I;',
+                      target, left('not_ours_' || (select c.relname from pg_class c where c.oid = target), 63));
+    end if;
+end $$;
+comment on function require_quote_columns(regclass) is 'refuses a table under a name of ours that lacks columns';
 create or replace function quote_relation_stands(relation text, kind "char", owner name) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -68,6 +83,7 @@ begin
     if not found then
         return false;
     elsif found_kind = kind and (pg_get_userbyid(found_owner) = owner or @extschema@.quote_owner_trusted(found_owner)) then
+        perform @extschema@.require_quote_columns(to_regclass(relation));
         return true;
     end if;
     if found_kind <> kind then
@@ -209,15 +225,17 @@ begin
 end $$;
 comment on function quote_months_end(regclass[], out bigint, out bigint) is 'newest transaction and last position of months of an audit log';
 revoke execute on function quote_months_end(regclass[], out bigint, out bigint) from public;
-create function quote_log_cut(log oid) returns bigint
+create function quote_log_cut(shown_by pg_snapshot) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     return (select r.no from @extschema@.quote_latest_rows(
-        'select c.no from @extschema@.quote_log_cuts c where c.log in ($1, 0) order by c.no desc limit 1'::text, row(log)) r (no bigint));
+        'select c.no from @extschema@.quote_log_cuts c where c.log in ($1, 0) and ($2 is null or pg_visible_in_snapshot(c.moved_by, $2)
+            or c.log = 0 and c.moved_by = pg_current_xact_id_if_assigned()) order by c.no desc limit 1'::text,
+        row(@extschema@.quote_log_identity()::oid, shown_by)) r (no bigint));
 end $$;
-comment on function quote_log_cut(oid) is 'number of what left an audit log last';
+comment on function quote_log_cut(pg_snapshot) is 'number of what left the audit log last that a snapshot shows';
 create function quote_cut_hidden(newest xid8, shown pg_snapshot, seen pg_snapshot) returns boolean
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -225,19 +243,20 @@ as $$
     select newest >= pg_snapshot_xmax(seen) or exists (select from pg_snapshot_xip(seen) x where x <= newest and pg_visible_in_snapshot(x, shown))
 $$;
 comment on function quote_cut_hidden(xid8, pg_snapshot, pg_snapshot) is 'whether a snapshot may not show something that left the audit log';
-create function quote_feed_is_cut(log oid, since bigint, after pg_snapshot, prev pg_snapshot, cur pg_snapshot, "position" bigint) returns boolean
+create function quote_feed_is_cut(since bigint, after pg_snapshot, prev pg_snapshot, cur pg_snapshot, "position" bigint) returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     return exists (
         select from @extschema@.quote_latest_rows('select c.log, c.moved_by, c.newest, c.shown, c.last_position from @extschema@.quote_log_cuts c
-            where c.log in ($1, 0) and c.no > $2'::text, row(log, coalesce(since, 0))) c (log oid, moved_by xid8, newest xid8, shown pg_snapshot, last_position bigint)
-        where (after is null or not pg_visible_in_snapshot(c.moved_by, after)) and (c.log = 0 and since is not null
-            or c.log <> 0 and @extschema@.quote_cut_hidden(c.newest, c.shown, prev)
+            where c.log in ($1, 0) and c.no > $2'::text, row(@extschema@.quote_log_identity()::oid, coalesce(since, 0)))
+            c (log oid, moved_by xid8, newest xid8, shown pg_snapshot, last_position bigint)
+        where (after is null or not pg_visible_in_snapshot(c.moved_by, after)) and (c.log = 0
+            or @extschema@.quote_cut_hidden(c.newest, c.shown, prev)
                 and (cur is null or c.last_position > quote_feed_is_cut.position or @extschema@.quote_cut_hidden(c.newest, c.shown, cur))));
 end $$;
-comment on function quote_feed_is_cut(oid, bigint, pg_snapshot, pg_snapshot, pg_snapshot, bigint) is 'whether anything left the audit log behind a place in the feed';
+comment on function quote_feed_is_cut(bigint, pg_snapshot, pg_snapshot, pg_snapshot, bigint) is 'whether anything left the audit log behind a place in the feed';
 create or replace function quote_extension_tables() returns table (relation regclass, is_private boolean)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -306,6 +325,71 @@ as $$
         group by position, event_id, tenant_id, quote_id, quote_line_id, changed_by, changed_at, xid, origin,
                  entity_type, change_type, session_id, entity_version_before, entity_version_after$query$, target_schema, @extschema@.quote_event_limit())
 $$;
+create or replace function record_quote_truncate() returns trigger
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set row_security = off
+set datestyle = 'ISO'
+set intervalstyle = 'postgres'
+set extra_float_digits = 1
+set bytea_output = 'hex'
+as $$
+declare
+    settings @extschema@.quote_collab_settings := @extschema@.quote_collab_settings_of(tg_relid::regclass);
+    part regclass;
+    noted bigint;
+begin
+    if settings.entity is null then
+        return null;
+    elsif current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'truncate of % is recorded under read committed only', tg_relid::regclass
+            using errcode = 'feature_not_supported',
+                  detail = 'An older snapshot may not show every row that it removes.',
+                  hint = 'Begin the transaction with isolation level read committed.';
+    end if;
+    select * into part from @extschema@.quote_foreign_partitions(tg_relid::regclass) limit 1;
+    if found then
+        raise exception 'truncate of % is refused', tg_relid::regclass using errcode = 'feature_not_supported',
+            detail = format('It would remove rows of foreign partition %s without a trace in quote_changes.', part),
+            hint = 'Use delete there, and truncate the other partitions one by one.';
+    end if;
+    select * into part from @extschema@.quote_inheriting_tables(tg_relid::regclass) limit 1;
+    if found then
+        raise exception 'truncate of % is refused', tg_relid::regclass using errcode = 'feature_not_supported',
+            detail = format('It would remove rows of %s, which inherits from it, without a trace in quote_changes.', part),
+            hint = 'Use delete, or let it inherit no longer: alter table ... no inherit.';
+    end if;
+    perform @extschema@.require_quote_table(settings), @extschema@.require_quote_home('{quote_changes}'::text[]);
+    -- Positions are given to whoever has a number: readers of the feed rely on that order.
+    perform pg_current_xact_id();
+    for part in
+        select t.relid from pg_partition_tree(tg_relid) t join pg_class c on c.oid = t.relid
+        where t.isleaf and c.relkind = 'r' and (t.relid = tg_relid or not exists (
+            select from pg_trigger g where g.tgrelid = t.relid and g.tgfoid = '@extschema@.record_quote_truncate()'::regprocedure))
+        union select tg_relid where not (select c.relispartition or c.relkind = 'p' from pg_class c where c.oid = tg_relid)
+    loop
+        execute @extschema@.quote_truncate_statement(settings, part) using
+            coalesce(@extschema@.current_quote_user(null::uuid), settings.system_user_id),
+            nullif(current_setting('app.current_session_id', true), '')::uuid;
+        get diagnostics noted = row_count;
+        perform @extschema@.remember_quote_versions(settings, part);
+        if noted > 0 then
+            perform @extschema@.wake_quote_listeners();
+        end if;
+    end loop;
+    return null;
+end $$;
+create function require_quote_months_seen() returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'a transaction that looks back cannot archive or drop history' using errcode = 'invalid_transaction_state',
+            detail = 'It does not see what is written to a month before it is locked.', hint = 'Begin another: begin isolation level read committed.';
+    end if;
+end $$;
+comment on function require_quote_months_seen() is 'refuses a transaction that does not see all of a month once it is locked';
 create function quote_table_is_chunked(target regclass) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -313,7 +397,8 @@ as $$
 declare
     is_chunked boolean := false;
 begin
-    if exists (select from pg_extension e where e.extname = 'timescaledb') and to_regclass('_timescaledb_catalog.hypertable') is not null then
+    if exists (select from pg_extension e join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
+            where e.extname = 'timescaledb' and d.classid = 'pg_class'::regclass and d.objid = to_regclass('_timescaledb_catalog.hypertable')) then
         execute format('select exists (select from %I.hypertable h join pg_class c on c.relname = h.table_name
             join pg_namespace n on n.oid = c.relnamespace and n.nspname = h.schema_name where c.oid = $1)', '_timescaledb_catalog')
         into is_chunked using target;
@@ -343,13 +428,28 @@ begin
                   hint = 'Name the ERP''s own tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
     elsif @extschema@.quote_table_is_chunked(target) then
         raise exception 'table % is a hypertable', target
-            using errcode = 'feature_not_supported', detail = 'TimescaleDB keeps its rows in tables that inherit from it.', hint = 'Attach a partitioned table.';
+            using errcode = 'feature_not_supported', detail = 'TimescaleDB keeps its rows in tables that inherit from it.',
+                  hint = 'Attach a partitioned table. Where it is attached from before: select @extschema@.detach_quote_collaboration(...);';
     elsif exists (select from @extschema@.quote_inheriting_tables(target)) then
         raise exception 'table % has tables that inherit from it', target
             using errcode = 'feature_not_supported', detail = 'Triggers are not inherited: changes of their rows would leave no history.',
                   hint = 'Make them partitions, or let them inherit no longer: alter table ... no inherit.';
     end if;
 end $$;
+create or replace function check_quote_home(header regclass, home name, homes name[]) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if home <> all (homes) then
+        perform @extschema@.quote_relation_stands(format('%I.quote_changes', home), 'p'::"char", pg_get_userbyid(c.relowner))
+        from pg_class c where c.oid = header;
+    end if;
+    perform @extschema@.require_quote_columns(c.oid::regclass) from @extschema@.quote_home_tables() h
+    join pg_class c on c.relname = h.name and c.relkind = h.kind join pg_namespace n on n.oid = c.relnamespace and n.nspname = home
+    where @extschema@.quote_owner_trusted(c.relowner);
+end $$;
+comment on function check_quote_home(regclass, name, name[]) is 'refuses a log that somebody else has planted, or that is not as attach makes it';
 create or replace function record_rejected_quote_change(entity text, row_id uuid, expected_version integer, changes jsonb) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -740,15 +840,13 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- Before the snapshot is taken: what leaves the log meanwhile is looked at with it.
-    cut bigint := @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid);
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
     now_at numeric := extract(epoch from clock_timestamp());
 begin
     perform @extschema@.flush_quote_feed();
     -- Who is running may have changed something long ago.
     return concat_ws('/', '4', @extschema@.quote_cluster_identifier(), @extschema@.quote_log_identity(), @extschema@.quote_feed_timeline(),
-        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, cut, seen, now_at,
+        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, coalesce(@extschema@.quote_log_cut(seen), 0), seen, now_at,
         case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
 end $$;
 create or replace function parse_quote_cursor(cursor text) returns quote_cursor
@@ -762,7 +860,7 @@ declare
 begin
     if cursor is null then
         return row(@extschema@.quote_cluster_identifier(), '3:3:'::pg_snapshot, 0, 0, null, null, null, null, null, null,
-            @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid))::@extschema@.quote_cursor;
+            @extschema@.quote_log_cut(null::pg_snapshot))::@extschema@.quote_cursor;
     end if;
     if part[1] = '4' then
         place := part[3:6];
@@ -814,7 +912,7 @@ begin
     elsif ahead > 0 and (cursor.timeline is null or ahead > (select count(*) from pg_snapshot_xip(newest) x
             where x::text::bigint >= pg_snapshot_xmax(newest)::text::bigint - ahead)) then
         reason := 'It is ahead of this cluster, which lost its end in a failover.';
-    elsif @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, cursor.cut, null::pg_snapshot, cursor.prev, cursor.cur, cursor.position) then
+    elsif @extschema@.quote_feed_is_cut(cursor.cut, null::pg_snapshot, cursor.prev, cursor.cur, cursor.position) then
         reason := 'It stands before changes that were archived since, and event feeds read the log alone.';
     end if;
     if reason is not null then
@@ -832,7 +930,7 @@ declare
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
     begun @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
     c @extschema@.quote_cursor := begun;
-    cut bigint := @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid);
+    cut bigint := coalesce(@extschema@.quote_log_cut(seen), 0);
     waypoint record;
     given integer := 0;
     got integer;
@@ -858,7 +956,7 @@ begin
         c := @extschema@.next_quote_cursor(c);
     end loop;
     -- What left the log meanwhile may be missing.
-    if cut <> @extschema@.quote_log_cut(@extschema@.quote_log_identity()::oid) then
+    if cut <> @extschema@.quote_log_cut(null::pg_snapshot) then
         perform @extschema@.require_quote_cursor(begun);
     end if;
 end $$;
@@ -967,6 +1065,7 @@ declare
     any_tenant boolean := @extschema@.sees_every_quote_tenant();
     start record;
     is_begun boolean;
+    is_gone boolean;
     given integer := 0;
 begin
     perform @extschema@.require_quote_home('{quote_changes,quote_relay_batch}'::text[]);
@@ -993,11 +1092,90 @@ begin
         return query select * from @extschema@.quote_events_behind(quote_id, start.origin, start.floor_at - interval '24 hours',
             case when is_begun then start.cur else start.prev end, shown, until_batch, until_position, max - given);
     end if;
-    -- What has left the log by now may be missing.
-    if @extschema@.quote_feed_is_cut(@extschema@.quote_log_identity()::oid, 0::bigint, start.cur, start.prev, case when is_begun then start.cur end, after_position) then
+    -- What has left the log by now may be missing, and the end of a batch that is gone was taken for that of the next one.
+    execute format('select not exists (select from %s where no = $1)', @extschema@.quote_relay_table('quote_relay_batch')) into is_gone using start.no;
+    if is_gone or @extschema@.quote_feed_is_cut(0::bigint, start.cur, start.prev, case when is_begun then start.cur end, after_position) then
         perform @extschema@.refuse_unknown_quote_place();
     end if;
 end $$;
+create or replace function quote_history_columns(relation text) returns table (column_name name, column_type regtype)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.name, c.type::regtype from pg_proc p cross join lateral unnest(p.proargnames, p.proargtypes::oid[]) c (name, type)
+    where relation in ('quote_changes', 'quote_changes_archive') and p.pronamespace = '@extschema@'::regnamespace and p.proname = 'quote_changes_digest'
+    union all
+    select c.name, k.type::regtype from (values
+        ('quote_changes_seals', '{no}'::name[], 'bigint'), ('quote_changes_seals', '{prev,cur}', 'pg_snapshot'),
+        ('quote_changes_seals', '{floor_at,prev_at,cur_at}', 'timestamptz'), ('quote_changes_seals', '{origin,rows}', 'bigint'),
+        ('quote_changes_seals', '{root,hash}', 'bytea'), ('quote_changes_seals', '{sealed_at}', 'timestamptz'), ('quote_changes_seals', '{form}', 'smallint'),
+        ('quote_changes_seals', '{signature,signed_by}', 'bytea'), ('quote_changes_seals', '{released}', 'jsonb'),
+        ('active_quote_sessions', '{id,tenant_id,session_id,quote_id,user_id,current_line_id}', 'uuid'),
+        ('active_quote_sessions', '{user_name,user_email,current_field,status}', 'text'), ('active_quote_sessions', '{joined_at,last_heartbeat}', 'timestamptz'),
+        ('active_quote_sessions', '{cursor_position}', 'integer'), ('active_quote_sessions', '{is_editing}', 'boolean'),
+        ('quote_relay_batch', '{no,origin}', 'bigint'), ('quote_relay_batch', '{prev,cur}', 'pg_snapshot'),
+        ('quote_relay_batch', '{prev_at,cur_at,floor_at}', 'timestamptz'), ('quote_relay_batch', '{cur_xmax}', 'xid8'),
+        ('quote_relay_lease', '{singleton}', 'boolean'), ('quote_relay_lease', '{epoch,batch,position,stream_seq}', 'bigint'),
+        ('quote_relay_lease', '{holder}', 'text'), ('quote_relay_lease', '{expires_at}', 'timestamptz')) k (relation, names, type)
+    cross join lateral unnest(k.names) c (name)
+    where k.relation = quote_history_columns.relation
+$$;
+comment on function quote_history_columns(text) is 'columns that a table of the history must have';
+create function quote_columns_missing(target regclass) returns table (column_name name, column_type regtype)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select k.column_name, k.column_type from pg_class c cross join lateral @extschema@.quote_history_columns(c.relname) k
+    where c.oid = target and not exists (
+        select from pg_attribute a where a.attrelid = c.oid and a.attname = k.column_name and not a.attisdropped
+            and (a.atttypid = k.column_type or a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype))
+$$;
+comment on function quote_columns_missing(regclass) is 'columns that a table of the history should have and has not';
+create or replace function quote_history_faults() returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with expected (name, kind, relation) as (
+        select r.name, r.kind, c.oid from (
+            select k.* from (values ('quote_changes', 'p'), ('quote_changes_archive', 'p'), ('quote_changes_seals', 'r')) k (name, kind)
+            where k.name <> 'quote_changes_archive' or @extschema@.quote_archive_stands(@extschema@.quote_collab_home())) r
+        left join pg_class c on c.relname = r.name and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home()))
+    select format('there is no table %s', e.name) from expected e where e.relation is null and e.name <> 'quote_changes_archive'
+    union all
+    select format('%s belongs to %s, whom attach did not know', c.oid::regclass, pg_get_userbyid(c.relowner)) from expected e
+    join pg_class c on c.oid = e.relation where not @extschema@.quote_owner_trusted(c.relowner)
+    union all
+    select f.problem from @extschema@.quote_extension_table_faults() f where f.relation = '@extschema@.quote_seal_anchor'::regclass
+    union all
+    select format('%s is not a table as attach made it', c.oid::regclass) from expected e
+    cross join lateral (
+        select e.relation, e.kind union
+        select p.relid, 'r' from pg_partition_tree(e.relation) p where e.kind = 'p' and p.level > 0) t (relid, kind)
+    join pg_class c on c.oid = t.relid
+    where c.relkind::text <> t.kind
+    union all
+    select format('%s has no column %s of type %s', e.relation::regclass, k.column_name, k.column_type) from expected e
+    cross join lateral @extschema@.quote_columns_missing(e.relation) k
+    union all
+    select format('%s has a trigger, rule, check or expression that attach did not make', e.relation::regclass) from expected e
+    where e.name = 'quote_changes_seals' and (exists (select from pg_trigger t where t.tgrelid = e.relation and not t.tgisinternal)
+        or exists (select from pg_rewrite r where r.ev_class = e.relation)
+        or exists (select from pg_constraint k where k.conrelid = e.relation and k.contype in ('c', 'x'))
+        or exists (select from pg_index i where i.indrelid = e.relation and (i.indexprs is not null or i.indpred is not null))
+        or exists (select from pg_attribute a where a.attrelid = e.relation and a.atthasdef))
+    union all
+    select format('%s has a check, default or index that calls a function of %s', c.oid::regclass, pg_get_userbyid(p.proowner)) from expected e
+    cross join lateral (select e.relation union select t.relid from pg_partition_tree(e.relation) t) t (relid)
+    join pg_class c on c.oid = t.relid
+    cross join lateral (
+        select 'pg_constraint'::regclass::oid, k.oid from pg_constraint k where k.conrelid = t.relid
+        union all select 'pg_attrdef'::regclass, f.oid from pg_attrdef f where f.adrelid = t.relid
+        union all select 'pg_class'::regclass, i.indexrelid from pg_index i where i.indrelid = t.relid) made (classid, objid)
+    join pg_depend d on d.classid = made.classid and d.objid = made.objid
+    left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
+    join pg_proc p on p.oid = coalesce(o.oprcode::oid, case when d.refclassid = 'pg_proc'::regclass then d.refobjid end)
+    join pg_roles r on r.oid = p.proowner and not r.rolsuper
+$$;
 create function note_quote_drop_refused(at timestamptz) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1033,14 +1211,20 @@ begin
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select drop_archived_quote_changes(interval ''10 years'').';
     end if;
-    select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
-    from @extschema@.quote_changes_months_before(archive, now() - older_than) m;
-    if months is null then
+    perform @extschema@.require_quote_months_seen();
+    if not exists (select from @extschema@.quote_changes_months_before(archive, now() - older_than)) then
         perform @extschema@.note_quote_drop_refused(null::timestamptz);
         return 0;
     end if;
     patience := @extschema@.bound_quote_patience();
     perform @extschema@.lock_quote_seals(@extschema@.quote_relay_table('quote_changes')::regclass), @extschema@.seal_quote_history();
+    -- Of two at once the other may have dropped them.
+    select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
+    from @extschema@.quote_changes_months_before(archive, now() - older_than) m;
+    if months is null then
+        perform @extschema@.set_quote_option('lock_timeout', patience);
+        return 0;
+    end if;
     present := @extschema@.lock_quote_months(months);
     arrived := @extschema@.count_arrived_quote_changes(months);
     select sum(x.rows) as rows, bool_and(x.rows = x.expected_rows and x.root = x.expected_root) as intact
@@ -1053,7 +1237,7 @@ begin
         coalesce(jsonb_object_agg(x.no, jsonb_build_object('rows', x.rows, 'root', encode(x.root, 'hex')))
             filter (where x.rows > 0 and x.rows <> x.expected_rows), '{}') as remains
     into after from @extschema@.examine_quote_seals(from_at, until_at) x;
-    if coalesce(before.intact, arrived > 0) is not true or coalesce(before.rows, 0) - after.rows <> present - arrived then
+    if coalesce(before.intact, arrived = present) is not true or coalesce(before.rows, 0) - after.rows <> present - arrived then
         raise exception 'the history to be dropped is not as it was sealed' using errcode = 'object_not_in_prerequisite_state',
             hint = 'See what select * from verify_quote_history() finds, and keep its findings.';
     end if;
@@ -1122,7 +1306,8 @@ exception
     when lock_not_available then
         return 0;
     when others then
-        perform @extschema@.note_quote_drop_refused(now());
+        -- A transaction that looks back says nothing about the history.
+        perform @extschema@.note_quote_drop_refused(now()) where sqlstate <> '25000';
         raise warning 'quote history is not dropped: %', sqlerrm using hint = 'See what quote_collab_doctor() and verify_quote_history() say.';
         return 0;
 end $$;
@@ -1192,10 +1377,8 @@ begin
         raise exception 'the age must be an interval from 0 to 1000 years' using errcode = 'invalid_parameter_value',
             hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'a transaction that looks back cannot archive' using errcode = 'invalid_transaction_state',
-            detail = 'It does not see what is written to a month before it is locked.', hint = 'Begin another: begin isolation level read committed.';
-    elsif not exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(older_than))) then
+    perform @extschema@.require_quote_months_seen();
+    if not exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(older_than))) then
         return 0;
     end if;
     patience := @extschema@.bound_quote_patience();
@@ -1253,6 +1436,12 @@ begin
         format('these triggers may change a row after its version was decided: %s', names), hints);
     select string_agg(t.relation::text, ', '), string_agg(format('alter table %s no inherit %s;', t.relation, target), ' ')
     into names, hints from @extschema@.quote_inheriting_tables(target) t (relation);
+    if @extschema@.quote_table_is_chunked(target) then
+        return next @extschema@.quote_collab_verdict('no inheritance: ' || name, false, 'error',
+            'it is a hypertable of TimescaleDB, whose rows lie in tables that inherit from it: what drops or replicates those leaves no history, and it cannot be attached again',
+            format('Have its rows in an ordinary or a partitioned table. Until then: select @extschema@.detach_quote_collaboration(quotes => %L);', target));
+        return;
+    end if;
     return next @extschema@.quote_collab_verdict('no inheritance: ' || name, names is null, 'error',
         format('triggers are not inherited: changes of rows of these tables may leave no history and raise no version, and saves of them be lost: %s', names),
         format('Make them partitions, or let them inherit no longer: %s', hints));
@@ -1449,7 +1638,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with members as (
-        select d.classid, d.objid, i.initprivs, o.kind, o.acl, o.owner from pg_extension e
+        select o.kind, o.acl, o.owner from pg_extension e
         join pg_depend d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
         join pg_init_privs i on (i.classoid, i.objoid, i.objsubid) = (d.classid, d.objid, 0)
         cross join lateral (

@@ -1,7 +1,9 @@
 //! Tables as ERPs have them: any name, partitioned, wide, with generated columns, in use while we come and go.
 
-use quote_collab_tests::Erp;
-use quote_collab_tests::statement::{refusal, sqlstate};
+use std::sync::Arc;
+
+use quote_collab_tests::statement::{refusal, run, sqlstate, text};
+use quote_collab_tests::{Erp, Postgres};
 use tokio_postgres::Client;
 
 /// Change type and field of everything in the log, in order.
@@ -303,6 +305,84 @@ async fn a_table_that_others_inherit_from_is_refused_and_an_heir_is_not() {
         .await
         .unwrap();
     assert_eq!(recorded(&admin, "quote_changes").await, pairs(&[("UPDATE", "notes")]));
+}
+
+/// The catalog that says which tables are hypertables, as an extension of that name brings it along; `TimescaleDB` itself is not at hand for these servers.
+#[tokio::test]
+async fn hypertables_are_refused_while_they_are_empty_and_told_where_they_came_later() {
+    let server = Arc::new(Postgres::start().await);
+    let catalog = "create schema _timescaledb_catalog; create table _timescaledb_catalog.hypertable (schema_name name, table_name name)";
+    for (file, content) in
+        [("timescaledb.control", "default_version = '1'"), ("timescaledb--1.sql", &*format!("{catalog};"))]
+    {
+        let path = std::env::temp_dir().join(format!("{}-{file}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join(file), content).unwrap();
+        server.add_script(&path.join(file));
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+    let erp = Erp::attached_on(server).await;
+    let admin = erp.client("postgres").await;
+    let told = "select message || ' ' || hint from quote_collab_doctor() where check_name = 'no inheritance: public.quotes'";
+    let hypertable = "insert into _timescaledb_catalog.hypertable values ('public', 'quotes')";
+    // Whoever makes such a catalog himself has no hypertables.
+    run(&admin, catalog).await;
+    run(&admin, hypertable).await;
+    assert_eq!(text(&admin, told).await, " ");
+    run(&admin, "drop schema _timescaledb_catalog cascade; create extension timescaledb").await;
+    assert_eq!(text(&admin, told).await, " ");
+    run(&admin, hypertable).await;
+    let said = text(&admin, told).await;
+    assert!(said.contains("hypertable") && said.contains("detach_quote_collaboration"), "{said}");
+    for statement in [
+        "select attach_quote_collaboration()",
+        "select detach_quote_collaboration(); select attach_quote_collaboration()",
+    ] {
+        let error = admin.batch_execute(statement).await.unwrap_err();
+        let error = error.as_db_error().unwrap();
+        assert_eq!(error.code().code(), "0A000", "{statement}");
+        assert!(error.hint().is_some() && error.detail().unwrap().contains("TimescaleDB"));
+    }
+}
+
+/// What attach says of a table under a name of ours that lacks a column.
+async fn lacks(admin: &Client, statement: &str, table: &str, column: &str) {
+    run(admin, statement).await;
+    let error = admin.batch_execute("select attach_quote_collaboration()").await.expect_err(statement);
+    let error = error.as_db_error().expect("the server says it");
+    assert_eq!(error.code().code(), "42703", "{statement}");
+    assert!(error.message().contains(table), "{statement}: {error}");
+    assert!(error.detail().expect("a detail").contains(column), "{statement}: {error:?}");
+    assert!(error.hint().expect("a hint").contains("rename"), "{statement}");
+}
+
+/// Whether they are of others or were altered.
+#[tokio::test]
+async fn tables_of_another_shape_are_told_with_what_they_lack() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create extension quote_collab_ext").await;
+    for (table, column) in [
+        ("active_quote_sessions", "tenant_id uuid"),
+        ("quote_changes_seals", "hash bytea"),
+        ("quote_relay_batch", "cur_xmax xid8"),
+        ("quote_relay_lease", "epoch bigint"),
+    ] {
+        lacks(&admin, &format!("create table {table} (id uuid)"), table, column).await;
+        run(&admin, &format!("drop table {table}")).await;
+    }
+    run(&admin, "select attach_quote_collaboration()").await;
+    for (table, name, column) in [
+        ("quote_changes", "origin", "origin bigint"),
+        ("quote_changes_seals", "root", "root bytea"),
+        ("active_quote_sessions", "user_id", "user_id uuid"),
+        ("quote_relay_batch", "floor_at", "floor_at timestamp with time zone"),
+        ("quote_relay_lease", "holder", "holder text"),
+    ] {
+        lacks(&admin, &format!("alter table {table} rename {name} to another"), table, column).await;
+        run(&admin, &format!("alter table {table} rename another to {name}")).await;
+        run(&admin, "select attach_quote_collaboration()").await;
+    }
 }
 
 #[tokio::test]

@@ -159,3 +159,40 @@ async fn a_refusal_by_a_clock_that_was_ahead_keeps_nothing() {
     assert_eq!(text(&admin, dropped).await, "2");
     assert_eq!(text(&admin, told).await, "ok");
 }
+
+/// An ERP that rests for months has some that hold nothing.
+#[tokio::test]
+async fn months_of_nothing_go_too() {
+    let (erp, admin) = past().await;
+    let empty = PAST.replace("from quotes;", "from quotes where false;");
+    for (months, left) in [("", "released 400"), (&*empty, "released 400,released 0")] {
+        run(&admin, months).await;
+        run(&admin, "select archive_quote_changes('3 months')").await;
+        assert_eq!(erp.count("select drop_archived_quote_changes('1 year')::bigint").await, 2);
+        assert_eq!(text(&admin, FINDINGS).await, left);
+    }
+}
+
+/// Two at once: the one that waits finds what is left, which is nothing; and a transaction that looks back is refused.
+#[tokio::test]
+async fn what_two_drop_at_once_goes_once() {
+    let (erp, admin) = past().await;
+    run(&admin, "select archive_quote_changes('3 months')").await;
+    run(&admin, "begin isolation level repeatable read").await;
+    let refused = admin.batch_execute("select drop_archived_quote_changes('1 year')").await.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "25000");
+    run(&admin, "rollback").await;
+    run(&admin, "begin; select drop_archived_quote_changes('1 year')").await;
+    let other = erp.client("postgres").await;
+    let pid: i32 = other.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    let dropping = tokio::spawn(async move {
+        other
+            .query_one("select drop_archived_quote_changes('1 year'), current_setting('lock_timeout')", &[])
+            .await
+    });
+    erp.wait_until(&format!("select exists (select from pg_locks where not granted and pid = {pid})")).await;
+    run(&admin, "commit").await;
+    let (dropped, patience): (i32, String) =
+        dropping.await.unwrap().map(|row| (row.get(0), row.get(1))).unwrap();
+    assert_eq!((dropped, patience.as_str()), (0, "0"));
+}

@@ -83,6 +83,22 @@ async fn a_snapshot_that_may_not_see_every_row_is_refused() {
     }
 }
 
+/// TRUNCATE takes their rows, too, and no trigger of ours is on them.
+#[tokio::test]
+async fn tables_that_inherit_lose_nothing_in_silence() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, RECORD).await;
+    run(&admin, "create table drafts () inherits (quotes); insert into drafts select * from quotes limit 3")
+        .await;
+    let error = admin.batch_execute("truncate quotes cascade").await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "0A000");
+    assert!(error.detail().unwrap().contains("drafts") && error.hint().is_some());
+    run(&admin, "alter table drafts no inherit quotes; truncate quotes cascade").await;
+    assert_eq!(text(&admin, "select count(*)::text from drafts").await, "3");
+}
+
 #[tokio::test]
 async fn nobody_forges_a_deletion_with_the_trigger() {
     let erp = Erp::attached().await;

@@ -41,17 +41,14 @@ fn told_apart() -> impl Iterator<Item = &'static str> {
 
 /// In the order in which jsonb keeps them.
 fn totals() -> [&'static str; 5] {
-    let mut totals = SHOWN_TOTALS.map(|total| (total, ()));
-    in_order_of_jsonb(&mut totals);
-    totals.map(|(total, ())| total)
+    let mut totals = SHOWN_TOTALS;
+    totals.sort_by_key(|total| in_jsonb(total));
+    totals
 }
 
-/// By names in the order in which jsonb keeps them.
-fn in_order_of_jsonb<T>(members: &mut [(impl AsRef<str>, T)]) {
-    members.sort_by(|(one, _), (other, _)| {
-        let (one, other) = (one.as_ref(), other.as_ref());
-        (one.len(), one).cmp(&(other.len(), other))
-    });
+/// What jsonb orders names by.
+fn in_jsonb(name: &str) -> (usize, &str) {
+    (name.len(), name)
 }
 
 /// What plays a role is looked for among these columns.
@@ -86,7 +83,7 @@ impl Roles {
 impl Told {
     fn of(columns: impl Iterator<Item = (String, Option<&'static str>)>) -> Self {
         let mut columns: Vec<_> = columns.collect();
-        in_order_of_jsonb(&mut columns);
+        columns.sort_by(|(one, _), (other, _)| in_jsonb(one).cmp(&in_jsonb(other)));
         Self(columns)
     }
 
