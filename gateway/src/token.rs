@@ -6,8 +6,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation};
-use quote_collab_core::token::{LONGEST, NumericDate};
-use serde::{Deserialize, Serialize};
+use quote_collab_core::token::{Claims, LONGEST, NumericDate, Untimely};
 use uuid::Uuid;
 
 use crate::secret::Secret;
@@ -39,22 +38,6 @@ pub enum TokenError {
     /// It is not one of ours.
     #[error("the token is not valid")]
     Invalid,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Claims {
-    sub: Uuid,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    username: Option<String>,
-    tenant_id: Uuid,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    email: Option<String>,
-    exp: NumericDate,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    nbf: Option<NumericDate>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    iat: Option<NumericDate>,
 }
 
 /// Verifies tokens.
@@ -93,13 +76,10 @@ impl TokenVerifier {
         if header.crit.is_some() || header.extras.inner().contains_key("b64") {
             return Err(TokenError::Invalid);
         }
-        let now = now().as_secs();
-        if claims.exp.is_over(now) {
-            return Err(TokenError::Expired);
-        }
-        if claims.nbf.is_some_and(|begin| begin.is_to_come(now)) {
-            return Err(TokenError::Invalid);
-        }
+        claims.hold_at(now().as_secs()).map_err(|untimely| match untimely {
+            Untimely::Expired => TokenError::Expired,
+            Untimely::NotYet => TokenError::Invalid,
+        })?;
         Ok(Identity {
             user: claims.sub,
             username: claims.username,
@@ -152,6 +132,8 @@ pub fn sign(identity: &Identity, secret: &Secret) -> Result<String, jsonwebtoken
         exp: NumericDate(identity.expires_at),
         nbf: None,
         iat: Some(NumericDate(now().as_secs())),
+        aud: None,
+        iss: None,
     };
     let key = EncodingKey::from_secret(secret.expose().as_bytes());
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)

@@ -2,7 +2,8 @@
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Number;
+use serde_json::{Number, Value};
+use uuid::Uuid;
 
 /// No honest token comes near this; a larger one is not even decoded.
 pub const LONGEST: usize = 8 * 1024;
@@ -15,6 +16,62 @@ const LEEWAY_SECONDS: u64 = 5;
 /// Up to here a number with a fraction names its second exactly; it is later than any clock will show.
 const LATEST: f64 = 9_007_199_254_740_992.0;
 
+/// What a token says. Others of its claims are let be; one that comes twice, or has another type, is refused.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Claims {
+    /// The user.
+    pub sub: Uuid,
+    /// The user's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The user's tenant.
+    pub tenant_id: Uuid,
+    /// The user's e-mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// When the token ends; one without an end is refused.
+    pub exp: NumericDate,
+    /// When it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<NumericDate>,
+    /// When it was made, which says nothing about when it is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iat: Option<NumericDate>,
+    /// Whom it is meant for, one text or a list of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aud: Option<Value>,
+    /// Whom it comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iss: Option<Value>,
+}
+
+/// Why a token is not good at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untimely {
+    /// It has ended.
+    Expired,
+    /// It has not begun.
+    NotYet,
+}
+
+impl Claims {
+    /// Whether they hold at a time in seconds since 1970.
+    ///
+    /// # Errors
+    ///
+    /// Before they begin, and once they have ended.
+    pub fn hold_at(&self, now: u64) -> Result<(), Untimely> {
+        if self.exp.is_over(now) {
+            Err(Untimely::Expired)
+        } else if self.nbf.is_some_and(|begin| begin.is_to_come(now)) {
+            Err(Untimely::NotYet)
+        } else {
+            Ok(())
+        }
+    }
+}
+
 /// A time as RFC 7519 writes it: a number of seconds since 1970, which may have a fraction. Only whole ones count.
 ///
 /// # Examples
@@ -22,7 +79,6 @@ const LATEST: f64 = 9_007_199_254_740_992.0;
 /// use quote_collab_core::token::NumericDate;
 /// let end: NumericDate = serde_json::from_str("1000.75").unwrap();
 /// assert_eq!(end, NumericDate(1_000));
-/// assert!(end.is_over(1_000) && !end.is_over(999));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -30,14 +86,12 @@ pub struct NumericDate(pub u64);
 
 impl NumericDate {
     /// Whether something that ends then has ended.
-    #[must_use]
-    pub const fn is_over(self, now: u64) -> bool {
+    const fn is_over(self, now: u64) -> bool {
         self.0 <= now
     }
 
     /// Whether something that begins then has not begun.
-    #[must_use]
-    pub const fn is_to_come(self, now: u64) -> bool {
+    const fn is_to_come(self, now: u64) -> bool {
         self.0 > now.saturating_add(LEEWAY_SECONDS)
     }
 }
@@ -84,6 +138,26 @@ mod tests {
             assert_eq!(read, seconds.map(NumericDate), "{text}");
         }
         assert_eq!(serde_json::to_string(&NumericDate(7)).unwrap(), "7");
+    }
+
+    #[test]
+    fn claims_hold_between_their_times_and_come_once() {
+        let claims = |more: &str| {
+            let id = Uuid::nil();
+            serde_json::from_str::<Claims>(&format!(
+                "{{\"sub\":\"{id}\",\"tenantId\":\"{id}\",\"role\":[1]{more}}}"
+            ))
+        };
+        assert!(claims("").is_err(), "no end");
+        assert!(claims(",\"exp\":9,\"exp\":9").is_err() && claims(",\"exp\":9,\"aud\":1,\"aud\":2").is_err());
+        assert!(claims(",\"exp\":9,\"username\":1").is_err() && claims(",\"exp\":9,\"nbf\":\"1\"").is_err());
+        let held = claims(",\"exp\":2000,\"nbf\":1000,\"iat\":5000").unwrap();
+        for (now, holds) in
+            [(994, Err(Untimely::NotYet)), (995, Ok(())), (1_999, Ok(())), (2_000, Err(Untimely::Expired))]
+        {
+            assert_eq!(held.hold_at(now), holds, "{now}");
+        }
+        assert_eq!(claims(",\"exp\":2000").unwrap().hold_at(0), Ok(()));
     }
 
     #[test]

@@ -5,8 +5,7 @@ pub mod keys;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode, decode_header};
-use quote_collab_core::token::{LONGEST, NumericDate};
-use serde::Deserialize;
+use quote_collab_core::token::{Claims, LONGEST, Untimely};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -55,27 +54,6 @@ impl Refusal {
     }
 }
 
-/// Unknown claims are let be, and so is the audience where none is asked for. A claim that comes twice is refused.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Claims {
-    sub: Uuid,
-    #[serde(default, rename = "username")]
-    _username: Option<String>,
-    tenant_id: Uuid,
-    #[serde(default, rename = "email")]
-    _email: Option<String>,
-    exp: NumericDate,
-    #[serde(default)]
-    nbf: Option<NumericDate>,
-    #[serde(default, rename = "iat")]
-    _iat: Option<NumericDate>,
-    #[serde(default)]
-    aud: Option<Value>,
-    #[serde(default)]
-    iss: Option<Value>,
-}
-
 /// Who the token says is asking, at a time in seconds since 1970. The signature is looked at before any claim.
 pub fn verify(token: &str, keys: &Keys, now: u64) -> Result<Identity, Refusal> {
     if token.is_empty() {
@@ -84,11 +62,11 @@ pub fn verify(token: &str, keys: &Keys, now: u64) -> Result<Identity, Refusal> {
         return Err(Refusal::TooLarge);
     }
     let claims = signed_claims(token, keys)?;
-    if claims.exp.is_over(now) {
-        return Err(Refusal::Expired);
-    } else if claims.nbf.is_some_and(|begin| begin.is_to_come(now)) {
-        return Err(Refusal::NotYet);
-    } else if !names(claims.aud.as_ref(), keys.audience.as_deref()) {
+    claims.hold_at(now).map_err(|untimely| match untimely {
+        Untimely::Expired => Refusal::Expired,
+        Untimely::NotYet => Refusal::NotYet,
+    })?;
+    if !names(claims.aud.as_ref(), keys.audience.as_deref()) {
         return Err(Refusal::Audience);
     } else if !names(claims.iss.as_ref(), keys.issuer.as_deref()) {
         return Err(Refusal::Issuer);
@@ -116,7 +94,7 @@ fn signed_claims(token: &str, keys: &Keys) -> Result<Claims, Refusal> {
     Ok(verified.claims)
 }
 
-/// Whether a claim, one text or a list of them, names what is wanted.
+/// Whether a claim, one text or a list of them, names what is wanted; where nothing is, whatever it says.
 fn names(claim: Option<&Value>, wanted: Option<&str>) -> bool {
     let Some(wanted) = wanted else { return true };
     match claim {
