@@ -74,23 +74,6 @@ as $$
 $$;
 comment on function quote_tenant_tables(name) is 'tables of history and presence, each with the name of its policy';
 
--- SQLSTATE 42703 for a table of the history that is not as attach makes it.
-create function require_quote_columns(target regclass) returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    missing text := (select string_agg(format('%I %s', k.column_name, k.column_type), ', ' order by k.column_name) from @extschema@.quote_columns_missing(target) k);
-begin
-    if missing is not null then
-        raise exception 'table % is not as attach makes it', target
-            using errcode = 'undefined_column', detail = format('It has not: %s.', missing),
-                  hint = format('If a column was renamed: alter table %s rename ... to ...; if one was dropped or has another type, bring it back from a dump. If the table is none that attach made: alter table %1$s rename to %I;',
-                      target, left('not_ours_' || (select c.relname from pg_class c where c.oid = target), 63));
-    end if;
-end $$;
-comment on function require_quote_columns(regclass) is 'refuses a table under a name of ours that lacks columns';
-
 -- Does a relation of ours stand under this name? SQLSTATE 42P07 when what stands there is of another kind, or belongs to
 -- neither the owner, a superuser nor the owner of an attached table: attach and maintenance run as superuser, and whoever may create
 -- something in the schema must not have them take what he planted there for theirs.
@@ -106,7 +89,6 @@ begin
     if not found then
         return false;
     elsif found_kind = kind and (pg_get_userbyid(found_owner) = owner or @extschema@.quote_owner_trusted(found_owner)) then
-        perform @extschema@.require_quote_columns(to_regclass(relation));
         return true;
     end if;
     if found_kind <> kind then

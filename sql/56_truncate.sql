@@ -108,7 +108,7 @@ begin
     select * into part from @extschema@.quote_inheriting_tables(tg_relid::regclass) limit 1;
     if found then
         raise exception 'truncate of % is refused', tg_relid::regclass using errcode = 'feature_not_supported',
-            detail = format('It would remove rows of %s, which inherits from it, without a trace in quote_changes.', part),
+            detail = format('It may remove rows of %s, which inherits from it, without a trace in quote_changes.', part),
             hint = 'Use delete, or let it inherit no longer: alter table ... no inherit.';
     end if;
     perform @extschema@.require_quote_table(settings), @extschema@.require_quote_home('{quote_changes}'::text[]);

@@ -159,6 +159,22 @@ begin
 end $$;
 comment on function check_quote_views(name, name) is 'refuses views and functions of others under our names';
 
+-- SQLSTATE 42703 for tables of the history that lack columns.
+create function require_quote_columns(home name) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lacking record;
+begin
+    select * into lacking from @extschema@.quote_columns_missing(home) limit 1;
+    if found then
+        raise exception 'table % is not as attach makes it', lacking.relation
+            using errcode = 'undefined_column', detail = format('It lacks: %s.', lacking.names), hint = lacking.repair;
+    end if;
+end $$;
+comment on function require_quote_columns(name) is 'refuses tables under names of ours that lack columns';
+
 -- A log that stands where a first pair's belongs is taken up when it belongs to the owner of the quotes or a superuser: it was kept
 -- when a pair was detached. SQLSTATE 42P07 for another's, 42703 where columns are missing. homes: where pairs were attached up to now.
 create function check_quote_home(header regclass, home name, homes name[]) returns void
@@ -166,15 +182,12 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if home <> all (homes) then
-        perform @extschema@.quote_relation_stands(format('%I.quote_changes', home), 'p'::"char", pg_get_userbyid(c.relowner))
-        from pg_class c where c.oid = header;
-    end if;
-    perform @extschema@.require_quote_columns(c.oid::regclass) from @extschema@.quote_home_tables() h
-    join pg_class c on c.relname = h.name and c.relkind = h.kind join pg_namespace n on n.oid = c.relnamespace and n.nspname = home
-    where @extschema@.quote_owner_trusted(c.relowner);
+    perform @extschema@.quote_relation_stands(format('%I.%I', home, k.name), 'p'::"char", pg_get_userbyid(c.relowner))
+    from pg_class c, unnest('{quote_changes,quote_changes_archive}'::name[]) k (name)
+    where c.oid = header and (k.name = 'quote_changes_archive' or home <> all (homes));
+    perform @extschema@.require_quote_columns(home);
 end $$;
-comment on function check_quote_home(regclass, name, name[]) is 'refuses a log that somebody else has planted, or that is not as attach makes it';
+comment on function check_quote_home(regclass, name, name[]) is 'refuses a log or an archive that somebody else has planted, or that lacks columns';
 
 -- A table has one role, lines have one header, and a header has one table of lines. SQLSTATE 55000.
 create function check_quote_pairing(target regclass, entity text, header regclass) returns void

@@ -59,7 +59,7 @@ end $$;
 comment on function quote_relay_state_query() is 'query for the newest batch, and whether the lease is held';
 
 -- Events of a batch, $8: as long as all of them are no larger than so many bytes; the first one comes at any rate. Each tells whether
--- another follows.
+-- another follows that was looked at: behind the last of as many as were asked for there may be more.
 create function quote_relay_events_query() returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

@@ -168,7 +168,7 @@ begin
         cross join lateral (select bool_or(r.origin <> $2) as is_elsewhere, min(r.floor_at) as floor_at from %1$s r where r.no between b.no and greatest(b.no, $3)) x',
         @extschema@.quote_relay_table('quote_relay_batch'))
     into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
-    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere then
+    if after_batch is null or start.no is null or start.no > greatest(after_batch, 1) or start.is_elsewhere then
         perform @extschema@.refuse_unknown_quote_place();
     end if;
     is_begun := start.no = after_batch;

@@ -57,17 +57,22 @@ as $$
 $$;
 comment on function quote_history_columns(text) is 'columns that a table of the history must have';
 
--- Those that a table of the history does not have; nothing for other tables.
-create function quote_columns_missing(target regclass) returns table (column_name name, column_type regtype)
+-- Tables of a history that lack columns, of those whom attach takes for its own, and what is to be done.
+create function quote_columns_missing(home name) returns table (relation regclass, names text, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select k.column_name, k.column_type from pg_class c cross join lateral @extschema@.quote_history_columns(c.relname) k
-    where c.oid = target and not exists (
-        select from pg_attribute a where a.attrelid = c.oid and a.attname = k.column_name and not a.attisdropped
-            and (a.atttypid = k.column_type or a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype))
+    select c.oid::regclass, string_agg(format('%I %s', k.column_name, k.column_type), ', ' order by k.column_name),
+        format('If a column was renamed: alter table %s rename ... to ...; if one was dropped, bring it back from a dump. If the table is none that attach made: alter table %1$s rename to %I;',
+            c.oid::regclass, left('not_ours_' || c.relname, 63))
+    from @extschema@.quote_home_tables() h
+    join pg_class c on c.relname = h.name and c.relkind = h.kind join pg_namespace n on n.oid = c.relnamespace and n.nspname = home
+    cross join lateral @extschema@.quote_history_columns(h.name::text) k
+    where @extschema@.quote_owner_trusted(c.relowner)
+        and not exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = k.column_name and not a.attisdropped)
+    group by c.oid, c.relname
 $$;
-comment on function quote_columns_missing(regclass) is 'columns that a table of the history should have and has not';
+comment on function quote_columns_missing(name) is 'tables of a history that lack columns, and what is to be done';
 
 -- Why log, archive and seals cannot be read as what attach made of them: gone, of another kind, without one of their columns. And why
 -- the seals cannot be written: what the owner puts on them would run with the rights of the extension's owner, who alone
@@ -96,7 +101,10 @@ as $$
     where c.relkind::text <> t.kind
     union all
     select format('%s has no column %s of type %s', e.relation::regclass, k.column_name, k.column_type) from expected e
-    cross join lateral @extschema@.quote_columns_missing(e.relation) k
+    cross join lateral @extschema@.quote_history_columns(e.name) k
+    where e.relation is not null and not exists (
+        select from pg_attribute a where a.attrelid = e.relation and a.attname = k.column_name and not a.attisdropped
+            and (a.atttypid = k.column_type or a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype))
     union all
     select format('%s has a trigger, rule, check or expression that attach did not make', e.relation::regclass) from expected e
     where e.name = 'quote_changes_seals' and (exists (select from pg_trigger t where t.tgrelid = e.relation and not t.tgisinternal)

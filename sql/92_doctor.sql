@@ -292,14 +292,14 @@ begin
     select string_agg(t.name, ', '), string_agg(t.rename, ' ') into names, hints from @extschema@.quote_late_triggers(s) t;
     return next @extschema@.quote_collab_verdict('version stamped last: ' || name, names is null, 'warning',
         format('these triggers may change a row after its version was decided: %s', names), hints);
-    select string_agg(t.relation::text, ', '), string_agg(format('alter table %s no inherit %s;', t.relation, target), ' ')
-    into names, hints from @extschema@.quote_inheriting_tables(target) t (relation);
     if @extschema@.quote_table_is_chunked(target) then
         return next @extschema@.quote_collab_verdict('no inheritance: ' || name, false, 'error',
             'it is a hypertable of TimescaleDB, whose rows lie in tables that inherit from it: what drops or replicates those leaves no history, and it cannot be attached again',
             format('Have its rows in an ordinary or a partitioned table. Until then: select @extschema@.detach_quote_collaboration(quotes => %L);', target));
         return;
     end if;
+    select string_agg(t.relation::text, ', '), string_agg(format('alter table %s no inherit %s;', t.relation, target), ' ')
+    into names, hints from @extschema@.quote_inheriting_tables(target) t (relation);
     return next @extschema@.quote_collab_verdict('no inheritance: ' || name, names is null, 'error',
         format('triggers are not inherited: changes of rows of these tables may leave no history and raise no version, and saves of them be lost: %s', names),
         format('Make them partitions, or let them inherit no longer: %s', hints));

@@ -25,8 +25,8 @@ comment on column @extschema@.quote_log_cuts.moved_at is 'when it was moved';
 comment on constraint quote_log_cuts_pkey on @extschema@.quote_log_cuts is 'one after the other';
 comment on sequence @extschema@.quote_log_cuts_no_seq is 'numbers of what left an audit log';
 alter table @extschema@.quote_log_cuts enable row level security, force row level security;
--- What left the log before this update nobody has noted: cursors and batches from before are believed, as they were.
-select pg_catalog.setval('@extschema@.quote_log_cuts_no_seq', 1, false);
+-- What left the log before this update nobody has noted: cursors and batches from before are believed, as they were. No number is one of a table that was dropped.
+select pg_catalog.setval('@extschema@.quote_log_cuts_no_seq', pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8);
 insert into @extschema@.quote_log_cuts (no, log, moved_by, newest, shown, last_position, moved_at) overriding system value
 values (0, 0, '3', '0', pg_catalog.pg_current_snapshot(), 0, pg_catalog.clock_timestamp());
 alter type @extschema@.quote_cursor add attribute cut bigint;
@@ -56,21 +56,6 @@ begin
     execute format('comment on policy %I on %s is %L', policy, target,
         'a row is its own tenant''s only, and nobody''s when no tenant is set');
 end $$;
-create function require_quote_columns(target regclass) returns void
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    missing text := (select string_agg(format('%I %s', k.column_name, k.column_type), ', ' order by k.column_name) from @extschema@.quote_columns_missing(target) k);
-begin
-    if missing is not null then
-        raise exception 'table % is not as attach makes it', target
-            using errcode = 'undefined_column', detail = format('It has not: %s.', missing),
-                  hint = format('If a column was renamed: alter table %s rename ... to ...; if one was dropped or has another type, bring it back from a dump. If the table is none that attach made: alter table %1$s rename to %I;',
-                      target, left('not_ours_' || (select c.relname from pg_class c where c.oid = target), 63));
-    end if;
-end $$;
-comment on function require_quote_columns(regclass) is 'refuses a table under a name of ours that lacks columns';
 create or replace function quote_relation_stands(relation text, kind "char", owner name) returns boolean
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -83,7 +68,6 @@ begin
     if not found then
         return false;
     elsif found_kind = kind and (pg_get_userbyid(found_owner) = owner or @extschema@.quote_owner_trusted(found_owner)) then
-        perform @extschema@.require_quote_columns(to_regclass(relation));
         return true;
     end if;
     if found_kind <> kind then
@@ -356,7 +340,7 @@ begin
     select * into part from @extschema@.quote_inheriting_tables(tg_relid::regclass) limit 1;
     if found then
         raise exception 'truncate of % is refused', tg_relid::regclass using errcode = 'feature_not_supported',
-            detail = format('It would remove rows of %s, which inherits from it, without a trace in quote_changes.', part),
+            detail = format('It may remove rows of %s, which inherits from it, without a trace in quote_changes.', part),
             hint = 'Use delete, or let it inherit no longer: alter table ... no inherit.';
     end if;
     perform @extschema@.require_quote_table(settings), @extschema@.require_quote_home('{quote_changes}'::text[]);
@@ -436,20 +420,31 @@ begin
                   hint = 'Make them partitions, or let them inherit no longer: alter table ... no inherit.';
     end if;
 end $$;
+create function require_quote_columns(home name) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lacking record;
+begin
+    select * into lacking from @extschema@.quote_columns_missing(home) limit 1;
+    if found then
+        raise exception 'table % is not as attach makes it', lacking.relation
+            using errcode = 'undefined_column', detail = format('It lacks: %s.', lacking.names), hint = lacking.repair;
+    end if;
+end $$;
+comment on function require_quote_columns(name) is 'refuses tables under names of ours that lack columns';
 create or replace function check_quote_home(header regclass, home name, homes name[]) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if home <> all (homes) then
-        perform @extschema@.quote_relation_stands(format('%I.quote_changes', home), 'p'::"char", pg_get_userbyid(c.relowner))
-        from pg_class c where c.oid = header;
-    end if;
-    perform @extschema@.require_quote_columns(c.oid::regclass) from @extschema@.quote_home_tables() h
-    join pg_class c on c.relname = h.name and c.relkind = h.kind join pg_namespace n on n.oid = c.relnamespace and n.nspname = home
-    where @extschema@.quote_owner_trusted(c.relowner);
+    perform @extschema@.quote_relation_stands(format('%I.%I', home, k.name), 'p'::"char", pg_get_userbyid(c.relowner))
+    from pg_class c, unnest('{quote_changes,quote_changes_archive}'::name[]) k (name)
+    where c.oid = header and (k.name = 'quote_changes_archive' or home <> all (homes));
+    perform @extschema@.require_quote_columns(home);
 end $$;
-comment on function check_quote_home(regclass, name, name[]) is 'refuses a log that somebody else has planted, or that is not as attach makes it';
+comment on function check_quote_home(regclass, name, name[]) is 'refuses a log or an archive that somebody else has planted, or that lacks columns';
 create or replace function record_rejected_quote_change(entity text, row_id uuid, expected_version integer, changes jsonb) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -1074,7 +1069,7 @@ begin
         cross join lateral (select bool_or(r.origin <> $2) as is_elsewhere, min(r.floor_at) as floor_at from %1$s r where r.no between b.no and greatest(b.no, $3)) x',
         @extschema@.quote_relay_table('quote_relay_batch'))
     into start using after_batch, @extschema@.quote_cluster_identifier(), until_batch;
-    if after_batch is null or start.no is null or (start.no > after_batch and after_batch > 0) or start.is_elsewhere then
+    if after_batch is null or start.no is null or start.no > greatest(after_batch, 1) or start.is_elsewhere then
         perform @extschema@.refuse_unknown_quote_place();
     end if;
     is_begun := start.no = after_batch;
@@ -1121,61 +1116,21 @@ as $$
     where k.relation = quote_history_columns.relation
 $$;
 comment on function quote_history_columns(text) is 'columns that a table of the history must have';
-create function quote_columns_missing(target regclass) returns table (column_name name, column_type regtype)
+create function quote_columns_missing(home name) returns table (relation regclass, names text, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select k.column_name, k.column_type from pg_class c cross join lateral @extschema@.quote_history_columns(c.relname) k
-    where c.oid = target and not exists (
-        select from pg_attribute a where a.attrelid = c.oid and a.attname = k.column_name and not a.attisdropped
-            and (a.atttypid = k.column_type or a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype))
+    select c.oid::regclass, string_agg(format('%I %s', k.column_name, k.column_type), ', ' order by k.column_name),
+        format('If a column was renamed: alter table %s rename ... to ...; if one was dropped, bring it back from a dump. If the table is none that attach made: alter table %1$s rename to %I;',
+            c.oid::regclass, left('not_ours_' || c.relname, 63))
+    from @extschema@.quote_home_tables() h
+    join pg_class c on c.relname = h.name and c.relkind = h.kind join pg_namespace n on n.oid = c.relnamespace and n.nspname = home
+    cross join lateral @extschema@.quote_history_columns(h.name::text) k
+    where @extschema@.quote_owner_trusted(c.relowner)
+        and not exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = k.column_name and not a.attisdropped)
+    group by c.oid, c.relname
 $$;
-comment on function quote_columns_missing(regclass) is 'columns that a table of the history should have and has not';
-create or replace function quote_history_faults() returns setof text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with expected (name, kind, relation) as (
-        select r.name, r.kind, c.oid from (
-            select k.* from (values ('quote_changes', 'p'), ('quote_changes_archive', 'p'), ('quote_changes_seals', 'r')) k (name, kind)
-            where k.name <> 'quote_changes_archive' or @extschema@.quote_archive_stands(@extschema@.quote_collab_home())) r
-        left join pg_class c on c.relname = r.name and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home()))
-    select format('there is no table %s', e.name) from expected e where e.relation is null and e.name <> 'quote_changes_archive'
-    union all
-    select format('%s belongs to %s, whom attach did not know', c.oid::regclass, pg_get_userbyid(c.relowner)) from expected e
-    join pg_class c on c.oid = e.relation where not @extschema@.quote_owner_trusted(c.relowner)
-    union all
-    select f.problem from @extschema@.quote_extension_table_faults() f where f.relation = '@extschema@.quote_seal_anchor'::regclass
-    union all
-    select format('%s is not a table as attach made it', c.oid::regclass) from expected e
-    cross join lateral (
-        select e.relation, e.kind union
-        select p.relid, 'r' from pg_partition_tree(e.relation) p where e.kind = 'p' and p.level > 0) t (relid, kind)
-    join pg_class c on c.oid = t.relid
-    where c.relkind::text <> t.kind
-    union all
-    select format('%s has no column %s of type %s', e.relation::regclass, k.column_name, k.column_type) from expected e
-    cross join lateral @extschema@.quote_columns_missing(e.relation) k
-    union all
-    select format('%s has a trigger, rule, check or expression that attach did not make', e.relation::regclass) from expected e
-    where e.name = 'quote_changes_seals' and (exists (select from pg_trigger t where t.tgrelid = e.relation and not t.tgisinternal)
-        or exists (select from pg_rewrite r where r.ev_class = e.relation)
-        or exists (select from pg_constraint k where k.conrelid = e.relation and k.contype in ('c', 'x'))
-        or exists (select from pg_index i where i.indrelid = e.relation and (i.indexprs is not null or i.indpred is not null))
-        or exists (select from pg_attribute a where a.attrelid = e.relation and a.atthasdef))
-    union all
-    select format('%s has a check, default or index that calls a function of %s', c.oid::regclass, pg_get_userbyid(p.proowner)) from expected e
-    cross join lateral (select e.relation union select t.relid from pg_partition_tree(e.relation) t) t (relid)
-    join pg_class c on c.oid = t.relid
-    cross join lateral (
-        select 'pg_constraint'::regclass::oid, k.oid from pg_constraint k where k.conrelid = t.relid
-        union all select 'pg_attrdef'::regclass, f.oid from pg_attrdef f where f.adrelid = t.relid
-        union all select 'pg_class'::regclass, i.indexrelid from pg_index i where i.indrelid = t.relid) made (classid, objid)
-    join pg_depend d on d.classid = made.classid and d.objid = made.objid
-    left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
-    join pg_proc p on p.oid = coalesce(o.oprcode::oid, case when d.refclassid = 'pg_proc'::regclass then d.refobjid end)
-    join pg_roles r on r.oid = p.proowner and not r.rolsuper
-$$;
+comment on function quote_columns_missing(name) is 'tables of a history that lack columns, and what is to be done';
 create function note_quote_drop_refused(at timestamptz) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -1434,14 +1389,14 @@ begin
     select string_agg(t.name, ', '), string_agg(t.rename, ' ') into names, hints from @extschema@.quote_late_triggers(s) t;
     return next @extschema@.quote_collab_verdict('version stamped last: ' || name, names is null, 'warning',
         format('these triggers may change a row after its version was decided: %s', names), hints);
-    select string_agg(t.relation::text, ', '), string_agg(format('alter table %s no inherit %s;', t.relation, target), ' ')
-    into names, hints from @extschema@.quote_inheriting_tables(target) t (relation);
     if @extschema@.quote_table_is_chunked(target) then
         return next @extschema@.quote_collab_verdict('no inheritance: ' || name, false, 'error',
             'it is a hypertable of TimescaleDB, whose rows lie in tables that inherit from it: what drops or replicates those leaves no history, and it cannot be attached again',
             format('Have its rows in an ordinary or a partitioned table. Until then: select @extschema@.detach_quote_collaboration(quotes => %L);', target));
         return;
     end if;
+    select string_agg(t.relation::text, ', '), string_agg(format('alter table %s no inherit %s;', t.relation, target), ' ')
+    into names, hints from @extschema@.quote_inheriting_tables(target) t (relation);
     return next @extschema@.quote_collab_verdict('no inheritance: ' || name, names is null, 'error',
         format('triggers are not inherited: changes of rows of these tables may leave no history and raise no version, and saves of them be lost: %s', names),
         format('Make them partitions, or let them inherit no longer: %s', hints));
@@ -1515,6 +1470,72 @@ begin
     where p.prosecdef and not exists (select from unnest(p.proconfig) c where replace(c, '"', '') = 'search_path=pg_catalog, pg_temp');
     return next @extschema@.quote_collab_verdict('definer functions pinned', names is null, 'error',
         format('security definer without a pinned search_path: %s', names), hints);
+end $$;
+create or replace function quote_collab_doctor_history(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    log regclass := (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = 'quote_changes');
+    partitions name[] := array(select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log);
+    next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
+    keep record;
+    found record;
+    copy regclass;
+    locks bigint;
+begin
+    return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', null);
+    if log is null then
+        return;
+    end if;
+    return next @extschema@.quote_collab_verdict('partition of this month', @extschema@.quote_month_stands(log, now()), 'error',
+        'rows go to the default partition', @extschema@.quote_month_statement(log, now()));
+    return next @extschema@.quote_collab_verdict('partition of next month', @extschema@.quote_month_stands(log, next_month), 'warning',
+        'nobody creates partitions ahead: the library is not preloaded and no cron calls maintenance, or the server''s log says what keeps it from it',
+        @extschema@.quote_month_statement(log, next_month));
+    return next @extschema@.quote_collab_verdict('default partition present', @extschema@.quote_changes_spare(log) is not null, 'error',
+        'a change of a month without a partition is refused, and the save with it', null);
+    select count(distinct i.inhrelid) + count(x.indexrelid) into locks from pg_inherits i left join pg_index x on x.indrelid = i.inhrelid
+    where i.inhparent in (select a.oid from pg_class l join pg_class a on a.relnamespace = l.relnamespace
+        where l.oid = log and a.relname in ('quote_changes', 'quote_changes_archive'));
+    return next @extschema@.quote_collab_verdict('locks suffice for the history', locks <= 4 * current_setting('max_locks_per_transaction')::integer, 'warning',
+        format('whoever reads a page of the history locks %s tables and indexes: where a quarter of all sessions do so at once, PostgreSQL may be out of shared memory', locks),
+        format('alter system set max_locks_per_transaction = %s; then restart. Or keep fewer months: archive_after and drop_after.', (locks + 255) / 256 * 128));
+    select * into found from @extschema@.quote_log_repairs(log);
+    return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
+    select string_agg(format('%s lacks %s', m.relation, m.names), '; ') as names, string_agg(m.repair, ' ') as repair into found
+    from @extschema@.quote_columns_missing(target_schema) m where m.relation <> log;
+    return next @extschema@.quote_collab_verdict('tables beside the log as attached', found.names is null, 'error', found.names, found.repair);
+    copy := (select c.oid from pg_class c join pg_class l on l.relnamespace = c.relnamespace
+        where l.oid = log and c.relname = 'quote_changes_archive' and c.relkind <> 'p' and @extschema@.quote_owner_trusted(c.relowner));
+    return next @extschema@.quote_collab_verdict('archive made by archiving', copy is null, 'error',
+        format('%s was made by hand: what is there is no part of the history, and nothing can be archived', copy),
+        @extschema@.quote_copy_return(copy, format('alter table %s rename to earlier_quote_changes;', copy)));
+    return next @extschema@.quote_collab_doctor_positions(log, target_schema);
+    select string_agg(k.relation::text, ', ') as names, string_agg(k.repair, ' ') as repair into found from @extschema@.quote_keys_missing(target_schema) k;
+    return next @extschema@.quote_collab_verdict('keys stand', found.names is null, 'error', format('these tables lost their key: %s', found.names), found.repair);
+    select * into keep from @extschema@.quote_history_policy();
+    return next @extschema@.quote_collab_verdict('history let go as it was sealed',
+        not exists (select from @extschema@.quote_collab_settings s where s.drop_refused_at is not null), 'error',
+        concat('archived history is kept although drop_after lets it go: it is not as it was sealed, or something depends on it',
+            ': ' || (select string_agg(d.name, ', ') from @extschema@.quote_archive_dependents(target_schema) d (name))),
+        format('See what select * from verify_quote_history(); finds and select @extschema@.drop_archived_quote_changes(%L); says. Keep its findings, and take the partitions away by hand.',
+            keep.drop_after));
+    return next @extschema@.quote_collab_verdict('history archived when due', keep.archive_after is null or not exists (
+            select from @extschema@.quote_changes_months_before(log, @extschema@.quote_archive_limit(keep.archive_after) - interval '2 days')), 'warning',
+        'months that archive_after lets go are still in the log: maintenance is not called, or something keeps it from it',
+        format('select @extschema@.archive_quote_changes(interval %L);', keep.archive_after));
+    return next @extschema@.quote_collab_verdict('history bounded', cardinality(partitions) < 61, 'warning', 'the log holds more than 5 years',
+        'select @extschema@.archive_quote_changes(interval ''24 months'');');
+    if not has_function_privilege('@extschema@.quote_seal_key_problem()', 'execute') then
+        return next @extschema@.quote_collab_unchecked('seals signed as configured', 'the key is kept from this role',
+            format('grant execute on function @extschema@.quote_seal_key_problem() to %I;', current_user));
+    else
+        return next @extschema@.quote_collab_verdict('seals signed as configured', @extschema@.quote_seal_key_problem() is null, 'error',
+            format('seals are not signed with quote_collab.seal_key: %s', @extschema@.quote_seal_key_problem()),
+            'Set it to what openssl rand -base64 32 prints, preload the library and restart.');
+    end if;
 end $$;
 create function quote_setting_repair(option text, change text) returns text
 language sql stable

@@ -18,6 +18,10 @@ begin
     end loop;
 end $$";
 
+/// Has the database look as if an earlier release had been updated: what left the log before then is noted nowhere.
+pub const UPDATED: &str = "insert into quote_log_cuts (no, log, moved_by, newest, shown, last_position, moved_at) overriding system value
+    select 0, log, moved_by, newest, shown, last_position, moved_at from quote_log_cuts; delete from quote_log_cuts where no > 0";
+
 /// Rows whose changes, by position, are no chain of versions; and rows whose current version is not where it ends, or that are gone while
 /// it goes on.
 pub const OUT_OF_CHAIN: &str = "

@@ -383,6 +383,20 @@ async fn tables_of_another_shape_are_told_with_what_they_lack() {
         run(&admin, &format!("alter table {table} rename another to {name}")).await;
         run(&admin, "select attach_quote_collaboration()").await;
     }
+    run(&admin, "alter table quote_relay_lease alter stream_seq type numeric").await;
+    run(&admin, "select attach_quote_collaboration()").await;
+}
+
+/// Also an archive that somebody else has made, before a policy is put on it.
+#[tokio::test]
+async fn an_archive_of_somebody_else_is_in_the_way() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create table quote_changes_archive (x integer) partition by range (x); alter table quote_changes_archive owner to erp_app").await;
+    let error = admin.batch_execute("select attach_quote_collaboration()").await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "42P07");
+    assert!(error.detail().unwrap().contains("erp_app") && error.hint().is_some());
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use quote_collab_tests::statement::text;
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// What is broken, how, and the check that must tell.
-const FAULTS: [(&str, &str); 34] = [
+const FAULTS: [(&str, &str); 36] = [
     ("alter table active_quote_sessions disable trigger trg_guard_quote_session", "presence guarded"),
     ("alter table quotes disable trigger trg_capture_quote_change", "triggers enabled always: public.quotes"),
     (
@@ -53,6 +53,8 @@ const FAULTS: [(&str, &str); 34] = [
         "create function erp() returns trigger language plpgsql as 'begin return new; end'; create trigger zz before insert on quote_collab_settings for each row execute function erp()",
         "tables of the extension guarded",
     ),
+    ("alter table quote_relay_lease rename holder to owner", "tables beside the log as attached"),
+    ("alter table quote_relay_batch drop column floor_at", "tables beside the log as attached"),
     ("alter table quote_changes no force row level security", "row security forced everywhere"),
     ("alter table quote_changes_default disable row level security", "row security forced everywhere"),
     ("drop policy quote_changes_tenant_isolation on quote_changes_default", "tenant policies present"),

@@ -1,5 +1,6 @@
 //! `quote_events_since`: commits that overtake each other, rollbacks and savepoints lose and repeat nothing.
 
+use quote_collab_tests::history::UPDATED;
 use quote_collab_tests::statement::{run, text};
 use quote_collab_tests::{Erp, Postgres, ledger};
 use tokio_postgres::Client;
@@ -306,10 +307,7 @@ async fn an_event_that_prints_as_too_much_is_told_without_its_values() {
 async fn a_cursor_of_an_earlier_release_is_read_on() {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;
-    // As an update leaves it: what left the log before is noted nowhere, and nobody who came along is told.
-    let updated = "insert into quote_log_cuts (no, log, moved_by, newest, shown, last_position, moved_at) overriding system value
-        select 0, log, moved_by, newest, shown, last_position, moved_at from quote_log_cuts; delete from quote_log_cuts where no > 0";
-    admin.batch_execute(updated).await.unwrap();
+    admin.batch_execute(UPDATED).await.unwrap();
     let start = cursor(&admin).await;
     for note in ["one", "two", "three"] {
         write(&admin, note).await;

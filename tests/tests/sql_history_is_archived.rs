@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quote_collab_tests::history::PAST;
-use quote_collab_tests::{Erp, Postgres, eventually};
+use quote_collab_tests::{Erp, Postgres, built, eventually};
 use tokio_postgres::Client;
 
 const WRITE: &str = "update quotes set notes = clock_timestamp()::text where id = (select id from quotes order by id limit 1)";
@@ -628,6 +628,37 @@ async fn a_subscriber_is_told_of_batches_that_go_while_it_reads() {
     admin.batch_execute("commit").await.unwrap();
     let refused = reading.await.unwrap().unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "QC001");
+    // Nor is there a way round by asking from the very beginning.
+    let from_the_beginning = "select quote_events_between(id, 0, 0, 3, 9223372036854775807, 100) from quotes";
+    let refused = admin.batch_execute(from_the_beginning).await.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "QC001");
+}
+
+/// Numbers of what left the log begin anew with no extension, also where an earlier release is installed and updated.
+#[tokio::test]
+async fn a_reader_of_before_an_earlier_release_is_told() {
+    let server = Arc::new(Postgres::start().await);
+    server.add_script(&built::place().releases().join("quote_collab_ext--0.17.0.sql"));
+    let erp = Erp::attached_on(server).await;
+    let admin = erp.client("postgres").await;
+    let before = cursor(&admin).await;
+    for statement in [
+        PAST,
+        "select seal_quote_history()",
+        "begin; select detach_quote_collaboration(); drop extension quote_collab_ext; create extension quote_collab_ext version '0.17.0';
+            select attach_quote_collaboration(); commit",
+        "alter extension quote_collab_ext update; select attach_quote_collaboration()",
+        "select archive_quote_changes('3 months')",
+        WRITE,
+    ] {
+        admin.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    }
+    for given in [earlier(&before), before] {
+        assert_eq!(read(&admin, Some(&given), 9).await, Err("QC001".to_owned()), "{given}");
+    }
+    let now = cursor(&admin).await;
+    admin.batch_execute(WRITE).await.unwrap();
+    assert_eq!(read(&admin, Some(&now), 9).await.unwrap().len(), 1);
 }
 
 /// What left the log before the extension was made again nobody knows; and a number that was given in vain is not given again.

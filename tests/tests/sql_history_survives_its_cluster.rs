@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use quote_collab_tests::history::UPDATED;
 use quote_collab_tests::statement::{run, text};
 use quote_collab_tests::{Erp, Postgres, Settings, built, eventually};
 use tokio_postgres::Client;
@@ -357,6 +358,7 @@ const CURSOR: &str = "select quote_events_cursor()";
 async fn a_cursor_that_counts_on_what_a_failover_lost_is_refused() {
     let mut first = Postgres::start().await;
     let admin = first.client("erp", "postgres").await;
+    run(&admin, UPDATED).await;
     let start = text(&admin, CURSOR).await;
     write(&admin, &notes("kept", 3)).await;
     let half = text(&admin, &format!("select cursor from quote_events_since('{start}', 1)")).await;

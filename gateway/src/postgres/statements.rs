@@ -112,7 +112,7 @@ impl RelayStatements {
 }
 
 /// Rows of a source, from the first one on, as long as all of them are no larger than so many bytes. The first one alone
-/// may be, if that is wanted: whoever reads on behind what came must come on. Each tells whether another follows it.
+/// may be, if that is wanted: whoever reads on behind what came must come on. Each tells whether another of the source follows it.
 fn bounded(columns: &str, source: &str, (bytes, first_at_any_rate): (&str, &str)) -> String {
     format!(
         "select {columns} e.event::text as event, e.size, e.has_next \
