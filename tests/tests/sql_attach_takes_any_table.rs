@@ -1,9 +1,7 @@
 //! Tables as ERPs have them: any name, partitioned, wide, with generated columns, in use while we come and go.
 
-use std::sync::Arc;
-
+use quote_collab_tests::Erp;
 use quote_collab_tests::statement::{refusal, run, sqlstate, text};
-use quote_collab_tests::{Erp, Postgres};
 use tokio_postgres::Client;
 
 /// Change type and field of everything in the log, in order.
@@ -307,31 +305,25 @@ async fn a_table_that_others_inherit_from_is_refused_and_an_heir_is_not() {
     assert_eq!(recorded(&admin, "quote_changes").await, pairs(&[("UPDATE", "notes")]));
 }
 
-/// The catalog that says which tables are hypertables, as an extension of that name brings it along; `TimescaleDB` itself is not at hand for these servers.
+/// The catalog that says which tables are hypertables.
+const HYPERTABLES: &str = "create schema _timescaledb_catalog; create table _timescaledb_catalog.hypertable (schema_name name, table_name name);
+    insert into _timescaledb_catalog.hypertable values ('public', 'quotes')";
+
+/// Has it belong to an extension of that name, as if `TimescaleDB` were there, which is not at hand for these servers.
+const TIMESCALEDB: &str = "set local allow_system_table_mods = on;
+    insert into pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)
+        select 4294967000, 'timescaledb', e.extowner, e.extnamespace, false, '1' from pg_extension e where e.extname = 'plpgsql';
+    insert into pg_depend (classid, objid, objsubid, refclassid, refobjid, refobjsubid, deptype)
+        values ('pg_class'::regclass, '_timescaledb_catalog.hypertable'::regclass, 0, 'pg_extension'::regclass, 4294967000, 0, 'e')";
+
 #[tokio::test]
 async fn hypertables_are_refused_while_they_are_empty_and_told_where_they_came_later() {
-    let server = Arc::new(Postgres::start().await);
-    let catalog = "create schema _timescaledb_catalog; create table _timescaledb_catalog.hypertable (schema_name name, table_name name)";
-    for (file, content) in
-        [("timescaledb.control", "default_version = '1'"), ("timescaledb--1.sql", &*format!("{catalog};"))]
-    {
-        let path = std::env::temp_dir().join(format!("{}-{file}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        std::fs::write(path.join(file), content).unwrap();
-        server.add_script(&path.join(file));
-        std::fs::remove_dir_all(&path).unwrap();
-    }
-    let erp = Erp::attached_on(server).await;
+    let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;
     let told = "select message || ' ' || hint from quote_collab_doctor() where check_name = 'no inheritance: public.quotes'";
-    let hypertable = "insert into _timescaledb_catalog.hypertable values ('public', 'quotes')";
-    // Whoever makes such a catalog himself has no hypertables.
-    run(&admin, catalog).await;
-    run(&admin, hypertable).await;
-    assert_eq!(text(&admin, told).await, " ");
-    run(&admin, "drop schema _timescaledb_catalog cascade; create extension timescaledb").await;
-    assert_eq!(text(&admin, told).await, " ");
-    run(&admin, hypertable).await;
+    run(&admin, HYPERTABLES).await;
+    assert_eq!(text(&admin, told).await, " ", "whoever makes such a catalog himself has no hypertables");
+    run(&admin, TIMESCALEDB).await;
     let said = text(&admin, told).await;
     assert!(said.contains("hypertable") && said.contains("detach_quote_collaboration"), "{said}");
     for statement in [
