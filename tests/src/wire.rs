@@ -95,7 +95,7 @@ impl Wire {
         within("something to read", self.0.peek(&mut [0])).await.expect("the connection lives");
     }
 
-    /// The next message.
+    /// The next message. Pings before it are answered, as every client does: who says nothing for long is taken for gone.
     pub async fn message(&mut self) -> Value {
         let mut text = Vec::new();
         loop {
@@ -104,6 +104,7 @@ impl Wire {
                 TEXT | BEGINNING => text = payload,
                 MIDDLE | END => text.extend(payload),
                 CLOSE => panic!("closed: {payload:?}"),
+                PING => self.frame(PONG, &payload).await,
                 _ => {}
             }
             if matches!(first, TEXT | END) {
