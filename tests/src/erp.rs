@@ -84,6 +84,14 @@ impl Erp {
             .await;
     }
 
+    /// Waits until the process that serves a connection waits for a lock.
+    pub async fn wait_for_waiting(&self, backend: i32) {
+        self.wait_until(&format!(
+            "select exists (select from pg_locks where not granted and pid = {backend})"
+        ))
+        .await;
+    }
+
     /// The quotes by number: the same in each database.
     pub async fn quote(&self, index: usize) -> Uuid {
         let offset = i64::try_from(index).expect("a small number");

@@ -2,6 +2,10 @@
 
 use tokio_postgres::Client;
 
+use crate::erp::Erp;
+use crate::postgres::ADMIN;
+use crate::statement::WRITE;
+
 /// January and February of the year before last, with one change of every quote in each.
 pub const PAST: &str = "do $$
 declare
@@ -138,4 +142,16 @@ pub async fn proven(admin: &Client) -> Result<String, String> {
     let rows = admin.query("select proof.deviations()", &[]).await.expect("the log is applied");
     let deviations: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     if deviations.is_empty() { Ok(counts) } else { Err(format!("{counts}:\n{}", deviations.join("\n"))) }
+}
+
+/// A change, told for good by a relay that has only begun to ask.
+pub async fn tell(erp: &Erp, epoch: i64) {
+    let relay = erp.client(ADMIN).await;
+    for _ in 0..2 {
+        relay.batch_execute(WRITE).await.expect("a change");
+        let open = "select quote_relay_open_batch($1)";
+        let batch: i64 = relay.query_one(open, &[&epoch]).await.expect("a batch").get(0);
+        let note = "select quote_relay_checkpoint($1, $2, 0, 1)";
+        relay.query_one(note, &[&epoch, &batch]).await.expect("it is noted");
+    }
 }

@@ -5,6 +5,9 @@ use tokio_postgres::Client;
 /// A statement on an attached table that changes nothing, so that the library is there when the next one begins.
 pub const WARM: &str = "update quotes set status = status";
 
+/// A change of the first quote, another one each time.
+pub const WRITE: &str = "update quotes set notes = clock_timestamp()::text where id = (select id from quotes order by id limit 1)";
+
 /// Runs statements that must succeed.
 pub async fn run(client: &Client, statements: &str) {
     client.batch_execute(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
@@ -19,6 +22,11 @@ pub async fn text(client: &Client, query: &str) -> String {
 /// The only value of a query, a number.
 pub async fn count(client: &Client, query: &str) -> i64 {
     client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
+}
+
+/// The process that serves a connection.
+pub async fn backend(client: &Client) -> i32 {
+    client.query_one("select pg_backend_pid()", &[]).await.expect("a process").get(0)
 }
 
 /// The SQLSTATE with which the server refuses statements.

@@ -2,7 +2,7 @@
 
 use quote_collab_tests::Erp;
 use quote_collab_tests::history::PAST;
-use quote_collab_tests::statement::{run, text};
+use quote_collab_tests::statement::{backend, run, text};
 use tokio_postgres::Client;
 
 /// Lets January go, and what is older.
@@ -184,13 +184,13 @@ async fn what_two_drop_at_once_goes_once() {
     run(&admin, "rollback").await;
     run(&admin, "begin; select drop_archived_quote_changes('1 year')").await;
     let other = erp.client("postgres").await;
-    let pid: i32 = other.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    let pid = backend(&other).await;
     let dropping = tokio::spawn(async move {
         other
             .query_one("select drop_archived_quote_changes('1 year'), current_setting('lock_timeout')", &[])
             .await
     });
-    erp.wait_until(&format!("select exists (select from pg_locks where not granted and pid = {pid})")).await;
+    erp.wait_for_waiting(pid).await;
     run(&admin, "commit").await;
     let (dropped, patience): (i32, String) =
         dropping.await.unwrap().map(|row| (row.get(0), row.get(1))).unwrap();

@@ -2,7 +2,7 @@
 
 use quote_collab_tests::Erp;
 use quote_collab_tests::rights::{CLERK, GIVE, GIVEN};
-use quote_collab_tests::statement::{run, sqlstate, text};
+use quote_collab_tests::statement::{WRITE, run, sqlstate, text};
 use tokio_postgres::Client;
 
 async fn bare() -> (Erp, Client) {
@@ -353,8 +353,7 @@ async fn a_constraint_on_the_log_is_kept() {
     let erp = Erp::attached().await;
     let admin = erp.client("postgres").await;
     let month = text(&admin, "select 'quote_changes_' || to_char(now() at time zone 'UTC', 'YYYY_MM')").await;
-    let write = "update quotes set notes = clock_timestamp()::text where id = (select id from quotes order by id limit 1)";
-    run(&admin, write).await;
+    run(&admin, WRITE).await;
     run(&admin, "delete from quote_changes").await;
     for (forbids, allows, expected) in [
         (
@@ -370,11 +369,37 @@ async fn a_constraint_on_the_log_is_kept() {
         ),
     ] {
         run(&admin, &format!("alter table {}", forbids.replace("MONTH", &month))).await;
-        assert_eq!(sqlstate(&admin, write).await, expected, "{forbids}");
+        assert_eq!(sqlstate(&admin, WRITE).await, expected, "{forbids}");
         run(
             &admin,
-            &format!("alter table {}; {write}; delete from quote_changes", allows.replace("MONTH", &month)),
+            &format!("alter table {}; {WRITE}; delete from quote_changes", allows.replace("MONTH", &month)),
         )
         .await;
     }
+}
+
+/// What attach and the doctor ask of the tables of a history is what attach makes.
+#[tokio::test]
+async fn a_history_has_the_columns_that_are_asked_for() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "select create_quote_changes_archive('quote_changes')").await;
+    let told = text(
+        &admin,
+        "with made as (select h.name, a.attname, a.atttypid::regtype as type from quote_home_tables() h
+                join pg_attribute a on a.attrelid = to_regclass(h.name) and a.attnum > 0 and not a.attisdropped),
+            asked as (select h.name, k.column_name, k.column_type from quote_home_tables() h cross join quote_history_columns(h.name::text) k)
+         select string_agg(concat_ws(' ', coalesce(m.name, a.name), m.attname, m.type, a.column_name, a.column_type), ', ')
+         from made m full join asked a on a.name = m.name and a.column_name = m.attname
+         where m.type is distinct from a.column_type and (m.attname, m.type, a.column_type) is distinct from (m.attname, 'varchar'::regtype, 'text'::regtype)",
+    )
+    .await;
+    assert_eq!(told, "");
+    assert_eq!(
+        erp.count(
+            "select count(distinct h.name) from quote_home_tables() h, quote_history_columns(h.name::text)"
+        )
+        .await,
+        6
+    );
 }

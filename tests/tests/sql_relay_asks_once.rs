@@ -1,10 +1,8 @@
 //! `quote_relay_next_batch` closes a batch and gives its first events, by queries whose text is kept until a catalog changes.
 
-use quote_collab_tests::statement::{run, sqlstate, text};
+use quote_collab_tests::statement::{WRITE, run, sqlstate, text};
 use quote_collab_tests::{Erp, eventually};
 use tokio_postgres::Client;
-
-const WRITE: &str = "update quotes set notes = clock_timestamp()::text where id = (select id from quotes order by id limit 1)";
 
 /// The question of a relay of the first epoch that knows this batch, and its limits.
 fn question(known: i64, events: i32, bytes: i64) -> String {

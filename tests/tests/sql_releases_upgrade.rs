@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quote_collab_tests::rights::{CLERK, GIVE, GIVEN};
-use quote_collab_tests::statement::{run, text};
+use quote_collab_tests::statement::{backend, run, text};
 use quote_collab_tests::{Erp, Postgres, Settings, built, catalog};
 use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
@@ -179,12 +179,11 @@ async fn an_update_and_an_attach_in_one_transaction_end_nobodys_work() {
         run(&admin, ATTACH).await;
         let writer = erp.client("postgres").await;
         run(&writer, "begin; select count(*) from quotes").await;
-        let waits = "select exists (select from pg_locks where not granted and pid = PID)"
-            .replace("PID", &text(&admin, "select pg_backend_pid()::text").await);
+        let updater = backend(&admin).await;
         let updating = tokio::spawn(async move {
             admin.batch_execute(&format!("begin; {UPDATE}; {ATTACH}; commit")).await.map(|()| admin)
         });
-        erp.wait_until(&waits).await;
+        erp.wait_for_waiting(updater).await;
         change(&writer, "meanwhile").await;
         run(&writer, "commit").await;
         let updated = updating.await.expect("it does not panic");

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use quote_collab_tests::history::OUT_OF_CHAIN;
-use quote_collab_tests::statement::run;
+use quote_collab_tests::statement::{backend, run};
 use quote_collab_tests::{Erp, built};
 use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
@@ -137,7 +137,7 @@ async fn a_save_is_an_update_to_the_triggers_of_the_erp() {
 
 /// The most memory that a backend has had, in kB.
 async fn peak(client: &Client) -> i64 {
-    let pid: i32 = client.query_one("select pg_backend_pid()", &[]).await.expect("a number").get(0);
+    let pid = backend(client).await;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the backend runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line about memory");
     line.trim().trim_end_matches(" kB").parse().expect("a number")

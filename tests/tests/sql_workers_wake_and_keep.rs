@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use quote_collab_tests::doctor::consult;
 use quote_collab_tests::postgres::APP;
+use quote_collab_tests::statement::backend;
 use quote_collab_tests::waker::{WAKER, quiet, settled, touch, waker};
 use quote_collab_tests::{Erp, Listener, Postgres, Settings, eventually};
 use rustix::process::{Pid, Signal, kill_process};
@@ -333,7 +334,7 @@ async fn without_a_free_worker_the_transaction_notifies() {
     let database = server.database().await;
     let mut listener = Listener::to("quote_events", &server.url(&database, "postgres")).await;
     let app = server.client(&database, "erp_app").await;
-    let me: i32 = app.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    let me = backend(&app).await;
     for _ in 0..3 {
         touch(&app).await;
         assert_eq!(listener.next().await.process_id(), me);
@@ -353,7 +354,7 @@ async fn the_setting_chooses_who_notifies() {
             .await
             .unwrap();
         let app = server.client(&database, "erp_app").await;
-        let own: i32 = app.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+        let own = backend(&app).await;
         touch(&app).await;
         let expected = match way {
             "transaction" => vec![own],
@@ -412,7 +413,7 @@ async fn a_place_that_becomes_free_is_taken() {
     let (listener, app, _waker) = settled(&server, &first).await;
     let mut crowded = Listener::to("quote_events", &server.url(&second, "postgres")).await;
     let writer = server.client(&second, "erp_app").await;
-    let me: i32 = writer.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    let me = backend(&writer).await;
     touch(&writer).await;
     assert_eq!(crowded.next().await.process_id(), me, "no place: the transaction notifies");
     eventually("the log says why", || async { server.log().contains("raise max_worker_processes") }).await;

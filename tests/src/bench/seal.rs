@@ -7,6 +7,7 @@ use super::pgbench::{self, Load};
 use super::{QUIET, as_f64, machine, median, peers, processor};
 use crate::postgres::{ADMIN, Postgres, Settings};
 use crate::scratch::Scratch;
+use crate::statement::backend;
 
 const CLIENTS: u32 = 8;
 const ROUNDS: usize = 7;
@@ -19,7 +20,7 @@ pub async fn run() {
     let server = Postgres::start_with(Settings::default().with(&QUIET)).await;
     let peer = peers::ours();
     let client = peers::prepare(&server, &peer).await;
-    let own: i32 = client.query_one("select pg_backend_pid()", &[]).await.expect("a backend").get(0);
+    let own = backend(&client).await;
     let scratch = Scratch::make("bench");
     let script = scratch.path().join("update.sql");
     std::fs::write(&script, peers::pgbench_script(peer.update)).expect("the script is written");
