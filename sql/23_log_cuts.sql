@@ -59,17 +59,17 @@ end $$;
 comment on function quote_months_end(regclass[], out bigint, out bigint) is 'newest transaction and last position of months of an audit log';
 revoke execute on function quote_months_end(regclass[], out bigint, out bigint) from public;
 
--- The number of what left the log last that a snapshot shows, or of all where none is given; or that with which the table begins. As of now, also in a
+-- The number of what left the log last that a snapshot shows, or of all where none is given; 0 where nothing has. As of now, also in a
 -- transaction that looks back: partitions are gone for it, too. What leaves the log does so one after the other, so that it shows those before, too.
 create function quote_log_cut(shown_by pg_snapshot) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return (select r.no from @extschema@.quote_latest_rows(
+    return coalesce((select r.no from @extschema@.quote_latest_rows(
         'select c.no from @extschema@.quote_log_cuts c where c.log in ($1, 0) and ($2 is null or pg_visible_in_snapshot(c.moved_by, $2)
             or c.log = 0 and c.moved_by = pg_current_xact_id_if_assigned()) order by c.no desc limit 1'::text,
-        row(@extschema@.quote_log_identity()::oid, shown_by)) r (no bigint));
+        row(@extschema@.quote_log_identity()::oid, shown_by)) r (no bigint)), 0);
 end $$;
 comment on function quote_log_cut(pg_snapshot) is 'number of what left the audit log last that a snapshot shows';
 

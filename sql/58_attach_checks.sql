@@ -159,21 +159,22 @@ begin
 end $$;
 comment on function check_quote_views(name, name) is 'refuses views and functions of others under our names';
 
--- SQLSTATE 42703 for tables of the history that lack columns.
-create function require_quote_columns(home name) returns void
+-- SQLSTATE 42703 for tables of the history that lack columns: those of the owner of the quotes, too, to whom a history that was kept belongs.
+create function require_quote_columns(header regclass, home name) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     lacking record;
 begin
-    select * into lacking from @extschema@.quote_columns_missing(home) limit 1;
+    select m.* into lacking from pg_class c cross join lateral @extschema@.quote_columns_missing(home, pg_get_userbyid(c.relowner)) m
+    where c.oid = header limit 1;
     if found then
         raise exception 'table % is not as attach makes it', lacking.relation
             using errcode = 'undefined_column', detail = format('It lacks: %s.', lacking.names), hint = lacking.repair;
     end if;
 end $$;
-comment on function require_quote_columns(name) is 'refuses tables under names of ours that lack columns';
+comment on function require_quote_columns(regclass, name) is 'refuses tables under names of ours that lack columns';
 
 -- A log that stands where a first pair's belongs is taken up when it belongs to the owner of the quotes or a superuser: it was kept
 -- when a pair was detached. SQLSTATE 42P07 for another's, 42703 where columns are missing. homes: where pairs were attached up to now.
@@ -185,7 +186,7 @@ begin
     perform @extschema@.quote_relation_stands(format('%I.%I', home, k.name), 'p'::"char", pg_get_userbyid(c.relowner))
     from pg_class c, unnest('{quote_changes,quote_changes_archive}'::name[]) k (name)
     where c.oid = header and (k.name = 'quote_changes_archive' or home <> all (homes));
-    perform @extschema@.require_quote_columns(home);
+    perform @extschema@.require_quote_columns(header, home);
 end $$;
 comment on function check_quote_home(regclass, name, name[]) is 'refuses a log or an archive that somebody else has planted, or that lacks columns';
 

@@ -54,7 +54,7 @@ begin
     perform @extschema@.flush_quote_feed();
     -- Who is running may have changed something long ago.
     return concat_ws('/', '4', @extschema@.quote_cluster_identifier(), @extschema@.quote_log_identity(), @extschema@.quote_feed_timeline(),
-        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, coalesce(@extschema@.quote_log_cut(seen), 0), seen, now_at,
+        pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_cut(seen), seen, now_at,
         case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
 end $$;
 comment on function quote_events_cursor() is 'cursor that stands at now: quote_events_since gives what commits from here on';
@@ -178,7 +178,7 @@ declare
     seen pg_snapshot := @extschema@.quote_feed_snapshot();
     begun @extschema@.quote_cursor := @extschema@.parse_quote_cursor(cursor);
     c @extschema@.quote_cursor := begun;
-    cut bigint := coalesce(@extschema@.quote_log_cut(seen), 0);
+    cut bigint := @extschema@.quote_log_cut(seen);
     waypoint record;
     given integer := 0;
     got integer;

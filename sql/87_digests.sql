@@ -58,7 +58,7 @@ $$;
 comment on function quote_history_columns(text) is 'columns that a table of the history must have';
 
 -- Tables of a history that lack columns, of those whom attach takes for its own, and what is to be done.
-create function quote_columns_missing(home name) returns table (relation regclass, names text, repair text)
+create function quote_columns_missing(home name, owner name) returns table (relation regclass, names text, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -68,11 +68,11 @@ as $$
     from @extschema@.quote_home_tables() h
     join pg_class c on c.relname = h.name and c.relkind = h.kind join pg_namespace n on n.oid = c.relnamespace and n.nspname = home
     cross join lateral @extschema@.quote_history_columns(h.name::text) k
-    where @extschema@.quote_owner_trusted(c.relowner)
+    where (pg_get_userbyid(c.relowner) = owner or @extschema@.quote_owner_trusted(c.relowner))
         and not exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = k.column_name and not a.attisdropped)
     group by c.oid, c.relname
 $$;
-comment on function quote_columns_missing(name) is 'tables of a history that lack columns, and what is to be done';
+comment on function quote_columns_missing(name, name) is 'tables of a history that lack columns, and what is to be done';
 
 -- Why log, archive and seals cannot be read as what attach made of them: gone, of another kind, without one of their columns. And why
 -- the seals cannot be written: what the owner puts on them would run with the rights of the extension's owner, who alone

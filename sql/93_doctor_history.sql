@@ -133,10 +133,8 @@ as $$
         where not exists (select from pg_index i join pg_attribute a on (a.attrelid, a.attnum) = (log, i.indkey[0])
             where i.indrelid = log and i.indisvalid and i.indpred is null and a.attname = 'changed_at')
         union all
-        select format('column %s is gone', k.column_name),
-            format('If it was renamed: alter table %s rename ... to %I; if it was dropped, bring it back from a dump.', log, k.column_name)
-        from @extschema@.quote_history_columns('quote_changes') k
-        where not exists (select from pg_attribute a where a.attrelid = log and a.attname = k.column_name and not a.attisdropped)
+        select format('it lacks %s', m.names), m.repair from pg_class l join pg_namespace n on n.oid = l.relnamespace
+        cross join lateral @extschema@.quote_columns_missing(n.nspname, pg_get_userbyid(l.relowner)) m where l.oid = log and m.relation = log
         union all
         select * from @extschema@.quote_log_constraints(log)) f (problem, repair)
 $$;
@@ -176,7 +174,7 @@ begin
     select * into found from @extschema@.quote_log_repairs(log);
     return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
     select string_agg(format('%s lacks %s', m.relation, m.names), '; ') as names, string_agg(m.repair, ' ') as repair into found
-    from @extschema@.quote_columns_missing(target_schema) m where m.relation <> log;
+    from @extschema@.quote_columns_missing(target_schema, null) m where m.relation <> log;
     return next @extschema@.quote_collab_verdict('tables beside the log as attached', found.names is null, 'error', found.names, found.repair);
     copy := (select c.oid from pg_class c join pg_class l on l.relnamespace = c.relnamespace
         where l.oid = log and c.relname = 'quote_changes_archive' and c.relkind <> 'p' and @extschema@.quote_owner_trusted(c.relowner));

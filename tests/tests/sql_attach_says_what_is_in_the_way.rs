@@ -142,6 +142,29 @@ async fn tables_of_another_shape_are_told_with_what_they_lack() {
     run(&admin, "select attach_quote_collaboration()").await;
 }
 
+/// It belongs to the owner of the quotes, whom the first attach does not know yet.
+#[tokio::test]
+async fn a_history_that_was_kept_is_told_with_what_it_lacks() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    let owner = format!("{}_owner", erp.database());
+    run(
+        &admin,
+        &format!(
+            "create role {owner}; alter table quotes owner to {owner}; alter table quote_lines owner to {owner};
+             create extension quote_collab_ext; select attach_quote_collaboration(); select detach_quote_collaboration()"
+        ),
+    )
+    .await;
+    for (table, name) in [("quote_changes", "origin"), ("quote_relay_batch", "floor_at")] {
+        lacks(&admin, &format!("alter table {table} rename {name} to another"), table, name).await;
+        run(&admin, &format!("alter table {table} rename another to {name}")).await;
+    }
+    run(&admin, "select attach_quote_collaboration()").await;
+    run(&admin, &format!("reassign owned by {owner} to postgres; drop owned by {owner}; drop role {owner}"))
+        .await;
+}
+
 /// Also an archive that somebody else has made, before a policy is put on it.
 #[tokio::test]
 async fn an_archive_of_somebody_else_is_in_the_way() {
