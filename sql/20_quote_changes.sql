@@ -59,6 +59,42 @@ as $$
 $$;
 comment on function quote_table_is_protected(regclass, name) is 'true when a table is as protect_quote_table() leaves it';
 
+-- Row security is not asked about TRUNCATE: whoever owns the history, which may be the ERP's own login, would take that of every tenant away, and nothing
+-- would say so.
+create function refuse_history_truncate() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'truncate of % is refused', tg_relid::regclass using errcode = 'feature_not_supported',
+        detail = 'History, its seals and the place of the relay stay as long as quote collaboration is attached.',
+        hint = 'History goes by months: archive_quote_changes() and drop_archived_quote_changes(); all of it by detach_quote_collaboration(drop_history => true).';
+end $$;
+comment on function refuse_history_truncate() is 'before-truncate trigger of the history: refuses';
+
+create function quote_truncate_refused(target regclass) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select exists (select from pg_trigger g where g.tgrelid = target and g.tgfoid = '@extschema@.refuse_history_truncate()'::regprocedure
+        and g.tgtype = 34 and g.tgenabled = 'A' and g.tgqual is null)
+$$;
+comment on function quote_truncate_refused(regclass) is 'whether a table of the history is as guard_quote_history() leaves it';
+
+-- Statement triggers are not inherited: each month has its own.
+create function guard_quote_history(target regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not @extschema@.quote_truncate_refused(target) then
+        execute format('create or replace trigger trg_refuse_history_truncate before truncate on %s for each statement execute function @extschema@.refuse_history_truncate()', target);
+        execute format('alter table %s enable always trigger trg_refuse_history_truncate', target);
+        execute format('comment on trigger trg_refuse_history_truncate on %s is %L', target, 'what is recorded stays');
+    end if;
+end $$;
+comment on function guard_quote_history(regclass) is 'has a table of the history refuse TRUNCATE';
+
 -- The tables that a tenant sees his rows of, each with the policy that keeps them apart: the log and its archive with all
 -- partitions, whatever they are called, and presence.
 create function quote_tenant_tables(target_schema name) returns table (relation regclass, policy name)

@@ -245,7 +245,8 @@ begin
     end loop;
     execute format('alter table %s owner to %I', month, log_owner);
     execute format('comment on table %s is %L', month, 'one month of the quote audit log');
-    perform @extschema@.close_quote_table(month), @extschema@.protect_quote_table(month, 'quote_changes_tenant_isolation'::name);
+    perform @extschema@.close_quote_table(month), @extschema@.protect_quote_table(month, 'quote_changes_tenant_isolation'::name),
+        @extschema@.guard_quote_history(month);
 end $$;
 comment on function join_quote_changes_month(regclass, regclass, regclass, name, timestamptz, timestamptz) is 'attaches a month to an audit log that is locked';
 

@@ -11,7 +11,7 @@ create table @extschema@.quote_log_cuts (
     constraint quote_log_cuts_pkey primary key (no)
 );
 comment on table @extschema@.quote_log_cuts is 'what was moved from an audit log to its archive, in order';
-comment on column @extschema@.quote_log_cuts.no is 'its number, never given twice; a cursor says which was the newest when it was given';
+comment on column @extschema@.quote_log_cuts.no is 'its number; a cursor says which was the newest when it was given';
 comment on column @extschema@.quote_log_cuts.log is 'oid of the log; 0: here the table begins';
 comment on column @extschema@.quote_log_cuts.moved_by is 'the transaction that moved it';
 comment on column @extschema@.quote_log_cuts.newest is 'the newest transaction of this cluster that had written any of it';
@@ -19,21 +19,22 @@ comment on column @extschema@.quote_log_cuts.shown is 'a snapshot that shows all
 comment on column @extschema@.quote_log_cuts.last_position is 'the last position of it';
 comment on column @extschema@.quote_log_cuts.moved_at is 'when it was moved';
 comment on constraint quote_log_cuts_pkey on @extschema@.quote_log_cuts is 'one after the other';
-comment on sequence @extschema@.quote_log_cuts_no_seq is 'numbers of what left an audit log';
+comment on sequence @extschema@.quote_log_cuts_no_seq is 'numbers nothing: what leaves an audit log goes on from the newest number';
 alter table @extschema@.quote_log_cuts enable row level security, force row level security;
 
 -- Numbers go on behind those of a table that was dropped with the extension: what left the log before this one was made nobody knows any more.
-select pg_catalog.setval('@extschema@.quote_log_cuts_no_seq', pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8);
-insert into @extschema@.quote_log_cuts (log, moved_by, newest, shown, last_position, moved_at)
-values (0, pg_catalog.pg_current_xact_id(), '0', pg_catalog.pg_current_snapshot(), 0, pg_catalog.clock_timestamp());
+insert into @extschema@.quote_log_cuts (no, log, moved_by, newest, shown, last_position, moved_at) overriding system value
+values (pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8, 0, pg_catalog.pg_current_xact_id(), '0', pg_catalog.pg_current_snapshot(), 0, pg_catalog.clock_timestamp());
 
--- Notes that rows left the log; nothing where there are none of this cluster. One at a time: whoever moves rows keeps others from sealing.
+-- Notes that rows left the log; nothing where there are none of this cluster. One at a time: whoever moves rows keeps others from sealing. The number is not
+-- a sequence's, which is set by whoever has rights on all of a schema, or may write everything; and it is none that an extension dropped before gave.
 create function note_quote_log_cut(log regclass, newest bigint, last_position bigint) returns void
 language sql
 set search_path = pg_catalog, pg_temp
 as $$
-    insert into @extschema@.quote_log_cuts (log, moved_by, newest, shown, last_position, moved_at)
-    select log, pg_current_xact_id(), newest::text::xid8, pg_current_snapshot(), last_position, clock_timestamp()
+    insert into @extschema@.quote_log_cuts (no, log, moved_by, newest, shown, last_position, moved_at) overriding system value
+    select greatest(l.no + 1, pg_current_xact_id()::text::bigint), log, pg_current_xact_id(), newest::text::xid8, pg_current_snapshot(), last_position, clock_timestamp()
+    from @extschema@.quote_latest_rows('select coalesce(max(c.no), 0) from @extschema@.quote_log_cuts c where $1'::text, row(true)) l (no bigint)
     where newest is not null
 $$;
 comment on function note_quote_log_cut(regclass, bigint, bigint) is 'notes that rows of an audit log were moved to its archive';
@@ -60,15 +61,17 @@ comment on function quote_months_end(regclass[], out bigint, out bigint) is 'new
 revoke execute on function quote_months_end(regclass[], out bigint, out bigint) from public;
 
 -- The number of what left the log last that a snapshot shows, or of all where none is given; 0 where nothing has. As of now, also in a
--- transaction that looks back: partitions are gone for it, too. What leaves the log does so one after the other, so that it shows those before, too.
+-- transaction that looks back: partitions are gone for it, too. What leaves the log does so one after the other, so that it shows those before, too. What this
+-- transaction itself moves may be taken back, and its number be given again: no cursor says that one.
 create function quote_log_cut(shown_by pg_snapshot) returns bigint
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     return coalesce((select r.no from @extschema@.quote_latest_rows(
-        'select c.no from @extschema@.quote_log_cuts c where c.log in ($1, 0) and ($2 is null or pg_visible_in_snapshot(c.moved_by, $2)
-            or c.log = 0 and c.moved_by = pg_current_xact_id_if_assigned()) order by c.no desc limit 1'::text,
+        'select c.no from @extschema@.quote_log_cuts c where c.log in ($1, 0)
+            and case when c.moved_by = pg_current_xact_id_if_assigned() then c.log = 0 else $2 is null or pg_visible_in_snapshot(c.moved_by, $2) end
+            order by c.no desc limit 1'::text,
         row(@extschema@.quote_log_identity()::oid, shown_by)) r (no bigint)), 0);
 end $$;
 comment on function quote_log_cut(pg_snapshot) is 'number of what left the audit log last that a snapshot shows';

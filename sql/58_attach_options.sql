@@ -118,7 +118,9 @@ begin
     exception when data_exception then
         raise exception 'ages of history must be intervals' using errcode = 'invalid_parameter_value', hint = example;
     end;
-    if archive_after <= interval '0' or drop_after < archive_after or drop_after is not null and archive_after is null then
+    if archive_after <= interval '0' or drop_after <= interval '0' then
+        raise exception 'ages of history must be positive' using errcode = 'invalid_parameter_value', hint = example;
+    elsif drop_after < archive_after or drop_after is not null and archive_after is null then
         raise exception 'history cannot be kept like this' using errcode = 'invalid_parameter_value',
             detail = 'It is archived first and dropped later.', hint = example;
     elsif greatest(archive_after, drop_after) > interval '1000 years' then

@@ -110,6 +110,7 @@ begin
     perform @extschema@.create_active_quote_sessions(home, home_owner);
     perform @extschema@.create_quote_relay_tables(home, home_owner);
     perform @extschema@.create_quote_changes_seals(home, home_owner);
+    perform @extschema@.guard_quote_history(t) from @extschema@.quote_tables_kept(home) t;
     perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options, first_version);
     perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options, first_version);
     execute format('select @extschema@.begin_quote_seal_anchor(s.no, s.hash) from %I.quote_changes_seals s order by s.no desc limit 1', home);

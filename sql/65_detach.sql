@@ -35,7 +35,8 @@ begin
             perform @extschema@.drop_quote_column(target, added);
         end loop;
         doubtful := array(select l.name from @extschema@.quote_columns_left(target, settings.entity) l);
-        if cardinality(all_added) < cardinality(settings.added_columns) or doubtful <> '{}' then
+        if doubtful <> '{}' or exists (
+            select from unnest(settings.added_columns) k (name) join pg_attribute a on a.attrelid = target and a.attname = k.name and not a.attisdropped) then
             raise warning 'columns that attach added are left in %', target
                 using detail = case when doubtful <> '{}'
                           then format('The comments that it gives say so, and nothing else does: %s.', array_to_string(doubtful, ', '))
@@ -75,7 +76,7 @@ begin
 end $$;
 comment on function detach_stray_quote_tables() is 'takes triggers and added columns away from tables that are not attached';
 
--- Row security of a log that stays behind: the same rule in words of PostgreSQL alone, so that DROP EXTENSION can follow.
+-- Row security of a log that stays behind: the same rule in words of PostgreSQL alone, so that DROP EXTENSION can follow. Nothing refuses TRUNCATE any more.
 -- Verified tenants have no such words: without the library anybody sets app.current_tenant_id, so nobody sees a row.
 create function release_quote_history(target_schema name) returns void
 language plpgsql
@@ -95,6 +96,9 @@ begin
         execute format('create policy quote_changes_tenant_isolation on %s for select using (%s)', part, rule);
         execute format('comment on policy quote_changes_tenant_isolation on %s is %L', part,
             'a row is visible to its own tenant only; nobody when no tenant is set');
+    end loop;
+    for part in select g.tgrelid from pg_trigger g where g.tgfoid = '@extschema@.refuse_history_truncate()'::regprocedure loop
+        execute format('drop trigger trg_refuse_history_truncate on %s', part);
     end loop;
 end $$;
 comment on function release_quote_history(name) is 'frees the policies of a remaining audit log from the extension';

@@ -21,6 +21,18 @@ begin
 end $$;
 comment on function require_quote_session_status(text) is 'refuses a status that is none';
 
+-- A list that is told late is better than a session that is refused: where nobody empties the queue of NOTIFY, readers look by themselves.
+create function wake_quote_presence() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if pg_notification_queue_usage() < 0.9 then
+        perform pg_notify('quote_presence', '');
+    end if;
+end $$;
+comment on function wake_quote_presence() is 'wakes the listeners of presence when the current transaction has committed';
+
 -- Somebody who opens more and more sessions makes the list of who is there longer for everybody. One that is there already may join again.
 create function require_quote_session_room(tenant uuid, who uuid, joining uuid) returns void
 language plpgsql stable
@@ -97,7 +109,7 @@ begin
         raise exception 'the session belongs to another user' using errcode = 'insufficient_privilege',
             hint = 'Join with a session id of your own, or with none to get one.';
     end if;
-    perform pg_notify('quote_presence', '');
+    perform @extschema@.wake_quote_presence();
     return next session;
 end $$;
 comment on function join_quote_session(uuid, uuid, uuid, text, text, text) is 'opens a quote for a session, or moves the session to it';
@@ -141,7 +153,7 @@ begin
     into moved using session_id, current_line_id, current_field, cursor_position, is_editing, status,
         @extschema@.current_quote_user(null::uuid), @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     if moved then
-        perform pg_notify('quote_presence', '');
+        perform @extschema@.wake_quote_presence();
     end if;
     return moved is not null;
 end $$;
@@ -163,7 +175,7 @@ begin
         @extschema@.quote_session_target())
     into gone using session_id, @extschema@.current_quote_user(null::uuid), @extschema@.current_quote_tenant(), @extschema@.sees_every_quote_tenant();
     if gone is not null then
-        perform pg_notify('quote_presence', '');
+        perform @extschema@.wake_quote_presence();
     end if;
     return gone is not null;
 end $$;
@@ -201,7 +213,7 @@ begin
         where s.id = stale.id', @extschema@.quote_session_target());
     get diagnostics swept = row_count;
     if swept > 0 then
-        perform pg_notify('quote_presence', '');
+        perform @extschema@.wake_quote_presence();
     end if;
     return swept;
 end $$;

@@ -23,12 +23,21 @@ set jit = off
 as $$
 declare
     granted bigint;
+    stands boolean;
 begin
     perform @extschema@.require_quote_home('{quote_relay_lease}'::text[]);
     execute format('update %s l set holder = $1, expires_at = clock_timestamp() + $2,
             epoch = case when l.holder = $1 then l.epoch else l.epoch + 1 end
         where l.holder = $1 or l.expires_at not between clock_timestamp() and clock_timestamp() + greatest(10 * $2, interval ''1 minute'') returning l.epoch', @extschema@.quote_relay_table('quote_relay_lease'))
     into granted using holder, ttl;
+    if granted is null then
+        execute format('select exists (select from %s)', @extschema@.quote_relay_table('quote_relay_lease')) into stands;
+        if not stands then
+            raise exception 'the lease of the relay is gone' using errcode = 'object_not_in_prerequisite_state',
+                detail = format('Table %s is empty, so that no relay can lead.', @extschema@.quote_relay_table('quote_relay_lease')),
+                hint = 'Run attach_quote_collaboration() again.';
+        end if;
+    end if;
     return granted;
 end $$;
 comment on function quote_relay_lease(text, interval) is 'takes or renews the relay''s lease';

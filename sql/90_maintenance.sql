@@ -17,6 +17,18 @@ exception
 end $$;
 comment on function lock_quote_batches() is 'takes the batches of the event feed, unless another has them';
 
+-- What helps where sealing failed: a shortage of the server's, or two transactions in each other's way, is no tampering.
+create function quote_seal_advice(code text, hint text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case left(code, 2)
+        when '53' then coalesce(nullif(hint, ''), 'The server is short of something. Sealing and verifying read all months of log and archive at once.')
+        when '40' then 'It is tried again. Call maintenance under read committed: set transaction isolation level read committed.'
+        else 'See what select * from verify_quote_history() finds.' end
+$$;
+comment on function quote_seal_advice(text, text) is 'what helps where sealing failed';
+
 -- Returns how many. The newest batch and that of the lease stay. Looks from the oldest one on, and no further than to the first that is young.
 create function drop_old_quote_batches() returns integer
 language plpgsql
@@ -80,6 +92,7 @@ declare
     archived integer := 0;
     released integer := 0;
     alone boolean;
+    advice text;
     patience text;
 begin
     if pg_is_in_recovery() then
@@ -89,6 +102,8 @@ begin
             hint = 'Begin one that may write: begin read write.';
     end if;
     patience := @extschema@.bound_quote_patience();
+    -- Asked for what it does on the way: a queue of NOTIFY that was full stays full, when all have read it, until somebody asks.
+    perform pg_notification_queue_usage();
     begin
         perform @extschema@.note_quote_owners();
     exception when others then
@@ -107,7 +122,8 @@ begin
     begin
         sealed := @extschema@.seal_quote_history();
     exception when others then
-        raise warning 'the history is not sealed: %', sqlerrm using hint = 'See what select * from verify_quote_history() finds.';
+        get stacked diagnostics advice = pg_exception_hint;
+        raise warning 'the history is not sealed: %', sqlerrm using hint = @extschema@.quote_seal_advice(sqlstate, advice);
     end;
     -- What locks the log keeps it locked to the end of the transaction: once it has changed something, the rest waits for another time.
     if alone then

@@ -20,7 +20,7 @@ begin
         execute format('comment on table %s is %L', archive, @extschema@.quote_table_comment('quote_changes_archive'::name));
         execute format('alter table %s owner to %I', archive, log_owner);
         perform @extschema@.close_quote_table(archive::regclass);
-        perform @extschema@.protect_quote_table(archive::regclass, 'quote_changes_tenant_isolation'::name);
+        perform @extschema@.protect_quote_table(archive::regclass, 'quote_changes_tenant_isolation'::name), @extschema@.guard_quote_history(archive::regclass);
         for privilege in
             select @extschema@.quote_grantee(acl.grantee) as role
             from pg_class c cross join lateral aclexplode(c.relacl) acl

@@ -12,6 +12,16 @@ as $$
 $$;
 comment on function quote_own_relations(name) is 'doctor: history, presence, relay, seals and the sequence of positions';
 
+-- Tables of a history that lose nothing by TRUNCATE: all but presence.
+create function quote_tables_kept(target_schema name) returns setof regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.relation from @extschema@.quote_own_relations(target_schema) r join pg_class c on c.oid = r.relation
+    where not r.is_presence and c.relkind in ('r', 'p')
+$$;
+comment on function quote_tables_kept(name) is 'tables of a history that refuse TRUNCATE';
+
 -- Privileges of others than the owner on a table, its columns or a sequence, each with the statement that takes it away.
 create function quote_grants_on(target regclass) returns table (grantee oid, privilege text, told text, revoke text)
 language sql stable

@@ -31,9 +31,14 @@ begin
     select string_agg(format('%s on %s', g.tgname, g.tgrelid::regclass), ', '),
         string_agg(format('drop trigger %I on %s;', g.tgname, g.tgrelid::regclass), ' ')
     into names, hints from pg_trigger g join @extschema@.quote_own_relations(target_schema) r on r.relation = g.tgrelid
-    where not g.tgisinternal and g.tgparentid = 0 and g.tgfoid <> '@extschema@.guard_quote_session()'::regprocedure;
+    where not g.tgisinternal and g.tgparentid = 0
+        and g.tgfoid not in ('@extschema@.guard_quote_session()'::regprocedure, '@extschema@.refuse_history_truncate()'::regprocedure);
     return next @extschema@.quote_collab_verdict('no trigger on the log', names is null, 'warning',
         format('these run with the rights of the extension''s owner, and cost the fast way into the log, where events would tell as much: %s', names), hints);
+    select string_agg(t::text, ', '), string_agg(format('select @extschema@.guard_quote_history(%L);', t), ' ')
+    into names, hints from @extschema@.quote_tables_kept(target_schema) t where not @extschema@.quote_truncate_refused(t);
+    return next @extschema@.quote_collab_verdict('truncate of the history refused', names is null, 'error',
+        format('their owner may empty these without a trace: %s', names), hints);
     return query select * from @extschema@.quote_collab_doctor_caller(target_schema);
 end $$;
 comment on function quote_collab_doctor_security(name) is 'doctor: row security of history and presence';

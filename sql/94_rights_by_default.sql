@@ -54,6 +54,25 @@ as $$
 $$;
 comment on function quote_rights_in_release() is 'rights on members of the extension that PostgreSQL takes for part of the release, and what gives them beside it';
 
+-- What an update made, for those who may call all that it left as it was, where PUBLIC may not: they were given that by grant_quote_functions(), or PUBLIC was
+-- before default privileges took it away. Whoever may call some of it only was given no more on purpose.
+create function quote_functions_owed() returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with open as (
+        -- What it made anew keeps its rights. What is new became a member in this transaction.
+        select f.function, p.proowner, d.xmin = pg_current_xact_id_if_assigned()::xid as is_new, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
+        from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
+        join pg_depend d on (d.classid, d.objid, d.refclassid, d.deptype) = ('pg_proc'::regclass, p.oid, 'pg_extension'::regclass, 'e') where f.is_public),
+    held as (select distinct o.function, o.is_new, a.grantee from open o cross join lateral aclexplode(o.acl) a where a.grantee <> o.proowner)
+    select format('grant execute on function %s to %s', o.function, @extschema@.quote_grantee(t.grantee))
+    from open o cross join (
+        select h.grantee from held h where not h.is_new group by h.grantee having count(*) = (select count(*) from open x where not x.is_new)) t
+    where o.is_new and not exists (select from held h where h.function = o.function and h.grantee in (t.grantee, 0))
+$$;
+comment on function quote_functions_owed() is 'grants of what an update made, for those who may call all of the rest';
+
 -- Also triggers that others have put on its tables meanwhile, if their functions belong to no superuser. Gateways are given theirs again by
 -- grant_quote_gateway().
 create function close_quote_extension() returns void
@@ -79,6 +98,7 @@ begin
         execute statement;
     end loop;
     perform @extschema@.grant_beside_quote_release(g.statement) from unnest(rights[:][2:2]) g (statement) where g.statement is not null;
+    perform @extschema@.grant_beside_quote_release(g) from @extschema@.quote_functions_owed() g;
 end $$;
-comment on function close_quote_extension() is 'takes away what default privileges, or a grant on all, gave on what the extension keeps to itself';
+comment on function close_quote_extension() is 'takes away what default privileges, or a grant on all, gave on what the extension keeps to itself, and gives what an update made to whom all the rest was given';
 revoke execute on function close_quote_extension() from public;

@@ -14,6 +14,7 @@ mod order;
 mod partition;
 mod pending;
 mod silent;
+mod snapshot;
 mod spi;
 mod text;
 mod values;

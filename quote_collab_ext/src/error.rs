@@ -115,8 +115,10 @@ impl Error {
             Self::VersionExhausted => (
                 PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
                 "the version counter is exhausted".to_owned(),
-                None,
-                None,
+                Some("The row has the highest version that its column can hold.".to_owned()),
+                Some(
+                    "Have the column hold more: alter table ... alter column ... type integer, or bigint, and attach again.",
+                ),
             ),
             Self::TooLarge => (
                 PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,

@@ -13,6 +13,7 @@ mod guc;
 mod hooks;
 mod identifier;
 mod identity;
+mod library;
 mod local_setting;
 mod memory;
 mod release_right;

@@ -11,6 +11,7 @@ extension_sql_file!(
         "clock_comments",
         "cluster_comments",
         "wakeup_comments",
+        "library_comments",
         "release_right_comments",
         "authentication_comments",
         "signature_comments"
@@ -123,7 +124,12 @@ extension_sql_file!(
     name = "doctor_tenants",
     requires = ["doctor_security"]
 );
-extension_sql_file!("../../sql/94_doctor_server.sql", name = "doctor_server", requires = ["doctor_tenants"]);
+extension_sql_file!(
+    "../../sql/94_doctor_library.sql",
+    name = "doctor_library",
+    requires = ["doctor_tenants"]
+);
+extension_sql_file!("../../sql/94_doctor_server.sql", name = "doctor_server", requires = ["doctor_library"]);
 extension_sql_file!(
     "../../sql/94_rights_by_default.sql",
     name = "rights_by_default",

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use pgrx::prelude::*;
-use pgrx::{IntoDatum, pg_sys};
+use pgrx::{FromDatum, IntoDatum, pg_sys};
 use quote_collab_core::channel;
 
 use crate::guc::{self, Notify};
@@ -24,17 +24,37 @@ pub fn at_commit() {
     }
     match guc::notify() {
         Notify::Off => return,
-        Notify::Transaction => send(),
+        Notify::Transaction => send_where_room(),
         way @ (Notify::Auto | Notify::Worker) => match board::mine() {
             Some(slot) if slot.is_served() => WAKER.set(Some(slot)),
             Some(slot) => {
                 slot.want();
-                if way == Notify::Worker { WAKER.set(Some(slot)) } else { send() }
+                if way == Notify::Worker { WAKER.set(Some(slot)) } else { send_where_room() }
             }
-            None => send(),
+            None => send_where_room(),
         },
     }
     NOTIFIED.set(true);
+}
+
+/// How full the queue of NOTIFY may be: a transaction that finds it full ends with an error, and the last tenth is left to others.
+const ROOM: f64 = 0.9;
+
+/// Sends the NOTIFY with the current transaction, unless it might be refused for it: who listens looks by himself four times a second. That it is asked how
+/// full the queue is also has PostgreSQL move the end of it up to the slowest listener, without which a queue that was full stays full.
+#[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+fn send_where_room() {
+    // SAFETY: pg_notification_queue_usage() takes nothing and returns a float8, inside a transaction.
+    let usage = unsafe {
+        let usage = pg_sys::OidFunctionCall0Coll(
+            pg_sys::Oid::from(pg_sys::F_PG_NOTIFICATION_QUEUE_USAGE),
+            pg_sys::InvalidOid,
+        );
+        f64::from_datum(usage, false)
+    };
+    if usage.is_none_or(|usage| usage < ROOM) {
+        send();
+    }
 }
 
 /// Sends the NOTIFY with the current transaction.

@@ -168,7 +168,11 @@ async fn tables_without_their_first_rows_get_them() {
     let (erp, admin) = bare().await;
     run(&admin, ATTACH).await;
     // As a dump without data leaves them.
-    run(&admin, "truncate quote_relay_batch, quote_relay_lease, quote_changes_seals").await;
+    run(
+        &admin,
+        "delete from quote_relay_batch; delete from quote_relay_lease; delete from quote_changes_seals",
+    )
+    .await;
     run(&admin, ATTACH).await;
     run(&admin, "update quotes set notes = 'on'; select quote_collab_maintenance()").await;
     assert_eq!(erp.count("select quote_relay_lease('test', '1 minute')").await, 1);

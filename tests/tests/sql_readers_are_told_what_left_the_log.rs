@@ -238,6 +238,26 @@ async fn a_reader_of_before_an_earlier_release_is_told() {
     assert_eq!(read(&admin, Some(&now), 9).await.unwrap().len(), 1);
 }
 
+/// Whoever has rights on all sequences of a schema, or may write everything, changes nothing about it.
+#[tokio::test]
+async fn a_sequence_that_somebody_sets_takes_no_reader_in() {
+    for last in [1, i64::MAX] {
+        let erp = alone().await;
+        let admin = erp.client("postgres").await;
+        let before = cursor(&admin).await;
+        admin.batch_execute(PAST).await.unwrap();
+        admin.batch_execute("select seal_quote_history()").await.unwrap();
+        let setval =
+            format!("select setval(c.oid, {last}) from pg_class c where c.relname = 'quote_log_cuts_no_seq'");
+        admin.batch_execute(&setval).await.unwrap();
+        admin.batch_execute("select archive_quote_changes('3 months')").await.unwrap();
+        assert_eq!(read(&admin, Some(&before), 9).await, Err("QC001".to_owned()), "{last}");
+        let now = cursor(&admin).await;
+        admin.batch_execute(WRITE).await.unwrap();
+        assert_eq!(read(&admin, Some(&now), 9).await.unwrap().len(), 1, "{last}");
+    }
+}
+
 /// What left the log before the extension was made again nobody knows; and a number that was given in vain is not given again.
 #[tokio::test]
 async fn a_reader_of_a_former_extension_is_told() {

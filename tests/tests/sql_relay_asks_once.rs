@@ -327,3 +327,15 @@ async fn a_query_that_is_worked_out_in_an_old_snapshot_is_not_kept_as_it_was_the
     run(&admin, "alter table users owner to erp_owner; drop role late_owner").await;
     assert_eq!(text(&other, names).await, "true");
 }
+
+/// Not as where another relay has it: nobody could lead any more, and nothing would say so.
+#[tokio::test]
+async fn a_lease_that_is_gone_is_told() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "delete from quote_relay_lease").await;
+    assert_eq!(sqlstate(&admin, "select quote_relay_lease('me', '1 minute')").await, "55000");
+    run(&admin, "select attach_quote_collaboration(); select quote_relay_lease('me', '1 minute')").await;
+    let other = "select coalesce(quote_relay_lease('another', '1 minute'), -1)";
+    assert_eq!(erp.count(other).await, -1, "another has it");
+}

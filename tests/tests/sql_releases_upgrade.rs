@@ -282,3 +282,47 @@ async fn an_update_leaves_a_gateway_what_it_was_given() {
     let more = "select count(*) from quote_function_grants() g where g.grantee = 'quote_gateway'::regrole and g.function not in (select quote_gateway_functions())";
     assert_eq!(erp.count(more).await, 0, "{version}");
 }
+
+/// Where default privileges take EXECUTE from PUBLIC, what an update makes would be open to nobody.
+#[tokio::test]
+async fn what_an_update_makes_is_open_to_whom_all_the_rest_was() {
+    for (given, closed) in [
+        (
+            "select grant_quote_functions('CLERK')",
+            "select grant_quote_functions('CLERK'); revoke execute on function list_quotes(integer) from CLERK",
+        ),
+        ("select", "revoke execute on function list_quotes(integer) from public"),
+    ] {
+        for (rights, is_open) in [(given, true), (closed, false)] {
+            let server = Postgres::shared().await;
+            server.add_script(&built::place().releases().join("quote_collab_ext--0.17.0.sql"));
+            let erp = Erp::bare_on(server).await;
+            let admin = erp.client("postgres").await;
+            let clerk = format!("{}_clerk", erp.database());
+            let early = "alter default privileges revoke execute on functions from public";
+            let install = "create extension quote_collab_ext version '0.17.0'";
+            let begun =
+                if given == "select" { format!("{install}; {early}") } else { format!("{early}; {install}") };
+            run(
+                &admin,
+                &format!(
+                    "create role {clerk}; {begun}; select attach_quote_collaboration(); {}",
+                    rights.replace("CLERK", &clerk)
+                ),
+            )
+            .await;
+            run(&admin, "alter extension quote_collab_ext update; select attach_quote_collaboration()").await;
+            let missing = format!(
+                "select count(*)::text from quote_extension_functions() f where f.is_public and not has_function_privilege('{clerk}', f.function, 'execute')"
+            );
+            assert_eq!(text(&admin, &missing).await == "0", is_open, "{rights}");
+            let private = format!(
+                "select count(*)::text from quote_extension_functions() f where not f.is_public and has_function_privilege('{clerk}', f.function, 'execute')"
+            );
+            assert_eq!(text(&admin, &private).await, "0", "{rights}");
+            let noted = "select count(*)::text from quote_rights_in_release()";
+            assert_eq!(text(&admin, noted).await, "0", "a dump would leave it out");
+            run(&admin, &format!("drop owned by {clerk}; drop role {clerk}")).await;
+        }
+    }
+}

@@ -516,6 +516,7 @@ async fn maintenance_is_held_up_by_nobody_without_rights() {
     assert_eq!(erp.count(made).await, 1);
 }
 
+/// Whether the waker tells listeners, which the queue refuses then, or the writer does.
 #[tokio::test]
 async fn a_full_queue_fails_no_writer() {
     let server = Postgres::start_with(Settings::default()).await;
@@ -526,13 +527,45 @@ async fn a_full_queue_fails_no_writer() {
         return;
     }
     drop((admin, server));
-    let server = Postgres::start_with(Settings::preloaded(&[("max_notify_queue_pages", "64")])).await;
+    let pages = [("max_notify_queue_pages", "64")];
+    let server = Postgres::start_with(Settings::preloaded(&pages)).await;
     let database = server.database().await;
     let (mut listener, app, waker) = settled(&server, &database).await;
-    let stuck = Listener::to("nothing", &server.url(&database, "postgres")).await;
-    stuck.client.batch_execute("begin; select 1").await.unwrap();
+    let stuck = fill_queue(&server, &database).await;
+    for _ in 0..20 {
+        touch(&app).await;
+    }
+    eventually("the waker says why", || async { server.log().contains("too many notifications") }).await;
+    stuck.client.batch_execute("commit").await.unwrap();
+    listener.hears_from(waker).await;
+
+    let server = Postgres::start_with(Settings::default().with(&pages)).await;
+    let database = server.database().await;
+    let mut listener = Listener::to("quote_events", &server.url(&database, "postgres")).await;
+    let app = server.client(&database, "erp_app").await;
+    let stuck = fill_queue(&server, &database).await;
+    let admin = server.client(&database, "postgres").await;
+    let join =
+        "select set_config('app.current_tenant_id', tenant_id::text, false) from quotes order by id limit 1;
+        select join_quote_session(id, gen_random_uuid(), gen_random_uuid()) from quotes order by id limit 1";
+    for _ in 0..20 {
+        touch(&app).await;
+        admin.batch_execute(join).await.expect("presence is told by the queue, too");
+    }
+    stuck.client.batch_execute("commit").await.unwrap();
+    // What was full stays full until somebody asks, which the next writer does.
+    touch(&app).await;
+    touch(&app).await;
+    let me = backend(&app).await;
+    listener.hears_from(me).await;
+}
+
+/// Fills the queue of NOTIFY behind a listener that sits in a transaction.
+async fn fill_queue(server: &Postgres, database: &str) -> Listener {
+    let stuck = Listener::to("nothing", &server.url(database, "postgres")).await;
+    stuck.client.batch_execute("begin; select 1").await.expect("it begins");
     let fill = "select pg_notify('filling', repeat('x', 7000) || n) from generate_series(1, 20) n";
-    let filler = server.client(&database, "postgres").await;
+    let filler = server.client(database, "postgres").await;
     let mut refused = None;
     for _ in 0..1000 {
         if let Err(error) = filler.batch_execute(fill).await {
@@ -541,12 +574,7 @@ async fn a_full_queue_fails_no_writer() {
         }
     }
     assert_eq!(refused.expect("the queue is full at last").code(), "54000");
-    for _ in 0..20 {
-        touch(&app).await;
-    }
-    eventually("the waker says why", || async { server.log().contains("too many notifications") }).await;
-    stuck.client.batch_execute("commit").await.unwrap();
-    listener.hears_from(waker).await;
+    stuck
 }
 
 #[tokio::test]

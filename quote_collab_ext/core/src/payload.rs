@@ -72,7 +72,7 @@ pub enum ChangeType {
     StatusChanged,
     /// Nothing but notes or terms changed.
     NotesUpdated,
-    /// Nothing but totals changed.
+    /// Nothing but totals changed, and margins with them.
     Recalculated,
     /// The quote is gone.
     QuoteDeleted,
@@ -240,7 +240,7 @@ fn types(change: &Change) -> (EventType, ChangeType) {
         (Entity::QuoteLine, Operation::Delete) => (EventType::QuoteLineDeleted, ChangeType::LineDeleted),
         (Entity::Quote, Operation::Create) => (EventType::QuoteCreated, ChangeType::QuoteCreated),
         (Entity::Quote, Operation::Delete) => (EventType::QuoteDeleted, ChangeType::QuoteDeleted),
-        (Entity::Quote, Operation::Update) if roles.only(&TOTALS) => {
+        (Entity::Quote, Operation::Update) if roles.only(&TOTALS) && roles.any(&SHOWN_TOTALS) => {
             (EventType::QuoteTotalsRecalculated, ChangeType::Recalculated)
         }
         (Entity::Quote, Operation::Update) if roles.field(STATUS).is_some() => {
@@ -268,6 +268,10 @@ impl<'a> Roles<'a> {
 
     fn field(&self, role: &str) -> Option<&'a FieldChange> {
         self.0.iter().find(|(played, _)| played == role).map(|(_, field)| *field)
+    }
+
+    fn any(&self, roles: &[&str]) -> bool {
+        roles.iter().any(|role| self.field(role).is_some())
     }
 
     fn only(&self, roles: &[&str]) -> bool {

@@ -1,14 +1,14 @@
 //! Writes rows straight into the monthly partition and its indexes: no parser, no planner, no executor. Taken when the
-//! partition looks as we made it and nobody put a trigger or a constraint on it; SQL does the rest.
+//! partition looks as we made it and nobody put a trigger of INSERT or a constraint on it; SQL does the rest.
 
 #![expect(unsafe_code, reason = "PostgreSQL's table access methods")]
 
 use pgrx::{PgTupleDesc, pg_sys};
 
 use super::indexes::Indexes;
-use super::log::NULLABLE;
+use super::log::{NULLABLE, fires_on_insert};
 use super::values::{Rows, Value, mint_ids};
-use super::{Log, RowChange};
+use super::{Log, RowChange, snapshot};
 use crate::error::Error;
 use crate::memory::allocator::reserve;
 
@@ -36,8 +36,8 @@ pub fn write(log: &Log, changes: &[RowChange]) -> Result<bool, Error> {
         if !is_partition {
             log.month.set(None);
         }
-        let is_plain = is_partition && (*target).trigdesc.is_null() && takes_any(target);
-        let written = if is_plain { write_rows(target, changes) } else { Ok(false) };
+        let is_plain = is_partition && !fires_on_insert(target) && takes_any(target);
+        let written = if is_plain { snapshot::under_one(|| write_rows(target, changes)) } else { Ok(false) };
         pg_sys::table_close(target, pg_sys::NoLock.cast_signed());
         written
     }

@@ -107,7 +107,7 @@ pub fn relation(name: &str) -> Option<pg_sys::Oid> {
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
-/// Who owns a relation, and whether somebody put triggers on it.
+/// Who owns a relation, and whether somebody put triggers on it that an INSERT fires.
 fn owner_and_triggers(relation: pg_sys::Oid) -> (pg_sys::Oid, bool) {
     // SAFETY: the relation exists; opening it without a lock of our own is safe because the caller's statement fires
     // its trigger, and what is wanted is read at once. PostgreSQL tells when it changes: then the log is found anew.
@@ -116,8 +116,23 @@ fn owner_and_triggers(relation: pg_sys::Oid) -> (pg_sys::Oid, bool) {
         if opened.is_null() {
             return (pg_sys::InvalidOid, false);
         }
-        let found = ((*(*opened).rd_rel).relowner, !(*opened).trigdesc.is_null());
+        let found = ((*(*opened).rd_rel).relowner, fires_on_insert(opened));
         pg_sys::RelationClose(opened);
         found
     }
+}
+
+/// Whether an INSERT into a relation fires a trigger.
+///
+/// # Safety
+/// `relation` must be open.
+pub unsafe fn fires_on_insert(relation: pg_sys::Relation) -> bool {
+    // SAFETY: per contract; the description of its triggers lives as long, where it has one.
+    unsafe { (*relation).trigdesc.as_ref() }.is_some_and(|triggers| {
+        triggers.trig_insert_before_row
+            || triggers.trig_insert_after_row
+            || triggers.trig_insert_instead_row
+            || triggers.trig_insert_before_statement
+            || triggers.trig_insert_after_statement
+    })
 }

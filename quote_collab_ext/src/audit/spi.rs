@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString};
 
 use pgrx::pg_sys;
 
+use super::snapshot;
 use crate::error::Error;
 
 /// An INSERT, kept for the life of the value.
@@ -52,26 +53,17 @@ impl Drop for Prepared {
 /// Runs statements as `owner`, connected to SPI.
 pub fn as_owner<T>(owner: pg_sys::Oid, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let _owner = ActingOwner::begin(owner);
-    // SAFETY: connect and finish are paired, also where the work fails, and so is the snapshot, which nobody has taken before a
-    // commit; an ERROR between them ends the (sub)transaction, which cleans up.
-    unsafe {
-        let has_snapshot = pg_sys::ActiveSnapshotSet();
-        if !has_snapshot {
-            pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
-        }
+    // SAFETY: connect and finish are paired, also where the work fails; an ERROR between them ends the (sub)transaction, which
+    // cleans up.
+    snapshot::under_one(|| unsafe {
         let connected = pg_sys::SPI_connect();
-        let done = if connected == pg_sys::SPI_OK_CONNECT.cast_signed() {
-            let done = work();
-            pg_sys::SPI_finish();
-            done
-        } else {
-            Err(Error::Spi("connecting for the audit log", connected))
-        };
-        if !has_snapshot {
-            pg_sys::PopActiveSnapshot();
+        if connected != pg_sys::SPI_OK_CONNECT.cast_signed() {
+            return Err(Error::Spi("connecting for the audit log", connected));
         }
+        let done = work();
+        pg_sys::SPI_finish();
         done
-    }
+    })
 }
 
 /// The quoted name of a relation, with its schema.

@@ -47,6 +47,8 @@ fn header_updates_are_told_apart_by_their_columns() {
     let cases: [(&[&str], E, C); 9] = [
         (&["subtotal"], E::QuoteTotalsRecalculated, C::Recalculated),
         (&["subtotal", "total_amount", "margin_percentage"], E::QuoteTotalsRecalculated, C::Recalculated),
+        // No total that a reader shows is another one.
+        (&["margin_amount", "margin_percentage"], E::QuoteUpdated, C::HeaderUpdated),
         (&["subtotal", "notes"], E::QuoteUpdated, C::HeaderUpdated),
         (&["status"], E::QuoteStatusChanged, C::StatusChanged),
         (&["status", "notes"], E::QuoteStatusChanged, C::StatusChanged),
