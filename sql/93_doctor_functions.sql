@@ -49,10 +49,9 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with own as (
-        select f.function, p.*, n.nspname, owner.rolsuper as is_trusted, installer.rolsuper and not owner.rolsuper as is_lost, installer.rolname as installer
+        select f.function, p.*, n.nspname, owner.rolsuper as is_trusted
         from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function join pg_namespace n on n.oid = p.pronamespace
         join pg_roles owner on owner.oid = p.proowner
-        join pg_extension e on e.extname = 'quote_collab_ext' join pg_roles installer on installer.oid = e.extowner
         where p.prokind = 'f'),
     as_released as (
         select p.function from own p join unnest(released) r on r.name = p.proname
@@ -70,8 +69,8 @@ as $$
                 select string_agg(format('set search_path = %I, pg_temp; create or replace function %s reset search_path;', p.nspname, r.statement), ' ')
                 from unnest(released) r where r.name = p.proname),
             format('alter extension quote_collab_ext drop function %s;', p.function))
-        else format('alter function %s owner to %I;', p.function, p.installer) end
-    from own p where p.is_lost or not exists (select from as_released r where r.function = p.function)
+        else format('alter function %s owner to %I;', p.function, @extschema@.quote_superuser()) end
+    from own p where not p.is_trusted or not exists (select from as_released r where r.function = p.function)
 $$;
 comment on function quote_functions_altered(quote_released_function[]) is 'doctor: functions that are not as the release made them';
 
