@@ -39,7 +39,8 @@ begin
     select e.extversion, v.default_version into installed, available from pg_extension e
     left join pg_available_extensions v on v.name = e.extname where e.extname = 'quote_collab_ext';
     return next @extschema@.quote_collab_verdict('extension up to date', installed = coalesce(available, installed), 'warning',
-        format('version %s is installed, %s is available', installed, available), 'alter extension quote_collab_ext update; and, in the same transaction, select attach_quote_collaboration();');
+        format('version %s is installed, %s is available', installed, available), coalesce(@extschema@.quote_files_hint(installed, available),
+            'alter extension quote_collab_ext update; and, in the same transaction, select attach_quote_collaboration();'));
     return next @extschema@.quote_collab_verdict('survives a power cut',
         current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on', 'error',
         'fsync or full_page_writes is off: a crash loses or corrupts prices', 'alter system set fsync = on; alter system set full_page_writes = on; select pg_reload_conf();');
