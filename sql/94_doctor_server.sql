@@ -222,6 +222,9 @@ exception
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Run it as a superuser.');
     when undefined_table or undefined_column or undefined_function or wrong_object_type then
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, @extschema@.quote_attach_statement());
+    -- The transaction of the caller is not one that sees this.
+    when serialization_failure or invalid_transaction_state then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Ask again, in a transaction of its own: begin isolation level read committed.');
     when insufficient_resources then
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Raise what the message names, and ask again.');
 end $$;
