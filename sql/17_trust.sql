@@ -114,6 +114,16 @@ set search_path = pg_catalog, pg_temp
 as $$ select pg_get_userbyid(e.extowner) from pg_extension e where e.extname = 'quote_collab_ext' $$;
 comment on function quote_extension_owner() is 'the role that owns the extension';
 
+-- Whose what is the extension's should be. Who owns it may have been made an ordinary role since; where nobody is a superuser it stays his.
+create function quote_superuser() returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.rolname from pg_roles r where r.rolsuper or r.rolname = @extschema@.quote_extension_owner()
+    order by r.rolsuper desc, r.rolname <> @extschema@.quote_extension_owner(), r.oid limit 1
+$$;
+comment on function quote_superuser() is 'the superuser to whom the extension belongs, else the first one';
+
 -- The settings decide which tables that is: whoever may write every table (pg_write_all_data) may not write these, nor may whom they were given to
 -- with all others of their schema.
 create function guard_quote_settings() returns trigger
@@ -139,15 +149,16 @@ for each statement execute function @extschema@.guard_quote_settings();
 alter table @extschema@.quote_seal_anchor enable always trigger guard_quote_settings;
 comment on trigger guard_quote_settings on @extschema@.quote_seal_anchor is 'written by the owner of the extension alone';
 
--- What is not as the extension made it with its own tables, and what mends it. Who owns one may take its guard away.
+-- What is not as the extension made it with its own tables, and what mends it. Who owns one may take its guard away: any superuser, who may
+-- do so anyway, and nobody else.
 create function quote_extension_table_faults() returns table (relation regclass, problem text, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select c.oid::regclass, format('%s belongs to %s', c.oid::regclass, pg_get_userbyid(c.relowner)),
-        format('alter table %s owner to %I;', c.oid::regclass, @extschema@.quote_extension_owner())
-    from pg_class c
-    where c.oid in (select t.relation from @extschema@.quote_extension_tables() t) and pg_get_userbyid(c.relowner) <> @extschema@.quote_extension_owner()
+        format('alter table %s owner to %I;', c.oid::regclass, @extschema@.quote_superuser())
+    from pg_class c join pg_roles r on r.oid = c.relowner and not r.rolsuper
+    where c.oid in (select t.relation from @extschema@.quote_extension_tables() t)
     union all
     select t.relation, format('row security of %s is off', t.relation), format('select @extschema@.seclude_quote_table(%L);', t.relation)
     from unnest(@extschema@.quote_tables_to_seclude()) t (relation)

@@ -1,3 +1,39 @@
+-- Who has a quote open: the table that attach makes, and what it must have.
+
+-- Keys and indexes without which joining fails, rows come twice or every list reads all sessions; something else may have taken their names.
+create function quote_session_keys_missing(sessions regclass) returns table (problem text, is_key boolean, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with named as (
+        select k.name, coalesce(
+            (select format('alter table %s drop constraint %I; ', sessions, k.name) from pg_constraint c where (c.conrelid, c.conname) = (sessions, k.name)),
+            (select format('drop index %s; ', x.oid::regclass) from pg_index i join pg_class x on x.oid = i.indexrelid
+                where i.indrelid = sessions and x.relname = k.name), '') as cleared,
+            exists (select from pg_class t join pg_class x on x.relnamespace = t.relnamespace
+                left join pg_index i on i.indexrelid = x.oid where t.oid = sessions and x.relname = k.name and i.indrelid is distinct from sessions) as is_taken
+        from unnest('{active_quote_sessions_pkey,active_quote_sessions_session,active_quote_sessions_quote}'::name[]) k (name))
+    select 'no primary key', true, format('%salter table %s add %sprimary key (id);', n.cleared, sessions, case when not n.is_taken then 'constraint active_quote_sessions_pkey ' end)
+    from named n
+    where n.name = 'active_quote_sessions_pkey' and not exists (select from pg_index i where i.indrelid = sessions and i.indisprimary and i.indisvalid)
+    union all
+    -- As ON CONFLICT (session_id) finds it.
+    select 'nothing that keeps a session unique', true, format('%salter table %s add %sunique (session_id);', n.cleared, sessions,
+        case when not n.is_taken then 'constraint active_quote_sessions_session ' end)
+    from named n
+    where n.name = 'active_quote_sessions_session' and not exists (
+        select from pg_index i join pg_attribute a on (a.attrelid, a.attnum) = (i.indrelid, i.indkey[0]) and a.attname = 'session_id'
+        where i.indrelid = sessions and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indnkeyatts = 1)
+    union all
+    select 'no index on quote_id', false, format('%screate index %son %s (quote_id);', n.cleared, case when not n.is_taken then 'active_quote_sessions_quote ' end, sessions)
+    from named n
+    where n.name = 'active_quote_sessions_quote' and not exists (
+        select from pg_index i join pg_attribute a on (a.attrelid, a.attnum) = (i.indrelid, i.indkey[0]) and a.attname = 'quote_id'
+        join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
+        where i.indrelid = sessions and i.indisvalid and i.indpred is null and m.amname in ('btree', 'hash'))
+$$;
+comment on function quote_session_keys_missing(regclass) is 'keys and indexes that a presence table lost, and what brings them back';
+
 -- Who has a quote open. Unlogged: a crash of the server ends every session anyway. Room on each page and no index on
 -- what a heartbeat writes, so that a heartbeat is a heap-only update.
 create function create_active_quote_sessions(target_schema name, target_owner name) returns regclass
@@ -6,6 +42,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     sessions text := format('%I.active_quote_sessions', target_schema);
+    repairs text[];
+    repair text;
 begin
     if not @extschema@.quote_relation_stands(sessions, 'r'::"char", target_owner) then
         execute format($ddl$
@@ -32,6 +70,14 @@ begin
         execute format('create index active_quote_sessions_quote on %s (quote_id)', sessions);
         execute format('alter table %s owner to %I', sessions, target_owner);
         perform @extschema@.close_quote_table(sessions::regclass), @extschema@.comment_active_quote_sessions(sessions::regclass);
+    end if;
+    repairs := array(select k.repair from @extschema@.quote_session_keys_missing(sessions::regclass) k);
+    if repairs <> '{}' then
+        -- Without a key sessions may stand there twice: the later one counts.
+        execute format('delete from %1$s s where exists (select from %1$s o where (o.id = s.id or o.session_id = s.session_id) and (o.last_heartbeat, o.ctid) > (s.last_heartbeat, s.ctid))', sessions);
+        foreach repair in array repairs loop
+            execute repair;
+        end loop;
     end if;
     perform @extschema@.protect_quote_table(sessions::regclass, 'quote_sessions_tenant_isolation'::name);
     if not @extschema@.quote_sessions_guarded(sessions::regclass) then

@@ -89,7 +89,7 @@ begin
         execute format($query$
         insert into %s as s (id, tenant_id, session_id, quote_id, user_id, user_name, user_email, joined_at, last_heartbeat, is_editing, status)
         values (@extschema@.uuid_generate_v7(), $1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp(), false, $7)
-        on conflict on constraint active_quote_sessions_session do update set
+        on conflict (session_id) do update set
             quote_id = excluded.quote_id, user_id = excluded.user_id, user_name = excluded.user_name, user_email = excluded.user_email,
             last_heartbeat = excluded.last_heartbeat, status = excluded.status, is_editing = false,
             joined_at = case when s.quote_id = excluded.quote_id and @extschema@.quote_session_lives(s.last_heartbeat) then s.joined_at else excluded.joined_at end,

@@ -74,57 +74,91 @@ as $$
 $$;
 comment on function quote_columns_missing(name, name) is 'tables of a history that lack columns, and what is to be done';
 
--- Why log, archive and seals cannot be read as what attach made of them: gone, of another kind, without one of their columns. And why
--- the seals cannot be written: what the owner puts on them would run with the rights of the extension's owner, who alone
--- writes the anchor.
+-- What keeps log, archive and seals from being read and sealed, each with what ends that, if attach does not: tables that are gone or of another kind,
+-- columns of another type, and what is put on them and would run with the rights of the extension's owner, who alone writes the anchor.
+create function quote_history_obstacles() returns table (problem text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with roots as (
+        select c.oid, c.relname, c.relkind, case c.relname when 'quote_changes_seals' then 'r' else 'p' end::"char" as kind from pg_class c
+        where c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home())
+            and (c.relname in ('quote_changes', 'quote_changes_seals')
+                or c.relname = 'quote_changes_archive' and @extschema@.quote_archive_stands(@extschema@.quote_collab_home()))),
+    tables as (
+        select r.oid, r.relname as root from roots r
+        union
+        select p.relid, r.relname from roots r cross join lateral pg_partition_tree(r.oid) p),
+    -- Everything that runs when rows of these are read or written, with what it calls.
+    made as (
+        select t.oid, t.root, 'pg_constraint'::regclass::oid as classid, k.oid as objid, k.contype in ('c', 'x') as is_refused,
+            case when k.coninhcount = 0 then format('alter table %s drop constraint if exists %I;', t.oid::regclass, k.conname) end as repair
+        from tables t join pg_constraint k on k.conrelid = t.oid
+        union all
+        select t.oid, t.root, 'pg_attrdef'::regclass, f.oid, true,
+            format('alter table %s alter column %I drop %s;', t.oid::regclass, a.attname, case a.attgenerated when '' then 'default' else 'expression' end)
+        from tables t join pg_attrdef f on f.adrelid = t.oid join pg_attribute a on (a.attrelid, a.attnum) = (f.adrelid, f.adnum)
+        union all
+        select t.oid, t.root, 'pg_class'::regclass, i.indexrelid, i.indexprs is not null or i.indpred is not null, coalesce((
+                select case when k.coninhcount = 0 then format('alter table %s drop constraint if exists %I;', t.oid::regclass, k.conname) end
+                from pg_constraint k where k.conindid = i.indexrelid and k.conrelid = t.oid),
+            case when not exists (select from pg_inherits h where h.inhrelid = i.indexrelid) then format('drop index if exists %s;', i.indexrelid::regclass) end)
+        from tables t join pg_index i on i.indrelid = t.oid
+        union all
+        select t.oid, t.root, 'pg_trigger'::regclass, g.oid, true, format('drop trigger if exists %I on %s;', g.tgname, t.oid::regclass)
+        from tables t join pg_trigger g on g.tgrelid = t.oid where not g.tgisinternal and t.root = 'quote_changes_seals'
+            and g.tgfoid <> '@extschema@.refuse_history_truncate()'::regprocedure
+        union all
+        select t.oid, t.root, 'pg_rewrite'::regclass, r.oid, true, format('drop rule if exists %I on %s;', r.rulename, t.oid::regclass)
+        from tables t join pg_rewrite r on r.ev_class = t.oid where t.root = 'quote_changes_seals')
+    select format('there is no table %s', k.name), null
+    from unnest('{quote_changes,quote_changes_seals}'::name[]) k (name) where not exists (select from roots r where r.relname = k.name)
+    union all
+    select format('%s is not a table as attach made it', r.oid::regclass),
+        format('alter %s %s rename to %I;', case r.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table' else 'table' end,
+            r.oid::regclass, left('not_ours_' || r.relname, 63)) from roots r where r.relkind <> r.kind
+    union all
+    select format('%s is not a table as attach made it', c.oid::regclass), format('alter table %s detach partition %s;', i.inhparent::regclass, c.oid::regclass)
+    from tables t join pg_class c on c.oid = t.oid join pg_inherits i on i.inhrelid = t.oid
+    where t.root <> 'quote_changes_seals' and c.relkind <> 'r' and not exists (select from roots r where r.oid = t.oid)
+    union all
+    select format('%s has no column %s of type %s', r.oid::regclass, k.column_name, k.column_type),
+        format('alter table %1$s alter column %2$I type %3$s using %2$I::text::%3$s;', r.oid::regclass, k.column_name, k.column_type)
+    from roots r cross join lateral @extschema@.quote_history_columns(r.relname::text) k
+    join pg_attribute a on (a.attrelid, a.attname) = (r.oid, k.column_name) and not a.attisdropped
+    where a.atttypid <> k.column_type and not (a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype)
+    union all
+    select format('%s has a trigger, rule, check or expression that attach did not make', m.oid::regclass), m.repair
+    from made m where m.root = 'quote_changes_seals' and m.is_refused
+    union all
+    select format('%s has a check, default or index that calls a function of %s', m.oid::regclass, r.rolname), m.repair
+    from made m join pg_depend d on d.classid = m.classid and d.objid = m.objid
+    left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
+    join pg_proc p on p.oid = coalesce(o.oprcode::oid, case when d.refclassid = 'pg_proc'::regclass then d.refobjid end)
+    join pg_roles r on r.oid = p.proowner and not r.rolsuper
+$$;
+comment on function quote_history_obstacles() is 'what keeps log, archive and seals from being sealed, and what takes it away';
+
+-- Everything for which the history is not sealed and cannot be verified.
 create function quote_history_faults() returns setof text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with expected (name, kind, relation) as (
-        select r.name, r.kind, c.oid from (
-            select k.* from (values ('quote_changes', 'p'), ('quote_changes_archive', 'p'), ('quote_changes_seals', 'r')) k (name, kind)
-            where k.name <> 'quote_changes_archive' or @extschema@.quote_archive_stands(@extschema@.quote_collab_home())) r
-        left join pg_class c on c.relname = r.name and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home()))
-    select format('there is no table %s', e.name) from expected e where e.relation is null and e.name <> 'quote_changes_archive'
-    union all
+    with expected (name, relation) as (
+        select k.name, c.oid from unnest('{quote_changes,quote_changes_archive,quote_changes_seals}'::text[]) k (name)
+        join pg_class c on c.relname = k.name and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home())
+        where k.name <> 'quote_changes_archive' or @extschema@.quote_archive_stands(@extschema@.quote_collab_home()))
     select format('%s belongs to %s, whom attach did not know', c.oid::regclass, pg_get_userbyid(c.relowner)) from expected e
     join pg_class c on c.oid = e.relation where not @extschema@.quote_owner_trusted(c.relowner)
     union all
     select f.problem from @extschema@.quote_extension_table_faults() f where f.relation = '@extschema@.quote_seal_anchor'::regclass
     union all
-    select format('%s is not a table as attach made it', c.oid::regclass) from expected e
-    cross join lateral (
-        select e.relation, e.kind union
-        select p.relid, 'r' from pg_partition_tree(e.relation) p where e.kind = 'p' and p.level > 0) t (relid, kind)
-    join pg_class c on c.oid = t.relid
-    where c.relkind::text <> t.kind
+    select distinct o.problem from @extschema@.quote_history_obstacles() o
     union all
     select format('%s has no column %s of type %s', e.relation::regclass, k.column_name, k.column_type) from expected e
     cross join lateral @extschema@.quote_history_columns(e.name) k
-    where e.relation is not null and not exists (
-        select from pg_attribute a where a.attrelid = e.relation and a.attname = k.column_name and not a.attisdropped
-            and (a.atttypid = k.column_type or a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype))
-    union all
-    select format('%s has a trigger, rule, check or expression that attach did not make', e.relation::regclass) from expected e
-    where e.name = 'quote_changes_seals' and (exists (select from pg_trigger t where t.tgrelid = e.relation and not t.tgisinternal
-            and t.tgfoid <> '@extschema@.refuse_history_truncate()'::regprocedure)
-        or exists (select from pg_rewrite r where r.ev_class = e.relation)
-        or exists (select from pg_constraint k where k.conrelid = e.relation and k.contype in ('c', 'x'))
-        or exists (select from pg_index i where i.indrelid = e.relation and (i.indexprs is not null or i.indpred is not null))
-        or exists (select from pg_attribute a where a.attrelid = e.relation and a.atthasdef))
-    union all
-    select format('%s has a check, default or index that calls a function of %s', c.oid::regclass, pg_get_userbyid(p.proowner)) from expected e
-    cross join lateral (select e.relation union select t.relid from pg_partition_tree(e.relation) t) t (relid)
-    join pg_class c on c.oid = t.relid
-    cross join lateral (
-        select 'pg_constraint'::regclass::oid, k.oid from pg_constraint k where k.conrelid = t.relid
-        union all select 'pg_attrdef'::regclass, f.oid from pg_attrdef f where f.adrelid = t.relid
-        union all select 'pg_class'::regclass, i.indexrelid from pg_index i where i.indrelid = t.relid) made (classid, objid)
-    join pg_depend d on d.classid = made.classid and d.objid = made.objid
-    left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
-    join pg_proc p on p.oid = coalesce(o.oprcode::oid, case when d.refclassid = 'pg_proc'::regclass then d.refobjid end)
-    join pg_roles r on r.oid = p.proowner and not r.rolsuper
+    where not exists (
+        select from pg_attribute a where a.attrelid = e.relation and a.attname = k.column_name and not a.attisdropped)
 $$;
 comment on function quote_history_faults() is 'what is not as attach made it with log, archive and seals';
 

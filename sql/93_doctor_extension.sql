@@ -51,6 +51,13 @@ begin
         select g.told, g.revoke from @extschema@.quote_extension_table_grants() g) f;
     return next @extschema@.quote_collab_verdict('tables of the extension guarded', names is null, 'error',
         format('others may say what is attached, or what was sealed: %s', names), hints);
+    -- There is no statement that gives an extension alone to another. PostgreSQL needs what belongs to the role that made the cluster.
+    select r.rolname, concat(format('alter role %I superuser;', r.rolname), case when r.oid <> 10 and @extschema@.quote_superuser() <> r.rolname then format(
+        ' Or, where that role must be none: reassign owned by %1$I to %2$I; which gives %2$I all that %1$I owns in this database, tables of the ERP included,'
+        ' and its databases and tablespaces. What is no part of the extension goes back with alter ... owner to %1$I.', r.rolname, @extschema@.quote_superuser()) end)
+    into names, hints from pg_roles r where r.rolname = @extschema@.quote_extension_owner() and not r.rolsuper;
+    return next @extschema@.quote_collab_verdict('extension belongs to a superuser', names is null, 'error',
+        format('%s is no superuser any more: what runs with its rights is bound by row security and fails, and it may take the extension away', names), hints);
     select string_agg(w.told, ', '), string_agg(w.repair, ' ') into names, hints from @extschema@.quote_rights_withdrawn() w;
     return next @extschema@.quote_collab_verdict('functions open to who needs them', names is null, 'warning',
         format('saves, history or presence may be refused to these roles: %s', names), hints);

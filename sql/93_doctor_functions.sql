@@ -18,6 +18,19 @@ $$;
 comment on function quote_release_script() is 'doctor: the script of the installed release';
 revoke execute on function quote_release_script() from public;
 
+-- Where the files of this server are of an earlier release than what is installed, as on a server that was built anew, no script leads back. Null
+-- where they are not.
+create function quote_files_hint(installed text, available text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('Install the files of release %s of the extension on this server, or of a later one: they are of %s.', installed, available)
+    from (values (string_to_array(substring(available from '^[0-9]+(?:[.][0-9]+)*'), '.')::integer[],
+        string_to_array(substring(installed from '^[0-9]+(?:[.][0-9]+)*'), '.')::integer[])) v (available_numbers, installed_numbers)
+    where v.available_numbers < v.installed_numbers
+$$;
+comment on function quote_files_hint(text, text) is 'doctor: what to do where the server''s files are of an earlier release than is installed; null where they are not';
+
 -- A function as a script makes it. body: as pg_proc keeps it, the symbol of one in C, nothing where it is kept parsed.
 create type @extschema@.quote_released_function as (name text, header text, body text, statement text);
 comment on type @extschema@.quote_released_function is 'a function as a script makes it';
@@ -49,10 +62,9 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with own as (
-        select f.function, p.*, n.nspname, owner.rolsuper as is_trusted, installer.rolsuper and not owner.rolsuper as is_lost, installer.rolname as installer
+        select f.function, p.*, n.nspname, owner.rolsuper as is_trusted
         from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function join pg_namespace n on n.oid = p.pronamespace
         join pg_roles owner on owner.oid = p.proowner
-        join pg_extension e on e.extname = 'quote_collab_ext' join pg_roles installer on installer.oid = e.extowner
         where p.prokind = 'f'),
     as_released as (
         select p.function from own p join unnest(released) r on r.name = p.proname
@@ -70,8 +82,8 @@ as $$
                 select string_agg(format('set search_path = %I, pg_temp; create or replace function %s reset search_path;', p.nspname, r.statement), ' ')
                 from unnest(released) r where r.name = p.proname),
             format('alter extension quote_collab_ext drop function %s;', p.function))
-        else format('alter function %s owner to %I;', p.function, p.installer) end
-    from own p where p.is_lost or not exists (select from as_released r where r.function = p.function)
+        else format('alter function %s owner to %I;', p.function, @extschema@.quote_superuser()) end
+    from own p where not p.is_trusted or not exists (select from as_released r where r.function = p.function)
 $$;
 comment on function quote_functions_altered(quote_released_function[]) is 'doctor: functions that are not as the release made them';
 
@@ -118,7 +130,8 @@ begin
     released := array(select f from @extschema@.quote_script_functions(script) f);
     if cardinality(released) = 0 then
         return @extschema@.quote_collab_unchecked('functions as released', 'the script of the installed release is not on this server any more, or cannot be read',
-            'alter extension quote_collab_ext update;');
+            coalesce((select @extschema@.quote_files_hint(e.extversion, v.default_version) from pg_extension e join pg_available_extensions v on v.name = e.extname
+                where e.extname = 'quote_collab_ext'), 'alter extension quote_collab_ext update;'));
     end if;
     select string_agg(f.name, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_missing(script, released) f;
     if names is not null then

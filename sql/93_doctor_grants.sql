@@ -61,7 +61,7 @@ begin
     where n.oid = '@extschema@'::regnamespace and not r.rolsuper;
     return next @extschema@.quote_collab_verdict('schema of a superuser', names is null, 'warning',
         format('%s owns the schema of the extension, and may put functions of his own in its place, which superusers would run', names),
-        format('alter schema @extschema@ owner to %I; grant %s on schema @extschema@ to %s;', (select r.rolname from pg_roles r where r.rolsuper order by r.oid limit 1),
+        format('alter schema @extschema@ owner to %I; grant %s on schema @extschema@ to %s;', @extschema@.quote_superuser(),
             case when exists (select from @extschema@.quote_collab_settings s join pg_class c on c.oid = @extschema@.quote_collab_table(s)
                 where pg_has_role(names, c.relowner, 'usage')) then 'create, usage' else 'usage' end, quote_ident(names)));
     select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints

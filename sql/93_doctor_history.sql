@@ -29,21 +29,54 @@ begin
 end $$;
 comment on function quote_month_statement(regclass, timestamptz) is 'doctor: statement that gives an audit log a partition for a month';
 
--- Keys without which saves, sealing or the relay fail, or rows come twice; logs of earlier releases have theirs over other columns.
+-- Keys without which saves, sealing, joining or the relay fail, or rows come twice; logs of earlier releases have theirs over other columns.
 create function quote_keys_missing(target_schema name) returns table (relation regclass, repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
+    select s.oid::regclass, k.repair from pg_class s join pg_namespace n on n.oid = s.relnamespace
+    cross join lateral @extschema@.quote_session_keys_missing(s.oid) k
+    where n.nspname = target_schema and s.relname = 'active_quote_sessions' and s.relkind = 'r' and k.is_key
+    union all
     select c.oid::regclass, format('alter table %s add constraint %I primary key (%s);', c.oid::regclass, c.relname || '_pkey', k.key)
     from (
         select c.oid, h.key from @extschema@.quote_home_tables() h join pg_class c on c.relname = h.name and c.relkind = h.kind
-        where c.relnamespace = (select n.oid from pg_namespace n where n.nspname = target_schema)
+        where h.name <> 'active_quote_sessions' and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = target_schema)
         union all
         values ('@extschema@.quote_former_versions'::regclass::oid, 'row_id, is_line')) k (oid, key)
     join pg_class c on c.oid = k.oid
     where not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indisvalid)
 $$;
 comment on function quote_keys_missing(name) is 'doctor: tables of the history that lost their key';
+
+-- Has positions go on behind all that were given, but for those from which on the sequence counts as near its end: behind those no change could
+-- be written before long, and their numbers are part of what was sealed.
+create function quote_positions_return(target_schema name) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('select setval(%L, (select coalesce(max(c.position), 1) from %I.quote_changes c where c.position < 4000000000000000000));',
+        format('%I.quote_changes_position_seq', target_schema), target_schema)
+$$;
+comment on function quote_positions_return(name) is 'doctor: statement that has positions go on before those near the end of the sequence';
+
+-- What helps where the sequence was set back.
+create function quote_positions_hint(target_schema name) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    newest bigint;
+begin
+    execute format('select max(c.position) from %I.quote_changes c', target_schema) into newest;
+    if newest < 4000000000000000000 then
+        return @extschema@.quote_positions_statement(target_schema);
+    end if;
+    return 'Changes were numbered near the end of the sequence: behind them no change could be written. '
+        || format('Have it go on behind all others: %s ', @extschema@.quote_positions_return(target_schema))
+        || 'Those changes stay as they were sealed, after newer ones in histories, and are told here until they are a day old.';
+end $$;
+comment on function quote_positions_hint(name) is 'doctor: what helps where the sequence of positions was set back';
 
 -- The sequence that numbers what the log tells.
 create function quote_collab_doctor_positions(log regclass, target_schema name) returns quote_collab_check
@@ -70,7 +103,8 @@ begin
     return @extschema@.quote_collab_verdict('positions left',
         coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (target_schema, 'quote_changes_position_seq')), 0)
         < 4000000000000000000, 'error',
-        'the sequence of positions nears its end', format('Look who set it: select last_value from %s;', name));
+        'the sequence of positions nears its end: after the last one no change can be written',
+        format('Somebody set it. Have it go on behind what was numbered before: %s', @extschema@.quote_positions_return(target_schema)));
 end $$;
 comment on function quote_collab_doctor_positions(regclass, name) is 'doctor: the sequence of positions';
 
@@ -140,6 +174,37 @@ as $$
 $$;
 comment on function quote_log_repairs(regclass, out text, out text) is 'doctor: what is not as attach made it with the tables of an audit log';
 
+-- Tables beside the log whose rows a crash takes away, and with them seals, what was archived, or what is attached. Presence is meant to be.
+create function quote_history_unlogged(target_schema name) returns table (relation regclass, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass, format('alter table %s set logged;', c.oid::regclass) from pg_class c
+    where c.relpersistence = 'u' and c.relkind = 'r' and c.oid in (
+            select r.relation from @extschema@.quote_own_relations(target_schema) r where not r.is_presence
+            union select t.relation from @extschema@.quote_extension_tables() t)
+        and c.oid not in (select p.relid from pg_class l join pg_namespace n on n.oid = l.relnamespace cross join lateral pg_partition_tree(l.oid) p
+            where n.nspname = target_schema and l.relname = 'quote_changes')
+$$;
+comment on function quote_history_unlogged(name) is 'doctor: tables beside the log that a crash empties';
+
+-- What is a member of an extension is made by that, says pg_dump, and leaves out what it is and holds.
+create function quote_relations_in_extensions(target_schema name) returns table (told text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%s in %I', c.oid::regclass, e.extname), format('alter extension %I drop %s %s;', e.extname,
+        case c.relkind when 'S' then 'sequence' when 'v' then 'view' when 'f' then 'foreign table' else 'table' end, c.oid::regclass)
+    from pg_depend d join pg_extension e on e.oid = d.refobjid join pg_class c on c.oid = d.objid
+    where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and c.oid in (
+        select r.relation from @extschema@.quote_own_relations(target_schema) r
+        union select @extschema@.quote_collab_table(s) from @extschema@.quote_collab_settings s
+        union select p.relid from @extschema@.quote_collab_settings s cross join lateral pg_partition_tree(@extschema@.quote_collab_table(s)) p
+        union select v.oid from @extschema@.quote_view_queries(target_schema) q join pg_class v on v.relname = q.view_name
+            join pg_namespace n on n.oid = v.relnamespace and n.nspname = target_schema)
+$$;
+comment on function quote_relations_in_extensions(name) is 'doctor: tables and views of quotes and history that dumps leave out';
+
 create function quote_collab_doctor_history(target_schema name) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -153,6 +218,10 @@ declare
     found record;
     copy regclass;
     locks bigint;
+    -- Who can hold locks: PostgreSQL has room for max_locks_per_transaction of each, and for all of them together.
+    holders integer := current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer
+        + coalesce(current_setting('autovacuum_worker_slots', true), current_setting('autovacuum_max_workers'))::integer + 1
+        + current_setting('max_worker_processes')::integer + current_setting('max_wal_senders')::integer;
 begin
     return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', null);
     if log is null then
@@ -171,18 +240,31 @@ begin
     return next @extschema@.quote_collab_verdict('locks suffice for the history', locks <= 4 * current_setting('max_locks_per_transaction')::integer, 'warning',
         format('whoever reads a page of the history locks %s tables and indexes: where a quarter of all sessions do so at once, PostgreSQL may be out of shared memory', locks),
         format('alter system set max_locks_per_transaction = %s; then restart. Or keep fewer months: archive_after and drop_after.', (locks + 255) / 256 * 128));
+    return next @extschema@.quote_collab_verdict('locks suffice for sealing', locks < holders * current_setting('max_locks_per_transaction')::integer, 'error',
+        format('sealing and verifying lock the %s tables and indexes of the history at once, and the server has %s locks in all: they fail',
+            locks, holders * current_setting('max_locks_per_transaction')::integer),
+        format('alter system set max_locks_per_transaction = %s; then restart.', (locks + 255) / 256 * 128));
     select * into found from @extschema@.quote_log_repairs(log);
     return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
     select string_agg(format('%s lacks %s', m.relation, m.names), '; ') as names, string_agg(m.repair, ' ') as repair into found
     from @extschema@.quote_columns_missing(target_schema, null) m where m.relation <> log;
     return next @extschema@.quote_collab_verdict('tables beside the log as attached', found.names is null, 'error', found.names, found.repair);
+    select string_agg(u.relation::text, ', ') as names, string_agg(u.repair, ' ') as repair into found from @extschema@.quote_history_unlogged(target_schema) u;
+    return next @extschema@.quote_collab_verdict('history survives a crash', found.names is null, 'error',
+        format('these tables are unlogged: a crash empties them, and no standby has them: %s', found.names), found.repair);
+    select string_agg(r.told, ', ') as names, string_agg(r.repair, ' ') as repair into found from @extschema@.quote_relations_in_extensions(target_schema) r;
+    return next @extschema@.quote_collab_verdict('dumps hold the history', found.names is null, 'error',
+        format('these are members of an extension, which pg_dump leaves out with all their rows: %s', found.names), found.repair);
+    select string_agg(distinct o.problem, ', ') as names, string_agg(distinct o.repair, ' ') as repair into found from @extschema@.quote_history_obstacles() o;
+    return next @extschema@.quote_collab_verdict('history can be sealed', found.names is null, 'error',
+        format('nothing is sealed, archived or verified: %s', found.names), found.repair);
     copy := (select c.oid from pg_class c join pg_class l on l.relnamespace = c.relnamespace
         where l.oid = log and c.relname = 'quote_changes_archive' and c.relkind <> 'p' and @extschema@.quote_owner_trusted(c.relowner));
     return next @extschema@.quote_collab_verdict('archive made by archiving', copy is null, 'error',
         format('%s was made by hand: what is there is no part of the history, and nothing can be archived', copy),
         @extschema@.quote_copy_return(copy, format('alter table %s rename to earlier_quote_changes;', copy)));
     return next @extschema@.quote_collab_doctor_positions(log, target_schema);
-    select string_agg(k.relation::text, ', ') as names, string_agg(k.repair, ' ') as repair into found from @extschema@.quote_keys_missing(target_schema) k;
+    select string_agg(distinct k.relation::text, ', ') as names, string_agg(k.repair, ' ') as repair into found from @extschema@.quote_keys_missing(target_schema) k;
     return next @extschema@.quote_collab_verdict('keys stand', found.names is null, 'error', format('these tables lost their key: %s', found.names), found.repair);
     select * into keep from @extschema@.quote_history_policy();
     return next @extschema@.quote_collab_verdict('history let go as it was sealed',
@@ -230,8 +312,10 @@ begin
             'stale sessions swept', 'history sealed']) c (name);
         return;
     end if;
-    return next @extschema@.quote_collab_verdict('positions ascend', not @extschema@.quote_positions_set_back(target_schema), 'error',
-        'the sequence of positions was set back: new changes stand before older ones', @extschema@.quote_positions_statement(target_schema));
+    found_rows := @extschema@.quote_positions_set_back(target_schema);
+    return next @extschema@.quote_collab_verdict('positions ascend', not found_rows, 'error', 'the sequence of positions was set back: new changes stand before older ones',
+        case when found_rows then @extschema@.quote_positions_hint(target_schema) end);
+    found_rows := false;
     -- Those of months that are archived wait until event feeds have read them.
     if spare is not null then
         execute format('select exists (select from (select distinct date_trunc(''month'', c.changed_at, ''UTC'') from %s c offset 0) m (month_start)

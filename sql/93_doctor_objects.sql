@@ -121,6 +121,11 @@ begin
     return next @extschema@.quote_collab_verdict('presence guarded',
         coalesce(@extschema@.quote_sessions_guarded(to_regclass(format('%I.active_quote_sessions', target_schema))), true), 'error',
         'who may write sessions may write those of others, and times that never come', null);
+    select string_agg(k.problem, ', '), string_agg(k.repair, ' ') into names, hints
+    from @extschema@.quote_own_relations(target_schema) r cross join lateral @extschema@.quote_session_keys_missing(r.relation) k
+    where r.is_presence and not k.is_key;
+    return next @extschema@.quote_collab_verdict('sessions found by an index', names is null, 'warning',
+        format('whoever looks who is there reads all sessions: %s', names), hints);
     select string_agg(format('%s on %s', r.rulename, c.oid::regclass), ', '), string_agg(format('drop rule %I on %s;', r.rulename, c.oid::regclass), ' ')
     into names, hints from pg_rewrite r join pg_class c on c.oid = r.ev_class join pg_namespace n on n.oid = c.relnamespace
     where r.rulename <> '_RETURN' and r.is_instead and (n.nspname = target_schema and c.relname in (select v.view_name from @extschema@.quote_view_queries(target_schema) v)

@@ -124,6 +124,26 @@ as $$
 $$;
 comment on function quote_gateway_candidates(oid[]) is 'doctor: who can become a gateway';
 
+-- Limits below what one gateway opens: 16 connections for requests, unless PG_POOL_SIZE says otherwise, and five for its own work. Room for two
+-- lets one take over from another. The database's limit counts those of the ERP, too.
+create function quote_connections_short(gateways oid[]) returns table (told text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%I may have %s', r.rolname, r.rolconnlimit), format('alter role %I connection limit 42;', r.rolname)
+    from pg_roles r where r.oid = any (gateways) and r.rolconnlimit between 0 and 20
+    union all
+    select format('database %I lets in %s', d.datname, d.datconnlimit), format('alter database %I connection limit -1;', d.datname)
+    from pg_database d where d.datname = current_database() and gateways <> '{}'::oid[] and d.datconnlimit between 0 and 20
+    union all
+    select format('the server has %s for others than superusers', s.connections),
+        format('alter system set max_connections = %s; then restart.', current_setting('max_connections')::integer - s.connections + 100)
+    from (select current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
+        - coalesce(current_setting('reserved_connections', true)::integer, 0)) s (connections)
+    where gateways <> '{}'::oid[] and s.connections < 21
+$$;
+comment on function quote_connections_short(oid[]) is 'doctor: limits below the connections that a gateway opens';
+
 -- A gateway shows each tenant its own because row security holds its role, and since nobody else is that role.
 create function quote_collab_doctor_gateway_roles() returns setof quote_collab_check
 language plpgsql stable
@@ -153,6 +173,9 @@ begin
     where gateways = '{}'::oid[];
     return next @extschema@.quote_collab_verdict('a gateway may log in', names is null, 'warning',
         format('nobody who was made a gateway may log in: %s', names), hints);
+    select string_agg(c.told, ', '), string_agg(c.repair, ' ') into names, hints from @extschema@.quote_connections_short(gateways) c;
+    return next @extschema@.quote_collab_verdict('gateways find connections', names is null, 'warning',
+        format('one gateway opens up to 21 connections to the database, PG_POOL_SIZE and 5 more: %s', names), hints);
 end $$;
 comment on function quote_collab_doctor_gateway_roles() is 'doctor: what the roles of gateways may do beside, and who can become them';
 

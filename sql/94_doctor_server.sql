@@ -39,7 +39,8 @@ begin
     select e.extversion, v.default_version into installed, available from pg_extension e
     left join pg_available_extensions v on v.name = e.extname where e.extname = 'quote_collab_ext';
     return next @extschema@.quote_collab_verdict('extension up to date', installed = coalesce(available, installed), 'warning',
-        format('version %s is installed, %s is available', installed, available), 'alter extension quote_collab_ext update; and, in the same transaction, select attach_quote_collaboration();');
+        format('version %s is installed, %s is available', installed, available), coalesce(@extschema@.quote_files_hint(installed, available),
+            'alter extension quote_collab_ext update; and then select attach_quote_collaboration();'));
     return next @extschema@.quote_collab_doctor_library();
     return next @extschema@.quote_collab_verdict('survives a power cut',
         current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on', 'error',
@@ -222,6 +223,9 @@ exception
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Run it as a superuser.');
     when undefined_table or undefined_column or undefined_function or wrong_object_type then
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, @extschema@.quote_attach_statement());
+    -- The transaction of the caller is not one that sees this.
+    when serialization_failure or invalid_transaction_state then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Ask again, in a transaction of its own: begin isolation level read committed.');
     when insufficient_resources then
         return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Raise what the message names, and ask again.');
 end $$;

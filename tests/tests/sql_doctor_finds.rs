@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quote_collab_tests::doctor::{consult, examine, spelled_out};
 use quote_collab_tests::signer::{SECRET, key_set, public_key};
-use quote_collab_tests::statement::text;
+use quote_collab_tests::statement::{WRITE, count, run, sqlstate, text};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// What is broken, how, and the check that must tell.
@@ -413,4 +413,145 @@ async fn a_function_that_is_made_again_is_as_closed_as_it_was() {
     admin.batch_execute(&hint).await.unwrap();
     assert_eq!(text(&admin, &closed).await, "true", "{hint}");
     assert_eq!(consult(&admin).await["functions as released"], "ok");
+}
+
+/// Behind the last number of a sequence nothing can be written: what puts positions there is told, and what helps is not to go on behind it.
+#[tokio::test]
+async fn positions_near_their_end_are_not_gone_on_behind() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        &format!(
+            "{WRITE}; alter sequence quote_changes_position_seq restart with 9223372036854775807; {WRITE}"
+        ),
+    )
+    .await;
+    assert_eq!(sqlstate(&admin, WRITE).await, "2200H");
+    for check in ["positions left", "positions ascend"] {
+        let (severity, _, hint) = examine(&admin).await.remove(check).unwrap();
+        assert_eq!(severity, "error", "{check}");
+        let statement = &hint[hint.find("select setval(").unwrap()..];
+        run(&admin, &statement[..=statement.find(';').unwrap()]).await;
+        run(&admin, WRITE).await;
+        assert_eq!(consult(&admin).await["positions left"], "ok");
+    }
+    let doubled = "select count(*) from (select from quote_changes group by position having count(distinct event_id) > 1) d";
+    assert_eq!(count(&admin, doubled).await, 0);
+}
+
+#[tokio::test]
+async fn an_extension_of_an_ordinary_role_is_told_and_any_superuser_may_have_its_tables() {
+    let erp = Erp::bare_on(Arc::new(Postgres::start().await)).await;
+    let admin = erp.client("postgres").await;
+    run(&admin, "create role \"Quote admin\" superuser login; create role another superuser login").await;
+    run(
+        &erp.client("Quote admin").await,
+        "create extension quote_collab_ext; select attach_quote_collaboration()",
+    )
+    .await;
+    run(
+        &admin,
+        "alter table quote_seal_anchor owner to another; alter function quote_grantee(oid) owner to another",
+    )
+    .await;
+    let checks =
+        ["extension belongs to a superuser", "tables of the extension guarded", "functions as released"];
+    let healthy = consult(&admin).await;
+    for check in checks {
+        assert_eq!(healthy[check], "ok", "{check}");
+    }
+    run(&admin, "alter role \"Quote admin\" nosuperuser").await;
+    let told = examine(&admin).await;
+    for check in checks {
+        assert_eq!(told[check].0, "error", "{check}");
+    }
+    for check in &checks[1..] {
+        assert!(told[*check].2.contains(" owner to postgres;"), "{}", told[*check].2);
+    }
+    let (_, _, hint) = &told[checks[0]];
+    let (stays, moves) = hint.split_once(" Or, where that role must be none: ").unwrap();
+    let (moves, _) = moves.split_once(';').unwrap();
+    for statement in [stays, moves] {
+        run(&admin, &format!("begin; {statement}")).await;
+        assert_eq!(consult(&admin).await, healthy, "{statement}");
+        run(&admin, "rollback").await;
+    }
+    // What is mended one by one is mended, too.
+    for check in &checks[1..] {
+        run(&admin, &told[*check].2).await;
+    }
+    let mended = consult(&admin).await;
+    assert_eq!([&mended[checks[1]], &mended[checks[2]]], ["ok", "ok"]);
+}
+
+#[tokio::test]
+async fn files_of_an_earlier_release_are_not_updated_to() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    for (installed, available) in [("0.19.0", "0.18.2"), ("0.10.0", "0.9.0"), ("1.0", "0.99.99-rc1")] {
+        let says = text(&admin, &format!("select quote_files_hint('{installed}', '{available}')")).await;
+        assert!(says.starts_with(&format!("Install the files of release {installed} of")), "{says}");
+        let other = text(&admin, &format!("select quote_files_hint('{available}', '{installed}')")).await;
+        assert_eq!(other, "", "{available} may be updated to {installed}");
+    }
+    assert_eq!(text(&admin, "select quote_files_hint('0.19.0', null)").await, "");
+}
+
+/// Also where it says so, verifying fails.
+#[tokio::test]
+async fn a_server_with_fewer_locks_than_the_history_takes_is_told() {
+    let few = [
+        ("max_locks_per_transaction", "10"),
+        ("max_connections", "10"),
+        ("max_wal_senders", "0"),
+        ("max_worker_processes", "1"),
+    ];
+    let erp = Erp::attached_on(Arc::new(Postgres::start_with(Settings::default().with(&few)).await)).await;
+    let admin = erp.client("postgres").await;
+    let check = "locks suffice for sealing";
+    assert_eq!(consult(&admin).await[check], "ok");
+    for months in 1..=120 {
+        run(&admin, &format!("select create_quote_changes_partitions('quote_changes', {months})")).await;
+    }
+    run(&admin, WRITE).await;
+    let (severity, message, hint) = examine(&admin).await.remove(check).unwrap();
+    assert_eq!(severity, "error", "{message}");
+    assert!(hint.starts_with("alter system set max_locks_per_transaction = "), "{hint}");
+    assert_eq!(sqlstate(&admin, "select * from verify_quote_history()").await, "53200");
+    run(&admin, hint.split_once(';').unwrap().0).await;
+}
+
+#[tokio::test]
+async fn a_server_without_room_for_a_gateway_is_told() {
+    let few = [("max_connections", "20")];
+    let erp = Erp::attached_on(Arc::new(Postgres::start_with(Settings::default().with(&few)).await)).await;
+    let admin = erp.client("postgres").await;
+    let (severity, message, hint) = examine(&admin).await.remove("gateways find connections").unwrap();
+    assert_eq!(severity, "warning");
+    assert!(message.ends_with("the server has 17 for others than superusers"), "{message}");
+    assert_eq!(hint, "alter system set max_connections = 103; then restart.");
+    run(&admin, "drop owned by quote_gateway").await;
+    assert_eq!(consult(&admin).await["gateways find connections"], "ok");
+}
+
+/// What a serializable transaction may not read any more is no verdict, and keeps none of the others back.
+#[tokio::test]
+async fn a_transaction_that_looks_back_is_told_what_it_cannot_see() {
+    let erp = Erp::attached().await;
+    let [reader, pivot, last] =
+        [erp.client("postgres").await, erp.client("postgres").await, erp.client("postgres").await];
+    let begin = "begin isolation level serializable; select pg_current_xact_id()";
+    run(&reader, begin).await;
+    run(&pivot, &format!("{begin}; select count(*) from products; {WRITE}")).await;
+    run(&last, &format!("{begin}; update products set id = id; commit")).await;
+    run(&pivot, "commit").await;
+    let told = examine(&reader).await;
+    let (severity, message, hint) = &told["rows can be checked"];
+    assert!(
+        severity == "warning" && message.starts_with("cannot be checked: could not serialize"),
+        "{message}"
+    );
+    assert!(hint.contains("read committed"), "{hint}");
+    assert!(told.contains_key("row security holds gateways"), "{told:?}");
 }

@@ -6,7 +6,7 @@ use quote_collab_tests::doctor::{consult, examine, mend};
 use quote_collab_tests::{Erp, Postgres, Settings};
 
 /// Faults that the hint mends word for word, and the check that must tell.
-const MENDED: [(&str, &str); 139] = [
+const MENDED: [(&str, &str); 159] = [
     (
         "create or replace function quote_grantee(role oid) returns text language sql stable set search_path = pg_catalog, pg_temp as 'select ''nobody'''",
         "functions as released",
@@ -334,6 +334,72 @@ const MENDED: [(&str, &str); 139] = [
     (
         "do $$ begin execute format('alter database %1$I set row_security = off; alter role erp_app in database %1$I set row_security = 0', current_database()); end $$",
         "rows are filtered",
+    ),
+    ("alter table quote_changes_seals set unlogged", "history survives a crash"),
+    ("drop table quote_changes_seals", "history can be sealed"),
+    ("alter table quote_changes_seals alter column rows type numeric, alter column signature type text", "history can be sealed"),
+    (
+        "alter table quote_relay_batch set unlogged; alter table quote_relay_lease set unlogged",
+        "history survives a crash",
+    ),
+    (
+        "select create_quote_changes_archive('quote_changes'); create unlogged table attic partition of quote_changes_archive default",
+        "history survives a crash",
+    ),
+    (
+        "alter table quote_collab_settings set unlogged; alter table quote_seal_anchor set unlogged;
+         alter table quote_former_versions set unlogged; alter table quote_log_cuts set unlogged",
+        "history survives a crash",
+    ),
+    ("alter extension quote_collab_ext add table quote_changes", "dumps hold the history"),
+    (
+        "alter extension quote_collab_ext add table quote_changes_default; alter extension quote_collab_ext add table quote_lines;
+         alter extension quote_collab_ext add sequence quote_changes_position_seq; alter extension quote_collab_ext add view v_quote_changes_all",
+        "dumps hold the history",
+    ),
+    (
+        "create function told(uuid) returns uuid language sql immutable as 'select $1'; alter function told(uuid) owner to erp_owner;
+         create index on quote_changes (told(quote_id)); create index on quote_changes_default (tenant_id) where told(tenant_id) is not null",
+        "history can be sealed",
+    ),
+    (
+        "create function told(jsonb) returns boolean language sql immutable as 'select true'; alter function told(jsonb) owner to erp_owner;
+         alter table quote_changes add constraint told check (told(context)); alter table quote_changes_default alter column context set default jsonb_build_object('told', told(null))",
+        "history can be sealed",
+    ),
+    (
+        "alter table quote_changes_seals add constraint told check (no >= 0); alter table quote_changes_seals alter column sealed_at set default now();
+         create index on quote_changes_seals ((no + 1)); create rule told as on insert to quote_changes_seals do also notify told;
+         create trigger told before insert on quote_changes_seals for each row execute function noop()",
+        "history can be sealed",
+    ),
+    (
+        "create extension if not exists btree_gist; alter table quote_changes_seals add exclude using gist (no with =) where (no > 0)",
+        "history can be sealed",
+    ),
+    (
+        "create table attic partition of quote_changes for values from ('2001-01-01') to ('2001-02-01') partition by range (changed_at)",
+        "history can be sealed",
+    ),
+    ("alter table active_quote_sessions drop constraint active_quote_sessions_session", "keys stand"),
+    (
+        "alter table active_quote_sessions drop constraint active_quote_sessions_session, drop constraint active_quote_sessions_pkey;
+         create unique index active_quote_sessions_session on active_quote_sessions (session_id, quote_id)",
+        "keys stand",
+    ),
+    (
+        "alter table active_quote_sessions drop constraint active_quote_sessions_session, add constraint active_quote_sessions_session unique (session_id) deferrable",
+        "keys stand",
+    ),
+    (
+        "alter table active_quote_sessions drop constraint active_quote_sessions_session; create table active_quote_sessions_session (id integer)",
+        "keys stand",
+    ),
+    ("drop index active_quote_sessions_quote", "sessions found by an index"),
+    ("alter role quote_gateway connection limit 20", "gateways find connections"),
+    (
+        "do $$ begin execute format('alter database %I connection limit 20', current_database()); end $$",
+        "gateways find connections",
     ),
 ];
 
