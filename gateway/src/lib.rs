@@ -25,6 +25,7 @@ pub mod rate_limit;
 pub mod reading;
 pub mod relay;
 pub mod secret;
+pub mod seldom;
 pub mod serve;
 pub mod shares;
 pub mod shutdown;

@@ -209,6 +209,9 @@ pub enum BusError {
     /// The bus carries less than it said when the message was made.
     #[error("the bus refuses a message of this size")]
     TooLarge,
+    /// There is no room for a message.
+    #[error("the bus has no room: {0}")]
+    Full(String),
     /// Another relay has published since the tail was read.
     #[error("another relay has published")]
     Fenced,

@@ -18,6 +18,8 @@ use crate::telemetry::gauge;
 
 /// The database's own sweeper, when there is one, keeps the same period.
 const PERIOD: Duration = Duration::from_secs(10);
+/// How long a role that became a superuser may be served as one.
+const ROLE_PERIOD: Duration = Duration::from_secs(5);
 /// Also without a reconnection a pooler may lead to another server.
 const LINEAGE_PERIOD: Duration = Duration::from_secs(15);
 
@@ -39,14 +41,24 @@ impl Upkeep {
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         // Maintenance may take long, and what is forgotten here takes memory meanwhile.
-        let both = async { tokio::join!(self.maintain(), self.forget()) };
-        stop.run_until_cancelled(both).await;
+        let all = async { tokio::join!(self.maintain(), self.forget(), self.watch_role()) };
+        stop.run_until_cancelled(all).await;
+    }
+
+    /// What it finds is told where it is found; whoever needs a database that is away says so himself.
+    async fn watch_role(&self) {
+        loop {
+            sleep(jittered(ROLE_PERIOD)).await;
+            let _ = self.database.ping().await;
+        }
     }
 
     async fn maintain(&self) {
         loop {
             sleep(jittered(PERIOD)).await;
-            if let Err(error) = self.database.maintain().await {
+            if let Err(error) = self.database.maintain().await
+                && !error.is_told()
+            {
                 tracing::warn!(%error, "maintenance failed");
             }
         }
@@ -96,7 +108,9 @@ pub async fn follow_lineage(
                         }
                     }
                 }
-                Err(error) if reason == WakeUp::Reconnect => tracing::warn!(%error, "lineage not read"),
+                Err(error) if reason == WakeUp::Reconnect && !error.is_told() => {
+                    tracing::warn!(%error, "lineage not read");
+                }
                 Ok(_) | Err(_) => {}
             }
         }

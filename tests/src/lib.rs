@@ -22,7 +22,7 @@ pub mod patience;
 pub mod people;
 pub mod postgres;
 pub mod rights;
-mod scratch;
+pub mod scratch;
 pub mod signer;
 pub mod spoof;
 pub mod statement;

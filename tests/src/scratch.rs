@@ -13,6 +13,7 @@ pub struct Scratch {
 
 impl Scratch {
     /// Makes it. Others may enter, not list it: PostgreSQL may run as another user.
+    #[must_use]
     pub fn make(name: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -25,6 +26,7 @@ impl Scratch {
     }
 
     /// Where it is.
+    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }

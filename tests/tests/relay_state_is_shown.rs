@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_nats::jetstream;
 use quote_collab_tests::graphql::{get, metric};
 use quote_collab_tests::postgres::APP;
+use quote_collab_tests::scratch::Scratch;
 use quote_collab_tests::{
-    ALICE, Gateway, Kind, Nats, Postgres, Release, Subscriber, TENANT, World, eventually,
+    ALICE, Gateway, Kind, Nats, Postgres, Release, Settings, Subscriber, TENANT, World, eventually,
 };
 use tokio::time::{sleep, timeout};
 
@@ -95,6 +96,43 @@ async fn a_database_that_takes_no_writes_is_seen_by_operators() {
         world.begin_gateway_with(&format!("default_transaction_read_only = {read_only}")).await;
         relay_is(&world, status, reason).await;
     }
+}
+
+/// As where a server of NATS has reached its `max_file_store`.
+#[tokio::test]
+async fn a_bus_without_room_is_seen_by_operators() {
+    let scratch = Scratch::make("nats_settings");
+    let settings = scratch.path().join("nats.conf");
+    std::fs::write(&settings, "jetstream { max_file_store: 128KB }").expect("a file is written");
+    let arguments = ["--config", settings.to_str().expect("its name is a text")];
+    let (postgres, nats) = tokio::join!(
+        Postgres::start_with(Settings::preloaded(&[])),
+        Nats::start_with(Release::Debian, &arguments)
+    );
+    let gateway = Gateway::start(&postgres, Some(&nats)).await;
+    let world = World { gateway, nats: Some(nats), postgres };
+    relay_is(&world, 200, None).await;
+    let context = jetstream::new(world.nats().client().await);
+    let others = jetstream::stream::Config {
+        name: "OTHERS".to_owned(),
+        subjects: vec!["others".to_owned()],
+        ..Default::default()
+    };
+    context.create_stream(others).await.expect("another stream of the server");
+    while context.publish("others", vec![0; 8_192].into()).await.expect("it is sent").await.is_ok() {}
+    let (app, quote) = (world.app().await, world.quote_of(TENANT).await);
+    let update = "update quotes set notes = 'x' where id = $1";
+    app.execute(update, &[&quote.id]).await.expect("writers notice nothing");
+    relay_is(&world, 503, Some("bus_full")).await;
+    assert!(metric(&world.gateway, "gateway_relay_batches_waiting").await > 0.5);
+    let told = world.gateway.log().matches("relay term ended: the bus has no room").count();
+    assert_eq!(told, 1, "{}", world.gateway.log());
+    context.delete_stream("OTHERS").await.expect("an operator makes room");
+    relay_is(&world, 200, None).await;
+    eventually("no batch waits", || async {
+        metric(&world.gateway, "gateway_relay_batches_waiting").await < 0.5
+    })
+    .await;
 }
 
 /// No other relay has taken over: this one cannot work.

@@ -63,10 +63,13 @@ fn ask(app: &Arc<App>) -> JoinHandle<bool> {
 
 fn database_state(app: &App, answers: bool) -> (StatusCode, Value) {
     let (busy, connections) = app.database.load();
-    if answers {
-        (StatusCode::OK, json!({"status": "ok", "connections": connections, "busy": busy}))
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "unavailable"}))
+    let refused = app.database.serves().err().and_then(|error| error.obstacle());
+    match (refused, answers) {
+        (Some(reason), _) => {
+            (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "refused", "reason": reason}))
+        }
+        (None, true) => (StatusCode::OK, json!({"status": "ok", "connections": connections, "busy": busy})),
+        (None, false) => (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "unavailable"})),
     }
 }
 

@@ -28,7 +28,7 @@ use crate::unread::Unread;
 use crate::websocket::{AllowedOrigins, Sockets};
 
 pub use probe::Probe;
-pub use starting::starting;
+pub use starting::{Obstacle, starting};
 
 /// A mutation of a megabyte, and its envelope.
 const LARGEST_BODY: usize = (1 << 20) + (64 << 10);

@@ -37,6 +37,16 @@ const AT_ONCE: usize = 128;
 /// And so long it takes at most: less than a lease lives.
 const LOOKING_BACK: Duration = Duration::from_secs(2);
 
+/// What a server without room says: its own limit or that of the account is reached, or the stream is full and may drop nothing, or its
+/// disk takes nothing.
+const NO_ROOM: [ErrorCode; 5] = [
+    ErrorCode::INSUFFICIENT_RESOURCES,
+    ErrorCode::ACCOUNT_RESOURCES_EXCEEDED,
+    ErrorCode::STORAGE_RESOURCES_EXCEEDED,
+    ErrorCode::MEMORY_RESOURCES_EXCEEDED,
+    ErrorCode::STREAM_STORE_FAILED,
+];
+
 /// NATS as the bus.
 #[derive(Clone)]
 pub struct NatsBus {
@@ -274,6 +284,7 @@ fn refused(error: &PublishError) -> BusError {
         PublishErrorKind::WrongLastSequence => BusError::Fenced,
         PublishErrorKind::MaxPayloadExceeded => BusError::TooLarge,
         _ if code(error) == Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM) => BusError::TooLarge,
+        _ if code(error).is_some_and(|code| NO_ROOM.contains(&code)) => BusError::Full(error.to_string()),
         _ => unreachable(error),
     }
 }

@@ -11,6 +11,14 @@ use crate::token::Identity;
 /// connection, and so many more of them than connections there may be: as many as begin and are given up meanwhile.
 pub const CLIENT_CHECK: Duration = Duration::from_millis(250);
 
+/// Between the statements of a transaction nothing is waited for but the wire: whoever is idle there for so long is lost, and
+/// his locks must not be.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(5);
+
+/// Has a quiet connection live, whatever the server or the role is set to: it is kept for what comes next. Also after the transaction,
+/// since it counts between them only; behind a pooler it stays with the server's connection, whose end is the pooler's business.
+pub(super) const NEVER_IDLE: &str = "set_config('idle_session_timeout', '0', false)";
+
 /// Tenant, user and session of one transaction. All three are transaction-local settings, so a pooler in transaction
 /// mode never mixes people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +58,7 @@ impl RequestContext {
     /// default of the role must not stand in for a tenant that is not there; nor for the isolation in which whoever saves second is told
     /// of the conflict, and not that he cannot be served.
     pub(super) fn opening(&self, statement_timeout: Duration) -> String {
-        let mut sql = String::with_capacity(448);
+        let mut sql = String::with_capacity(768);
         sql.push_str("begin isolation level read committed; select ");
         let ids = [
             ("app.current_tenant_id", self.tenant),
@@ -64,9 +72,13 @@ impl RequestContext {
             };
         }
         let (check, milliseconds) = (CLIENT_CHECK.as_millis(), statement_timeout.as_millis());
+        let idle = IDLE_IN_TRANSACTION.as_millis();
+        // The one statement of a transaction has a time-out, and so has what lies around it. Servers before 17 have none for all.
         let _ = write!(
             sql,
-            "set_config('TimeZone', 'UTC', true), \
+            "set_config('TimeZone', 'UTC', true), {NEVER_IDLE}, \
+            set_config('idle_in_transaction_session_timeout', '{idle}', true), \
+            case when current_setting('transaction_timeout', true) <> '0' then set_config('transaction_timeout', '0', true) end, \
             set_config('client_connection_check_interval', '{check}', true), \
             set_config('statement_timeout', '{milliseconds}', true)"
         );
@@ -98,5 +110,18 @@ mod tests {
                 .opening(Duration::ZERO)
                 .contains("set_config('app.current_tenant_id', '', true)")
         );
+    }
+
+    #[test]
+    fn time_outs_of_the_server_or_the_role_end_no_connection() {
+        let sql = RequestContext::own().opening(Duration::from_secs(5));
+        for setting in [
+            "set_config('idle_session_timeout', '0', false)",
+            "set_config('idle_in_transaction_session_timeout', '5000', true)",
+            "current_setting('transaction_timeout', true)",
+            "set_config('transaction_timeout', '0', true)",
+        ] {
+            assert!(sql.contains(setting), "{setting}: {sql}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The pool, and the one way a request reaches the database: a transaction in somebody's name, in one round trip.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime, Timeouts};
@@ -13,7 +14,7 @@ use super::connection::{CONNECT_TIMEOUT, connection_config};
 use super::context::RequestContext;
 use super::error::DatabaseError;
 use super::loan::Loan;
-use super::statements::{FIND_EXTENSION, Statements};
+use super::statements::{FIND_EXTENSION, IS_ABOVE_ROW_SECURITY, Statements};
 use crate::config::PostgresConfig;
 
 /// For the relay, presence and upkeep.
@@ -44,6 +45,8 @@ pub struct Database {
     own_pool: Pool,
     statements: Arc<Statements>,
     statement_timeout: Duration,
+    /// Row security does not hold the role, as far as is known: no statement runs but the one that asks.
+    is_refused: Arc<AtomicBool>,
 }
 
 impl Database {
@@ -51,21 +54,24 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// When the database cannot be reached, or has no extension or one that is too old.
+    /// When the database cannot be reached, has no extension or one that is too old, or does not hold the role to its rows.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, DatabaseError> {
         let pool = pool(config, "quote_gateway", usize::from(config.pg_pool_size))?;
         let own_pool = self::pool(config, "quote_gateway_relay", OWN_CONNECTIONS)?;
-        let client = own_pool.get().await?;
-        let rows = timeout(CONNECT_TIMEOUT, client.query_typed(FIND_EXTENSION, &[]))
-            .await
-            .map_err(|_| DatabaseError::TimedOut)??;
+        let ask =
+            async |sql| Self::rows_within(&own_pool, CONNECT_TIMEOUT, RequestContext::own(), sql, &[]).await;
+        let rows = ask(FIND_EXTENSION).await?;
         let found = rows.first().ok_or(DatabaseError::NoExtension)?;
         let (schema, release): (String, String) = (found.try_get(0)?, found.try_get(1)?);
+        if is_above_row_security(&ask(IS_ABOVE_ROW_SECURITY).await?)? {
+            return Err(DatabaseError::AboveRowSecurity);
+        }
         if !is_new_enough(&release) {
             return Err(DatabaseError::OldExtension { found: release });
         }
         let statements = Arc::new(Statements::for_schema(&schema));
-        Ok(Self { pool, own_pool, statements, statement_timeout: config.pg_statement_timeout })
+        let (statement_timeout, is_refused) = (config.pg_statement_timeout, Arc::default());
+        Ok(Self { pool, own_pool, statements, statement_timeout, is_refused })
     }
 
     /// The statements of this database.
@@ -80,13 +86,32 @@ impl Database {
         (status.size.saturating_sub(status.available), status.size)
     }
 
-    /// Answers whether the database answers.
+    /// Answers whether the database answers, and still holds the role to its rows: a role may become a superuser at any time.
     ///
     /// # Errors
     ///
     /// When it does not.
     pub async fn ping(&self) -> Result<(), DatabaseError> {
-        self.rows(RequestContext::own(), "select 1", &[]).await.map(drop)
+        let (limit, context) = (OWN_STATEMENT_TIMEOUT, RequestContext::own());
+        let rows = Self::rows_within(&self.own_pool, limit, context, IS_ABOVE_ROW_SECURITY, &[]).await?;
+        let is_refused = is_above_row_security(&rows)?;
+        if self.is_refused.swap(is_refused, Ordering::Relaxed) != is_refused {
+            if is_refused {
+                tracing::error!("nothing is served any more: {}", DatabaseError::AboveRowSecurity);
+            } else {
+                tracing::info!("row security holds the gateway's role again");
+            }
+        }
+        self.serves()
+    }
+
+    /// Whether its statements may run.
+    ///
+    /// # Errors
+    ///
+    /// When row security does not hold the role, as far as is known.
+    pub fn serves(&self) -> Result<(), DatabaseError> {
+        if self.is_refused.load(Ordering::Relaxed) { Err(DatabaseError::AboveRowSecurity) } else { Ok(()) }
     }
 
     /// Runs one statement in a transaction of its own: its rows. Opening, statement and commit are sent together; the answers come
@@ -102,11 +127,13 @@ impl Database {
         } else {
             (&self.pool, self.statement_timeout)
         };
+        self.serves()?;
         Self::rows_within(pool, limit, context, sql, parameters).await
     }
 
     /// Runs a statement of the gateway's own that takes as long as there is to do.
     pub(super) async fn maintenance(&self, sql: &str) -> Result<Vec<Row>, DatabaseError> {
+        self.serves()?;
         Self::rows_within(&self.own_pool, MAINTENANCE_TIMEOUT, RequestContext::own(), sql, &[]).await
     }
 
@@ -174,6 +201,11 @@ fn pool(config: &PostgresConfig, name: &str, size: usize) -> Result<Pool, Databa
 fn is_new_enough(release: &str) -> bool {
     let parts: Result<Vec<u32>, _> = release.split('.').map(str::parse).collect();
     parts.is_ok_and(|parts| parts.as_slice() >= OLDEST_EXTENSION.as_slice())
+}
+
+/// What the database said of the role.
+fn is_above_row_security(rows: &[Row]) -> Result<bool, DatabaseError> {
+    first(rows)?.try_get(0).map_err(unexpected)
 }
 
 /// The row that must be there.

@@ -39,6 +39,12 @@ pub enum DatabaseError {
         "extension quote_collab_ext is not installed in this database; run: create extension quote_collab_ext"
     )]
     NoExtension,
+    /// Row security does not hold the role: it would see and change what is of all tenants.
+    #[error(
+        "row security does not hold the gateway's role, which is a superuser or has bypassrls; take that from it \
+        (alter role … nosuperuser nobypassrls), or use a role that was given its rights by grant_quote_gateway"
+    )]
+    AboveRowSecurity,
     /// The extension is of a release before this gateway's.
     #[error(
         "extension quote_collab_ext is of release {found}, which is too old; run: alter extension quote_collab_ext update"
@@ -69,6 +75,8 @@ pub(super) const OTHER_HISTORY: &str = "QC001";
 pub(super) const LEASE_LOST: &str = "QC002";
 /// The transaction may not write.
 const READ_ONLY: &str = "25006";
+/// The server ended a session because it, its transaction or a pause in that took too long.
+const SESSION_TIMED_OUT: [&str; 3] = ["57P05", "25P03", "25P04"];
 
 impl DatabaseError {
     /// The SQLSTATE, when PostgreSQL gave one.
@@ -86,6 +94,27 @@ impl DatabaseError {
         self.sqlstate() == Some(READ_ONLY)
     }
 
+    /// Whether it was told in the log where it was found, and stands until that is told to be over.
+    #[must_use]
+    pub const fn is_told(&self) -> bool {
+        matches!(self, Self::AboveRowSecurity)
+    }
+
+    /// Name of what is wrong with the database, where it can be mended while the gateway waits for it.
+    #[must_use]
+    pub const fn obstacle(&self) -> Option<&'static str> {
+        match self {
+            Self::AboveRowSecurity => Some("role_above_row_security"),
+            _ => None,
+        }
+    }
+
+    /// Whether a time-out of the server, and no failure of it, has ended the connection.
+    #[must_use]
+    pub fn is_session_timeout(&self) -> bool {
+        self.sqlstate().is_some_and(|sqlstate| SESSION_TIMED_OUT.contains(&sqlstate))
+    }
+
     /// Whether trying again without any change can help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -96,6 +125,7 @@ impl DatabaseError {
             | Self::Unexpected(_)
             | Self::TooLarge
             | Self::NoExtension
+            | Self::AboveRowSecurity
             | Self::OldExtension { .. } => false,
         }
     }
@@ -152,8 +182,10 @@ fn code(sqlstate: &str) -> Code {
         ("54000", _) => Code::PayloadTooLarge,
         (OTHER_HISTORY, _) => Code::ResyncRequired,
         ("42703" | "0A000" | "P0001", _) | (_, "22" | "23") => Code::BadUserInput,
-        // 25 is a transaction that may not write, as on a standby, or that was ended for its idleness.
-        ("57014" | "55P03", _) | (_, "08" | "25" | "40" | "53" | "57") => Code::ServiceUnavailable,
+        // Of 25 a transaction that may not write, as on a standby, or that was ended for the time it took.
+        (READ_ONLY | "25P03" | "25P04" | "57014" | "55P03", _) | (_, "08" | "40" | "53" | "57") => {
+            Code::ServiceUnavailable
+        }
         _ => Code::Internal,
     }
 }
@@ -164,6 +196,10 @@ impl From<DatabaseError> for Failure {
             DatabaseError::Refused { sqlstate, message, detail, hint } => (sqlstate, message, detail, hint),
             DatabaseError::TooLarge => {
                 return Self::new(Code::PayloadTooLarge, error.to_string()).hint("Give a smaller limit.");
+            }
+            // It is told where it is found, once and not for each request.
+            DatabaseError::AboveRowSecurity => {
+                return Self::new(Code::ServiceUnavailable, "the database is not prepared for the gateway");
             }
             error if error.is_transient() => {
                 tracing::warn!(%error, "database is away");
@@ -266,12 +302,22 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_took_too_long_is_told_from_a_server_that_is_away() {
+        for (sqlstate, is_timeout) in
+            [("25P03", true), ("25P04", true), ("57P05", true), ("57P01", false), ("25006", false)]
+        {
+            let error = refused(sqlstate);
+            assert!(error.is_transient() && error.is_session_timeout() == is_timeout, "{sqlstate}");
+        }
+    }
+
+    #[test]
     fn our_own_faults_are_masked() {
-        for sqlstate in ["XX000", "42883", "42P01"] {
+        for sqlstate in ["XX000", "42883", "42P01", "25001", "25P02"] {
             let failure = failure(sqlstate);
             assert_eq!(failure, Failure::new(Code::Internal, "internal error"), "{sqlstate}");
         }
-        for sqlstate in ["08006", "25006", "25P03", "57P01", "53300", "40001", "57014"] {
+        for sqlstate in ["08006", "25006", "25P03", "25P04", "57P05", "57P01", "53300", "40001", "57014"] {
             let failure = failure(sqlstate);
             assert_eq!((failure.code, failure.detail), (Code::ServiceUnavailable, None), "{sqlstate}");
         }

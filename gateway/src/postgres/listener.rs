@@ -6,11 +6,12 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use quote_collab_core::channel;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{AsyncMessage, Config, NoTls};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{CONNECT_TIMEOUT, connection_config};
+use super::context::NEVER_IDLE;
 use super::error::DatabaseError;
 use crate::backoff::Backoff;
 use crate::secret::Secret;
@@ -129,22 +130,24 @@ pub fn listen(
 async fn keep_listening(config: &Config, bells: &Bells) {
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
     loop {
-        if let Err(error) = listen_once(config, bells, &mut backoff).await {
+        let begun = Instant::now();
+        if let Err(error) = listen_once(config, bells).await {
             tracing::warn!(%error, "listening ended; ticks go on");
         }
+        backoff.reset_if_lasting(begun.elapsed());
         metrics::counter!("gateway_listener_reconnects_total").increment(1);
         sleep(backoff.delay()).await;
     }
 }
 
-async fn listen_once(config: &Config, bells: &Bells, backoff: &mut Backoff) -> Result<(), DatabaseError> {
+async fn listen_once(config: &Config, bells: &Bells) -> Result<(), DatabaseError> {
     let connecting = timeout(CONNECT_TIMEOUT, config.connect(NoTls));
     let (client, mut connection) = connecting.await.map_err(|_| DatabaseError::TimedOut)??;
     let messages = stream::poll_fn(move |context| connection.poll_message(context));
     let mut messages = std::pin::pin!(messages);
     {
         // The connection makes progress only while its messages are read.
-        let listen = format!("listen {}; listen {}", channel::EVENTS, channel::PRESENCE);
+        let listen = format!("select {NEVER_IDLE}; listen {}; listen {}", channel::EVENTS, channel::PRESENCE);
         let listening = timeout(CONNECT_TIMEOUT, client.batch_execute(&listen));
         let mut listening = std::pin::pin!(listening);
         loop {
@@ -155,7 +158,6 @@ async fn listen_once(config: &Config, bells: &Bells, backoff: &mut Backoff) -> R
         }
     }
     tracing::info!("listening for {} and {}", channel::EVENTS, channel::PRESENCE);
-    backoff.reset();
     bells.ring_all();
     loop {
         ring(bells, messages.next().await)?;

@@ -39,6 +39,10 @@ pub struct RelayStatements {
 pub const FIND_EXTENSION: &str = "select n.nspname, e.extversion from pg_catalog.pg_extension e \
     join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'quote_collab_ext'";
 
+/// Whether row security does not hold the role that all statements run as.
+pub const IS_ABOVE_ROW_SECURITY: &str =
+    "select r.rolsuper or r.rolbypassrls from pg_catalog.pg_roles r where r.rolname = current_user";
+
 impl Statements {
     /// Statements for an extension in this schema.
     pub fn for_schema(schema: &str) -> Self {

@@ -79,7 +79,9 @@ impl<B: ChangeBus> Watching<B> {
                     wait
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "sessions not read");
+                    if !error.is_told() {
+                        tracing::warn!(%error, "sessions not read");
+                    }
                     backoff.delay()
                 }
             };

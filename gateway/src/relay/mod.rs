@@ -33,6 +33,10 @@ const LEASE_LIFE: Duration = Duration::from_secs(5);
 const LEASE_RENEWAL: Duration = Duration::from_millis(1_600);
 /// How often a relay without the lease asks for it.
 const LEASE_PERIOD: Duration = Duration::from_secs(1);
+/// Longest pause between two terms that fail: what is away comes back by itself, and events wait for it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// Longest pause where somebody has to make room first, which takes minutes.
+const LONGEST_PAUSE_FOR_ROOM: Duration = Duration::from_secs(30);
 /// A lost wake-up costs at most this.
 const TICK: Duration = Duration::from_millis(250);
 /// Longest wait for each of the two last words of a relay that stops: where it stands, and that the lease is free. Both
@@ -91,10 +95,14 @@ impl RelayError {
     fn reason(&self) -> Reason {
         match self {
             Self::Log(error) if error.is_read_only() => Reason::DatabaseReadOnly,
+            Self::Log(error) if error.is_session_timeout() => Reason::DatabaseSessionTimeout,
             Self::Log(error) if error.is_transient() => Reason::DatabaseUnavailable,
-            Self::Log(DatabaseError::Refused { .. }) => Reason::DatabaseRefused,
+            Self::Log(DatabaseError::Refused { .. } | DatabaseError::AboveRowSecurity) => {
+                Reason::DatabaseRefused
+            }
             Self::Log(_) => Reason::DatabaseUnexpected,
             Self::Bus(BusError::Unreachable(_)) => Reason::BusUnavailable,
+            Self::Bus(BusError::Full(_)) => Reason::BusFull,
             Self::Bus(BusError::TooLarge) => Reason::MessageTooLarge,
             Self::Bus(BusError::Foreign(_) | BusError::Torn) => Reason::ForeignMessage,
             Self::Bus(BusError::Fenced) | Self::Deposed => Reason::Fenced,
@@ -106,31 +114,61 @@ impl RelayError {
     fn is_deposition(&self) -> bool {
         matches!(self, Self::Deposed)
     }
+
+    /// Whether the log has it from where it was found.
+    const fn is_told(&self) -> bool {
+        matches!(self, Self::Log(error) if error.is_told())
+    }
+
+    /// How long the next term waits at most.
+    const fn longest_pause(&self) -> Duration {
+        match self {
+            Self::Bus(BusError::Full(_)) => LONGEST_PAUSE_FOR_ROOM,
+            _ => LONGEST_PAUSE,
+        }
+    }
 }
 
 impl<L: ChangeLog, B: ChangeBus> Relay<L, B> {
     /// Copies until `stop`, then gives the lease back.
     pub async fn run(mut self, stop: CancellationToken) {
         let holder = Uuid::new_v4();
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(3));
+        let mut backoff = Backoff::new(Duration::from_millis(50), LONGEST_PAUSE);
         while !stop.is_cancelled() {
             let ended = self.lead(holder, &stop, &mut backoff).await;
             self.leading.send_replace(false);
             metrics::gauge!("gateway_relay_leading").set(0.0);
-            metrics::gauge!("gateway_relay_batches_waiting").set(0.0);
+            // What this relay has cut and not published waits until the next term; what another relays is that one's to tell.
+            if ended.as_ref().map_or_else(RelayError::is_deposition, |()| true) {
+                metrics::gauge!("gateway_relay_batches_waiting").set(0.0);
+            }
             let pause = match ended {
                 Ok(()) => jittered(LEASE_PERIOD),
                 Err(error) => {
-                    report(&error);
+                    self.report(&error);
                     self.note(holder, &error).await;
                     // Whose stream it is they would else tell each other as fast as they can.
                     let turn = self.state.shared_since().map_or(Duration::ZERO, |_| jittered(LEASE_PERIOD));
-                    backoff.delay().max(turn)
+                    backoff.delay_within(error.longest_pause()).max(turn)
                 }
             };
             stop.run_until_cancelled(sleep(pause)).await;
         }
         self.give_back(holder).await;
+    }
+
+    /// A term that ends as the one before it did is only counted.
+    fn report(&self, error: &RelayError) {
+        metrics::counter!("gateway_relay_errors_total", "kind" => error.kind()).increment(1);
+        if error.is_told() {
+            return;
+        }
+        let Some(others) = self.state.ends.tell(&error.to_string()) else { return };
+        if error.is_deposition() {
+            tracing::info!(others, "relay term ended: {error}");
+        } else {
+            tracing::warn!(others, "relay term ended: {error}; further ones are only counted for a minute");
+        }
     }
 
     /// A relay that keeps failing lets the others try: perhaps only this one does not reach the bus.
@@ -180,14 +218,5 @@ impl<L: ChangeLog, B: ChangeBus> Relay<L, B> {
             return failed;
         }
         timeout(GOODBYE, term.finish()).await.unwrap_or(Ok(()))
-    }
-}
-
-fn report(error: &RelayError) {
-    metrics::counter!("gateway_relay_errors_total", "kind" => error.kind()).increment(1);
-    if error.is_deposition() {
-        tracing::info!("relay term ended: {error}");
-    } else {
-        tracing::warn!("relay term ended: {error}");
     }
 }

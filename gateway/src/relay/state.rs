@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::seldom::Seldom;
+
 /// Terms that fail for so long are no fail-over any more: a lease ends after 5 seconds, and a server restarts in less.
 const FAILING_AFTER: Duration = Duration::from_secs(15);
 /// Whoever holds the lease for so long has renewed it, and so is copying.
@@ -32,14 +34,18 @@ pub enum Reason {
     DatabaseUnavailable,
     /// It is a standby, or was told to take no writes.
     DatabaseReadOnly,
-    /// It said no to something else.
+    /// It said no to something else, or does not hold the gateway's role to its rows.
     DatabaseRefused,
+    /// A time-out of the server ends the gateway's sessions.
+    DatabaseSessionTimeout,
     /// Its answer has another shape than agreed.
     DatabaseUnexpected,
     /// It keeps changing its history.
     Lineage,
     /// The bus does not answer, or has no stream.
     BusUnavailable,
+    /// The bus has no room.
+    BusFull,
     /// The bus does not take even an event without its values.
     MessageTooLarge,
     /// The bus holds what no relay published.
@@ -69,7 +75,13 @@ pub struct Report {
 
 /// What the relay notes down.
 #[derive(Debug)]
-pub struct RelayState(Mutex<Notes>);
+pub struct RelayState {
+    notes: Mutex<Notes>,
+    /// Why terms ended, as the log was told.
+    pub(super) ends: Seldom,
+    /// That events are too large for the bus, as the log was told.
+    pub(super) truncations: Seldom,
+}
 
 #[derive(Debug)]
 struct Notes {
@@ -92,7 +104,7 @@ impl Default for RelayState {
         let role = Role::Starting;
         let (failing, standby_since, forked) = (None, None, None);
         let notes = Notes { role, seen: now, level: now, worked: now, failing, standby_since, forked };
-        Self(Mutex::new(notes))
+        Self { notes: Mutex::new(notes), ends: Seldom::default(), truncations: Seldom::default() }
     }
 }
 
@@ -117,6 +129,11 @@ impl RelayState {
     pub(super) fn works(&self) {
         let (now, mut notes) = (Instant::now(), self.notes());
         (notes.seen, notes.worked, notes.failing) = (now, now, None);
+    }
+
+    /// Whether the last term failed and nothing has worked since.
+    pub(super) fn is_failing(&self) -> bool {
+        self.notes().failing.is_some()
     }
 
     /// Everything is published that was committed before this moment.
@@ -172,7 +189,7 @@ impl RelayState {
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -196,9 +213,11 @@ impl Reason {
             Self::DatabaseUnavailable => "database_unavailable",
             Self::DatabaseReadOnly => "database_read_only",
             Self::DatabaseRefused => "database_refused",
+            Self::DatabaseSessionTimeout => "database_session_timeout",
             Self::DatabaseUnexpected => "database_unexpected",
             Self::Lineage => "lineage",
             Self::BusUnavailable => "bus_unavailable",
+            Self::BusFull => "bus_full",
             Self::MessageTooLarge => "message_too_large",
             Self::ForeignMessage => "foreign_message",
             Self::StreamShared => "stream_shared",

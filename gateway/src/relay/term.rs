@@ -77,7 +77,12 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         if let Some(reason) = start.resync {
             term.announce_resync(reason).await?;
         }
-        tracing::info!(epoch = epoch.0, "relaying as epoch {}", epoch.0);
+        // After a failure it is to be seen whether this one does better.
+        if state.is_failing() {
+            tracing::debug!(epoch = epoch.0, "trying as epoch {}", epoch.0);
+        } else {
+            tracing::info!(epoch = epoch.0, "relaying as epoch {}", epoch.0);
+        }
         Ok(Some(term))
     }
 
@@ -110,6 +115,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         match opened {
             Opened::Batch(number, first) => {
                 self.cursor = next;
+                batches_waiting(number - next.batch + 1);
                 let rest = match first {
                     Some(page) => self.copy_page(page).await?,
                     None => Some(next),
@@ -118,6 +124,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
                     self.cursor = rest;
                     self.copy_up_to(number).await?;
                 }
+                batches_waiting(0);
             }
             Opened::Nothing => {}
             Opened::OtherLineage => return Err(RelayError::OtherLineage),
@@ -137,7 +144,7 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
     /// Events of a batch as they are published.
     fn messages(&self, batch: i64, events: Vec<Logged>) -> Result<Vec<Message>, RelayError> {
         let largest = self.bus.largest_payload();
-        events.into_iter().map(|event| Ok(encode(event, batch, largest)?)).collect()
+        events.into_iter().map(|event| Ok(encode(event, batch, largest, &self.state.truncations)?)).collect()
     }
 
     /// Copies the rest of the cursor's batch and all batches up to this one.
@@ -145,11 +152,13 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         let mut portion = Portion::first(READ_EVENTS, READ_BYTES);
         loop {
             self.renew().await?;
-            batches_waiting(newest - self.cursor.batch);
             let asked = Instant::now();
             let Read { messages, bytes, next } = self.read_ahead(newest, portion).await?;
             took("gateway_relay_read_seconds", asked);
             portion.adapt(messages.len(), bytes);
+            // Of a batch that was begun only what is read tells whether it has an end that waits.
+            let first = messages.first().map(|message| message.cursor.batch).or(next.map(|next| next.batch));
+            batches_waiting(first.map_or(0, |first| newest - first + 1));
             for publication in messages.chunks(PUBLICATION) {
                 self.publish(publication).await?;
                 self.renew().await?;

@@ -48,6 +48,10 @@ struct World {
     trouble: bool,
     /// Whether the log does not answer at all.
     hangs: AtomicBool,
+    /// Whether the bus has no room.
+    is_full: AtomicBool,
+    /// Publications that were tried.
+    tried: AtomicUsize,
     /// Bytes of each event.
     size: usize,
     /// Bytes of the largest read.
@@ -63,8 +67,9 @@ impl World {
         let log = LogState { timeline: 1, ..LogState::default() };
         let dice = Mutex::new(Dice(seed));
         let (log, stream, remembered) = (Mutex::new(log), Mutex::default(), Mutex::default());
-        let (hangs, most_read) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Arc::new(Self { log, stream, remembered, dice, trouble, hangs, size, most_read })
+        let (hangs, is_full) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (tried, most_read) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { log, stream, remembered, dice, trouble, hangs, is_full, tried, size, most_read })
     }
 
     fn log(&self) -> MutexGuard<'_, LogState> {
@@ -244,6 +249,10 @@ impl ChangeBus for Bus {
         lineage: &Lineage,
         sequence: u64,
     ) -> Result<Accepted, BusError> {
+        self.0.tried.fetch_add(1, Ordering::Relaxed);
+        if self.0.is_full.load(Ordering::Relaxed) {
+            return Err(BusError::Full("maximum bytes exceeded".to_owned()));
+        }
         let taken = if self.0.fails(4) {
             self.0.dice.lock().unwrap().roll(messages.len() as u64 + 1)
         } else {
@@ -352,6 +361,44 @@ async fn a_relay_that_is_told_to_stop_does_not_wait_for_a_log_that_hangs() {
     world.hangs.store(false, Ordering::Relaxed);
     settle(&world, 1, 20).await;
     assert_eq!(world.published(), (1..=20).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_without_room_is_tried_less_and_less_often_until_it_has_some() {
+    let world = World::new(1, false);
+    let (stop, relay) = (CancellationToken::new(), relay(&world));
+    let state = Arc::clone(&relay.state);
+    let running = tokio::spawn(relay.run(stop.clone()));
+    world.is_full.store(true, Ordering::Relaxed);
+    world.commit(1..=10);
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(state.report().failing.map(|(reason, _)| reason.as_str()), Some("bus_full"));
+    let tried = world.tried.load(Ordering::Relaxed);
+    sleep(Duration::from_mins(10)).await;
+    let tried = world.tried.load(Ordering::Relaxed) - tried;
+    assert!((15..=45).contains(&tried), "{tried}");
+    world.is_full.store(false, Ordering::Relaxed);
+    sleep(LONGEST_PAUSE_FOR_ROOM).await;
+    assert_eq!(world.published(), (1..=10).collect::<Vec<_>>());
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[test]
+fn a_session_that_timed_out_is_no_database_that_is_away() {
+    let reason = |sqlstate| {
+        let (sqlstate, message) =
+            (tokio_postgres::error::SqlState::from_code(sqlstate), "terminating connection".to_owned());
+        RelayError::Log(DatabaseError::Refused { sqlstate, message, detail: None, hint: None }).reason()
+    };
+    for (sqlstate, expected) in [
+        ("25P03", "database_session_timeout"),
+        ("57P05", "database_session_timeout"),
+        ("25006", "database_read_only"),
+        ("57P01", "database_unavailable"),
+    ] {
+        assert_eq!(reason(sqlstate).as_str(), expected, "{sqlstate}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServeError;
 use super::port::Port;
-use crate::http::{App, router, starting};
+use crate::http::{App, Obstacle, router, starting};
 
 /// Time for the last answers of a gateway that has been starting.
 const STARTING_PATIENCE: Duration = Duration::from_secs(1);
@@ -24,11 +24,11 @@ const SOCKETS_PATIENCE: Duration = Duration::from_secs(4);
 const SOCKETS_POLL: Duration = Duration::from_millis(20);
 
 /// Answers on `port` that the gateway is starting, until it has.
-pub async fn answer_meanwhile<T>(port: Port, start: impl Future<Output = T>) -> T {
+pub async fn answer_meanwhile<T>(port: Port, obstacle: Obstacle, start: impl Future<Output = T>) -> T {
     let started = CancellationToken::new();
     let server =
-        axum::serve(port, starting()).with_graceful_shutdown(started.clone().cancelled_owned()).into_future();
-    let (mut server, mut start) = (pin!(server.fuse()), pin!(start));
+        axum::serve(port, starting(obstacle)).with_graceful_shutdown(started.clone().cancelled_owned());
+    let (mut server, mut start) = (pin!(server.into_future().fuse()), pin!(start));
     let outcome = loop {
         tokio::select! {
             outcome = &mut start => break outcome,

@@ -101,11 +101,14 @@ pub async fn serve(
     // The port is taken first, so that a gateway that cannot have it disturbs nothing.
     let port = Port::bind(&config.http).await?;
     let groups = Groups::new();
+    let patience = Patience::new();
+    let obstacle = patience.obstacle();
+    let starting = Box::pin(start(&config, patience, &groups, metrics));
     let mut stop = Box::pin(stop);
     let started = tokio::select! {
         biased;
         () = &mut stop => None,
-        started = answer_meanwhile(port.clone(), Box::pin(start(&config, &groups, metrics))) => Some(started),
+        started = answer_meanwhile(port.clone(), obstacle, starting) => Some(started),
     };
     let nats = started.as_ref().and_then(|started| started.as_ref().ok()?.nats.clone());
     let served = match started {
@@ -127,10 +130,10 @@ pub async fn serve(
 /// Starts everything behind the interface.
 async fn start(
     config: &ServeConfig,
+    patience: Patience,
     groups: &Groups,
     metrics: Option<PrometheusHandle>,
 ) -> Result<Arc<App>, ServeError> {
-    let patience = Patience::new();
     let database = patience.ask(async || Database::connect(&config.postgres).await).await?;
     let (channels, listening) = listen(listen_url(&config.postgres), groups.hub.stop())?;
     groups.hub.start(listening);
