@@ -356,12 +356,14 @@ begin
 end $$;
 comment on function quote_positions_set_back(name) is 'whether positions of an audit log would be given again';
 
--- The statement that sets the sequence of positions behind all that were given.
+-- The statement that sets the sequence of positions behind all that were given, but for those from which on it counts as near its end: behind those
+-- no change could be written before long, and their numbers are part of what was sealed.
 create function quote_positions_statement(target_schema name) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select format('select setval(%L, (select max(c.position) from %I.quote_changes c));', format('%I.quote_changes_position_seq', target_schema), target_schema)
+    select format('select setval(%L, (select coalesce(max(c.position), 1) from %I.quote_changes c where c.position < 4000000000000000000));',
+        format('%I.quote_changes_position_seq', target_schema), target_schema)
 $$;
 comment on function quote_positions_statement(name) is 'statement that has positions of an audit log go on';
 

@@ -49,17 +49,6 @@ as $$
 $$;
 comment on function quote_keys_missing(name) is 'doctor: tables of the history that lost their key';
 
--- Has positions go on behind all that were given, but for those from which on the sequence counts as near its end: behind those no change could
--- be written before long, and their numbers are part of what was sealed.
-create function quote_positions_return(target_schema name) returns text
-language sql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-    select format('select setval(%L, (select coalesce(max(c.position), 1) from %I.quote_changes c where c.position < 4000000000000000000));',
-        format('%I.quote_changes_position_seq', target_schema), target_schema)
-$$;
-comment on function quote_positions_return(name) is 'doctor: statement that has positions go on before those near the end of the sequence';
-
 -- What helps where the sequence was set back.
 create function quote_positions_hint(target_schema name) returns text
 language plpgsql stable
@@ -73,7 +62,7 @@ begin
         return @extschema@.quote_positions_statement(target_schema);
     end if;
     return 'Changes were numbered near the end of the sequence: behind them no change could be written. '
-        || format('Have it go on behind all others: %s ', @extschema@.quote_positions_return(target_schema))
+        || format('Have it go on behind all others: %s ', @extschema@.quote_positions_statement(target_schema))
         || 'Those changes stay as they were sealed, after newer ones in histories, and are told here until they are a day old.';
 end $$;
 comment on function quote_positions_hint(name) is 'doctor: what helps where the sequence of positions was set back';
@@ -104,7 +93,7 @@ begin
         coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (target_schema, 'quote_changes_position_seq')), 0)
         < 4000000000000000000, 'error',
         'the sequence of positions nears its end: after the last one no change can be written',
-        format('Somebody set it. Have it go on behind what was numbered before: %s', @extschema@.quote_positions_return(target_schema)));
+        format('Somebody set it. Have it go on behind what was numbered before: %s', @extschema@.quote_positions_statement(target_schema)));
 end $$;
 comment on function quote_collab_doctor_positions(regclass, name) is 'doctor: the sequence of positions';
 

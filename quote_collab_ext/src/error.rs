@@ -116,9 +116,7 @@ impl Error {
                 PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
                 "the version counter is exhausted".to_owned(),
                 Some("The row has the highest version that its column can hold.".to_owned()),
-                Some(
-                    "Have the column hold more: alter table ... alter column ... type integer, or bigint, and attach again.",
-                ),
+                Some("Have the column hold more, as integer or bigint, and attach again."),
             ),
             Self::TooLarge => (
                 PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,

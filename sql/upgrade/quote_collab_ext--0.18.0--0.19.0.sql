@@ -8,6 +8,41 @@ create function quote_library_release() returns text
 language c strict stable parallel safe
 as 'MODULE_PATHNAME', 'quote_library_release_wrapper';
 comment on function quote_library_release() is 'the release of the library that this session has loaded';
+create function quote_superuser() returns name
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.rolname from pg_roles r where r.rolsuper or r.rolname = @extschema@.quote_extension_owner()
+    order by r.rolsuper desc, r.rolname <> @extschema@.quote_extension_owner(), r.oid limit 1
+$$;
+comment on function quote_superuser() is 'the superuser to whom the extension belongs, else the first one';
+create or replace function quote_extension_table_faults() returns table (relation regclass, problem text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass, format('%s belongs to %s', c.oid::regclass, pg_get_userbyid(c.relowner)),
+        format('alter table %s owner to %I;', c.oid::regclass, @extschema@.quote_superuser())
+    from pg_class c join pg_roles r on r.oid = c.relowner and not r.rolsuper
+    where c.oid in (select t.relation from @extschema@.quote_extension_tables() t)
+    union all
+    select t.relation, format('row security of %s is off', t.relation), format('select @extschema@.seclude_quote_table(%L);', t.relation)
+    from unnest(@extschema@.quote_tables_to_seclude()) t (relation)
+    union all
+    -- It would run with the rights of whoever attaches, seals or changes a quote.
+    select g.tgrelid::regclass, format('trigger %I of %s is not of the extension', g.tgname, g.tgrelid::regclass),
+        format('drop trigger %I on %s;', g.tgname, g.tgrelid::regclass)
+    from @extschema@.quote_extension_tables() t join pg_trigger g on g.tgrelid = t.relation
+    where not g.tgisinternal and g.tgfoid not in ('@extschema@.guard_quote_settings()'::regprocedure, '@extschema@.quote_settings_changed()'::regprocedure)
+    union all
+    select k.relation, format('trigger %s of %s is gone or altered', k.name, k.relation),
+        format('create or replace trigger %1$I %2$s insert or update or delete or truncate on %3$s for each statement execute function %4$s; '
+            'alter table %3$s enable always trigger %1$I;', k.name, case k.type when 62 then 'before' else 'after' end, k.relation, k.called)
+    from (values ('guard_quote_settings'::name, '@extschema@.quote_collab_settings'::regclass, '@extschema@.guard_quote_settings()'::regprocedure, 62),
+        ('guard_quote_settings', '@extschema@.quote_seal_anchor', '@extschema@.guard_quote_settings()', 62),
+        ('quote_settings_changed', '@extschema@.quote_collab_settings', '@extschema@.quote_settings_changed()', 60)) k (name, relation, called, type)
+    where not exists (select from pg_trigger t where t.tgrelid = k.relation and t.tgname = k.name and t.tgfoid = k.called and t.tgtype = k.type
+        and t.tgenabled = 'A' and t.tgqual is null)
+$$;
 create function refuse_history_truncate() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -38,6 +73,13 @@ begin
     end if;
 end $$;
 comment on function guard_quote_history(regclass) is 'has a table of the history refuse TRUNCATE';
+create or replace function quote_positions_statement(target_schema name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('select setval(%L, (select coalesce(max(c.position), 1) from %I.quote_changes c where c.position < 4000000000000000000));',
+        format('%I.quote_changes_position_seq', target_schema), target_schema)
+$$;
 create or replace function join_quote_changes_month(log regclass, spare regclass, month regclass, month_name name, month_start timestamptz,
     month_end timestamptz) returns void
 language plpgsql
@@ -106,6 +148,90 @@ begin
             and case when c.moved_by = pg_current_xact_id_if_assigned() then c.log = 0 else $2 is null or pg_visible_in_snapshot(c.moved_by, $2) end
             order by c.no desc limit 1'::text,
         row(@extschema@.quote_log_identity()::oid, shown_by)) r (no bigint)), 0);
+end $$;
+create function quote_session_keys_missing(sessions regclass) returns table (problem text, is_key boolean, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with named as (
+        select k.name, coalesce(
+            (select format('alter table %s drop constraint %I; ', sessions, k.name) from pg_constraint c where (c.conrelid, c.conname) = (sessions, k.name)),
+            (select format('drop index %s; ', x.oid::regclass) from pg_index i join pg_class x on x.oid = i.indexrelid
+                where i.indrelid = sessions and x.relname = k.name), '') as cleared,
+            exists (select from pg_class t join pg_class x on x.relnamespace = t.relnamespace
+                left join pg_index i on i.indexrelid = x.oid where t.oid = sessions and x.relname = k.name and i.indrelid is distinct from sessions) as is_taken
+        from unnest('{active_quote_sessions_pkey,active_quote_sessions_session,active_quote_sessions_quote}'::name[]) k (name))
+    select 'no primary key', true, format('%salter table %s add %sprimary key (id);', n.cleared, sessions, case when not n.is_taken then 'constraint active_quote_sessions_pkey ' end)
+    from named n
+    where n.name = 'active_quote_sessions_pkey' and not exists (select from pg_index i where i.indrelid = sessions and i.indisprimary and i.indisvalid)
+    union all
+    -- As ON CONFLICT (session_id) finds it.
+    select 'nothing that keeps a session unique', true, format('%salter table %s add %sunique (session_id);', n.cleared, sessions,
+        case when not n.is_taken then 'constraint active_quote_sessions_session ' end)
+    from named n
+    where n.name = 'active_quote_sessions_session' and not exists (
+        select from pg_index i join pg_attribute a on (a.attrelid, a.attnum) = (i.indrelid, i.indkey[0]) and a.attname = 'session_id'
+        where i.indrelid = sessions and i.indisunique and i.indimmediate and i.indisvalid and i.indpred is null and i.indnkeyatts = 1)
+    union all
+    select 'no index on quote_id', false, format('%screate index %son %s (quote_id);', n.cleared, case when not n.is_taken then 'active_quote_sessions_quote ' end, sessions)
+    from named n
+    where n.name = 'active_quote_sessions_quote' and not exists (
+        select from pg_index i join pg_attribute a on (a.attrelid, a.attnum) = (i.indrelid, i.indkey[0]) and a.attname = 'quote_id'
+        join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
+        where i.indrelid = sessions and i.indisvalid and i.indpred is null and m.amname in ('btree', 'hash'))
+$$;
+comment on function quote_session_keys_missing(regclass) is 'keys and indexes that a presence table lost, and what brings them back';
+create or replace function create_active_quote_sessions(target_schema name, target_owner name) returns regclass
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    sessions text := format('%I.active_quote_sessions', target_schema);
+    repairs text[];
+    repair text;
+begin
+    if not @extschema@.quote_relation_stands(sessions, 'r'::"char", target_owner) then
+        execute format($ddl$
+            create unlogged table %s (
+                id              uuid        not null,
+                tenant_id       uuid        not null,
+                session_id      uuid        not null,
+                quote_id        uuid        not null,
+                user_id         uuid        not null,
+                user_name       text,
+                user_email      text,
+                joined_at       timestamptz not null,
+                last_heartbeat  timestamptz not null,
+                current_line_id uuid,
+                current_field   varchar(63),
+                cursor_position integer,
+                is_editing      boolean     not null,
+                status          varchar(20) not null,
+                constraint active_quote_sessions_pkey primary key (id),
+                constraint active_quote_sessions_session unique (session_id),
+                constraint active_quote_sessions_status check (status in ('VIEWING', 'EDITING', 'IDLE')),
+                constraint active_quote_sessions_cursor check (cursor_position >= 0)
+            ) with (fillfactor = 50)$ddl$, sessions);
+        execute format('create index active_quote_sessions_quote on %s (quote_id)', sessions);
+        execute format('alter table %s owner to %I', sessions, target_owner);
+        perform @extschema@.close_quote_table(sessions::regclass), @extschema@.comment_active_quote_sessions(sessions::regclass);
+    end if;
+    repairs := array(select k.repair from @extschema@.quote_session_keys_missing(sessions::regclass) k);
+    if repairs <> '{}' then
+        -- Without a key sessions may stand there twice: the later one counts.
+        execute format('delete from %1$s s where exists (select from %1$s o where (o.id = s.id or o.session_id = s.session_id) and (o.last_heartbeat, o.ctid) > (s.last_heartbeat, s.ctid))', sessions);
+        foreach repair in array repairs loop
+            execute repair;
+        end loop;
+    end if;
+    perform @extschema@.protect_quote_table(sessions::regclass, 'quote_sessions_tenant_isolation'::name);
+    if not @extschema@.quote_sessions_guarded(sessions::regclass) then
+        execute format('create or replace trigger trg_guard_quote_session before insert or update or delete on %s
+            for each row execute function @extschema@.guard_quote_session()', sessions);
+        execute format('alter table %s enable trigger trg_guard_quote_session', sessions);
+        execute format('comment on trigger trg_guard_quote_session on %s is %L', sessions, 'who acts, how long a name is, and no time that never comes');
+    end if;
+    return sessions::regclass;
 end $$;
 create function require_quote_columns(header regclass, home name) returns void
 language plpgsql stable
@@ -315,7 +441,7 @@ begin
         execute format($query$
         insert into %s as s (id, tenant_id, session_id, quote_id, user_id, user_name, user_email, joined_at, last_heartbeat, is_editing, status)
         values (@extschema@.uuid_generate_v7(), $1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp(), false, $7)
-        on conflict on constraint active_quote_sessions_session do update set
+        on conflict (session_id) do update set
             quote_id = excluded.quote_id, user_id = excluded.user_id, user_name = excluded.user_name, user_email = excluded.user_email,
             last_heartbeat = excluded.last_heartbeat, status = excluded.status, is_editing = false,
             joined_at = case when s.quote_id = excluded.quote_id and @extschema@.quote_session_lives(s.last_heartbeat) then s.joined_at else excluded.joined_at end,
@@ -508,54 +634,87 @@ as $$
     group by c.oid, c.relname
 $$;
 comment on function quote_columns_missing(name, name) is 'tables of a history that lack columns, and what is to be done';
+create function quote_history_obstacles() returns table (problem text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with roots as (
+        select c.oid, c.relname, c.relkind, case c.relname when 'quote_changes_seals' then 'r' else 'p' end::"char" as kind from pg_class c
+        where c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home())
+            and (c.relname in ('quote_changes', 'quote_changes_seals')
+                or c.relname = 'quote_changes_archive' and @extschema@.quote_archive_stands(@extschema@.quote_collab_home()))),
+    tables as (
+        select r.oid, r.relname as root from roots r
+        union
+        select p.relid, r.relname from roots r cross join lateral pg_partition_tree(r.oid) p),
+    -- Everything that runs when rows of these are read or written, with what it calls.
+    made as (
+        select t.oid, t.root, 'pg_constraint'::regclass::oid as classid, k.oid as objid, k.contype in ('c', 'x') as is_refused,
+            case when k.coninhcount = 0 then format('alter table %s drop constraint if exists %I;', t.oid::regclass, k.conname) end as repair
+        from tables t join pg_constraint k on k.conrelid = t.oid
+        union all
+        select t.oid, t.root, 'pg_attrdef'::regclass, f.oid, true,
+            format('alter table %s alter column %I drop %s;', t.oid::regclass, a.attname, case a.attgenerated when '' then 'default' else 'expression' end)
+        from tables t join pg_attrdef f on f.adrelid = t.oid join pg_attribute a on (a.attrelid, a.attnum) = (f.adrelid, f.adnum)
+        union all
+        select t.oid, t.root, 'pg_class'::regclass, i.indexrelid, i.indexprs is not null or i.indpred is not null, coalesce((
+                select case when k.coninhcount = 0 then format('alter table %s drop constraint if exists %I;', t.oid::regclass, k.conname) end
+                from pg_constraint k where k.conindid = i.indexrelid and k.conrelid = t.oid),
+            case when not exists (select from pg_inherits h where h.inhrelid = i.indexrelid) then format('drop index if exists %s;', i.indexrelid::regclass) end)
+        from tables t join pg_index i on i.indrelid = t.oid
+        union all
+        select t.oid, t.root, 'pg_trigger'::regclass, g.oid, true, format('drop trigger if exists %I on %s;', g.tgname, t.oid::regclass)
+        from tables t join pg_trigger g on g.tgrelid = t.oid where not g.tgisinternal and t.root = 'quote_changes_seals'
+            and g.tgfoid <> '@extschema@.refuse_history_truncate()'::regprocedure
+        union all
+        select t.oid, t.root, 'pg_rewrite'::regclass, r.oid, true, format('drop rule if exists %I on %s;', r.rulename, t.oid::regclass)
+        from tables t join pg_rewrite r on r.ev_class = t.oid where t.root = 'quote_changes_seals')
+    select format('there is no table %s', k.name), null
+    from unnest('{quote_changes,quote_changes_seals}'::name[]) k (name) where not exists (select from roots r where r.relname = k.name)
+    union all
+    select format('%s is not a table as attach made it', r.oid::regclass),
+        format('alter %s %s rename to %I;', case r.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table' else 'table' end,
+            r.oid::regclass, left('not_ours_' || r.relname, 63)) from roots r where r.relkind <> r.kind
+    union all
+    select format('%s is not a table as attach made it', c.oid::regclass), format('alter table %s detach partition %s;', i.inhparent::regclass, c.oid::regclass)
+    from tables t join pg_class c on c.oid = t.oid join pg_inherits i on i.inhrelid = t.oid
+    where t.root <> 'quote_changes_seals' and c.relkind <> 'r' and not exists (select from roots r where r.oid = t.oid)
+    union all
+    select format('%s has no column %s of type %s', r.oid::regclass, k.column_name, k.column_type),
+        format('alter table %1$s alter column %2$I type %3$s using %2$I::text::%3$s;', r.oid::regclass, k.column_name, k.column_type)
+    from roots r cross join lateral @extschema@.quote_history_columns(r.relname::text) k
+    join pg_attribute a on (a.attrelid, a.attname) = (r.oid, k.column_name) and not a.attisdropped
+    where a.atttypid <> k.column_type and not (a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype)
+    union all
+    select format('%s has a trigger, rule, check or expression that attach did not make', m.oid::regclass), m.repair
+    from made m where m.root = 'quote_changes_seals' and m.is_refused
+    union all
+    select format('%s has a check, default or index that calls a function of %s', m.oid::regclass, r.rolname), m.repair
+    from made m join pg_depend d on d.classid = m.classid and d.objid = m.objid
+    left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
+    join pg_proc p on p.oid = coalesce(o.oprcode::oid, case when d.refclassid = 'pg_proc'::regclass then d.refobjid end)
+    join pg_roles r on r.oid = p.proowner and not r.rolsuper
+$$;
+comment on function quote_history_obstacles() is 'what keeps log, archive and seals from being sealed, and what takes it away';
 create or replace function quote_history_faults() returns setof text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with expected (name, kind, relation) as (
-        select r.name, r.kind, c.oid from (
-            select k.* from (values ('quote_changes', 'p'), ('quote_changes_archive', 'p'), ('quote_changes_seals', 'r')) k (name, kind)
-            where k.name <> 'quote_changes_archive' or @extschema@.quote_archive_stands(@extschema@.quote_collab_home())) r
-        left join pg_class c on c.relname = r.name and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home()))
-    select format('there is no table %s', e.name) from expected e where e.relation is null and e.name <> 'quote_changes_archive'
-    union all
+    with expected (name, relation) as (
+        select k.name, c.oid from unnest('{quote_changes,quote_changes_archive,quote_changes_seals}'::text[]) k (name)
+        join pg_class c on c.relname = k.name and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = @extschema@.quote_collab_home())
+        where k.name <> 'quote_changes_archive' or @extschema@.quote_archive_stands(@extschema@.quote_collab_home()))
     select format('%s belongs to %s, whom attach did not know', c.oid::regclass, pg_get_userbyid(c.relowner)) from expected e
     join pg_class c on c.oid = e.relation where not @extschema@.quote_owner_trusted(c.relowner)
     union all
     select f.problem from @extschema@.quote_extension_table_faults() f where f.relation = '@extschema@.quote_seal_anchor'::regclass
     union all
-    select format('%s is not a table as attach made it', c.oid::regclass) from expected e
-    cross join lateral (
-        select e.relation, e.kind union
-        select p.relid, 'r' from pg_partition_tree(e.relation) p where e.kind = 'p' and p.level > 0) t (relid, kind)
-    join pg_class c on c.oid = t.relid
-    where c.relkind::text <> t.kind
+    select distinct o.problem from @extschema@.quote_history_obstacles() o
     union all
     select format('%s has no column %s of type %s', e.relation::regclass, k.column_name, k.column_type) from expected e
     cross join lateral @extschema@.quote_history_columns(e.name) k
-    where e.relation is not null and not exists (
-        select from pg_attribute a where a.attrelid = e.relation and a.attname = k.column_name and not a.attisdropped
-            and (a.atttypid = k.column_type or a.atttypid = 'varchar'::regtype and k.column_type = 'text'::regtype))
-    union all
-    select format('%s has a trigger, rule, check or expression that attach did not make', e.relation::regclass) from expected e
-    where e.name = 'quote_changes_seals' and (exists (select from pg_trigger t where t.tgrelid = e.relation and not t.tgisinternal
-            and t.tgfoid <> '@extschema@.refuse_history_truncate()'::regprocedure)
-        or exists (select from pg_rewrite r where r.ev_class = e.relation)
-        or exists (select from pg_constraint k where k.conrelid = e.relation and k.contype in ('c', 'x'))
-        or exists (select from pg_index i where i.indrelid = e.relation and (i.indexprs is not null or i.indpred is not null))
-        or exists (select from pg_attribute a where a.attrelid = e.relation and a.atthasdef))
-    union all
-    select format('%s has a check, default or index that calls a function of %s', c.oid::regclass, pg_get_userbyid(p.proowner)) from expected e
-    cross join lateral (select e.relation union select t.relid from pg_partition_tree(e.relation) t) t (relid)
-    join pg_class c on c.oid = t.relid
-    cross join lateral (
-        select 'pg_constraint'::regclass::oid, k.oid from pg_constraint k where k.conrelid = t.relid
-        union all select 'pg_attrdef'::regclass, f.oid from pg_attrdef f where f.adrelid = t.relid
-        union all select 'pg_class'::regclass, i.indexrelid from pg_index i where i.indrelid = t.relid) made (classid, objid)
-    join pg_depend d on d.classid = made.classid and d.objid = made.objid
-    left join pg_operator o on d.refclassid = 'pg_operator'::regclass and o.oid = d.refobjid
-    join pg_proc p on p.oid = coalesce(o.oprcode::oid, case when d.refclassid = 'pg_proc'::regclass then d.refobjid end)
-    join pg_roles r on r.oid = p.proowner and not r.rolsuper
+    where not exists (
+        select from pg_attribute a where a.attrelid = e.relation and a.attname = k.column_name and not a.attisdropped)
 $$;
 create function quote_seal_advice(code text, hint text) returns text
 language sql immutable
@@ -668,6 +827,98 @@ begin
     end if;
     return archive::regclass;
 end $$;
+create or replace function quote_collab_doctor_extension() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    names text;
+    hints text;
+begin
+    select string_agg(f.problem, ', '), string_agg(f.repair, ' ') into names, hints from (
+        select t.problem, t.repair from @extschema@.quote_extension_table_faults() t
+        union all
+        select g.told, g.revoke from @extschema@.quote_extension_table_grants() g) f;
+    return next @extschema@.quote_collab_verdict('tables of the extension guarded', names is null, 'error',
+        format('others may say what is attached, or what was sealed: %s', names), hints);
+    -- There is no statement that gives an extension alone to another. PostgreSQL needs what belongs to the role that made the cluster.
+    select r.rolname, concat(format('alter role %I superuser;', r.rolname), case when r.oid <> 10 and @extschema@.quote_superuser() <> r.rolname then format(
+        ' Or, where that role must be none: reassign owned by %1$I to %2$I; which gives %2$I all that %1$I owns in this database, tables of the ERP included,'
+        ' and its databases and tablespaces. What is no part of the extension goes back with alter ... owner to %1$I.', r.rolname, @extschema@.quote_superuser()) end)
+    into names, hints from pg_roles r where r.rolname = @extschema@.quote_extension_owner() and not r.rolsuper;
+    return next @extschema@.quote_collab_verdict('extension belongs to a superuser', names is null, 'error',
+        format('%s is no superuser any more: what runs with its rights is bound by row security and fails, and it may take the extension away', names), hints);
+    select string_agg(w.told, ', '), string_agg(w.repair, ' ') into names, hints from @extschema@.quote_rights_withdrawn() w;
+    return next @extschema@.quote_collab_verdict('functions open to who needs them', names is null, 'warning',
+        format('saves, history or presence may be refused to these roles: %s', names), hints);
+    return next @extschema@.quote_collab_doctor_functions_released();
+end $$;
+create function quote_files_hint(installed text, available text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('Install the files of release %s of the extension on this server, or of a later one: they are of %s.', installed, available)
+    from (values (string_to_array(substring(available from '^[0-9]+(?:[.][0-9]+)*'), '.')::integer[],
+        string_to_array(substring(installed from '^[0-9]+(?:[.][0-9]+)*'), '.')::integer[])) v (available_numbers, installed_numbers)
+    where v.available_numbers < v.installed_numbers
+$$;
+comment on function quote_files_hint(text, text) is 'doctor: what to do where the server''s files are of an earlier release than is installed; null where they are not';
+create or replace function quote_functions_altered(released quote_released_function[]) returns table (function regprocedure, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with own as (
+        select f.function, p.*, n.nspname, owner.rolsuper as is_trusted
+        from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function join pg_namespace n on n.oid = p.pronamespace
+        join pg_roles owner on owner.oid = p.proowner
+        where p.prokind = 'f'),
+    as_released as (
+        select p.function from own p join unnest(released) r on r.name = p.proname
+        cross join lateral (select '"' || replace(p.nspname, '"', '""') || '"', quote_ident(p.nspname)) s (quoted, plain)
+        cross join lateral (select replace(lower(r.header), E'\n', ' ') || ' ') h (words)
+        where replace(r.body, s.quoted, s.plain) = replace(p.prosrc, s.quoted, s.plain)
+            and coalesce(p.probin, '$libdir/quote_collab_ext') = '$libdir/quote_collab_ext'
+            and p.prosecdef = (h.words like '% security definer %') and p.proisstrict = (h.words like '% strict %')
+            and p.provolatile = case when h.words like '% immutable %' then 'i' when h.words like '% stable %' then 's' else 'v' end
+            and array(select lower(split_part(c, '=', 1)) || replace(substr(c, strpos(c, '=')), '"', '') from unnest(p.proconfig) c order by 1)
+                = array(select lower(split_part(c, ' = ', 1)) || '=' || translate(split_part(split_part(c, E'\n', 1), ' = ', 2), '''"', '')
+                    from unnest((string_to_array(r.header, E'\nset '))[2:]) c order by 1)
+            and p.proparallel = case when h.words like '% parallel safe %' then 's' when h.words like '% parallel restricted %' then 'r' else 'u' end)
+    select p.function, case when p.is_trusted then coalesce((
+                select string_agg(format('set search_path = %I, pg_temp; create or replace function %s reset search_path;', p.nspname, r.statement), ' ')
+                from unnest(released) r where r.name = p.proname),
+            format('alter extension quote_collab_ext drop function %s;', p.function))
+        else format('alter function %s owner to %I;', p.function, @extschema@.quote_superuser()) end
+    from own p where not p.is_trusted or not exists (select from as_released r where r.function = p.function)
+$$;
+create or replace function quote_collab_doctor_functions_released() returns quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    script text;
+    released @extschema@.quote_released_function[];
+    names text;
+    hints text;
+begin
+    script := @extschema@.quote_release_script();
+    released := array(select f from @extschema@.quote_script_functions(script) f);
+    if cardinality(released) = 0 then
+        return @extschema@.quote_collab_unchecked('functions as released', 'the script of the installed release is not on this server any more, or cannot be read',
+            coalesce((select @extschema@.quote_files_hint(e.extversion, v.default_version) from pg_extension e join pg_available_extensions v on v.name = e.extname
+                where e.extname = 'quote_collab_ext'), 'alter extension quote_collab_ext update;'));
+    end if;
+    select string_agg(f.name, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_missing(script, released) f;
+    if names is not null then
+        return @extschema@.quote_collab_verdict('functions as released', false, 'error',
+            format('these functions of the release are no longer the extension''s: %s', names), hints);
+    end if;
+    select string_agg(f.function::text, ', '), string_agg(f.repair, ' ') into names, hints from @extschema@.quote_functions_altered(released) f;
+    return @extschema@.quote_collab_verdict('functions as released', names is null, 'error',
+        format('these functions do something else than the release has them do, or as another role: %s', names), hints);
+exception when insufficient_privilege then
+    return @extschema@.quote_collab_unchecked('functions as released', sqlerrm, 'Run it as a superuser.');
+end $$;
 create function quote_tables_kept(target_schema name) returns setof regclass
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -676,6 +927,112 @@ as $$
     where not r.is_presence and c.relkind in ('r', 'p')
 $$;
 comment on function quote_tables_kept(name) is 'tables of a history that refuse TRUNCATE';
+create or replace function quote_collab_doctor_grants(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    names text;
+    hints text;
+begin
+    select string_agg(distinct r.role, ', '), string_agg(distinct format('grant usage on schema @extschema@ to %s;', r.role), ' ') into names, hints
+    from @extschema@.quote_collab_pairs() p
+    join pg_class c on c.oid = @extschema@.quote_collab_table(p.header)
+    cross join lateral aclexplode(c.relacl) acl
+    cross join lateral (select @extschema@.quote_grantee(acl.grantee)) r (role)
+    where acl.privilege_type = 'UPDATE' and not has_schema_privilege(acl.grantee, '@extschema@'::regnamespace, 'usage');
+    return next @extschema@.quote_collab_verdict('functions within reach', names is null, 'warning',
+        format('these roles may change quotes and find no function of the extension, whose schema they may not use: %s', names), hints);
+    -- The owner of a schema can rename it, and put another with functions of his own in its place.
+    select r.rolname into names from pg_namespace n join pg_database d on d.datname = current_database()
+    join pg_roles r on r.oid = case n.nspowner when to_regrole('pg_database_owner') then d.datdba else n.nspowner end
+    where n.oid = '@extschema@'::regnamespace and not r.rolsuper;
+    return next @extschema@.quote_collab_verdict('schema of a superuser', names is null, 'warning',
+        format('%s owns the schema of the extension, and may put functions of his own in its place, which superusers would run', names),
+        format('alter schema @extschema@ owner to %I; grant %s on schema @extschema@ to %s;', @extschema@.quote_superuser(),
+            case when exists (select from @extschema@.quote_collab_settings s join pg_class c on c.oid = @extschema@.quote_collab_table(s)
+                where pg_has_role(names, c.relowner, 'usage')) then 'create, usage' else 'usage' end, quote_ident(names)));
+    select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
+    from @extschema@.quote_own_relations(target_schema) r cross join lateral @extschema@.quote_grants_on(r.relation) g
+    where not r.is_presence and g.privilege in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'USAGE');
+    return next @extschema@.quote_collab_verdict('log written by triggers only', names is null, 'error',
+        format('somebody may write the log: %s', names), hints);
+    select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
+    from @extschema@.quote_own_relations(target_schema) r cross join lateral @extschema@.quote_grants_on(r.relation) g
+    where r.is_private and g.privilege = 'SELECT';
+    return next @extschema@.quote_collab_verdict('private tables read by nobody', names is null, 'warning',
+        format('relay and seals are for the functions of the extension alone: %s', names), hints);
+    select string_agg(g.told, ', '), string_agg(g.revoke, ' ') into names, hints
+    from @extschema@.quote_collab_settings s
+    cross join lateral @extschema@.quote_grants_on(@extschema@.quote_collab_table(s)) g
+    where s.truncation = 'refuse' and g.privilege = 'TRUNCATE';
+    return next @extschema@.quote_collab_verdict('truncate granted to nobody', names is null, 'warning',
+        format('the trigger alone refuses what these roles may do: %s', names), hints);
+    return query select * from @extschema@.quote_collab_doctor_functions();
+    return query select * from @extschema@.quote_collab_doctor_extension();
+    return query select * from @extschema@.quote_collab_doctor_schemas(target_schema);
+    return query select * from @extschema@.quote_collab_doctor_readers(target_schema);
+end $$;
+create or replace function quote_keys_missing(target_schema name) returns table (relation regclass, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select s.oid::regclass, k.repair from pg_class s join pg_namespace n on n.oid = s.relnamespace
+    cross join lateral @extschema@.quote_session_keys_missing(s.oid) k
+    where n.nspname = target_schema and s.relname = 'active_quote_sessions' and s.relkind = 'r' and k.is_key
+    union all
+    select c.oid::regclass, format('alter table %s add constraint %I primary key (%s);', c.oid::regclass, c.relname || '_pkey', k.key)
+    from (
+        select c.oid, h.key from @extschema@.quote_home_tables() h join pg_class c on c.relname = h.name and c.relkind = h.kind
+        where h.name <> 'active_quote_sessions' and c.relnamespace = (select n.oid from pg_namespace n where n.nspname = target_schema)
+        union all
+        values ('@extschema@.quote_former_versions'::regclass::oid, 'row_id, is_line')) k (oid, key)
+    join pg_class c on c.oid = k.oid
+    where not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary and i.indisvalid)
+$$;
+create function quote_positions_hint(target_schema name) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    newest bigint;
+begin
+    execute format('select max(c.position) from %I.quote_changes c', target_schema) into newest;
+    if newest < 4000000000000000000 then
+        return @extschema@.quote_positions_statement(target_schema);
+    end if;
+    return 'Changes were numbered near the end of the sequence: behind them no change could be written. '
+        || format('Have it go on behind all others: %s ', @extschema@.quote_positions_statement(target_schema))
+        || 'Those changes stay as they were sealed, after newer ones in histories, and are told here until they are a day old.';
+end $$;
+comment on function quote_positions_hint(name) is 'doctor: what helps where the sequence of positions was set back';
+create or replace function quote_collab_doctor_positions(log regclass, target_schema name) returns quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name text := format('%I.quote_changes_position_seq', target_schema);
+    s record;
+begin
+    select q.*, c.relpersistence into s from pg_sequence q join pg_class c on c.oid = q.seqrelid join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = target_schema and c.relname = 'quote_changes_position_seq';
+    if not found then
+        return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is gone: no change can be written', null);
+    elsif s.seqincrement <> 1 or s.seqcycle or s.seqcache <> 1 or s.seqmax < 9223372036854775807 or s.seqtypid <> 'bigint'::regtype then
+        return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is not as attach made it',
+            format('alter sequence %s as bigint increment 1 no maxvalue no cycle cache 1;', name));
+    elsif s.relpersistence = 'u' then
+        return @extschema@.quote_collab_verdict('positions left', false, 'error', 'the sequence of positions is unlogged: a crash sets it back',
+            format('alter sequence %s set logged;', name));
+    elsif not @extschema@.quote_positions_kept(log, target_schema) then
+        return @extschema@.quote_collab_verdict('positions left', false, 'warning', 'the sequence of positions can be dropped: nothing depends on it', null);
+    end if;
+    return @extschema@.quote_collab_verdict('positions left',
+        coalesce((select q.last_value from pg_sequences q where (q.schemaname, q.sequencename) = (target_schema, 'quote_changes_position_seq')), 0)
+        < 4000000000000000000, 'error',
+        'the sequence of positions nears its end: after the last one no change can be written',
+        format('Somebody set it. Have it go on behind what was numbered before: %s', @extschema@.quote_positions_statement(target_schema)));
+end $$;
 create or replace function quote_log_repairs(log regclass, out problems text, out repair text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -702,6 +1059,33 @@ as $$
         union all
         select * from @extschema@.quote_log_constraints(log)) f (problem, repair)
 $$;
+create function quote_history_unlogged(target_schema name) returns table (relation regclass, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.oid::regclass, format('alter table %s set logged;', c.oid::regclass) from pg_class c
+    where c.relpersistence = 'u' and c.relkind = 'r' and c.oid in (
+            select r.relation from @extschema@.quote_own_relations(target_schema) r where not r.is_presence
+            union select t.relation from @extschema@.quote_extension_tables() t)
+        and c.oid not in (select p.relid from pg_class l join pg_namespace n on n.oid = l.relnamespace cross join lateral pg_partition_tree(l.oid) p
+            where n.nspname = target_schema and l.relname = 'quote_changes')
+$$;
+comment on function quote_history_unlogged(name) is 'doctor: tables beside the log that a crash empties';
+create function quote_relations_in_extensions(target_schema name) returns table (told text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%s in %I', c.oid::regclass, e.extname), format('alter extension %I drop %s %s;', e.extname,
+        case c.relkind when 'S' then 'sequence' when 'v' then 'view' when 'f' then 'foreign table' else 'table' end, c.oid::regclass)
+    from pg_depend d join pg_extension e on e.oid = d.refobjid join pg_class c on c.oid = d.objid
+    where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and c.oid in (
+        select r.relation from @extschema@.quote_own_relations(target_schema) r
+        union select @extschema@.quote_collab_table(s) from @extschema@.quote_collab_settings s
+        union select p.relid from @extschema@.quote_collab_settings s cross join lateral pg_partition_tree(@extschema@.quote_collab_table(s)) p
+        union select v.oid from @extschema@.quote_view_queries(target_schema) q join pg_class v on v.relname = q.view_name
+            join pg_namespace n on n.oid = v.relnamespace and n.nspname = target_schema)
+$$;
+comment on function quote_relations_in_extensions(name) is 'doctor: tables and views of quotes and history that dumps leave out';
 create or replace function quote_collab_doctor_history(target_schema name) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -715,6 +1099,10 @@ declare
     found record;
     copy regclass;
     locks bigint;
+    -- Who can hold locks: PostgreSQL has room for max_locks_per_transaction of each, and for all of them together.
+    holders integer := current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer
+        + coalesce(current_setting('autovacuum_worker_slots', true), current_setting('autovacuum_max_workers'))::integer + 1
+        + current_setting('max_worker_processes')::integer + current_setting('max_wal_senders')::integer;
 begin
     return next @extschema@.quote_collab_verdict('audit log present', log is not null, 'error', 'quote_changes is gone', null);
     if log is null then
@@ -733,18 +1121,31 @@ begin
     return next @extschema@.quote_collab_verdict('locks suffice for the history', locks <= 4 * current_setting('max_locks_per_transaction')::integer, 'warning',
         format('whoever reads a page of the history locks %s tables and indexes: where a quarter of all sessions do so at once, PostgreSQL may be out of shared memory', locks),
         format('alter system set max_locks_per_transaction = %s; then restart. Or keep fewer months: archive_after and drop_after.', (locks + 255) / 256 * 128));
+    return next @extschema@.quote_collab_verdict('locks suffice for sealing', locks < holders * current_setting('max_locks_per_transaction')::integer, 'error',
+        format('sealing and verifying lock the %s tables and indexes of the history at once, and the server has %s locks in all: they fail',
+            locks, holders * current_setting('max_locks_per_transaction')::integer),
+        format('alter system set max_locks_per_transaction = %s; then restart.', (locks + 255) / 256 * 128));
     select * into found from @extschema@.quote_log_repairs(log);
     return next @extschema@.quote_collab_verdict('log as attached', found.problems is null, 'error', found.problems, found.repair);
     select string_agg(format('%s lacks %s', m.relation, m.names), '; ') as names, string_agg(m.repair, ' ') as repair into found
     from @extschema@.quote_columns_missing(target_schema, null) m where m.relation <> log;
     return next @extschema@.quote_collab_verdict('tables beside the log as attached', found.names is null, 'error', found.names, found.repair);
+    select string_agg(u.relation::text, ', ') as names, string_agg(u.repair, ' ') as repair into found from @extschema@.quote_history_unlogged(target_schema) u;
+    return next @extschema@.quote_collab_verdict('history survives a crash', found.names is null, 'error',
+        format('these tables are unlogged: a crash empties them, and no standby has them: %s', found.names), found.repair);
+    select string_agg(r.told, ', ') as names, string_agg(r.repair, ' ') as repair into found from @extschema@.quote_relations_in_extensions(target_schema) r;
+    return next @extschema@.quote_collab_verdict('dumps hold the history', found.names is null, 'error',
+        format('these are members of an extension, which pg_dump leaves out with all their rows: %s', found.names), found.repair);
+    select string_agg(distinct o.problem, ', ') as names, string_agg(distinct o.repair, ' ') as repair into found from @extschema@.quote_history_obstacles() o;
+    return next @extschema@.quote_collab_verdict('history can be sealed', found.names is null, 'error',
+        format('nothing is sealed, archived or verified: %s', found.names), found.repair);
     copy := (select c.oid from pg_class c join pg_class l on l.relnamespace = c.relnamespace
         where l.oid = log and c.relname = 'quote_changes_archive' and c.relkind <> 'p' and @extschema@.quote_owner_trusted(c.relowner));
     return next @extschema@.quote_collab_verdict('archive made by archiving', copy is null, 'error',
         format('%s was made by hand: what is there is no part of the history, and nothing can be archived', copy),
         @extschema@.quote_copy_return(copy, format('alter table %s rename to earlier_quote_changes;', copy)));
     return next @extschema@.quote_collab_doctor_positions(log, target_schema);
-    select string_agg(k.relation::text, ', ') as names, string_agg(k.repair, ' ') as repair into found from @extschema@.quote_keys_missing(target_schema) k;
+    select string_agg(distinct k.relation::text, ', ') as names, string_agg(k.repair, ' ') as repair into found from @extschema@.quote_keys_missing(target_schema) k;
     return next @extschema@.quote_collab_verdict('keys stand', found.names is null, 'error', format('these tables lost their key: %s', found.names), found.repair);
     select * into keep from @extschema@.quote_history_policy();
     return next @extschema@.quote_collab_verdict('history let go as it was sealed',
@@ -767,6 +1168,126 @@ begin
             format('seals are not signed with quote_collab.seal_key: %s', @extschema@.quote_seal_key_problem()),
             'Set it to what openssl rand -base64 32 prints, preload the library and restart.');
     end if;
+end $$;
+create or replace function quote_collab_doctor_rows(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    hidden text;
+    spare regclass := (select @extschema@.quote_changes_spare(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = 'quote_changes');
+    found_rows boolean := false;
+    at timestamptz;
+    lag interval;
+begin
+    select string_agg(c.relname, ', ' order by c.relname) into hidden from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where not @extschema@.quote_rows_all_seen(c.oid::regclass) and (c.oid = spare or n.nspname = target_schema and c.relname in
+        ('quote_changes', 'quote_changes_seals', 'quote_relay_batch', 'quote_relay_lease', 'active_quote_sessions', 'quote_changes_position_seq'));
+    if hidden is not null then
+        return query select (@extschema@.quote_collab_unchecked(c.name, format('rows of %s are hidden from %s', hidden, current_user),
+            'Run it as a superuser.')).* from unnest(array['positions ascend', 'default partition empty', 'relay keeps up', 'lease of the relay stands', 'a gateway is connected',
+            'stale sessions swept', 'history sealed']) c (name);
+        return;
+    end if;
+    found_rows := @extschema@.quote_positions_set_back(target_schema);
+    return next @extschema@.quote_collab_verdict('positions ascend', not found_rows, 'error', 'the sequence of positions was set back: new changes stand before older ones',
+        case when found_rows then @extschema@.quote_positions_hint(target_schema) end);
+    found_rows := false;
+    -- Those of months that are archived wait until event feeds have read them.
+    if spare is not null then
+        execute format('select exists (select from (select distinct date_trunc(''month'', c.changed_at, ''UTC'') from %s c offset 0) m (month_start)
+            where not exists (select from @extschema@.quote_archived_months($1) a
+                where a.month_start <= m.month_start and a.month_end >= @extschema@.quote_changes_month(m.month_start + interval ''32 days'')))', spare)
+        into found_rows using format('%I.quote_changes', target_schema)::regclass;
+    end if;
+    return next @extschema@.quote_collab_verdict('default partition empty', not found_rows, 'warning',
+        'rows lie in the default partition: a month had no partition when they were written',
+        format('select @extschema@.place_quote_strays(%L);', format('%I.quote_changes', target_schema)));
+    execute format('select max(b.cur_at) from %I.quote_relay_batch b where b.no > 0', target_schema) into at;
+    execute format('select now() - max(c.changed_at) from %I.quote_changes c
+        where c.changed_at > now() - interval ''1 day'' and c.changed_at > $1 + interval ''30 seconds''
+        and c.conflict_resolution is distinct from ''REJECTED''', target_schema) into lag using coalesce(at, '-infinity');
+    return next @extschema@.quote_collab_verdict('relay keeps up', lag is null or lag < interval '30 seconds', 'warning',
+        format('the newest change is %s old and no gateway has cut a batch since', lag), 'Look at the /health of the gateway.');
+    execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
+    execute format('select exists (select from %I.quote_relay_batch)', target_schema) into found_rows;
+    return next @extschema@.quote_collab_verdict('lease of the relay stands', at is not null and found_rows, 'error',
+        'quote_relay_lease or quote_relay_batch has lost its rows: no gateway can relay events', null);
+    return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning',
+        'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
+    -- Sessions are unlogged: a standby has none.
+    found_rows := false;
+    if not pg_is_in_recovery() then
+        execute format('select exists (select from %I.active_quote_sessions x where x.last_heartbeat < now() - @extschema@.quote_session_ttl() * 3)',
+            target_schema) into found_rows;
+    end if;
+    return next @extschema@.quote_collab_verdict('stale sessions swept', not found_rows, 'warning', 'nobody calls quote_collab_maintenance()',
+        'Preload the library, run a gateway, or call select quote_collab_maintenance(); from cron.');
+    execute format('select exists (select from %1$I.quote_changes c, (select s.cur, s.origin from %1$I.quote_changes_seals s order by s.no desc limit 1) s
+        where c.changed_at between now() - interval ''1 day'' and now() - interval ''5 minutes'' and c.origin = @extschema@.quote_cluster_identifier()
+        and (s.origin <> c.origin or not pg_visible_in_snapshot(c.xid, s.cur)))', target_schema) into found_rows;
+    return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed',
+        'select @extschema@.seal_quote_history();');
+end $$;
+create or replace function quote_collab_doctor_objects(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    hints text;
+    names text;
+    item record;
+    wrong text[] := '{}'::text[];
+    changed text := @extschema@.quote_view_functions_changed(target_schema);
+begin
+    select string_agg(v.view_name, ', ') into names from @extschema@.quote_view_queries(target_schema) v
+    where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = v.view_name and c.relkind = 'v');
+    return next @extschema@.quote_collab_verdict('views present', names is null, 'error', format('these views are missing: %s', names), null);
+    select string_agg(c.oid::regclass::text, ', ') into names
+    from @extschema@.quote_view_queries(target_schema) v join pg_class c on c.relname = v.view_name
+    join pg_namespace n on n.oid = c.relnamespace and n.nspname = target_schema
+    where c.relkind = 'v' and not coalesce(c.reloptions @> '{security_invoker=true}', false);
+    return next @extschema@.quote_collab_verdict('views ask as the caller', names is null, 'error',
+        format('these views show what their owner may see: %s', names), null);
+    -- Sessions are unlogged: a standby cannot plan what reads them.
+    begin
+        for item in
+            select c.oid::regclass as relation, v.query, coalesce(@extschema@.quote_view_strangers(c.oid::regclass), case
+                when v.view_name in ('v_recent_quote_changes', 'v_active_quote_collaborators') then changed end) as strangers
+            from @extschema@.quote_view_queries(target_schema) v join pg_class c on c.relname = v.view_name
+            join pg_namespace n on n.oid = c.relnamespace and n.nspname = target_schema
+            where c.relkind = 'v' and (v.view_name <> 'v_active_quote_collaborators' or not pg_is_in_recovery())
+        loop
+            if item.strangers is not null then
+                wrong := wrong || format('%s (%s)', item.relation, item.strangers);
+            elsif @extschema@.quote_view_differs(item.relation, item.query) then
+                wrong := wrong || item.relation::text;
+            end if;
+        end loop;
+        return next @extschema@.quote_collab_verdict('views as attached', wrong = '{}', 'error',
+            format('these views show something else than those that attach creates: %s', array_to_string(wrong, ', ')), null);
+    exception when insufficient_privilege then
+        return next @extschema@.quote_collab_unchecked('views as attached', sqlerrm, 'Run it as a superuser.');
+    end;
+    -- Where the table is gone other checks say so.
+    return next @extschema@.quote_collab_verdict('presence guarded',
+        coalesce(@extschema@.quote_sessions_guarded(to_regclass(format('%I.active_quote_sessions', target_schema))), true), 'error',
+        'who may write sessions may write those of others, and times that never come', null);
+    select string_agg(k.problem, ', '), string_agg(k.repair, ' ') into names, hints
+    from @extschema@.quote_own_relations(target_schema) r cross join lateral @extschema@.quote_session_keys_missing(r.relation) k
+    where r.is_presence and not k.is_key;
+    return next @extschema@.quote_collab_verdict('sessions found by an index', names is null, 'warning',
+        format('whoever looks who is there reads all sessions: %s', names), hints);
+    select string_agg(format('%s on %s', r.rulename, c.oid::regclass), ', '), string_agg(format('drop rule %I on %s;', r.rulename, c.oid::regclass), ' ')
+    into names, hints from pg_rewrite r join pg_class c on c.oid = r.ev_class join pg_namespace n on n.oid = c.relnamespace
+    where r.rulename <> '_RETURN' and r.is_instead and (n.nspname = target_schema and c.relname in (select v.view_name from @extschema@.quote_view_queries(target_schema) v)
+        or c.oid in (select l.relation from @extschema@.quote_own_relations(target_schema) l)
+        or c.oid in (select t.oid from @extschema@.quote_collab_settings s cross join lateral (select @extschema@.quote_collab_table(s)::oid
+            union select p.relid from pg_partition_tree(@extschema@.quote_collab_table(s)) p) t (oid)));
+    return next @extschema@.quote_collab_verdict('no rules', names is null, 'error',
+        format('these rules turn statements into others: %s', names), hints);
 end $$;
 create or replace function quote_collab_doctor_security(target_schema name) returns setof quote_collab_check
 language plpgsql stable
@@ -809,6 +1330,55 @@ begin
     return next @extschema@.quote_collab_verdict('truncate of the history refused', names is null, 'error',
         format('their owner may empty these without a trace: %s', names), hints);
     return query select * from @extschema@.quote_collab_doctor_caller(target_schema);
+end $$;
+create function quote_connections_short(gateways oid[]) returns table (told text, repair text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%I may have %s', r.rolname, r.rolconnlimit), format('alter role %I connection limit 42;', r.rolname)
+    from pg_roles r where r.oid = any (gateways) and r.rolconnlimit between 0 and 20
+    union all
+    select format('database %I lets in %s', d.datname, d.datconnlimit), format('alter database %I connection limit -1;', d.datname)
+    from pg_database d where d.datname = current_database() and gateways <> '{}'::oid[] and d.datconnlimit between 0 and 20
+    union all
+    select format('the server has %s for others than superusers', s.connections),
+        format('alter system set max_connections = %s; then restart.', current_setting('max_connections')::integer - s.connections + 100)
+    from (select current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer
+        - coalesce(current_setting('reserved_connections', true)::integer, 0)) s (connections)
+    where gateways <> '{}'::oid[] and s.connections < 21
+$$;
+comment on function quote_connections_short(oid[]) is 'doctor: limits below the connections that a gateway opens';
+create or replace function quote_collab_doctor_gateway_roles() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    gateways oid[] := array(select @extschema@.quote_gateway_logins());
+    names text;
+    hints text;
+begin
+    select string_agg(quote_ident(r.rolname), ', ' order by r.rolname),
+        string_agg(format('alter role %I %s;', r.rolname, case when r.rolsuper then 'nosuperuser nobypassrls' else 'nobypassrls' end), ' ' order by r.rolname)
+    into names, hints from pg_roles r where r.oid = any (gateways) and (r.rolsuper or r.rolbypassrls);
+    return next @extschema@.quote_collab_verdict('row security holds gateways', names is null, 'error',
+        format('a gateway that runs as one of these roles is held to no tenant: %s', names), hints);
+    select string_agg(c.told, ', ' order by c.told), string_agg(c.repair, ' ' order by c.told) into names, hints
+    from @extschema@.quote_gateway_candidates(gateways) c;
+    return next @extschema@.quote_collab_verdict('nobody becomes a gateway', names is null, 'warning',
+        format('who is a gateway reads the events of every tenant: %s', names), hints);
+    select string_agg(m.told, ', ' order by m.role, m.told), string_agg(distinct format('select @extschema@.grant_quote_gateway(%L);', m.role), ' ')
+    into names, hints from (select m.role, format('%I lacks %s', m.role, string_agg(m.told, ', ' order by m.told))
+        from @extschema@.quote_gateway_rights_missing() m group by m.role) m (role, told);
+    return next @extschema@.quote_collab_verdict('gateways have their rights', names is null, 'warning',
+        format('the gateway cannot do all that it does: %s', names), hints);
+    select string_agg(quote_ident(r.rolname), ', ' order by r.rolname), string_agg(format('alter role %I login;', r.rolname), ' ' order by r.rolname)
+    into names, hints from @extschema@.quote_gateway_roles() w (role) join pg_roles r on r.oid = w.role
+    where gateways = '{}'::oid[];
+    return next @extschema@.quote_collab_verdict('a gateway may log in', names is null, 'warning',
+        format('nobody who was made a gateway may log in: %s', names), hints);
+    select string_agg(c.told, ', '), string_agg(c.repair, ' ') into names, hints from @extschema@.quote_connections_short(gateways) c;
+    return next @extschema@.quote_collab_verdict('gateways find connections', names is null, 'warning',
+        format('one gateway opens up to 21 connections to the database, PG_POOL_SIZE and 5 more: %s', names), hints);
 end $$;
 create function quote_library_loaded() returns text
 language plpgsql stable
@@ -856,7 +1426,8 @@ begin
     select e.extversion, v.default_version into installed, available from pg_extension e
     left join pg_available_extensions v on v.name = e.extname where e.extname = 'quote_collab_ext';
     return next @extschema@.quote_collab_verdict('extension up to date', installed = coalesce(available, installed), 'warning',
-        format('version %s is installed, %s is available', installed, available), 'alter extension quote_collab_ext update; and, in the same transaction, select attach_quote_collaboration();');
+        format('version %s is installed, %s is available', installed, available), coalesce(@extschema@.quote_files_hint(installed, available),
+            'alter extension quote_collab_ext update; and then select attach_quote_collaboration();'));
     return next @extschema@.quote_collab_doctor_library();
     return next @extschema@.quote_collab_verdict('survives a power cut',
         current_setting('fsync') = 'on' and current_setting('full_page_writes') = 'on', 'error',
@@ -869,6 +1440,34 @@ begin
     return query select * from @extschema@.quote_collab_doctor_writers(@extschema@.quote_library_preloaded());
     return next @extschema@.quote_collab_doctor_filters();
     return query select * from @extschema@.quote_collab_doctor_processes(@extschema@.quote_library_preloaded());
+end $$;
+create or replace function quote_collab_doctor_part(part text, home name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    case part
+        when 'server' then return query select * from @extschema@.quote_collab_doctor_server();
+        when 'tables' then return query select * from @extschema@.quote_collab_doctor_tables();
+        when 'history' then return query select * from @extschema@.quote_collab_doctor_history(home);
+        when 'rows' then return query select * from @extschema@.quote_collab_doctor_rows(home);
+        when 'objects' then return query select * from @extschema@.quote_collab_doctor_objects(home);
+        when 'security' then return query select * from @extschema@.quote_collab_doctor_security(home);
+        when 'grants' then return query select * from @extschema@.quote_collab_doctor_grants(home);
+        when 'tenants' then return query select * from @extschema@.quote_collab_doctor_tenants();
+        else raise exception 'the doctor has no such part' using errcode = 'invalid_parameter_value',
+            hint = 'Its parts are server, tables, history, rows, objects, security, grants and tenants.';
+    end case;
+exception
+    when insufficient_privilege then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Run it as a superuser.');
+    when undefined_table or undefined_column or undefined_function or wrong_object_type then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, @extschema@.quote_attach_statement());
+    -- The transaction of the caller is not one that sees this.
+    when serialization_failure or invalid_transaction_state then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Ask again, in a transaction of its own: begin isolation level read committed.');
+    when insufficient_resources then
+        return next @extschema@.quote_collab_unchecked(part || ' can be checked', sqlerrm, 'Raise what the message names, and ask again.');
 end $$;
 create function quote_functions_owed() returns setof text
 language sql stable
