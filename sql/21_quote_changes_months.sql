@@ -137,14 +137,15 @@ end $$;
 comment on function lock_quote_seals(regclass) is 'keeps others from sealing an audit log';
 
 -- The table of a month that somebody detached from the log; null where none stands under its name, or one that is not as the log's months are: with
--- their columns, and without checks and triggers, which would be run by whoever places rows in it.
+-- their columns, and without checks and triggers of others, which would be run by whoever places rows in it.
 create function detached_quote_changes_month(log regclass, month_name name) returns regclass
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select m.oid::regclass from pg_class l join pg_class m on m.relnamespace = l.relnamespace and m.relname = month_name
     where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner and not m.relispartition
-        and not exists (select from pg_trigger t where t.tgrelid = m.oid) and not exists (select from pg_rewrite r where r.ev_class = m.oid)
+        and not exists (select from pg_trigger t where t.tgrelid = m.oid and t.tgfoid <> '@extschema@.refuse_history_truncate()'::regprocedure)
+        and not exists (select from pg_rewrite r where r.ev_class = m.oid)
         and not exists (select from pg_constraint c where c.conrelid = m.oid and c.contype not in ('p', 'n'))
         and array(select (a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull)::text from pg_attribute a
                 where a.attrelid = m.oid and a.attnum > 0 and not a.attisdropped order by a.attname)

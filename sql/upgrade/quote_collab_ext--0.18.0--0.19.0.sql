@@ -80,6 +80,20 @@ as $$
     select format('select setval(%L, (select coalesce(max(c.position), 1) from %I.quote_changes c where c.position < 4000000000000000000));',
         format('%I.quote_changes_position_seq', target_schema), target_schema)
 $$;
+create or replace function detached_quote_changes_month(log regclass, month_name name) returns regclass
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select m.oid::regclass from pg_class l join pg_class m on m.relnamespace = l.relnamespace and m.relname = month_name
+    where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner and not m.relispartition
+        and not exists (select from pg_trigger t where t.tgrelid = m.oid and t.tgfoid <> '@extschema@.refuse_history_truncate()'::regprocedure)
+        and not exists (select from pg_rewrite r where r.ev_class = m.oid)
+        and not exists (select from pg_constraint c where c.conrelid = m.oid and c.contype not in ('p', 'n'))
+        and array(select (a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull)::text from pg_attribute a
+                where a.attrelid = m.oid and a.attnum > 0 and not a.attisdropped order by a.attname)
+            = array(select (a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull)::text from pg_attribute a
+                where a.attrelid = log and a.attnum > 0 and not a.attisdropped order by a.attname)
+$$;
 create or replace function join_quote_changes_month(log regclass, spare regclass, month regclass, month_name name, month_start timestamptz,
     month_end timestamptz) returns void
 language plpgsql

@@ -3,7 +3,6 @@
 use quote_collab_tests::history::{PAST, tell};
 use quote_collab_tests::statement::{WRITE, backend};
 use quote_collab_tests::{Erp, eventually};
-use tokio_postgres::Client;
 
 #[tokio::test]
 async fn old_months_move_and_stay_readable() {

@@ -179,11 +179,11 @@ async fn an_update_and_an_attach_in_one_transaction_end_nobodys_work() {
         run(&admin, ATTACH).await;
         let writer = erp.client("postgres").await;
         run(&writer, "begin; select count(*) from quotes").await;
-        let updater = backend(&admin).await;
+        let waiting = backend(&admin).await;
         let updating = tokio::spawn(async move {
             admin.batch_execute(&format!("begin; {UPDATE}; {ATTACH}; commit")).await.map(|()| admin)
         });
-        erp.wait_for_waiting(updater).await;
+        erp.wait_for_waiting(waiting).await;
         change(&writer, "meanwhile").await;
         run(&writer, "commit").await;
         let updated = updating.await.expect("it does not panic");

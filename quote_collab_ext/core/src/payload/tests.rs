@@ -44,7 +44,7 @@ fn number(digits: &str) -> Value {
 fn header_updates_are_told_apart_by_their_columns() {
     use ChangeType as C;
     use EventType as E;
-    let cases: [(&[&str], E, C); 9] = [
+    let cases: [(&[&str], E, C); 10] = [
         (&["subtotal"], E::QuoteTotalsRecalculated, C::Recalculated),
         (&["subtotal", "total_amount", "margin_percentage"], E::QuoteTotalsRecalculated, C::Recalculated),
         // No total that a reader shows is another one.
