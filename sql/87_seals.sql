@@ -154,7 +154,8 @@ end $$;
 comment on function quote_taken_until(bigint, bigint) is 'end of what a block took of the cluster before';
 revoke execute on function quote_taken_until(bigint, bigint) from public;
 
--- The lowest transaction above those that wrote rows of a cluster; numbers that no cluster reaches do not count.
+-- The lowest transaction above those that wrote rows of a cluster; numbers that no cluster reaches do not count. The first three of each 2^32 are
+-- no transaction's, and no snapshot has them.
 create function quote_history_end(cluster bigint) returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -164,7 +165,7 @@ declare
 begin
     execute format('select max(c.xid::text::bigint) from %s c where c.origin = $1 and c.xid < ''9000000000000000000''::xid8', @extschema@.quote_history_query())
     into newest using cluster;
-    return coalesce(newest + 1, 3);
+    return coalesce(newest + case when newest & 4294967295 = 4294967295 then 4 else 1 end, 3);
 end $$;
 comment on function quote_history_end(bigint) is 'the lowest transaction of a cluster above all rows that are here';
 revoke execute on function quote_history_end(bigint) from public;

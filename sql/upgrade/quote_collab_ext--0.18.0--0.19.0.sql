@@ -730,6 +730,17 @@ as $$
     where not exists (
         select from pg_attribute a where a.attrelid = e.relation and a.attname = k.column_name and not a.attisdropped)
 $$;
+create or replace function quote_history_end(cluster bigint) returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    newest bigint;
+begin
+    execute format('select max(c.xid::text::bigint) from %s c where c.origin = $1 and c.xid < ''9000000000000000000''::xid8', @extschema@.quote_history_query())
+    into newest using cluster;
+    return coalesce(newest + case when newest & 4294967295 = 4294967295 then 4 else 1 end, 3);
+end $$;
 create function quote_seal_advice(code text, hint text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp

@@ -477,3 +477,20 @@ async fn recovery_to_a_point_before_a_failover_leaves_what_came_between() {
     let unknown: Option<i64> = admin.query_one("select quote_timeline_end(9, 7)", &[]).await.unwrap().get(0);
     assert_eq!(unknown, None);
 }
+
+/// The first three numbers of each 2^32 are no transaction's, and no snapshot ends there: what came along could never be sealed.
+#[tokio::test]
+async fn a_history_may_end_with_the_last_transaction_of_an_epoch() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "insert into quote_changes (id, tenant_id, quote_id, changed_at, entity_type, field_name, old_value, new_value, change_type, was_conflict,
+            entity_version_before, entity_version_after, event_id, position, xid, origin)
+        select uuid_generate_v7(), tenant_id, id, now(), 'QUOTE', 'notes', null, to_jsonb('along'::text), 'UPDATE', false, 1, 2, uuid_generate_v7(),
+            nextval('quote_changes_position_seq'), '4294967295', 1 from quotes limit 1",
+    )
+    .await;
+    let end = "select format('%1$s:%1$s:', quote_history_end(1))::pg_snapshot::text";
+    assert_eq!(text(&admin, end).await, "4294967299:4294967299:");
+}

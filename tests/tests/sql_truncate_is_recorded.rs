@@ -44,8 +44,7 @@ async fn it_leaves_what_delete_leaves() {
     // Back to the default.
     run(&admin, "select attach_quote_collaboration()").await;
     assert_eq!(sqlstate(&app, "truncate quote_lines").await, "0A000");
-    let left =
-        "select string_agg(tgname::text, ',' order by tgname) from pg_trigger where tgname ~ 'truncate'";
+    let left = "select string_agg(tgname::text, ',' order by tgname) from pg_trigger where tgname ~ 'quote(_line)?_truncate'";
     assert_eq!(text(&admin, left).await, "trg_refuse_quote_line_truncate,trg_refuse_quote_truncate");
 }
 
