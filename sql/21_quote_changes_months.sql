@@ -144,7 +144,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select m.oid::regclass from pg_class l join pg_class m on m.relnamespace = l.relnamespace and m.relname = month_name
     where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner and not m.relispartition
-        and not exists (select from pg_trigger t where t.tgrelid = m.oid and t.tgfoid <> '@extschema@.refuse_history_truncate()'::regprocedure)
+        and not exists (select from pg_trigger t where t.tgrelid = m.oid and t.oid not in (select g.guard from @extschema@.quote_truncate_guards() g))
         and not exists (select from pg_rewrite r where r.ev_class = m.oid)
         and not exists (select from pg_constraint c where c.conrelid = m.oid and c.contype not in ('p', 'n'))
         and array(select (a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull)::text from pg_attribute a

@@ -73,11 +73,15 @@ begin
     end if;
     repairs := array(select k.repair from @extschema@.quote_session_keys_missing(sessions::regclass) k);
     if repairs <> '{}' then
-        -- Without a key sessions may stand there twice: the later one counts.
-        execute format('delete from %1$s s where exists (select from %1$s o where (o.id = s.id or o.session_id = s.session_id) and (o.last_heartbeat, o.ctid) > (s.last_heartbeat, s.ctid))', sessions);
-        foreach repair in array repairs loop
-            execute repair;
-        end loop;
+        begin
+            foreach repair in array repairs loop
+                execute repair;
+            end loop;
+        exception when unique_violation then
+            -- Nothing is deleted here: triggers of the owner would run with the rights of whoever attaches.
+            raise exception 'a session stands in % twice', sessions using errcode = 'unique_violation',
+                detail = 'It has lost the key that keeps sessions unique.', hint = format('Empty it, and attach again: delete from %s; Who is there joins again.', sessions);
+        end;
     end if;
     perform @extschema@.protect_quote_table(sessions::regclass, 'quote_sessions_tenant_isolation'::name);
     if not @extschema@.quote_sessions_guarded(sessions::regclass) then

@@ -85,6 +85,7 @@ set client_min_messages = warning
 as $$
 declare
     part regclass;
+    guard record;
     rule text := case when current_setting('quote_collab.tenant_source', true) = 'verified' then 'false'
         else 'tenant_id = (select nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid)' end;
 begin
@@ -97,11 +98,14 @@ begin
         execute format('comment on policy quote_changes_tenant_isolation on %s is %L', part,
             'a row is visible to its own tenant only; nobody when no tenant is set');
     end loop;
-    for part in select g.tgrelid from pg_trigger g where g.tgfoid = '@extschema@.refuse_history_truncate()'::regprocedure loop
-        execute format('drop trigger trg_refuse_history_truncate on %s', part);
+    for guard in
+        select g.tgname, g.tgrelid::regclass as relation from @extschema@.quote_tables_kept(target_schema) t join pg_trigger g on g.tgrelid = t
+        where g.tgfoid = '@extschema@.refuse_history_truncate()'::regprocedure and g.tgparentid = 0
+    loop
+        execute format('drop trigger %I on %s', guard.tgname, guard.relation);
     end loop;
 end $$;
-comment on function release_quote_history(name) is 'frees the policies of a remaining audit log from the extension';
+comment on function release_quote_history(name) is 'frees policies and triggers of a remaining audit log from the extension';
 
 -- The headers of the pairs to be detached: the one that is named, by its header or its lines; else the only one, or all
 -- whose tables are gone and cannot be named.

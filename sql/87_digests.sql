@@ -107,7 +107,7 @@ as $$
         union all
         select t.oid, t.root, 'pg_trigger'::regclass, g.oid, true, format('drop trigger if exists %I on %s;', g.tgname, t.oid::regclass)
         from tables t join pg_trigger g on g.tgrelid = t.oid where not g.tgisinternal and t.root = 'quote_changes_seals'
-            and g.tgfoid <> '@extschema@.refuse_history_truncate()'::regprocedure
+            and g.oid not in (select o.guard from @extschema@.quote_truncate_guards() o)
         union all
         select t.oid, t.root, 'pg_rewrite'::regclass, r.oid, true, format('drop rule if exists %I on %s;', r.rulename, t.oid::regclass)
         from tables t join pg_rewrite r on r.ev_class = t.oid where t.root = 'quote_changes_seals')

@@ -12,7 +12,7 @@ as $$
 $$;
 comment on function quote_own_relations(name) is 'doctor: history, presence, relay, seals and the sequence of positions';
 
--- Tables of a history that lose nothing by TRUNCATE: all but presence.
+-- Tables of a history that TRUNCATE must not empty: all but presence.
 create function quote_tables_kept(target_schema name) returns setof regclass
 language sql stable
 set search_path = pg_catalog, pg_temp

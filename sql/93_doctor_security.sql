@@ -32,7 +32,7 @@ begin
         string_agg(format('drop trigger %I on %s;', g.tgname, g.tgrelid::regclass), ' ')
     into names, hints from pg_trigger g join @extschema@.quote_own_relations(target_schema) r on r.relation = g.tgrelid
     where not g.tgisinternal and g.tgparentid = 0
-        and g.tgfoid not in ('@extschema@.guard_quote_session()'::regprocedure, '@extschema@.refuse_history_truncate()'::regprocedure);
+        and g.tgfoid <> '@extschema@.guard_quote_session()'::regprocedure and g.oid not in (select o.guard from @extschema@.quote_truncate_guards() o);
     return next @extschema@.quote_collab_verdict('no trigger on the log', names is null, 'warning',
         format('these run with the rights of the extension''s owner, and cost the fast way into the log, where events would tell as much: %s', names), hints);
     select string_agg(t::text, ', '), string_agg(format('select @extschema@.guard_quote_history(%L);', t), ' ')

@@ -61,8 +61,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with open as (
-        -- What it made anew keeps its rights. What is new became a member in this transaction.
-        select f.function, p.proowner, d.xmin = pg_current_xact_id_if_assigned()::xid as is_new, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
+        -- What it made anew keeps its rights. What is new became a member in this transaction, or below a savepoint of it, where numbers are higher.
+        select f.function, p.proowner, pg_current_xact_id_if_assigned() is not null and age(d.xmin) between -1000000 and 0 as is_new, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
         from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
         join pg_depend d on (d.classid, d.objid, d.refclassid, d.deptype) = ('pg_proc'::regclass, p.oid, 'pg_extension'::regclass, 'e') where f.is_public),
     held as (select distinct o.function, o.is_new, a.grantee from open o cross join lateral aclexplode(o.acl) a where a.grantee <> o.proowner)

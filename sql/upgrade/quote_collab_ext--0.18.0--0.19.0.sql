@@ -48,26 +48,38 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    if tg_op <> 'TRUNCATE' then
+        raise exception 'trigger % of % is none of the extension', quote_ident(tg_name), tg_relid::regclass using errcode = 'triggered_action_exception',
+            detail = 'Its function refuses TRUNCATE, and is called for nothing else.', hint = 'Drop it.';
+    end if;
     raise exception 'truncate of % is refused', tg_relid::regclass using errcode = 'feature_not_supported',
         detail = 'History, its seals and the place of the relay stay as long as quote collaboration is attached.',
         hint = 'History goes by months: archive_quote_changes() and drop_archived_quote_changes(); all of it by detach_quote_collaboration(drop_history => true).';
 end $$;
 comment on function refuse_history_truncate() is 'before-truncate trigger of the history: refuses';
-create function quote_truncate_refused(target regclass) returns boolean
+create function quote_truncate_guards() returns table (guard oid, relation regclass, is_on boolean)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (select from pg_trigger g where g.tgrelid = target and g.tgfoid = '@extschema@.refuse_history_truncate()'::regprocedure
-        and g.tgtype = 34 and g.tgenabled = 'A' and g.tgqual is null)
+    select g.oid, g.tgrelid, g.tgenabled = 'A' from pg_trigger g
+    where g.tgfoid = '@extschema@.refuse_history_truncate()'::regprocedure and g.tgname = 'trg_refuse_history_truncate' and g.tgtype = 34
+        and g.tgqual is null and g.tgnargs = 0 and g.tgconstraint = 0
 $$;
+comment on function quote_truncate_guards() is 'triggers that refuse TRUNCATE as guard_quote_history() makes them';
+create function quote_truncate_refused(target regclass) returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$ select exists (select from @extschema@.quote_truncate_guards() g where g.relation = target and g.is_on) $$;
 comment on function quote_truncate_refused(regclass) is 'whether a table of the history is as guard_quote_history() leaves it';
 create function guard_quote_history(target regclass) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set client_min_messages = warning
 as $$
 begin
     if not @extschema@.quote_truncate_refused(target) then
-        execute format('create or replace trigger trg_refuse_history_truncate before truncate on %s for each statement execute function @extschema@.refuse_history_truncate()', target);
+        execute format('drop trigger if exists trg_refuse_history_truncate on %s', target);
+        execute format('create trigger trg_refuse_history_truncate before truncate on %s for each statement execute function @extschema@.refuse_history_truncate()', target);
         execute format('alter table %s enable always trigger trg_refuse_history_truncate', target);
         execute format('comment on trigger trg_refuse_history_truncate on %s is %L', target, 'what is recorded stays');
     end if;
@@ -86,7 +98,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select m.oid::regclass from pg_class l join pg_class m on m.relnamespace = l.relnamespace and m.relname = month_name
     where l.oid = log and m.relkind = 'r' and m.relowner = l.relowner and not m.relispartition
-        and not exists (select from pg_trigger t where t.tgrelid = m.oid and t.tgfoid <> '@extschema@.refuse_history_truncate()'::regprocedure)
+        and not exists (select from pg_trigger t where t.tgrelid = m.oid and t.oid not in (select g.guard from @extschema@.quote_truncate_guards() g))
         and not exists (select from pg_rewrite r where r.ev_class = m.oid)
         and not exists (select from pg_constraint c where c.conrelid = m.oid and c.contype not in ('p', 'n'))
         and array(select (a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull)::text from pg_attribute a
@@ -232,11 +244,15 @@ begin
     end if;
     repairs := array(select k.repair from @extschema@.quote_session_keys_missing(sessions::regclass) k);
     if repairs <> '{}' then
-        -- Without a key sessions may stand there twice: the later one counts.
-        execute format('delete from %1$s s where exists (select from %1$s o where (o.id = s.id or o.session_id = s.session_id) and (o.last_heartbeat, o.ctid) > (s.last_heartbeat, s.ctid))', sessions);
-        foreach repair in array repairs loop
-            execute repair;
-        end loop;
+        begin
+            foreach repair in array repairs loop
+                execute repair;
+            end loop;
+        exception when unique_violation then
+            -- Nothing is deleted here: triggers of the owner would run with the rights of whoever attaches.
+            raise exception 'a session stands in % twice', sessions using errcode = 'unique_violation',
+                detail = 'It has lost the key that keeps sessions unique.', hint = format('Empty it, and attach again: delete from %s; Who is there joins again.', sessions);
+        end;
     end if;
     perform @extschema@.protect_quote_table(sessions::regclass, 'quote_sessions_tenant_isolation'::name);
     if not @extschema@.quote_sessions_guarded(sessions::regclass) then
@@ -394,6 +410,7 @@ set client_min_messages = warning
 as $$
 declare
     part regclass;
+    guard record;
     rule text := case when current_setting('quote_collab.tenant_source', true) = 'verified' then 'false'
         else 'tenant_id = (select nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid)' end;
 begin
@@ -406,10 +423,14 @@ begin
         execute format('comment on policy quote_changes_tenant_isolation on %s is %L', part,
             'a row is visible to its own tenant only; nobody when no tenant is set');
     end loop;
-    for part in select g.tgrelid from pg_trigger g where g.tgfoid = '@extschema@.refuse_history_truncate()'::regprocedure loop
-        execute format('drop trigger trg_refuse_history_truncate on %s', part);
+    for guard in
+        select g.tgname, g.tgrelid::regclass as relation from @extschema@.quote_tables_kept(target_schema) t join pg_trigger g on g.tgrelid = t
+        where g.tgfoid = '@extschema@.refuse_history_truncate()'::regprocedure and g.tgparentid = 0
+    loop
+        execute format('drop trigger %I on %s', guard.tgname, guard.relation);
     end loop;
 end $$;
+comment on function release_quote_history(name) is 'frees policies and triggers of a remaining audit log from the extension';
 create function wake_quote_presence() returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -679,7 +700,7 @@ as $$
         union all
         select t.oid, t.root, 'pg_trigger'::regclass, g.oid, true, format('drop trigger if exists %I on %s;', g.tgname, t.oid::regclass)
         from tables t join pg_trigger g on g.tgrelid = t.oid where not g.tgisinternal and t.root = 'quote_changes_seals'
-            and g.tgfoid <> '@extschema@.refuse_history_truncate()'::regprocedure
+            and g.oid not in (select o.guard from @extschema@.quote_truncate_guards() o)
         union all
         select t.oid, t.root, 'pg_rewrite'::regclass, r.oid, true, format('drop rule if exists %I on %s;', r.rulename, t.oid::regclass)
         from tables t join pg_rewrite r on r.ev_class = t.oid where t.root = 'quote_changes_seals')
@@ -1347,7 +1368,7 @@ begin
         string_agg(format('drop trigger %I on %s;', g.tgname, g.tgrelid::regclass), ' ')
     into names, hints from pg_trigger g join @extschema@.quote_own_relations(target_schema) r on r.relation = g.tgrelid
     where not g.tgisinternal and g.tgparentid = 0
-        and g.tgfoid not in ('@extschema@.guard_quote_session()'::regprocedure, '@extschema@.refuse_history_truncate()'::regprocedure);
+        and g.tgfoid <> '@extschema@.guard_quote_session()'::regprocedure and g.oid not in (select o.guard from @extschema@.quote_truncate_guards() o);
     return next @extschema@.quote_collab_verdict('no trigger on the log', names is null, 'warning',
         format('these run with the rights of the extension''s owner, and cost the fast way into the log, where events would tell as much: %s', names), hints);
     select string_agg(t::text, ', '), string_agg(format('select @extschema@.guard_quote_history(%L);', t), ' ')
@@ -1499,8 +1520,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with open as (
-        -- What it made anew keeps its rights. What is new became a member in this transaction.
-        select f.function, p.proowner, d.xmin = pg_current_xact_id_if_assigned()::xid as is_new, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
+        -- What it made anew keeps its rights. What is new became a member in this transaction, or below a savepoint of it, where numbers are higher.
+        select f.function, p.proowner, pg_current_xact_id_if_assigned() is not null and age(d.xmin) between -1000000 and 0 as is_new, coalesce(p.proacl, acldefault('f', p.proowner)) as acl
         from @extschema@.quote_extension_functions() f join pg_proc p on p.oid = f.function
         join pg_depend d on (d.classid, d.objid, d.refclassid, d.deptype) = ('pg_proc'::regclass, p.oid, 'pg_extension'::regclass, 'e') where f.is_public),
     held as (select distinct o.function, o.is_new, a.grantee from open o cross join lateral aclexplode(o.acl) a where a.grantee <> o.proowner)

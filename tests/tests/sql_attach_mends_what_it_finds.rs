@@ -2,7 +2,7 @@
 
 use quote_collab_tests::Erp;
 use quote_collab_tests::history::OUT_OF_CHAIN;
-use quote_collab_tests::statement::{count, run};
+use quote_collab_tests::statement::{count, refusal, run};
 
 /// Findings of the doctor about what attach makes.
 const WRONG: &str = "select count(*) from quote_collab_doctor() where severity = 'error'
@@ -46,7 +46,10 @@ async fn presence_that_lost_its_keys_has_them_again() {
     run(&admin, join).await;
     run(&admin, "drop index once, active_quote_sessions_quote; insert into active_quote_sessions select * from active_quote_sessions").await;
     assert_eq!(count(&admin, sessions).await, 2);
-    run(&admin, "select attach_quote_collaboration()").await;
+    // Nothing is deleted with the rights of whoever attaches: triggers of the owner would run with them.
+    let (code, hint) = refusal(&admin, "select attach_quote_collaboration()").await;
+    assert_eq!((code.as_str(), hint.contains("delete from")), ("23505", true));
+    run(&admin, "delete from active_quote_sessions; select attach_quote_collaboration()").await;
     run(&admin, join).await;
     assert_eq!(count(&admin, sessions).await, 1);
     let told = "select count(*) from quote_collab_doctor() where check_name in ('keys stand', 'sessions found by an index') and severity = 'ok'";

@@ -118,3 +118,52 @@ async fn an_older_history_refuses_it_once_it_is_attached_again() {
     let open = "select count(*) from quote_tables_kept('public') t where not quote_truncate_refused(t)";
     assert_eq!(count(&admin, open).await, 0);
 }
+
+/// A trigger is ours by all that it is, and not by the function that it calls: its condition would run with the rights of whoever seals.
+#[tokio::test]
+async fn a_trigger_that_borrows_the_function_is_somebody_elses() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create table ran (who text); create function spy(bigint) returns boolean language plpgsql as $$ begin insert into ran values (current_user); return false; end $$",
+    )
+    .await;
+    run(
+        &admin,
+        "create trigger innocent before insert on quote_changes_seals for each row when (spy(new.no)) execute function refuse_history_truncate();
+         update quotes set notes = 'sealed'",
+    )
+    .await;
+    assert_eq!(sqlstate(&admin, "select seal_quote_history()").await, "55000");
+    assert_eq!(count(&admin, "select count(*) from ran").await, 0);
+    let told = "select count(*) from quote_collab_doctor() where severity <> 'ok' and message ~ 'innocent|trigger, rule, check' and hint ~ 'drop trigger'";
+    assert!(count(&admin, told).await > 0);
+    run(&admin, "drop trigger innocent on quote_changes_seals; select seal_quote_history()").await;
+    // Nor is a month taken back with one, which would fire also in the replica role.
+    let month = text(
+        &admin,
+        "select to_char((date_trunc('month', now() at time zone 'UTC') + interval '2 months'), '\"quote_changes_\"YYYY_MM')",
+    )
+    .await;
+    run(&admin, &format!("alter table quote_changes detach partition {month}")).await;
+    let taken = format!(
+        "select (detached_quote_changes_month('quote_changes', '{month}') is not null)::integer::bigint"
+    );
+    assert_eq!(count(&admin, &taken).await, 1, "with our own trigger");
+    run(
+        &admin,
+        &format!(
+            "create trigger innocent before insert on {month} for each row when (spy(new.position)) execute function refuse_history_truncate();
+             alter table {month} enable always trigger innocent"
+        ),
+    )
+    .await;
+    assert_eq!(count(&admin, &taken).await, 0);
+    run(&admin, &format!("drop table {month}")).await;
+    run(&admin, "create trigger saves before insert on quote_changes for each statement execute function refuse_history_truncate()").await;
+    let named = "select count(*) from quote_collab_doctor() where check_name = 'no trigger on the log' and message ~ 'saves'";
+    assert_eq!(count(&admin, named).await, 1);
+    run(&admin, "alter trigger trg_refuse_history_truncate on quote_relay_batch rename to another").await;
+    run(&admin, "select detach_quote_collaboration(); drop extension quote_collab_ext").await;
+}

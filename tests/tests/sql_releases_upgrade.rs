@@ -311,7 +311,12 @@ async fn what_an_update_makes_is_open_to_whom_all_the_rest_was() {
                 ),
             )
             .await;
-            run(&admin, "alter extension quote_collab_ext update; select attach_quote_collaboration()").await;
+            run(
+                &admin,
+                "begin; savepoint before; alter extension quote_collab_ext update; release before; commit",
+            )
+            .await;
+            run(&admin, "select attach_quote_collaboration()").await;
             let missing = format!(
                 "select count(*)::text from quote_extension_functions() f where f.is_public and not has_function_privilege('{clerk}', f.function, 'execute')"
             );
