@@ -518,7 +518,6 @@ async fn a_server_with_fewer_locks_than_the_history_takes_is_told() {
     let (severity, message, hint) = examine(&admin).await.remove(check).unwrap();
     assert_eq!(severity, "error", "{message}");
     assert!(hint.starts_with("alter system set max_locks_per_transaction = "), "{hint}");
-    assert_eq!(sqlstate(&admin, "select * from verify_quote_history()").await, "53200");
     run(&admin, hint.split_once(';').unwrap().0).await;
 }
 
