@@ -53,7 +53,7 @@ unsafe fn is_locked(relation: pg_sys::Oid, place: pg_sys::ItemPointerData) -> bo
     }
 }
 
-/// Whether a table has the page of a place: asking for one behind its end may make one.
+/// Whether a table may have a place: asking for a page behind its end may make one, and no row is the page's number 0.
 ///
 /// # Safety
 /// The table must be open.
@@ -62,6 +62,7 @@ unsafe fn is_there(table: pg_sys::Relation, place: &pg_sys::ItemPointerData) -> 
     unsafe {
         let has_pages = (*(*table).rd_rel).relkind.cast_unsigned() != pg_sys::RELKIND_PARTITIONED_TABLE;
         has_pages
+            && pgrx::itemptr::item_pointer_get_offset_number_no_check(*place) > 0
             && pgrx::itemptr::item_pointer_get_block_number_no_check(*place)
                 < pg_sys::RelationGetNumberOfBlocksInFork(table, pg_sys::ForkNumber::MAIN_FORKNUM)
     }
