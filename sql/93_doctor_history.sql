@@ -288,6 +288,7 @@ declare
     hidden text;
     spare regclass := (select @extschema@.quote_changes_spare(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = target_schema and c.relname = 'quote_changes');
+    set_back boolean;
     found_rows boolean := false;
     at timestamptz;
     lag interval;
@@ -301,10 +302,9 @@ begin
             'stale sessions swept', 'history sealed']) c (name);
         return;
     end if;
-    found_rows := @extschema@.quote_positions_set_back(target_schema);
-    return next @extschema@.quote_collab_verdict('positions ascend', not found_rows, 'error', 'the sequence of positions was set back: new changes stand before older ones',
-        case when found_rows then @extschema@.quote_positions_hint(target_schema) end);
-    found_rows := false;
+    set_back := @extschema@.quote_positions_set_back(target_schema);
+    return next @extschema@.quote_collab_verdict('positions ascend', not set_back, 'error', 'the sequence of positions was set back: new changes stand before older ones',
+        case when set_back then @extschema@.quote_positions_hint(target_schema) end);
     -- Those of months that are archived wait until event feeds have read them.
     if spare is not null then
         execute format('select exists (select from (select distinct date_trunc(''month'', c.changed_at, ''UTC'') from %s c offset 0) m (month_start)

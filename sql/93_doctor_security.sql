@@ -36,7 +36,8 @@ begin
     return next @extschema@.quote_collab_verdict('no trigger on the log', names is null, 'warning',
         format('these run with the rights of the extension''s owner, and cost the fast way into the log, where events would tell as much: %s', names), hints);
     select string_agg(t::text, ', '), string_agg(format('select @extschema@.guard_quote_history(%L);', t), ' ')
-    into names, hints from @extschema@.quote_tables_kept(target_schema) t where not @extschema@.quote_truncate_refused(t);
+    into names, hints from @extschema@.quote_tables_kept(target_schema) t
+    where t not in (select g.relation from @extschema@.quote_truncate_guards() g where g.is_on);
     return next @extschema@.quote_collab_verdict('truncate of the history refused', names is null, 'error',
         format('their owner may empty these without a trace: %s', names), hints);
     return query select * from @extschema@.quote_collab_doctor_caller(target_schema);

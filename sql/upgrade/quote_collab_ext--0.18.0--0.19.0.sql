@@ -1223,6 +1223,7 @@ declare
     hidden text;
     spare regclass := (select @extschema@.quote_changes_spare(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = target_schema and c.relname = 'quote_changes');
+    set_back boolean;
     found_rows boolean := false;
     at timestamptz;
     lag interval;
@@ -1236,10 +1237,9 @@ begin
             'stale sessions swept', 'history sealed']) c (name);
         return;
     end if;
-    found_rows := @extschema@.quote_positions_set_back(target_schema);
-    return next @extschema@.quote_collab_verdict('positions ascend', not found_rows, 'error', 'the sequence of positions was set back: new changes stand before older ones',
-        case when found_rows then @extschema@.quote_positions_hint(target_schema) end);
-    found_rows := false;
+    set_back := @extschema@.quote_positions_set_back(target_schema);
+    return next @extschema@.quote_collab_verdict('positions ascend', not set_back, 'error', 'the sequence of positions was set back: new changes stand before older ones',
+        case when set_back then @extschema@.quote_positions_hint(target_schema) end);
     -- Those of months that are archived wait until event feeds have read them.
     if spare is not null then
         execute format('select exists (select from (select distinct date_trunc(''month'', c.changed_at, ''UTC'') from %s c offset 0) m (month_start)
@@ -1372,7 +1372,8 @@ begin
     return next @extschema@.quote_collab_verdict('no trigger on the log', names is null, 'warning',
         format('these run with the rights of the extension''s owner, and cost the fast way into the log, where events would tell as much: %s', names), hints);
     select string_agg(t::text, ', '), string_agg(format('select @extschema@.guard_quote_history(%L);', t), ' ')
-    into names, hints from @extschema@.quote_tables_kept(target_schema) t where not @extschema@.quote_truncate_refused(t);
+    into names, hints from @extschema@.quote_tables_kept(target_schema) t
+    where t not in (select g.relation from @extschema@.quote_truncate_guards() g where g.is_on);
     return next @extschema@.quote_collab_verdict('truncate of the history refused', names is null, 'error',
         format('their owner may empty these without a trace: %s', names), hints);
     return query select * from @extschema@.quote_collab_doctor_caller(target_schema);

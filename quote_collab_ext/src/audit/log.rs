@@ -53,7 +53,7 @@ pub struct Log {
     /// Function of the extension whose trigger writes here.
     function: pg_sys::Oid,
     former: OnceCell<Former>,
-    /// Somebody put a trigger on the log itself: only SQL fires it.
+    /// Somebody put a trigger on the log itself that an INSERT fires: only SQL does.
     pub has_triggers: bool,
     /// The partition of the month that was written last.
     pub month: Cell<Option<Month>>,
