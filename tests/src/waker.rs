@@ -61,3 +61,12 @@ fn is_asleep(process: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with('S'))
 }
+
+/// Waits until a keeper has sealed something.
+pub async fn sealed(client: &Client) {
+    let sealed = "select exists (select from quote_changes_seals where rows > 0)";
+    eventually("the house is kept", || async {
+        client.query_one(sealed, &[]).await.expect("the seals are read").get(0)
+    })
+    .await;
+}
