@@ -56,10 +56,8 @@ impl Upkeep {
     async fn maintain(&self) {
         loop {
             sleep(jittered(PERIOD)).await;
-            if let Err(error) = self.database.maintain().await
-                && !error.is_told()
-            {
-                tracing::warn!(%error, "maintenance failed");
+            if let Err(error) = self.database.maintain().await {
+                error.warn("maintenance failed");
             }
         }
     }
@@ -108,9 +106,7 @@ pub async fn follow_lineage(
                         }
                     }
                 }
-                Err(error) if reason == WakeUp::Reconnect && !error.is_told() => {
-                    tracing::warn!(%error, "lineage not read");
-                }
+                Err(error) if reason == WakeUp::Reconnect => error.warn("lineage not read"),
                 Ok(_) | Err(_) => {}
             }
         }

@@ -100,6 +100,13 @@ impl DatabaseError {
         matches!(self, Self::AboveRowSecurity)
     }
 
+    /// Warns the log of what came of it, unless the log was told already.
+    pub fn warn(&self, came_of_it: &'static str) {
+        if !self.is_told() {
+            tracing::warn!(error = %self, "{came_of_it}");
+        }
+    }
+
     /// Name of what is wrong with the database, where it can be mended while the gateway waits for it.
     #[must_use]
     pub const fn obstacle(&self) -> Option<&'static str> {

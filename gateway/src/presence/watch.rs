@@ -79,9 +79,7 @@ impl<B: ChangeBus> Watching<B> {
                     wait
                 }
                 Err(error) => {
-                    if !error.is_told() {
-                        tracing::warn!(%error, "sessions not read");
-                    }
+                    error.warn("sessions not read");
                     backoff.delay()
                 }
             };
