@@ -374,7 +374,7 @@ const MENDED: [(&str, &str); 159] = [
         "history can be sealed",
     ),
     (
-        "create extension if not exists btree_gist; alter table quote_changes_seals add exclude using gist (no with =) where (no > 0)",
+        "alter table quote_changes_seals add exclude using gist (int8range(no, no, '[]') with &&) where (no > 0)",
         "history can be sealed",
     ),
     (
