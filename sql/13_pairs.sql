@@ -15,6 +15,7 @@ begin
     if not found then
         raise exception 'quote collaboration is not attached to any table'
             using errcode = 'object_not_in_prerequisite_state',
+                  detail = 'This function works on the tables that attach_quote_collaboration() was given, and there are none.',
                   hint = 'Run select attach_quote_collaboration() as a superuser.';
     end if;
     return target;

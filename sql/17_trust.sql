@@ -57,6 +57,7 @@ begin
         return;
     elsif @extschema@.quote_collab_table(target) is null then
         raise exception 'there is no table %.%', target.table_schema, target.table_name using errcode = 'undefined_table',
+            detail = 'It was attached under this name, and no table of this name is there now.',
             hint = 'It was renamed or dropped: attach the table anew, as a superuser.';
     end if;
     raise exception 'table %.% is not the one that was attached', target.table_schema, target.table_name
@@ -133,6 +134,7 @@ as $$
 begin
     if not pg_has_role(current_user, @extschema@.quote_extension_owner(), 'member') then
         raise exception 'table % is written by functions of the extension alone', tg_relid::regclass using errcode = 'insufficient_privilege',
+            detail = format('Role %s does not own the extension, and is no member of its owner.', current_user),
             hint = 'Settings are given to attach_quote_collaboration(), by a superuser; the anchor of the seals is kept by sealing.';
     end if;
     return null;

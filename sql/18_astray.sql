@@ -68,7 +68,7 @@ begin
     into names, hints from @extschema@.quote_relations_astray(home) a;
     if names is not null then
         raise exception 'tables of the history were moved away: %', names using errcode = 'object_not_in_prerequisite_state',
-            hint = format('Put them back: %s', hints);
+            detail = format('They are expected in schema %s, under the names that attach gave them.', home), hint = format('Put them back: %s', hints);
     end if;
 end $$;
 comment on function require_quote_relations(name) is 'refuses to go on without a table of the history that was renamed or moved';

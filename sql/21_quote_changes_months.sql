@@ -314,7 +314,8 @@ declare
     made integer := 0;
 begin
     if months_ahead is null or months_ahead not between 0 and 120 then
-        raise exception 'the months ahead must be between 0 and 120' using errcode = 'invalid_parameter_value', hint = 'Maintenance makes three.';
+        raise exception 'the months ahead must be between 0 and 120' using errcode = 'invalid_parameter_value',
+            detail = format('%s was given.', coalesce(months_ahead::text, 'null')), hint = 'Maintenance makes three.';
     end if;
     for month in 0 .. months_ahead loop
         first := @extschema@.quote_changes_month(now() + make_interval(months => month));
@@ -361,7 +362,8 @@ declare
     is_moved boolean;
 begin
     if log is distinct from to_regclass(format('%I.quote_changes', @extschema@.quote_collab_home())) then
-        raise exception '% is not the audit log', log using errcode = 'invalid_parameter_value', hint = 'Name quote_changes.';
+        raise exception '% is not the audit log', log using errcode = 'invalid_parameter_value',
+            detail = 'Each history has one, beside the first pair that was attached to it.', hint = 'Name quote_changes.';
     elsif spare is null or pg_relation_size(spare) > largest then
         return 0;
     end if;
@@ -381,7 +383,8 @@ begin
             select m.month into month from @extschema@.quote_changes_months_before(log, 'infinity'::timestamptz) m
             where m.month_start < ends and m.month_end > first limit 1;
             if found then
-                raise exception 'partition % has a part of it', month using errcode = 'invalid_object_definition', hint = 'Partitions are to have a month each.';
+                raise exception 'partition % has a part of it', month using errcode = 'invalid_object_definition',
+                    detail = format('It overlaps with the month that begins at %s.', first), hint = 'Partitions are to have a month each.';
             end if;
             month := @extschema@.build_quote_changes_month(log, spare, @extschema@.quote_changes_month_name(log, first), first, ends);
             months := months || month;

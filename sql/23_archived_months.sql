@@ -134,6 +134,7 @@ begin
         return false;
     elsif @extschema@.quote_log_is_published(log) then
         raise exception 'their month is archived, and the log is published' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'Moving them by DELETE and INSERT would be told to subscribers as changes.',
             hint = 'Take the audit log out of its publications while they move.';
     end if;
     perform @extschema@.lock_quote_seals(log);

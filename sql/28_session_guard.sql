@@ -9,7 +9,8 @@ as $$
 begin
     if greatest(char_length(user_name), char_length(user_email)) > 255 then
         raise exception 'the % is too long', case when char_length(user_name) > 255 then 'name of the user' else 'address of the user' end
-            using errcode = 'string_data_right_truncation', hint = 'Pass at most 255 characters.';
+            using errcode = 'string_data_right_truncation',
+            detail = format('It has %s characters.', greatest(char_length(user_name), char_length(user_email))), hint = 'Pass at most 255 characters.';
     end if;
 end $$;
 comment on function require_quote_session_texts(text, text) is 'refuses names and addresses that are too long to show';
@@ -27,6 +28,7 @@ begin
     if verified is not null and (tg_op <> 'DELETE' and new.user_id <> verified
             or tg_op <> 'INSERT' and old.user_id <> verified and @extschema@.quote_session_lives(old.last_heartbeat)) then
         raise exception 'the session belongs to another user' using errcode = 'insufficient_privilege',
+            detail = 'Whoever is verified by a token joins, changes and ends sessions of his own.',
             hint = 'Join with a session id of your own, or with none to get one.';
     elsif tg_op = 'DELETE' then
         return old;

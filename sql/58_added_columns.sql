@@ -107,7 +107,9 @@ begin
     begin
         execute format('alter table %s add column %I %s', target, column_name, definition);
     exception when feature_not_supported or wrong_object_type then
-        raise exception '%', sqlerrm using errcode = sqlstate, hint = format('Add the column by hand, as far as it takes, and attach then: %s', by_hand);
+        raise exception '%', sqlerrm using errcode = sqlstate,
+            detail = format('PostgreSQL does not add column %I to %s as it stands.', column_name, target),
+            hint = format('Add the column by hand, as far as it takes, and attach then: %s', by_hand);
     end;
     execute format('comment on column %s.%I is %L', target, column_name, @extschema@.quote_added_column_comment(role));
 end $$;

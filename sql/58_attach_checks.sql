@@ -8,6 +8,7 @@ begin
     if header is null or lines is null then
         raise exception 'no table "%" on the search path', case when header is null then 'quotes' else 'quote_lines' end
             using errcode = 'undefined_table',
+                  detail = 'Without names in its arguments, attach looks for quotes and quote_lines.',
                   hint = 'Name both tables: select attach_quote_collaboration(''sales.offers'', ''sales.offer_items'').';
     end if;
     if getdatabaseencoding() <> 'UTF8' then
@@ -17,7 +18,7 @@ begin
     end if;
     if header = lines then
         raise exception 'a table cannot be attached as its own lines' using errcode = 'invalid_parameter_value',
-            hint = 'Name two tables: the header and its lines.';
+            detail = format('Both names lead to %s.', header), hint = 'Name two tables: the header and its lines.';
     end if;
     perform @extschema@.check_quote_target(header), @extschema@.check_quote_target(lines);
     perform @extschema@.check_quote_options(options), @extschema@.check_quote_option_columns(header, lines, options);

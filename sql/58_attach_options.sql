@@ -15,13 +15,18 @@ begin
     select k.name into unknown from jsonb_object_keys(options) k (name) where k.name <> all (known) limit 1;
     if found then
         raise exception 'attach has no option "%"', unknown
-            using errcode = 'invalid_parameter_value', hint = format('Use one of: %s.', array_to_string(known, ', '));
+            using errcode = 'invalid_parameter_value',
+            detail = 'An option that is not known could be a known one mistyped.', hint = format('Use one of: %s.', array_to_string(known, ', '));
     elsif options ->> 'truncate' not in ('refuse', 'record') then
-        raise exception 'unknown option for truncate' using errcode = 'invalid_parameter_value', hint = 'Use "refuse" or "record".';
+        raise exception 'unknown option for truncate' using errcode = 'invalid_parameter_value',
+            detail = format('"%s" was given.', left(options ->> 'truncate', 63)), hint = 'Use "refuse" or "record".';
     elsif jsonb_typeof(options -> 'replicated_history') not in ('boolean', 'null') then
-        raise exception 'replicated_history must be true or false' using errcode = 'invalid_parameter_value', hint = 'Pass {"replicated_history": true}, or leave it out.';
+        raise exception 'replicated_history must be true or false' using errcode = 'invalid_parameter_value',
+            detail = format('A json %s was given.', jsonb_typeof(options -> 'replicated_history')),
+            hint = 'Pass {"replicated_history": true}, or leave it out.';
     elsif options ->> 'system_user_id' !~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' then
         raise exception 'system_user_id must be a uuid' using errcode = 'invalid_parameter_value',
+            detail = format('"%s" was given.', left(options ->> 'system_user_id', 63)),
             hint = 'Name a user by his id: {"system_user_id": "00000000-0000-4000-8000-000000000001"}.';
     end if;
     perform @extschema@.check_quote_column_option(options, 'columns', 'QUOTE'), @extschema@.check_quote_column_option(options, 'line_columns', 'QUOTE_LINE'),
@@ -43,16 +48,19 @@ declare
 begin
     if jsonb_typeof(options -> option) <> 'object' then
         raise exception 'option "%" must be a json object', option
-            using errcode = 'invalid_parameter_value', hint = format('Name columns by role: {"%s": {"tenant": "..."}}.', option);
+            using errcode = 'invalid_parameter_value',
+            detail = format('A json %s was given.', jsonb_typeof(options -> option)), hint = format('Name columns by role: {"%s": {"tenant": "..."}}.', option);
     end if;
     select e.key, e.value into wrong from jsonb_each(options -> option) e
     where e.key <> all (roles) or jsonb_typeof(e.value) <> case when e.key = any (free) and e.value = 'null' then 'null' else 'string' end limit 1;
     if found and wrong.key = any (roles) then
         raise exception 'option "%" must name a column for the role "%"', option, wrong.key using errcode = 'invalid_parameter_value',
+            detail = format('A json %s was given.', jsonb_typeof(wrong.value)),
             hint = format('Give its name as text%s.', case when wrong.key = any (free) then ', or null where no column shall play the role' else '' end);
     elsif found then
         raise exception 'option "%" knows no role "%"', option, wrong.key
-            using errcode = 'invalid_parameter_value', hint = format('Use one of: %s.', array_to_string(roles, ', '));
+            using errcode = 'invalid_parameter_value',
+            detail = 'A role is what a column is to the extension.', hint = format('Use one of: %s.', array_to_string(roles, ', '));
     end if;
 end $$;
 comment on function check_quote_column_option(jsonb, text, text) is 'refuses roles that there are not';
@@ -69,9 +77,11 @@ begin
     if chosen is null or chosen in ('null'::jsonb, 'false'::jsonb) then
         return;
     elsif jsonb_typeof(chosen) <> 'object' then
-        raise exception 'option "%" must be a json object or null', option using errcode = 'invalid_parameter_value', hint = shape;
+        raise exception 'option "%" must be a json object or null', option using errcode = 'invalid_parameter_value',
+            detail = format('A json %s was given.', jsonb_typeof(chosen)), hint = shape;
     elsif exists (select from jsonb_each(chosen) e where e.key not in ('schema', 'table', 'id', 'name', 'email') or jsonb_typeof(e.value) <> 'string') then
-        raise exception 'option "%" does not name a table and its columns', option using errcode = 'invalid_parameter_value', hint = shape;
+        raise exception 'option "%" does not name a table and its columns', option using errcode = 'invalid_parameter_value',
+            detail = 'It may have schema, table, id, name and email, each a text.', hint = shape;
     end if;
 end $$;
 comment on function check_quote_relation_option(jsonb, text) is 'refuses what does not name a table of users or customers';
@@ -87,7 +97,8 @@ declare
 begin
     if jsonb_typeof(ignored) <> 'array' or jsonb_path_exists(ignored, 'strict $[*] ? (@.type() != "string")') then
         raise exception 'option "ignored_columns" must be a list of columns'
-            using errcode = 'invalid_parameter_value', hint = 'For example {"ignored_columns": ["last_viewed_at"]}.';
+            using errcode = 'invalid_parameter_value',
+            detail = 'It is a json array of texts, each the name of a column.', hint = 'For example {"ignored_columns": ["last_viewed_at"]}.';
     end if;
     select i.name into unknown from jsonb_array_elements_text(ignored) i (name)
     where not exists (select from pg_attribute a where a.attrelid in (header, lines) and a.attname = i.name and a.attnum > 0 and not a.attisdropped)
@@ -110,16 +121,19 @@ declare
     drop_after interval;
 begin
     if jsonb_typeof(options -> 'archive_after') not in ('string', 'null') or jsonb_typeof(options -> 'drop_after') not in ('string', 'null') then
-        raise exception 'ages of history must be intervals' using errcode = 'invalid_parameter_value', hint = example;
+        raise exception 'ages of history must be intervals' using errcode = 'invalid_parameter_value',
+            detail = 'Each is a text that can be read as an interval, or null.', hint = example;
     end if;
     begin
         archive_after := (options ->> 'archive_after')::interval;
         drop_after := (options ->> 'drop_after')::interval;
     exception when data_exception then
-        raise exception 'ages of history must be intervals' using errcode = 'invalid_parameter_value', hint = example;
+        raise exception 'ages of history must be intervals' using errcode = 'invalid_parameter_value',
+            detail = 'Each is a text that can be read as an interval, or null.', hint = example;
     end;
     if archive_after <= interval '0' or drop_after <= interval '0' then
-        raise exception 'ages of history must be positive' using errcode = 'invalid_parameter_value', hint = example;
+        raise exception 'ages of history must be positive' using errcode = 'invalid_parameter_value',
+            detail = 'What is younger than nothing cannot be archived or dropped.', hint = example;
     elsif drop_after < archive_after or drop_after is not null and archive_after is null then
         raise exception 'history cannot be kept like this' using errcode = 'invalid_parameter_value',
             detail = 'It is archived first and dropped later.', hint = example;

@@ -17,7 +17,9 @@ begin
         return null;
     elsif target is null then
         raise exception 'no table %.%', quote_ident(coalesce(chosen ->> 'schema', target_schema)), quote_ident(coalesce(chosen ->> 'table', default_table))
-            using errcode = 'undefined_table', hint = format('Name the table: {"%s": {"schema": "...", "table": "..."}}, or null for none.', default_table);
+            using errcode = 'undefined_table',
+            detail = 'It is looked for among tables, views, materialized views and foreign tables.',
+            hint = format('Name the table: {"%s": {"schema": "...", "table": "..."}}, or null for none.', default_table);
     end if;
     return jsonb_strip_nulls(jsonb_build_object(
         'schema', coalesce(chosen ->> 'schema', target_schema),

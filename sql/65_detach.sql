@@ -125,6 +125,7 @@ begin
     elsif chosen = '{}' then
         raise exception 'quote collaboration is attached to %', case when named is null then 'more than one pair of tables' else 'other tables' end
             using errcode = 'object_not_in_prerequisite_state',
+                  detail = 'Detach takes the pair whose header or lines are named.',
                   hint = coalesce((select format('Name one: %s.', string_agg(format('select detach_quote_collaboration(quotes => %L)', t.relation), ' or '))
                       from @extschema@.quote_collab_pairs() p
                       cross join lateral (select coalesce(@extschema@.quote_collab_table(p.header), @extschema@.quote_collab_table(p.line))) t (relation)
@@ -271,6 +272,7 @@ begin
     is_last := not exists (select from @extschema@.quote_collab_settings);
     if drop_history and not is_last then
         raise exception 'the history belongs to other pairs of tables too' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'They are attached to the same tables of history, which would go.',
             hint = 'Detach this pair without drop_history, and drop the history with the last one.';
     elsif is_last then
         perform @extschema@.drop_quote_pair_views(header.log_schema);

@@ -23,10 +23,10 @@ declare
 begin
     if changes is null then
         raise exception 'the changes must not be null' using errcode = 'null_value_not_allowed',
-            hint = 'Pass {"field": value, ...}.';
+            detail = 'A save without changes is an empty object.', hint = 'Pass {"field": value, ...}.';
     elsif jsonb_typeof(changes) <> 'object' then
         raise exception 'the changes must be a json object' using errcode = 'invalid_parameter_value',
-            hint = 'Pass {"field": value, ...}.';
+            detail = format('A json %s was given.', jsonb_typeof(changes)), hint = 'Pass {"field": value, ...}.';
     elsif jsonb_path_exists(changes, '$.** ? (@ > 1e300 || @ < -1e300)') or exists (
             select from jsonb_path_query(changes, '$.** ? (@.type() == "number")') n (value) where scale(n.value::numeric) > 300) then
         -- A few bytes name a number that takes a hundred thousand to write down.
@@ -44,10 +44,12 @@ begin
         order by a.attname = item.key desc limit 1;
         if not found then
             raise exception 'unknown field "%"', left(item.key, 63) using errcode = 'undefined_column',
+                detail = format('%s has no such column.', relation),
                 hint = format('Fields are the columns of %s, as they are named or in camelCase.', relation);
         elsif generated or column_name in (select target.columns ->> r from unnest('{id,tenant,version,quote,updated_at,updated_by,created_by}'::text[]) r)
                 or column_name = 'created_at' then
             raise exception 'field "%" is read-only', column_name using errcode = 'insufficient_privilege',
+                detail = 'It is generated, or a key, a version, or a note of who wrote the row and when.',
                 hint = 'Leave it out of the changes: it is set by the database.';
         elsif is_text and jsonb_typeof(item.value) in ('object', 'array') then
             raise exception 'the value of field "%" does not fit its column', column_name using errcode = 'invalid_text_representation',
@@ -115,7 +117,7 @@ declare
 begin
     if field is not null then
         raise exception 'the value of field "%" is no amount', field using errcode = 'numeric_value_out_of_range',
-            hint = 'Give it as a number with an end, or null.';
+            detail = 'NaN and infinities have no total.', hint = 'Give it as a number with an end, or null.';
     end if;
 end $$;
 comment on function refuse_quote_amounts(quote_collab_settings, jsonb) is 'refuses amounts that are not finite numbers';
@@ -212,7 +214,8 @@ declare
 begin
     select s.* into settings from @extschema@.quote_collab_settings s where (s.table_schema, s.table_name) = (claimed.table_schema, claimed.table_name);
     if not found then
-        raise exception 'the table is not attached' using errcode = 'object_not_in_prerequisite_state', hint = 'Attach it first.';
+        raise exception 'the table is not attached' using errcode = 'object_not_in_prerequisite_state',
+            detail = format('There are no settings for %I.%I.', claimed.table_schema, claimed.table_name), hint = 'Attach it first.';
     end if;
     return @extschema@.present_quote_columns(settings);
 end $$;
@@ -265,6 +268,7 @@ begin
             detail = format('%s rows of %s have it, and a save is based on one.', changed, relation), hint = 'Let a unique index say that an id names one row.';
     elsif updated is null then
         raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+            detail = format('The UPDATE of %s changed no row.', relation),
             hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
     end if;
     return updated;
@@ -283,7 +287,8 @@ declare
 begin
     begin
         tried := @extschema@.update_quote_row(target, row_id, changes, cause, '{}'::jsonb, path);
-        raise exception 'the row is put back' using errcode = 'QC004', hint = 'Nobody is told of this.';
+        raise exception 'the row is put back' using errcode = 'QC004',
+            detail = 'It was changed to learn its amount.', hint = 'Nobody is told of this.';
     exception when sqlstate 'QC004' then
         return jsonb_build_object(target.columns ->> case target.entity when 'QUOTE' then 'total_amount' else 'line_amount' end,
             @extschema@.quote_amount_of_row(target, tried));

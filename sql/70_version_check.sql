@@ -32,7 +32,8 @@ declare
     noun text := case target.entity when 'QUOTE' then 'quote' else 'quote line' end;
 begin
     if row_id is null then
-        raise exception 'the % id must not be null', noun using errcode = 'null_value_not_allowed', hint = 'Name the row to work on.';
+        raise exception 'the % id must not be null', noun using errcode = 'null_value_not_allowed',
+            detail = 'No row has a null for its id.', hint = 'Name the row to work on.';
     end if;
     found_row := @extschema@.find_quote_row(target, row_id, locking);
     if found_row is null then
@@ -51,7 +52,7 @@ as $$
 begin
     if expected_version is null then
         raise exception 'the version must not be null' using errcode = 'null_value_not_allowed',
-            hint = 'Pass the version that you read, 0 for null.';
+            detail = 'A save says which version of the row it is based on.', hint = 'Pass the version that you read, 0 for null.';
     elsif expected_version < 0 then
         raise exception 'the version must not be negative' using errcode = 'invalid_parameter_value',
             detail = format('%s was given; versions only count up.', expected_version), hint = 'Pass the version that you read, 0 for null.';
@@ -109,10 +110,11 @@ as $$
 begin
     if on_conflict in ('merge', 'overwrite') then
         raise exception 'on_conflict => ''%'' is not available in this release', on_conflict
-            using errcode = 'feature_not_supported', hint = 'Use on_conflict => ''reject''.';
+            using errcode = 'feature_not_supported',
+            detail = 'The name is kept for it.', hint = 'Use on_conflict => ''reject''.';
     elsif on_conflict is distinct from 'reject' then
         raise exception 'unknown on_conflict policy' using errcode = 'invalid_parameter_value',
-            hint = 'Use on_conflict => ''reject''.';
+            detail = format('"%s" was given.', left(coalesce(on_conflict, 'null'), 63)), hint = 'Use on_conflict => ''reject''.';
     end if;
 end $$;
 comment on function require_conflict_policy(text) is 'refuses what on_conflict does not know';

@@ -35,7 +35,8 @@ begin
     quote := @extschema@.find_quote_row(header, parent, 'for no key update');
     quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
     if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
-        raise exception 'the line moved to another quote' using errcode = 'serialization_failure', hint = 'Try again.';
+        raise exception 'the line moved to another quote' using errcode = 'serialization_failure',
+            detail = 'It did so between being found and being locked.', hint = 'Try again.';
     elsif quote is null then
         quote := @extschema@.require_quote_row(header, parent, 'for no key update');
     end if;

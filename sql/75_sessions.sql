@@ -16,7 +16,7 @@ as $$
 begin
     if status not in ('VIEWING', 'EDITING', 'IDLE') then
         raise exception 'unknown session status' using errcode = 'invalid_parameter_value',
-            hint = 'Use VIEWING, EDITING or IDLE.';
+            detail = format('"%s" was given.', left(status, 63)), hint = 'Use VIEWING, EDITING or IDLE.';
     end if;
 end $$;
 comment on function require_quote_session_status(text) is 'refuses a status that is none';
@@ -73,10 +73,11 @@ begin
     perform @extschema@.require_quote_session_status(status);
     if @extschema@.current_quote_tenant() is null and row_security_active(@extschema@.quote_session_target()) then
         raise exception 'no tenant is set' using errcode = 'insufficient_privilege',
+            detail = 'A session belongs to the tenant of whoever joins.',
             hint = 'Set app.current_tenant_id for the transaction, or where tenants are verified, call authenticate_quote_user(token).';
     elsif who is null then
         raise exception 'the user id must not be null' using errcode = 'null_value_not_allowed',
-            hint = 'Pass user_id or set app.current_user_id.';
+            detail = 'Others see who has the quote open.', hint = 'Pass user_id or set app.current_user_id.';
     end if;
     select * into known from @extschema@.find_quote_user(who);
     if known.known and @extschema@.verified_quote_user() = who then
@@ -107,7 +108,7 @@ begin
     end;
     if session.session_id is null then
         raise exception 'the session belongs to another user' using errcode = 'insufficient_privilege',
-            hint = 'Join with a session id of your own, or with none to get one.';
+            detail = 'It was given to whoever joined with it.', hint = 'Join with a session id of your own, or with none to get one.';
     end if;
     perform @extschema@.wake_quote_presence();
     return next session;
@@ -129,14 +130,15 @@ declare
 begin
     if session_id is null then
         raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed',
-            hint = 'Pass the session_id that join_quote_session gave.';
+            detail = 'No session has a null for its id.', hint = 'Pass the session_id that join_quote_session gave.';
     end if;
     perform @extschema@.require_quote_session_status(status);
     if cursor_position < 0 then
         raise exception 'the cursor position must not be negative' using errcode = 'invalid_parameter_value',
-            hint = 'Count from 0, in UTF-16 code units.';
+            detail = format('%s was given.', cursor_position), hint = 'Count from 0, in UTF-16 code units.';
     elsif char_length(current_field) > 63 then
-        raise exception 'the field name is too long' using errcode = 'string_data_right_truncation', hint = 'Pass the name of a column.';
+        raise exception 'the field name is too long' using errcode = 'string_data_right_truncation',
+            detail = 'The name of a column has at most 63 characters.', hint = 'Pass the name of a column.';
     end if;
     execute format($query$
         with before as (
@@ -169,7 +171,7 @@ declare
 begin
     if session_id is null then
         raise exception 'the session id must not be null' using errcode = 'null_value_not_allowed',
-            hint = 'Pass the session_id that join_quote_session gave.';
+            detail = 'No session has a null for its id.', hint = 'Pass the session_id that join_quote_session gave.';
     end if;
     execute format('delete from %s s where s.session_id = $1 and ($2 is null or s.user_id = $2) and ($4 or s.tenant_id = $3) returning s.id',
         @extschema@.quote_session_target())

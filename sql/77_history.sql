@@ -16,10 +16,11 @@ declare
     author record;
 begin
     if quote_id is null then
-        raise exception 'the quote id must not be null' using errcode = 'null_value_not_allowed', hint = 'Name the quote.';
+        raise exception 'the quote id must not be null' using errcode = 'null_value_not_allowed',
+            detail = 'A history is that of one quote.', hint = 'Name the quote.';
     elsif max_rows is null or max_rows not between 0 and 10000 then
         raise exception 'the limit must be between 0 and 10000' using errcode = 'invalid_parameter_value',
-            hint = 'Ask for fewer at a time.';
+            detail = format('%s was given.', coalesce(max_rows::text, 'null')), hint = 'Ask for fewer at a time.';
     end if;
     perform @extschema@.require_quote_home('{quote_changes,v_quote_changes_all}'::text[]);
     select * into author from @extschema@.quote_user_join('c.changed_by');
@@ -117,10 +118,11 @@ declare
     query text;
 begin
     if tenant is null then
-        raise exception 'no tenant is set' using errcode = 'invalid_parameter_value', hint = 'Set app.current_tenant_id, or where tenants are verified, call authenticate_quote_user(token).';
+        raise exception 'no tenant is set' using errcode = 'invalid_parameter_value',
+            detail = 'The list is that of one tenant.', hint = 'Set app.current_tenant_id, or where tenants are verified, call authenticate_quote_user(token).';
     elsif max_rows is null or max_rows not between 0 and 1000 then
         raise exception 'the limit must be between 0 and 1000' using errcode = 'invalid_parameter_value',
-            hint = 'Ask for fewer at a time.';
+            detail = format('%s was given.', coalesce(max_rows::text, 'null')), hint = 'Ask for fewer at a time.';
     end if;
     if alone then
         perform @extschema@.require_quote_table(@extschema@.quote_collab_target('QUOTE'::text));

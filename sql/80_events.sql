@@ -107,7 +107,7 @@ begin
     return parsed;
 exception when data_exception then
     raise exception 'the cursor is malformed' using errcode = 'invalid_parameter_value',
-        hint = 'Pass a cursor that quote_events_since or quote_events_cursor gave.';
+        detail = 'It is not as the feed writes cursors.', hint = 'Pass a cursor that quote_events_since or quote_events_cursor gave.';
 end $$;
 comment on function parse_quote_cursor(text) is 'reads a cursor; 22023 when malformed';
 
@@ -159,6 +159,7 @@ begin
                 union all select n::text::xid8 from generate_series(pg_snapshot_xmax(seen)::text::bigint, pg_snapshot_xmax(counted)::text::bigint - 1) n) r (xid)
             where pg_visible_in_snapshot(r.xid, counted)) then
         raise exception 'the cursor is newer than this transaction' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'It counts on transactions that this one, by its snapshot, does not see.',
             hint = 'Read the event feed in a transaction of its own, or in read committed.';
     end if;
 end $$;
@@ -184,7 +185,8 @@ declare
     got integer;
 begin
     if max is null or max not between 1 and 10000 then
-        raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value', hint = 'Call again with the last cursor for more.';
+        raise exception 'max must be between 1 and 10000' using errcode = 'invalid_parameter_value',
+            detail = format('%s was given.', coalesce(max::text, 'null')), hint = 'Call again with the last cursor for more.';
     end if;
     perform @extschema@.require_quote_cursor(c), @extschema@.require_quote_home('{quote_changes}'::text[]), @extschema@.require_quote_cursor_seen(c), @extschema@.flush_quote_feed(),
         @extschema@.watch_quote_clock();

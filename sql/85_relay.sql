@@ -119,7 +119,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     raise exception 'the relay''s lease is lost' using errcode = 'QC002',
-        hint = 'Another relay has taken over; take the lease again before you go on.';
+        detail = 'Its row has another epoch than this relay was given.', hint = 'Another relay has taken over; take the lease again before you go on.';
 end $$;
 comment on function refuse_lost_quote_lease() is 'SQLSTATE QC002: another relay has taken over';
 
@@ -156,6 +156,7 @@ begin
         r (held boolean, no bigint, prev pg_snapshot, cur pg_snapshot, prev_at timestamptz, cur_at timestamptz, floor_at timestamptz, origin bigint, writer xid);
     if @extschema@.quote_database_identity() <> system_identifier or @extschema@.quote_feed_timeline() <> timeline or last.no < known then
         raise exception 'the log has another history' using errcode = 'QC001',
+            detail = 'The server is another cluster, or on another timeline, or knows fewer batches than this relay has read.',
             hint = 'Take the lease again, and find out where to go on.';
     end if;
     if last.held is not true then

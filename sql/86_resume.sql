@@ -137,7 +137,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     raise exception 'the cursor is no longer known' using errcode = 'QC001',
-        hint = 'Read the quote again and subscribe without a cursor.';
+        detail = 'What it counts on was archived, or another cluster has relayed since.', hint = 'Read the quote again and subscribe without a cursor.';
 end $$;
 comment on function refuse_unknown_quote_place() is 'SQLSTATE QC001: the feed does not reach back to a place';
 

@@ -147,6 +147,7 @@ begin
     perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals}'::text[]);
     if older_than is null or older_than <= interval '0' or older_than > interval '1000 years' then
         raise exception 'the age must be a positive interval of at most 1000 years' using errcode = 'invalid_parameter_value',
+            detail = format('%s was given.', coalesce(older_than::text, 'null')),
             hint = 'For example select drop_archived_quote_changes(interval ''10 years'').';
     end if;
     perform @extschema@.require_quote_months_seen();
@@ -177,6 +178,7 @@ begin
     into after from @extschema@.examine_quote_seals(from_at, until_at) x;
     if coalesce(before.intact, arrived = present) is not true or coalesce(before.rows, 0) - after.rows <> present - arrived then
         raise exception 'the history to be dropped is not as it was sealed' using errcode = 'object_not_in_prerequisite_state',
+            detail = 'The rows of these months are not those that the seals count.',
             hint = 'See what select * from verify_quote_history() finds, and keep its findings.';
     end if;
     perform @extschema@.seal_quote_release(jsonb_build_object('rows', present, 'gone', after.gone::text, 'remains', after.remains,

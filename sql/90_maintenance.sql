@@ -99,7 +99,7 @@ begin
         return '{}'::jsonb;
     elsif current_setting('transaction_read_only')::boolean then
         raise exception 'maintenance cannot be done in a read-only transaction' using errcode = 'read_only_sql_transaction',
-            hint = 'Begin one that may write: begin read write.';
+            detail = 'It makes months ahead, ends stale sessions and seals.', hint = 'Begin one that may write: begin read write.';
     end if;
     patience := @extschema@.bound_quote_patience();
     -- Asked for what it does on the way: a queue of NOTIFY that was full stays full, when all have read it, until somebody asks.

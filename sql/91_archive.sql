@@ -193,7 +193,7 @@ begin
     perform @extschema@.require_quote_home('{quote_changes,quote_changes_seals,quote_relay_batch}'::text[]);
     if older_than is null or older_than not between interval '0' and interval '1000 years' then
         raise exception 'the age must be an interval from 0 to 1000 years' using errcode = 'invalid_parameter_value',
-            hint = 'For example select archive_quote_changes(interval ''24 months'').';
+            detail = format('%s was given.', coalesce(older_than::text, 'null')), hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
     perform @extschema@.require_quote_months_seen();
     if not exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(older_than))) then
@@ -220,7 +220,8 @@ begin
     perform @extschema@.lock_quote_log(log, array_remove(others, null) || months, case when @extschema@.quote_archive_stands(@extschema@.quote_collab_home()) then '{}'
         else array_remove(array[to_regclass(@extschema@.quote_relay_table('v_quote_changes_all'))], null) end);
     if @extschema@.quote_archive_end(older_than) < until then
-        raise exception 'months were written to while they were locked' using errcode = 'lock_not_available', hint = 'Try again.';
+        raise exception 'months were written to while they were locked' using errcode = 'lock_not_available',
+            detail = 'Their newest changes are younger than what is to be archived.', hint = 'Try again.';
     end if;
     perform @extschema@.exchange_quote_months(log, months, until), @extschema@.note_quote_log_cut(log, newest, last_position),
         @extschema@.set_quote_option('lock_timeout', patience);

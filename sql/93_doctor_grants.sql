@@ -1,27 +1,5 @@
 -- doctor: what is granted to whom.
 
--- Everything beside the log that holds data of ours.
-create function quote_own_relations(target_schema name) returns table (relation regclass, is_private boolean, is_presence boolean)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select t.relation, false, t.policy = 'quote_sessions_tenant_isolation' from @extschema@.quote_tenant_tables(target_schema) t
-    union all
-    select c.oid, c.relkind = 'r', false from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = target_schema and c.relname in ('quote_relay_batch', 'quote_relay_lease', 'quote_changes_seals', 'quote_changes_position_seq')
-$$;
-comment on function quote_own_relations(name) is 'doctor: history, presence, relay, seals and the sequence of positions';
-
--- Tables of a history that TRUNCATE must not empty: all but presence.
-create function quote_tables_kept(target_schema name) returns setof regclass
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select r.relation from @extschema@.quote_own_relations(target_schema) r join pg_class c on c.oid = r.relation
-    where not r.is_presence and c.relkind in ('r', 'p')
-$$;
-comment on function quote_tables_kept(name) is 'tables of a history that refuse TRUNCATE';
-
 -- Privileges of others than the owner on a table, its columns or a sequence, each with the statement that takes it away.
 create function quote_grants_on(target regclass) returns table (grantee oid, privilege text, told text, revoke text)
 language sql stable

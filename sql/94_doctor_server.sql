@@ -216,7 +216,7 @@ begin
         when 'grants' then return query select * from @extschema@.quote_collab_doctor_grants(home);
         when 'tenants' then return query select * from @extschema@.quote_collab_doctor_tenants();
         else raise exception 'the doctor has no such part' using errcode = 'invalid_parameter_value',
-            hint = 'Its parts are server, tables, history, rows, objects, security, grants and tenants.';
+            detail = format('"%s" was given.', left(part, 63)), hint = 'Its parts are server, tables, history, rows, objects, security, grants and tenants.';
     end case;
 exception
     when insufficient_privilege then

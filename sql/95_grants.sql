@@ -71,9 +71,11 @@ declare
     needed record;
 begin
     if role is null then
-        raise exception 'the role must not be null' using errcode = 'null_value_not_allowed', hint = 'Name the role of the gateway.';
+        raise exception 'the role must not be null' using errcode = 'null_value_not_allowed',
+            detail = 'Rights are given to a role that is there.', hint = 'Name the role of the gateway.';
     elsif not exists (select from pg_roles r where r.rolname = role) then
-        raise exception 'there is no role "%"', role using errcode = 'undefined_object', hint = 'Create it first: create role ... login.';
+        raise exception 'there is no role "%"', role using errcode = 'undefined_object',
+            detail = 'The name is taken as it is written, with its capital letters.', hint = 'Create it first: create role ... login.';
     end if;
     perform @extschema@.quote_collab_home();
     for needed in select r.privilege, r.kind, string_agg(r.told, ', ') as objects from @extschema@.quote_gateway_rights() r group by r.privilege, r.kind loop

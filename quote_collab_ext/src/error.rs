@@ -49,115 +49,102 @@ impl Error {
 
     fn report(&self) -> ErrorReport {
         let (code, message, detail, hint) = self.parts();
-        let mut report = ErrorReport::new(code, message, "quote_collab");
-        if let Some(detail) = detail {
-            report = report.set_detail(detail);
-        }
-        if let Some(hint) = hint {
-            report = report.set_hint(hint);
-        }
-        report
+        ErrorReport::new(code, message, "quote_collab").set_detail(detail).set_hint(hint)
     }
 
-    fn parts(&self) -> (PgSqlErrorCode, String, Option<String>, Option<&'static str>) {
-        const ATTACH: Option<&str> = Some("Run attach_quote_collaboration() again as a superuser.");
+    /// SQLSTATE, message, DETAIL and HINT.
+    fn parts(&self) -> (PgSqlErrorCode, String, String, &'static str) {
+        const ATTACH: &str = "Run attach_quote_collaboration() again as a superuser.";
         match self {
             Self::TriggerProtocol(name) => (
                 PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
                 format!("{name}: must be called as its trigger"),
-                None,
-                Some("The triggers are created by attach_quote_collaboration()."),
+                "A function of a trigger reads what only its trigger gives it.".to_owned(),
+                "The triggers are created by attach_quote_collaboration().",
             ),
             Self::OutsideAggregate(name) => (
                 PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
                 format!("{name}: must be called by its aggregate"),
-                None,
-                None,
+                "It keeps its state where an aggregate says.".to_owned(),
+                "Call the aggregate of this name.",
             ),
             Self::TriggerArgument(name) => (
                 PgSqlErrorCode::ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
                 "the trigger's arguments are incomplete".to_owned(),
-                Some(format!("There is no usable argument \"{name}\".")),
+                format!("There is no usable argument \"{name}\"."),
                 ATTACH,
             ),
             Self::MissingColumn { role, column } => (
                 PgSqlErrorCode::ERRCODE_UNDEFINED_COLUMN,
                 format!("column \"{column}\" is gone"),
-                Some(format!("It played the role \"{role}\" when the table was attached.")),
+                format!("It played the role \"{role}\" when the table was attached."),
                 ATTACH,
             ),
             Self::WrongType { role } => (
                 PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
                 format!("the column for the role \"{role}\" has the wrong type"),
-                Some("Keys are of type uuid, versions smallint, integer or bigint.".to_owned()),
-                Some("Change the type back, or detach quote collaboration from the table."),
+                "Keys are of type uuid, versions smallint, integer or bigint.".to_owned(),
+                "Change the type back, or detach quote collaboration from the table.",
             ),
             Self::MissingLog(log) => (
                 PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE,
                 format!("relation {log} of the audit log is gone"),
-                None,
-                Some(
-                    "Run attach_quote_collaboration() again as a superuser. Where the schema of the extension was renamed, rename it back first.",
-                ),
+                "What is written to an attached table is recorded there, or not written.".to_owned(),
+                "Run attach_quote_collaboration() again as a superuser. Where the schema of the extension was renamed, rename it back first.",
             ),
             Self::NotUuid { setting } => (
                 PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
                 format!("{setting} is not a uuid"),
-                None,
-                Some("Set it to a uuid, or to an empty string for none."),
+                "Who changes a row, and for which tenant, is named by a uuid.".to_owned(),
+                "Set it to a uuid, or to an empty string for none.",
             ),
             Self::ForeignSetting { name } => (
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
                 format!("quote collaboration does not set \"{name}\""),
-                None,
-                Some("Set it with SET LOCAL or set_config()."),
+                "Its functions set for a transaction what they need themselves, and nothing else.".to_owned(),
+                "Set it with SET LOCAL or set_config().",
             ),
             Self::VersionExhausted => (
                 PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
                 "the version counter is exhausted".to_owned(),
-                Some("The row has the highest version that its column can hold.".to_owned()),
-                Some("Have the column hold more, as integer or bigint, and attach again."),
+                "The row has the highest version that its column can hold.".to_owned(),
+                "Have the column hold more, as integer or bigint, and attach again.",
             ),
             Self::TooLarge => (
                 PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
                 "the row is too large for its history".to_owned(),
-                Some("A jsonb value holds at most 255 MiB.".to_owned()),
-                Some("Keep such values in columns that are ignored, or outside of the row."),
+                "A jsonb value holds at most 255 MiB.".to_owned(),
+                "Keep such values in columns that are ignored, or outside of the row.",
             ),
             Self::OutOfMemory => (
                 PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
                 "out of memory".to_owned(),
-                Some(
-                    "What the statement changed does not fit into memory together with its history."
-                        .to_owned(),
-                ),
-                Some("Change fewer or smaller values at once, or give the server more memory."),
+                "What the statement changed does not fit into memory together with its history.".to_owned(),
+                "Change fewer or smaller values at once, or give the server more memory.",
             ),
             Self::TokenRefused(refusal) => (
                 PgSqlErrorCode::ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
                 "the token is refused".to_owned(),
-                Some(refusal.detail().to_owned()),
-                Some("Log in again, and pass the token that is signed then."),
+                refusal.detail().to_owned(),
+                "Log in again, and pass the token that is signed then.",
             ),
             Self::NotGuarded => (
                 PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "tokens are not verified in this process".to_owned(),
-                Some("It does not know, or not yet, how the server is configured to verify them.".to_owned()),
-                Some(
-                    "Preload the library, restart, and set nothing that begins with quote_collab. in the session.",
-                ),
+                "It does not know, or not yet, how the server is configured to verify them.".to_owned(),
+                "Preload the library, restart, and set nothing that begins with quote_collab. in the session.",
             ),
             Self::PreparedCall => (
                 PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
                 "a prepared query needs its text, a row of parameters and a list of columns".to_owned(),
-                None,
-                Some("Call it as from quote_prepared_rows('select ... $1', row(1)) r (a integer, ...)."),
+                "One of them is missing or null.".to_owned(),
+                "Call it as from quote_prepared_rows('select ... $1', row(1)) r (a integer, ...).",
             ),
             Self::Spi(step, code) => (
                 PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
                 format!("{step} failed with code {code}"),
-                None,
-                None,
+                "The code is one of PostgreSQL's server programming interface.".to_owned(),
+                "Run select * from quote_collab_doctor() as a superuser.",
             ),
         }
     }

@@ -29,9 +29,14 @@ extension_sql_file!("../../sql/18_astray.sql", name = "astray", requires = ["tru
 extension_sql_file!("../../sql/19_safe_columns.sql", name = "safe_columns", requires = ["astray"]);
 extension_sql_file!("../../sql/20_quote_changes.sql", name = "quote_changes", requires = ["safe_columns"]);
 extension_sql_file!(
+    "../../sql/20_truncate_guards.sql",
+    name = "truncate_guards",
+    requires = ["quote_changes"]
+);
+extension_sql_file!(
     "../../sql/21_quote_changes_months.sql",
     name = "quote_changes_months",
-    requires = ["quote_changes"]
+    requires = ["truncate_guards"]
 );
 extension_sql_file!(
     "../../sql/22_quote_changes_summaries.sql",
