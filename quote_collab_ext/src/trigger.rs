@@ -10,6 +10,7 @@ use crate::error::Error;
 
 pub mod call;
 mod capture;
+mod generated;
 mod json;
 pub mod plan;
 mod roles;

@@ -228,7 +228,8 @@ fn actor(plan: &Plan, call: Call<'_>, kind: Kind, row: &Row<'_>) -> Result<Optio
         // by it. Nor does whoever replays, who assigns all columns.
         Kind::Update => named(roles.updated_by.filter(|attnum| {
             call.first_row().uuid(*attnum) != call.new_row().uuid(*attnum)
-                || call.assigns(*attnum) && !(roles.stamps_user || replays())
+                || plan.naming_author.iter().any(|attnum| call.assigns(*attnum))
+                    && !(roles.stamps_user || replays())
         })),
         Kind::Delete => None,
     };

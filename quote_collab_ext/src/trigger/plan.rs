@@ -13,6 +13,7 @@ use quote_collab_core::arguments::Arguments;
 use quote_collab_core::change::{Entity, WHOLE_ROW};
 
 use super::call::Call;
+use super::generated;
 use super::json::ToJsonb;
 use super::roles::Roles;
 use crate::audit::{self, Log};
@@ -50,6 +51,9 @@ pub struct Plan {
     pub whole_row: Rc<[u8]>,
     pub log: Rc<Log>,
     pub system_user: Option<uuid::Uuid>,
+    /// Whoever assigns one of these names the author: `updated_by`, or what it is generated of. PostgreSQL counts every generated
+    /// column among those that an UPDATE assigns.
+    pub naming_author: Vec<i16>,
     /// Whether two rows may have one id in the middle of a statement.
     pub is_checked_late: bool,
     relation: pg_sys::Oid,
@@ -98,8 +102,15 @@ impl Plan {
         let mut by_name: Vec<usize> = (0..columns.len()).collect();
         by_name.sort_by_key(|place| (columns[*place].name.len(), columns[*place].name.as_bytes()));
         let roles = Roles::of(entity, &arguments, &columns)?;
+        let is_generated = |attnum| columns.iter().any(|column| column.attnum == attnum && column.generated);
+        let naming_author = match roles.updated_by {
+            // SAFETY: the executor holds the relation open and locked.
+            Some(attnum) if is_generated(attnum) => unsafe { generated::sources(relation, attnum) },
+            named => named.into_iter().collect(),
+        };
         Ok(Self {
             entity,
+            naming_author,
             // SAFETY: the executor holds the relation open and locked.
             is_checked_late: !unsafe { is_unique_at_once(call.relation(), roles.id) },
             roles,
