@@ -13,6 +13,7 @@ mod crashes;
 mod databases;
 mod keeper;
 mod launcher;
+mod promotion;
 pub mod release;
 mod waker;
 

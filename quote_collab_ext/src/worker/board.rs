@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use pgrx::{pg_guard, pg_sys};
 
-use super::crashes;
+use super::{crashes, promotion};
 
 /// Databases beyond these are woken by NOTIFY inside the transaction.
 const SLOTS: usize = 128;
@@ -84,6 +84,7 @@ unsafe extern "C-unwind" fn startup() {
         if !found {
             board.write_bytes(0, 1);
             crashes::count();
+            promotion::note();
         }
         BOARD.store(board, Ordering::Release);
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerStatus, DynamicBackgroundWorker, SignalWakeFlags};
 use pgrx::{pg_guard, pg_sys};
 
-use super::{board, crashes, databases, worker_for};
+use super::{board, crashes, databases, promotion, worker_for};
 use crate::memory::{Owned, Scope};
 use crate::worker::backoff::Backoff;
 
@@ -30,7 +30,14 @@ pub extern "C-unwind" fn quote_collab_launcher_main(_argument: pg_sys::Datum) {
     // No database: only the catalogs that all share.
     BackgroundWorker::connect_worker_to_spi_by_oid(None, None);
     // One that was terminated comes back without a crash.
-    let pause = if board::launcher_is_here() { crashes::pause() } else { Duration::ZERO };
+    let (pause, reason) = match board::launcher_is_here() {
+        true if promotion::has_happened() => (promotion::PAUSE, "the server was a standby"),
+        true => (crashes::pause(), "the server has crashed"),
+        false => (Duration::ZERO, ""),
+    };
+    if !pause.is_zero() {
+        pgrx::log!("quote_collab keeps house in {} s: {reason}", pause.as_secs());
+    }
     let mut launcher = Launcher::new(pause);
     while BackgroundWorker::wait_latch(Some(launcher.nap())) {
         launcher.turn();
@@ -67,10 +74,6 @@ struct Launcher {
 
 impl Launcher {
     fn new(pause: Duration) -> Self {
-        if !pause.is_zero() {
-            let seconds = pause.as_secs();
-            pgrx::log!("quote_collab keeps house again in {seconds} s: the server has crashed");
-        }
         let begin = Instant::now() + pause;
         Self {
             wakers: HashMap::new(),

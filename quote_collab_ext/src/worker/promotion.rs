@@ -1,0 +1,23 @@
+//! Whether the server began as a standby. `pg_createsubscriber` promotes one and gives it another identifier a few seconds later: what is
+//! sealed in between would name transactions by numbers that the publisher gives to others.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long housekeeping waits after a promotion.
+pub const PAUSE: Duration = Duration::from_secs(30);
+
+static BEGAN_AS_STANDBY: AtomicBool = AtomicBool::new(false);
+
+/// Shared memory is being made: when the server starts, and after each crash. Its first process has the data directory for its own and
+/// looks there for what makes it recover; those that it starts inherit what it found.
+pub fn note() {
+    let begins = ["standby.signal", "recovery.signal"].iter().any(|signal| Path::new(signal).exists());
+    BEGAN_AS_STANDBY.store(begins, Ordering::Relaxed);
+}
+
+/// Whether the server has recovered from another's write-ahead log since shared memory was made.
+pub fn has_happened() -> bool {
+    BEGAN_AS_STANDBY.load(Ordering::Relaxed)
+}
