@@ -1,13 +1,17 @@
 -- TRUNCATE of an attached table: refused, since it would leave no history, or recorded where attach was told so.
 
--- The attached table that a table is, or is a partition of; null when it is none, as a partition is once it is detached.
+-- The attached table that a table is, or is a partition of; null when it is none, as a partition is once it is detached. One whose detaching was
+-- interrupted still records what happens to it.
 create function quote_collab_settings_of(target regclass) returns quote_collab_settings
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
+    with recursive ancestors (relation) as (
+        select target::oid
+        union all
+        select i.inhparent from ancestors a join pg_class c on c.oid = a.relation and c.relispartition join pg_inherits i on i.inhrelid = c.oid)
     select s.* from @extschema@.quote_collab_settings s
-    where @extschema@.quote_collab_table(s) = target
-        or @extschema@.quote_collab_table(s) in (select a.relid from pg_partition_ancestors(target) a)
+    where @extschema@.quote_collab_table(s) in (select a.relation from ancestors a)
     order by s.attached_at limit 1
 $$;
 comment on function quote_collab_settings_of(regclass) is 'settings of the attached table that a table is or belongs to';

@@ -21,7 +21,9 @@ begin
         raise exception 'table % has no column for the role "%"', target, role
             using errcode = 'undefined_column',
                   detail = format('Looked for: %s.', array_to_string(case when chosen ? role then array[chosen ->> role] else candidates end, ', ')),
-                  hint = format('Name it in the options, "columns" for the header, "line_columns" for the lines: {"%s": "..."}.', role);
+                  hint = format('Name it in the options, "columns" for the header, "line_columns" for the lines: {"%s": "..."}.', role)
+                      || case when role = 'tenant' and not chosen ? role then format(
+                          ' Where all rows are of one tenant: alter table %s add tenant_id uuid not null default ''00000000-0000-4000-8000-000000000001'';', target) else '' end;
     end if;
     return found_column;
 end $$;
@@ -107,7 +109,8 @@ begin
         raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
             using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or ')),
                 hint = case wrong.role when 'version' then another else
-                    format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role) end;
+                    coalesce('Have PostgreSQL generate one of it: ' || @extschema@.quote_generated_key(target, wrong.attname, wrong.role, columns),
+                        format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role)) end;
     end if;
     select a.attname, r.role into wrong from unnest('{id,tenant,quote,updated_by,created_by}'::text[]) r (role)
     join pg_attribute a on a.attrelid = target and a.attname = columns ->> r.role and a.attgenerated = 'v'

@@ -232,6 +232,16 @@ begin
         into missing, others from @extschema@.quote_columns_unindexed(s) c (column_name);
         return next @extschema@.quote_collab_verdict('rows found by an index: ' || name, missing is null, 'warning',
             format('every save and every list reads the whole table, since no index begins with: %s', missing), others);
+        select string_agg(i.index::text, ', '), coalesce(string_agg(i.mend, ' '), 'Let what refers to these columns refer to others, and give the indexes a predicate.')
+        into missing, others from @extschema@.quote_locking_indexes(target) i;
+        return next @extschema@.quote_collab_verdict('updates lock no references: ' || name, missing is null, 'warning',
+            format('each update keeps others from inserting rows that refer to its row, since unique indexes are over generated columns: %s', missing), others);
+        select string_agg(i.inhrelid::regclass::text, ', '),
+            string_agg(format('alter table %s detach partition %s finalize;', i.inhparent::regclass, i.inhrelid::regclass), ' ')
+        into missing, others from pg_inherits i
+        where i.inhdetachpending and i.inhparent in (select target union select p.relid from pg_partition_tree(target) p);
+        return next @extschema@.quote_collab_verdict('partitions whole: ' || name, missing is null, 'warning',
+            format('detaching was interrupted, and attach does not reach partitions any more: %s', missing), others);
         return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
         return query select * from @extschema@.quote_collab_doctor_bypasses(s);
         return next @extschema@.quote_collab_verdict('row security on the table: ' || name,
@@ -273,7 +283,8 @@ as $$
     where c.column_name is not null and not exists (
         select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
         join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
-        where i.indrelid = @extschema@.quote_collab_table(settings) and i.indisvalid and i.indpred is null and a.attname = c.column_name
+        where i.indrelid = @extschema@.quote_collab_table(settings) and i.indisvalid and a.attname = c.column_name
+            and (i.indpred is null or pg_get_expr(i.indpred, i.indrelid) = format('(%I IS NOT NULL)', a.attname))
             and m.amname in ('btree', 'hash', 'gist'))
 $$;
 comment on function quote_columns_unindexed(quote_collab_settings) is 'doctor: columns by which rows are found, and no index has them first';

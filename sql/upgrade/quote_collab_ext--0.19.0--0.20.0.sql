@@ -223,6 +223,18 @@ begin
     end if;
     return new;
 end $$;
+create or replace function quote_collab_settings_of(target regclass) returns quote_collab_settings
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with recursive ancestors (relation) as (
+        select target::oid
+        union all
+        select i.inhparent from ancestors a join pg_class c on c.oid = a.relation and c.relispartition join pg_inherits i on i.inhrelid = c.oid)
+    select s.* from @extschema@.quote_collab_settings s
+    where @extschema@.quote_collab_table(s) in (select a.relation from ancestors a)
+    order by s.attached_at limit 1
+$$;
 create or replace function add_quote_column(target regclass, column_name name, definition text, role text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -409,6 +421,114 @@ begin
             detail = 'The longest age is 1000 years.', hint = 'Leave the option out to keep history for ever.';
     end if;
 end $$;
+create or replace function find_quote_column(target regclass, role text, chosen jsonb, candidates text[], required boolean)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    found_column text;
+begin
+    if not required and chosen -> role = 'null' then
+        return null;
+    end if;
+    select a.attname into found_column
+    from unnest(case when chosen ? role then array[chosen ->> role] else candidates end) with ordinality c (name, place)
+    join pg_attribute a on a.attrelid = target and a.attname = c.name and a.attnum > 0 and not a.attisdropped
+    order by c.place limit 1;
+    if found_column is null and (required or chosen ? role) then
+        raise exception 'table % has no column for the role "%"', target, role
+            using errcode = 'undefined_column',
+                  detail = format('Looked for: %s.', array_to_string(case when chosen ? role then array[chosen ->> role] else candidates end, ', ')),
+                  hint = format('Name it in the options, "columns" for the header, "line_columns" for the lines: {"%s": "..."}.', role)
+                      || case when role = 'tenant' and not chosen ? role then format(
+                          ' Where all rows are of one tenant: alter table %s add tenant_id uuid not null default ''00000000-0000-4000-8000-000000000001'';', target) else '' end;
+    end if;
+    return found_column;
+end $$;
+create or replace function check_quote_column_types(target regclass, columns jsonb) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    wrong record;
+    another text := 'Name another column, which is added if it is not there: {"columns": {"version": "collab_version"}}, "line_columns" for the lines.';
+begin
+    select a.attname, r.role, r.types into wrong
+    from @extschema@.quote_column_roles('{}'::text[]) r
+    join pg_attribute a on a.attrelid = target and a.attname = columns ->> r.role and not a.attisdropped
+    where @extschema@.quote_base_type(a.atttypid) <> all (r.types)
+    limit 1;
+    if found then
+        raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
+            using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or ')),
+                hint = case wrong.role when 'version' then another else
+                    coalesce('Have PostgreSQL generate one of it: ' || @extschema@.quote_generated_key(target, wrong.attname, wrong.role, columns),
+                        format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role)) end;
+    end if;
+    select a.attname, r.role into wrong from unnest('{id,tenant,quote,updated_by,created_by}'::text[]) r (role)
+    join pg_attribute a on a.attrelid = target and a.attname = columns ->> r.role and a.attgenerated = 'v'
+    order by r.role limit 1;
+    if found then
+        raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
+            using errcode = 'generated_always', detail = 'It is virtual: no row holds its value, and no trigger sees it.',
+                  hint = 'Generate it stored, or name another column.';
+    end if;
+    select a.attname into wrong from pg_attribute a
+    where a.attrelid = target and a.attname = columns ->> 'version' and (a.attgenerated <> '' or a.attidentity <> '');
+    if found then
+        raise exception 'column "%" of % cannot play the role "version"', wrong.attname, target
+            using errcode = 'generated_always', detail = 'PostgreSQL generates its values, and each change counts it up.',
+                  hint = another;
+    end if;
+end $$;
+create function quote_generated_key(target regclass, column_name name, role text, columns jsonb) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('alter table %s add collab_%s uuid generated always as (md5(%L || %I)::uuid) stored;', target, role, case role
+            when 'tenant' then 'tenant' when 'updated_by' then 'user' when 'created_by' then 'user'
+            when 'quote' then coalesce((select min(h.relname) from pg_constraint f join pg_class h on h.oid = f.confrelid
+                where f.contype = 'f' and f.conrelid = target and f.conkey = array[a.attnum]), '...')
+            else c.relname end || ' ', column_name)
+        || case role when 'id' then format(' create unique index on %s (collab_id) where collab_id is not null;', target)
+            when 'quote' then format(' create index on %s (collab_quote);', target) else '' end
+        || format(' Then name it: {"%s": {"%s": "collab_%s"}}', case when columns ? 'quote' then 'line_columns' else 'columns' end, role, role)
+    from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = column_name
+    where c.oid = target and @extschema@.quote_base_type(a.atttypid) = any ('{smallint,integer,bigint,numeric,text,character varying,character}'::regtype[])
+$$;
+comment on function quote_generated_key(regclass, name, text, jsonb) is 'statement that generates a uuid of a column that is none';
+create function quote_locking_indexes(target regclass) returns table (index regclass, mend text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select i.indexrelid::regclass, case when not i.indisprimary and not i.indnullsnotdistinct
+            and not exists (select from pg_constraint f where f.contype = 'f' and f.conindid = i.indexrelid) then
+        format('%s where %I is not null; ', replace(replace(pg_get_indexdef(i.indexrelid), format(' INDEX %I ON ', x.relname), ' INDEX ON '), ' ON ONLY ', ' ON '), g.attname)
+            || coalesce((select format('alter table %s drop constraint %I;', target, k.conname) from pg_constraint k where k.conindid = i.indexrelid and k.conrelid = target),
+                format('drop index %s;', i.indexrelid::regclass)) end
+    from pg_index i join pg_class x on x.oid = i.indexrelid
+    cross join lateral (
+        select min(a.attname) as attname from pg_attribute a
+        where a.attrelid = target and a.attgenerated = 's' and a.attnum = any ((i.indkey::smallint[])[0:i.indnkeyatts - 1])) g
+    where i.indrelid = target and i.indisunique and i.indpred is null and i.indexprs is null and g.attname is not null
+        and exists (select from pg_constraint f where f.contype = 'f' and f.confrelid = target)
+$$;
+comment on function quote_locking_indexes(regclass) is 'unique indexes that have updates lock out whoever refers to the row';
+create function tell_of_quote_locking_indexes(target regclass) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    locking record;
+begin
+    for locking in select * from @extschema@.quote_locking_indexes(target) loop
+        raise warning 'each update of % keeps others from inserting rows that refer to its row', target
+            using detail = format('Index %s is unique over a generated column, which PostgreSQL takes for a changed key wherever a trigger runs before an update.', locking.index),
+                hint = coalesce(locking.mend, 'Let what refers to that column refer to one that is not generated, and give the index a predicate.');
+    end loop;
+end $$;
+comment on function tell_of_quote_locking_indexes(regclass) is 'warns of unique indexes over generated columns';
 create or replace function find_quote_relation(target_schema name, chosen jsonb, default_table text, names text[], emails text[])
 returns jsonb
 language plpgsql stable
@@ -434,6 +554,53 @@ begin
         'id', @extschema@.find_quote_column(target, 'id', chosen, '{id}'::text[], false),
         'name', @extschema@.find_quote_column(target, 'name', chosen, names, false),
         'email', @extschema@.find_quote_column(target, 'email', chosen, emails, false)));
+end $$;
+create or replace function attach_quote_table(target regclass, entity text, header regclass, log regclass, options jsonb, first_version integer)
+returns quote_collab_settings
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    settings @extschema@.quote_collab_settings;
+    chosen jsonb := coalesce(options -> case entity when 'QUOTE' then 'columns' else 'line_columns' end, '{}');
+    reference text[] := @extschema@.quote_reference_candidates(target, header, coalesce(options -> 'columns' ->> 'id', 'id')::name);
+    columns jsonb;
+    added name[];
+    names record;
+begin
+    select n.nspname as schema_name, c.relname as table_name, hn.nspname as header_schema, h.relname as header_table, ln.nspname as log_schema
+    into names from pg_class c join pg_namespace n on n.oid = c.relnamespace, pg_class h join pg_namespace hn on hn.oid = h.relnamespace,
+        pg_class l join pg_namespace ln on ln.oid = l.relnamespace
+    where c.oid = target and h.oid = header and l.oid = log;
+    added := @extschema@.add_quote_columns(target, entity, chosen, first_version);
+    added := @extschema@.quote_added_columns(target, added || coalesce((
+        select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
+    perform @extschema@.restore_quote_columns(target, added);
+    columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
+    perform @extschema@.check_quote_column_types(target, columns), @extschema@.check_quote_ignored(target, columns, options -> 'ignored_columns'),
+        @extschema@.tell_of_quote_null_keys(target, columns), @extschema@.tell_of_quote_lost_roles(target, columns, chosen, entity),
+        @extschema@.tell_of_quote_locking_indexes(target);
+    insert into @extschema@.quote_collab_settings as s
+        (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
+        system_user_id, truncation, replicated_history, archive_after, drop_after, owners, anchors, settled_in)
+    values (names.schema_name, names.table_name, entity, names.header_schema, names.header_table, names.log_schema, columns,
+        array(select jsonb_array_elements_text(options -> 'ignored_columns'))::name[], added,
+        @extschema@.find_quote_relations(header, entity, columns, options),
+        (options ->> 'system_user_id')::uuid, coalesce(options ->> 'truncate', 'refuse'),
+        coalesce((options ->> 'replicated_history')::boolean, false), (options ->> 'archive_after')::interval, (options ->> 'drop_after')::interval,
+        array(select distinct pg_get_userbyid(c.relowner) from pg_class c where c.oid in (target, log)), array[target, log]::oid[],
+        '@extschema@.quote_collab_settings'::regclass)
+    on conflict (table_schema, table_name) do update set
+        header_schema = excluded.header_schema, header_table = excluded.header_table,
+        columns = excluded.columns, ignored_columns = excluded.ignored_columns, relations = excluded.relations,
+        added_columns = excluded.added_columns, system_user_id = excluded.system_user_id,
+        truncation = excluded.truncation, replicated_history = excluded.replicated_history,
+        archive_after = excluded.archive_after, drop_after = excluded.drop_after, owners = excluded.owners, anchors = excluded.anchors,
+        settled_in = excluded.settled_in
+    returning s.* into settings;
+    perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings),
+        @extschema@.tell_of_quote_late_triggers(settings);
+    return settings;
 end $$;
 create or replace function choose_quote_pairs(named regclass) returns quote_collab_settings[]
 language plpgsql
@@ -1298,6 +1465,105 @@ begin
         @extschema@.set_quote_option('lock_timeout', patience);
     return cardinality(months);
 end $$;
+create or replace function quote_collab_doctor_tables() returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    s @extschema@.quote_collab_settings;
+    target regclass;
+    now_there regclass;
+    name text;
+    missing text;
+    repair text;
+    renames text;
+    others text;
+begin
+    for s in select * from @extschema@.quote_collab_settings order by attached_at loop
+        name := format('%I.%I', s.table_schema, s.table_name);
+        target := @extschema@.quote_collab_table(s);
+        now_there := @extschema@.quote_table_found(s);
+        repair := @extschema@.quote_repair_statement(s);
+        return next @extschema@.quote_collab_verdict('table exists: ' || name, now_there = target, 'error', case
+            when now_there is null then 'the attached table is gone'
+            else format('the attached table was renamed or moved to %s, where saves, lists and views do not find it', now_there) end, repair);
+        continue when (now_there = target) is not true;
+        -- Without its keys a table cannot be attached again, and beside a version that was renamed another is added.
+        select string_agg(c.value, ', '),
+            string_agg(format('alter table %s rename ... to %I;', name, c.value), ' ') filter (where c.key = any ('{id,tenant,quote,version}'::text[]))
+        into missing, renames from jsonb_each_text(s.columns) c
+        where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c.value and a.attnum > 0 and not a.attisdropped);
+        return next @extschema@.quote_collab_verdict('columns exist: ' || name, missing is null, 'error',
+            format('columns are gone or were renamed: %s', missing),
+            case when renames is null then repair else format('If it was renamed: %s If it was a version, and dropped: %s', renames, repair) end);
+        begin
+            others := null;
+            perform @extschema@.check_quote_column_types(target, s.columns);
+        exception when datatype_mismatch or generated_always then
+            get stacked diagnostics others = pg_exception_hint;
+            others := concat_ws(' ', 'Give the column a type that can be one, or attach anew.', others);
+            missing := sqlerrm;
+        end;
+        return next @extschema@.quote_collab_verdict('columns can play their roles: ' || name, others is null, 'error', missing, others);
+        select string_agg(a.name, ', ') into missing from @extschema@.quote_columns_altered(target, s.added_columns) a;
+        return next @extschema@.quote_collab_verdict('added columns intact: ' || name, missing is null, 'error',
+            format('columns that attach added lost their default, NOT NULL or comment: %s', missing), repair);
+        select string_agg(c.column_name, ', '), string_agg(format('create index on %s (%I);', name, c.column_name), ' ')
+        into missing, others from @extschema@.quote_columns_unindexed(s) c (column_name);
+        return next @extschema@.quote_collab_verdict('rows found by an index: ' || name, missing is null, 'warning',
+            format('every save and every list reads the whole table, since no index begins with: %s', missing), others);
+        select string_agg(i.index::text, ', '), coalesce(string_agg(i.mend, ' '), 'Let what refers to these columns refer to others, and give the indexes a predicate.')
+        into missing, others from @extschema@.quote_locking_indexes(target) i;
+        return next @extschema@.quote_collab_verdict('updates lock no references: ' || name, missing is null, 'warning',
+            format('each update keeps others from inserting rows that refer to its row, since unique indexes are over generated columns: %s', missing), others);
+        select string_agg(i.inhrelid::regclass::text, ', '),
+            string_agg(format('alter table %s detach partition %s finalize;', i.inhparent::regclass, i.inhrelid::regclass), ' ')
+        into missing, others from pg_inherits i
+        where i.inhdetachpending and i.inhparent in (select target union select p.relid from pg_partition_tree(target) p);
+        return next @extschema@.quote_collab_verdict('partitions whole: ' || name, missing is null, 'warning',
+            format('detaching was interrupted, and attach does not reach partitions any more: %s', missing), others);
+        return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
+        return query select * from @extschema@.quote_collab_doctor_bypasses(s);
+        return next @extschema@.quote_collab_verdict('row security on the table: ' || name,
+            (select c.relrowsecurity and c.relforcerowsecurity from pg_class c where c.oid = target)
+                and exists (select from pg_policy p where p.polrelid = target and p.polpermissive), 'warning',
+            case when (select c.relrowsecurity from pg_class c where c.oid = target)
+                then 'its policies let nobody see a row, or its owner sees all'
+                else 'only the functions of the extension keep tenants apart here; SQL users with rights on the table see all' end,
+            format('alter table %s enable row level security, force row level security; and a policy on the tenant', name));
+        select string_agg(format('alter table %s set logged;', c.oid::regclass), ' ') into others from pg_class c
+        where c.relpersistence = 'u' and (c.oid = target or c.oid in (select t.relid from pg_partition_tree(target) t));
+        return next @extschema@.quote_collab_verdict('rows survive a crash: ' || name, others is null, 'warning',
+            'the table is unlogged: a crash empties it, and nothing in the history says so', others);
+        continue when s.entity <> 'QUOTE';
+        select string_agg(format('%I.%I', x.key, x.value), ', ') into missing from (
+            select x.value ->> 'schema', x.value ->> 'table' from jsonb_each(s.relations) x where not @extschema@.quote_relation_fits_still(x.key, x.value)) x (key, value);
+        select string_agg(format('%I.%I', x.value ->> 'schema', x.value ->> 'table'), ', '),
+            string_agg(format('alter table %I.%I owner to %I;', x.value ->> 'schema', x.value ->> 'table', pg_get_userbyid(c.relowner)), ' ')
+        into others, repair
+        from pg_class c cross join jsonb_each(s.relations) x
+        where c.oid = target and missing is null and not @extschema@.quote_relation_trusted(x.value, c.relowner);
+        return next @extschema@.quote_collab_verdict('names are read: ' || name, missing is null and others is null, 'warning',
+            coalesce('tables of names, or columns of theirs, are gone: ' || missing,
+                format('names are not read from tables that belong to another than the owner of the quotes: %s', others)),
+            case when missing is null then repair else @extschema@.quote_repair_statement(s) end);
+    end loop;
+    select string_agg(t.relation::text, ', '), string_agg(t.statements, ' ') into missing, repair from @extschema@.quote_tables_unknown() t;
+    return next @extschema@.quote_collab_verdict('history of attached tables only', missing is null, 'error',
+        format('these tables are not attached, and their changes are told as changes of quotes that are: %s', missing), repair);
+end $$;
+create or replace function quote_columns_unindexed(settings quote_collab_settings) returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select c.column_name from unnest('{id,quote}'::text[]) r (role) cross join lateral (select settings.columns ->> r.role) c (column_name)
+    where c.column_name is not null and not exists (
+        select from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+        join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam
+        where i.indrelid = @extschema@.quote_collab_table(settings) and i.indisvalid and a.attname = c.column_name
+            and (i.indpred is null or pg_get_expr(i.indpred, i.indrelid) = format('(%I IS NOT NULL)', a.attname))
+            and m.amname in ('btree', 'hash', 'gist'))
+$$;
 create or replace function quote_collab_doctor_part(part text, home name) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

@@ -79,7 +79,7 @@ const MENDED: [(&str, &str); 159] = [
         "rows found by an index: public.quote_lines",
     ),
     (
-        "create index on quotes (id) where id is not null; alter table quotes drop constraint quotes_pkey cascade",
+        "create index on quotes (id) where status is not null; alter table quotes drop constraint quotes_pkey cascade",
         "rows found by an index: public.quotes",
     ),
     ("alter role quote_gateway bypassrls", "row security holds gateways"),

@@ -1,6 +1,7 @@
 //! TRUNCATE is refused, or every row it removes is in the history as if it had been deleted.
 
-use quote_collab_tests::statement::{run, sqlstate, text};
+use quote_collab_tests::doctor::{consult, examine};
+use quote_collab_tests::statement::{backend, run, sqlstate, text};
 use quote_collab_tests::{Erp, Listener, TENANT};
 
 const RECORD: &str = "select attach_quote_collaboration(options => '{\"truncate\": \"record\"}')";
@@ -149,4 +150,44 @@ async fn partitions_are_guarded_and_free_again_once_detached() {
     run(&admin, "alter table quotes detach partition quotes_north; truncate quotes_north; select detach_quote_collaboration(drop_history => true);
         alter table quotes_north drop column version; alter table quotes attach partition quotes_north for values in ('north')").await;
     assert_eq!(erp.schema().await, before);
+}
+
+/// PostgreSQL tells no more whose partition it is, and still fires its triggers.
+#[tokio::test]
+async fn a_partition_whose_detaching_was_interrupted_is_not_emptied_unseen() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        &format!(
+            "create table offers (id uuid, region integer, tenant_id uuid not null default '{TENANT}', notes text, primary key (id, region)) partition by list (region);
+             create table offers_1 partition of offers for values in (1); create table offers_2 partition of offers for values in (2);
+             create table offer_items (id uuid primary key, tenant_id uuid not null, offer_id uuid not null);
+             insert into offers (id, region) values (gen_random_uuid(), 1); create extension quote_collab_ext;
+             select attach_quote_collaboration('offers', 'offer_items')"
+        ),
+    )
+    .await;
+    let (reader, detaching) = (erp.client("postgres").await, erp.client("postgres").await);
+    run(&reader, "begin; select count(*) from offers").await;
+    let process = backend(&detaching).await;
+    let detach = sqlstate(&detaching, "alter table offers detach partition offers_1 concurrently");
+    let interrupt = async {
+        erp.wait_for_waiting(process).await;
+        run(&admin, &format!("select pg_cancel_backend({process})")).await;
+    };
+    assert_eq!(tokio::join!(detach, interrupt).0, "57014");
+    run(&reader, "commit").await;
+    run(&admin, "update offers_1 set notes = 'still recorded'").await;
+    assert_eq!(erp.count("select count(*) from quote_changes where field_name = 'notes'").await, 1);
+    assert_eq!(sqlstate(&admin, "truncate offers_1").await, "0A000");
+    let check = "partitions whole: public.offers";
+    let told = examine(&admin).await;
+    let (severity, _, hint) = &told[check];
+    assert_eq!(severity, "warning");
+    run(&admin, hint).await;
+    assert_eq!(consult(&admin).await[check], "ok");
+    // It is the ERP's own now.
+    run(&admin, "truncate offers_1").await;
+    assert_eq!(erp.count("select count(*) from quote_changes where change_type = 'DELETE'").await, 0);
 }
