@@ -18,6 +18,7 @@ use crate::scratch::Scratch;
 use crate::signer;
 use crate::template;
 
+pub mod conversion;
 mod upgrade;
 
 /// The superuser.

@@ -1,5 +1,9 @@
 //! Logical replication: rows that arrive leave a history once, whether it is written here or arrives with them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use quote_collab_tests::postgres::conversion::{PUBLICATION, SUBSCRIPTION};
 use quote_collab_tests::statement::{run, text};
 use quote_collab_tests::{Postgres, Settings, eventually};
 use tokio_postgres::Client;
@@ -174,4 +178,48 @@ async fn history_that_arrives_with_its_rows_is_there_once() {
     run(target, "delete from quote_changes where id = (select id from quote_changes where origin <> quote_cluster_identifier() limit 1)").await;
     assert_eq!(text(target, FOUND).await, "released rows");
     replica.end().await;
+}
+
+/// The tool promotes the standby before it gives it an identifier of its own. What housekeeping sealed in between would speak of transactions
+/// whose numbers the publisher gives to others: that it waits is tried where the workers are.
+#[tokio::test]
+async fn a_standby_that_becomes_a_subscriber_has_a_history_that_verifies() {
+    let settings = || Settings::preloaded(&[("wal_level", "logical")]);
+    let primary = Postgres::start_with(settings()).await;
+    let source = primary.client("erp", "postgres").await;
+    run(&source, "update quotes set notes = 'before'; select seal_quote_history()").await;
+    run(&source, "create publication feed for table quotes, quote_lines, quote_changes with (publish_via_partition_root = true)").await;
+    let standby = primary.standby_with(settings()).await;
+    let writer = primary.client("erp", "postgres").await;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&is_over);
+    let writing = tokio::spawn(async move {
+        while !ends.load(Ordering::Relaxed) {
+            run(&writer, "update quotes set notes = clock_timestamp()::text where quote_number like '%7'")
+                .await;
+        }
+    });
+    let subscriber = standby.into_subscriber(&primary, "erp").await;
+    is_over.store(true, Ordering::Relaxed);
+    writing.await.expect("the writer ends");
+    let Some(subscriber) = subscriber else { return };
+    let target = subscriber.client("erp", "postgres").await;
+    for statement in [
+        r#"select attach_quote_collaboration(options => '{"replicated_history": true}')"#.to_owned(),
+        format!("alter subscription {SUBSCRIPTION} disable"),
+        format!("alter subscription {SUBSCRIPTION} set (run_as_owner = true)"),
+        format!("alter subscription {SUBSCRIPTION} set publication feed with (refresh = false)"),
+        format!("alter subscription {SUBSCRIPTION} enable"),
+        format!("alter subscription {SUBSCRIPTION} refresh publication with (copy_data = false)"),
+    ] {
+        run(&target, &statement).await;
+    }
+    run(&source, &format!("drop publication {PUBLICATION}")).await;
+    let written = text(&source, CHANGES).await;
+    eventually("the subscriber has applied everything", || async { text(&target, CHANGES).await == written })
+        .await;
+    run(&target, "select seal_quote_history()").await;
+    let found = "select string_agg(finding || ' ' || detail, ', ') from verify_quote_history()";
+    assert_eq!(text(&target, found).await, "");
+    run(&target, &format!("alter subscription {SUBSCRIPTION} disable; alter subscription {SUBSCRIPTION} set (slot_name = none); drop subscription {SUBSCRIPTION}")).await;
 }

@@ -294,6 +294,8 @@ async fn a_standby_has_no_workers_until_it_is_promoted() {
     let (mut listener, app, waker) = settled(&standby, "erp").await;
     touch(&app).await;
     assert_eq!(quiet(&mut listener, waker).await, [waker]);
+    // A tool that makes it another cluster has time to do so before anything is sealed.
+    assert!(standby.log().contains("keeps house in 20 s: the server was a standby"), "{}", standby.log());
     let kept = "select count(*) from quote_changes_seals where no > 0";
     eventually("the keeper seals", || async {
         reader.query_one(kept, &[]).await.unwrap().get::<_, i64>(0) > 0

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// How long housekeeping waits after a promotion.
-pub const PAUSE: Duration = Duration::from_secs(30);
+pub const PAUSE: Duration = Duration::from_secs(20);
 
 static BEGAN_AS_STANDBY: AtomicBool = AtomicBool::new(false);
 
