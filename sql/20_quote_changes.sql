@@ -74,6 +74,18 @@ as $$
 $$;
 comment on function quote_tenant_tables(name) is 'tables of history and presence, each with the name of its policy';
 
+-- Everything that holds data of ours.
+create function quote_own_relations(target_schema name) returns table (relation regclass, is_private boolean, is_presence boolean)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select t.relation, false, t.policy = 'quote_sessions_tenant_isolation' from @extschema@.quote_tenant_tables(target_schema) t
+    union all
+    select c.oid, c.relkind = 'r', false from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = target_schema and c.relname in ('quote_relay_batch', 'quote_relay_lease', 'quote_changes_seals', 'quote_changes_position_seq')
+$$;
+comment on function quote_own_relations(name) is 'history, presence, relay, seals and the sequence of positions';
+
 -- Does a relation of ours stand under this name? SQLSTATE 42P07 when what stands there is of another kind, or belongs to
 -- neither the owner, a superuser nor the owner of an attached table: attach and maintenance run as superuser, and whoever may create
 -- something in the schema must not have them take what he planted there for theirs.

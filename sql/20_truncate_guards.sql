@@ -51,18 +51,6 @@ begin
 end $$;
 comment on function guard_quote_history(regclass) is 'has a table of the history refuse TRUNCATE';
 
--- Everything that holds data of ours.
-create function quote_own_relations(target_schema name) returns table (relation regclass, is_private boolean, is_presence boolean)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select t.relation, false, t.policy = 'quote_sessions_tenant_isolation' from @extschema@.quote_tenant_tables(target_schema) t
-    union all
-    select c.oid, c.relkind = 'r', false from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname = target_schema and c.relname in ('quote_relay_batch', 'quote_relay_lease', 'quote_changes_seals', 'quote_changes_position_seq')
-$$;
-comment on function quote_own_relations(name) is 'history, presence, relay, seals and the sequence of positions';
-
 -- Tables of a history that TRUNCATE must not empty: all but presence.
 create function quote_tables_kept(target_schema name) returns setof regclass
 language sql stable

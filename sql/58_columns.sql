@@ -22,8 +22,8 @@ begin
             using errcode = 'undefined_column',
                   detail = format('Looked for: %s.', array_to_string(case when chosen ? role then array[chosen ->> role] else candidates end, ', ')),
                   hint = format('Name it in the options, "columns" for the header, "line_columns" for the lines: {"%s": "..."}.', role)
-                      || case when role = 'tenant' and not chosen ? role then format(
-                          ' Where all rows are of one tenant: alter table %s add tenant_id uuid not null default ''00000000-0000-4000-8000-000000000001'';', target) else '' end;
+                      || case when role = 'tenant' and not chosen ? role
+                          then ' Where there is none, add one: for lines that of their header, for all a constant where all rows are of one tenant.' else '' end;
     end if;
     return found_column;
 end $$;
@@ -92,7 +92,7 @@ $$;
 comment on function find_quote_columns(regclass, text, jsonb, text[]) is 'finds the columns of an ERP table by role';
 
 -- Keys and authors must be uuids, versions whole numbers that can be set. SQLSTATE 42804, 428C9.
-create function check_quote_column_types(target regclass, columns jsonb) returns void
+create function check_quote_column_types(target regclass, columns jsonb, header regclass) returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -109,7 +109,7 @@ begin
         raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
             using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or ')),
                 hint = case wrong.role when 'version' then another else
-                    coalesce('Have PostgreSQL generate one of it: ' || @extschema@.quote_generated_key(target, wrong.attname, wrong.role, columns),
+                    coalesce('Have PostgreSQL generate one of it: ' || @extschema@.quote_generated_key(target, wrong.attname, wrong.role, header),
                         format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role)) end;
     end if;
     select a.attname, r.role into wrong from unnest('{id,tenant,quote,updated_by,created_by}'::text[]) r (role)
@@ -128,7 +128,7 @@ begin
                   hint = another;
     end if;
 end $$;
-comment on function check_quote_column_types(regclass, jsonb) is 'refuses columns of types that cannot work';
+comment on function check_quote_column_types(regclass, jsonb, regclass) is 'refuses columns of types that cannot work';
 
 -- A row without one of its keys belongs to nobody.
 create function tell_of_quote_null_keys(target regclass, columns jsonb) returns void

@@ -23,9 +23,9 @@ begin
         select s.added_columns from @extschema@.quote_collab_settings s where @extschema@.quote_collab_table(s) = target), '{}'::name[]));
     perform @extschema@.restore_quote_columns(target, added);
     columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
-    perform @extschema@.check_quote_column_types(target, columns), @extschema@.check_quote_ignored(target, columns, options -> 'ignored_columns'),
+    perform @extschema@.check_quote_column_types(target, columns, header), @extschema@.check_quote_ignored(target, columns, options -> 'ignored_columns'),
         @extschema@.tell_of_quote_null_keys(target, columns), @extschema@.tell_of_quote_lost_roles(target, columns, chosen, entity),
-        @extschema@.tell_of_quote_locking_indexes(target);
+        @extschema@.tell_of_quote_locking_indexes(target, (columns ->> 'id')::name);
     insert into @extschema@.quote_collab_settings as s
         (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
         system_user_id, truncation, replicated_history, archive_after, drop_after, owners, anchors, settled_in)

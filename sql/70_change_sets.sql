@@ -215,7 +215,7 @@ begin
     select s.* into settings from @extschema@.quote_collab_settings s where (s.table_schema, s.table_name) = (claimed.table_schema, claimed.table_name);
     if not found then
         raise exception 'the table is not attached' using errcode = 'object_not_in_prerequisite_state',
-            detail = format('There are no settings for %I.%I.', claimed.table_schema, claimed.table_name), hint = 'Attach it first.';
+            detail = format('There are no settings for "%s" in schema "%s".', claimed.table_name, claimed.table_schema), hint = 'Attach it first.';
     end if;
     return @extschema@.present_quote_columns(settings);
 end $$;

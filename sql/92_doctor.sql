@@ -218,7 +218,7 @@ begin
             case when renames is null then repair else format('If it was renamed: %s If it was a version, and dropped: %s', renames, repair) end);
         begin
             others := null;
-            perform @extschema@.check_quote_column_types(target, s.columns);
+            perform @extschema@.check_quote_column_types(target, s.columns, to_regclass(format('%I.%I', s.header_schema, s.header_table)));
         exception when datatype_mismatch or generated_always then
             get stacked diagnostics others = pg_exception_hint;
             others := concat_ws(' ', 'Give the column a type that can be one, or attach anew.', others);
@@ -232,8 +232,8 @@ begin
         into missing, others from @extschema@.quote_columns_unindexed(s) c (column_name);
         return next @extschema@.quote_collab_verdict('rows found by an index: ' || name, missing is null, 'warning',
             format('every save and every list reads the whole table, since no index begins with: %s', missing), others);
-        select string_agg(i.index::text, ', '), coalesce(string_agg(i.mend, ' '), 'Let what refers to these columns refer to others, and give the indexes a predicate.')
-        into missing, others from @extschema@.quote_locking_indexes(target) i;
+        select string_agg(i.index::text, ', '), string_agg(coalesce(i.mend, @extschema@.quote_locking_index_advice(i.index)), ' ')
+        into missing, others from @extschema@.quote_locking_indexes(target, (s.columns ->> 'id')::name) i;
         return next @extschema@.quote_collab_verdict('updates lock no references: ' || name, missing is null, 'warning',
             format('each update keeps others from inserting rows that refer to its row, since unique indexes are over generated columns: %s', missing), others);
         select string_agg(i.inhrelid::regclass::text, ', '),

@@ -2,6 +2,8 @@
 
 use tokio_postgres::Client;
 
+use crate::patience::eventually;
+
 /// A statement on an attached table that changes nothing, so that the library is there when the next one begins.
 pub const WARM: &str = "update quotes set status = status";
 
@@ -39,4 +41,10 @@ pub async fn refusal(client: &Client, statements: &str) -> (String, String) {
     let error = client.batch_execute(statements).await.expect_err(statements);
     let error = error.as_db_error().expect("the server answered");
     (error.code().code().to_owned(), error.hint().unwrap_or_default().to_owned())
+}
+
+/// Drops a database as soon as nobody is connected to it.
+pub async fn dropped(admin: &Client, database: &str) {
+    let statement = format!("drop database {database}");
+    eventually(&statement, || async { admin.batch_execute(&statement).await.is_ok() }).await;
 }

@@ -1,14 +1,8 @@
 //! With the library preloaded, the house is kept by a background worker: sessions, months, seals.
 
+use quote_collab_tests::statement::dropped;
 use quote_collab_tests::waker::{WAKER, sealed, settled, touch};
 use quote_collab_tests::{Erp, Postgres, Settings, eventually};
-use tokio_postgres::Client;
-
-/// Drops a database as soon as nobody is connected to it.
-async fn dropped(admin: &Client, database: &str) {
-    let statement = format!("drop database {database}");
-    eventually(&statement, || async { admin.batch_execute(&statement).await.is_ok() }).await;
-}
 
 #[tokio::test]
 async fn the_house_is_kept_whatever_role_sessions_are_put_into() {

@@ -3,17 +3,10 @@
 use futures_util::future::join_all;
 use quote_collab_tests::doctor::consult;
 use quote_collab_tests::postgres::APP;
-use quote_collab_tests::statement::backend;
+use quote_collab_tests::statement::{backend, dropped};
 use quote_collab_tests::waker::{WAKER, quiet, sealed, settled, touch, waker};
 use quote_collab_tests::{Listener, Postgres, Settings, eventually};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio_postgres::Client;
-
-/// Drops a database as soon as nobody is connected to it.
-async fn dropped(admin: &Client, database: &str) {
-    let statement = format!("drop database {database}");
-    eventually(&statement, || async { admin.batch_execute(&statement).await.is_ok() }).await;
-}
 
 #[tokio::test]
 async fn each_database_has_a_waker_of_its_own() {

@@ -4,7 +4,8 @@
 #![expect(unsafe_code, reason = "PostgreSQL's shared memory")]
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, Ordering};
+use std::time::Duration;
 
 use pgrx::{pg_guard, pg_sys};
 
@@ -28,6 +29,8 @@ pub struct Slot {
 
 struct Board {
     launcher: AtomicPtr<pg_sys::Latch>,
+    /// When housekeeping begins, in microseconds since 2000.
+    keeps_house_from: AtomicI64,
     slots: [Slot; SLOTS],
 }
 
@@ -141,11 +144,18 @@ pub fn join() {
     }
 }
 
-/// Where the launcher sleeps; called by the launcher. Whether it is the first one on this board.
-pub fn launcher_is_here() -> bool {
-    // SAFETY: reads a variable of this process; the latch is in shared memory.
-    let latch = unsafe { pg_sys::MyLatch };
-    board().is_some_and(|board| board.launcher.swap(latch, Ordering::AcqRel).is_null())
+/// Where the launcher sleeps; called by the launcher. How long housekeeping waits yet: the first launcher on this board says how long in all, and
+/// one that comes in the place of another waits for the rest.
+pub fn launcher_is_here(pause: Duration) -> Duration {
+    // SAFETY: reads the clock, and a variable of this process; the latch is in shared memory.
+    let (now, latch) = unsafe { (pg_sys::GetCurrentTimestamp(), pg_sys::MyLatch) };
+    let Some(board) = board() else { return pause };
+    if board.launcher.swap(latch, Ordering::AcqRel).is_null() {
+        let pause = i64::try_from(pause.as_micros()).unwrap_or_default();
+        board.keeps_house_from.store(now.saturating_add(pause), Ordering::Release);
+    }
+    let left = board.keeps_house_from.load(Ordering::Acquire).saturating_sub(now);
+    Duration::from_micros(u64::try_from(left).unwrap_or_default())
 }
 
 fn wake_launcher() {

@@ -29,14 +29,15 @@ pub extern "C-unwind" fn quote_collab_launcher_main(_argument: pg_sys::Datum) {
     BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     // No database: only the catalogs that all share.
     BackgroundWorker::connect_worker_to_spi_by_oid(None, None);
-    // One that was terminated comes back without a crash.
-    let (pause, reason) = match board::launcher_is_here() {
-        true if promotion::has_happened() => (promotion::PAUSE, "the server was a standby"),
-        true => (crashes::pause(), "the server has crashed"),
-        false => (Duration::ZERO, ""),
+    let (pause, reason) = match crashes::pause() {
+        pause if promotion::has_happened() && pause < promotion::PAUSE => {
+            (promotion::PAUSE, "the server was a standby")
+        }
+        pause => (pause, "the server has crashed"),
     };
+    let pause = board::launcher_is_here(pause);
     if !pause.is_zero() {
-        pgrx::log!("quote_collab keeps house in {} s: {reason}", pause.as_secs());
+        pgrx::log!("quote_collab keeps house in {} s: {reason}", pause.as_secs_f32().ceil());
     }
     let mut launcher = Launcher::new(pause);
     while BackgroundWorker::wait_latch(Some(launcher.nap())) {

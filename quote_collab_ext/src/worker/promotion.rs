@@ -11,13 +11,12 @@ pub const PAUSE: Duration = Duration::from_secs(20);
 static BEGAN_AS_STANDBY: AtomicBool = AtomicBool::new(false);
 
 /// Shared memory is being made: when the server starts, and after each crash. Its first process has the data directory for its own and
-/// looks there for what makes it recover; those that it starts inherit what it found.
+/// looks there for what makes it a standby, which is gone once it was promoted; those that it starts inherit what it found.
 pub fn note() {
-    let begins = ["standby.signal", "recovery.signal"].iter().any(|signal| Path::new(signal).exists());
-    BEGAN_AS_STANDBY.store(begins, Ordering::Relaxed);
+    BEGAN_AS_STANDBY.fetch_or(Path::new("standby.signal").exists(), Ordering::Relaxed);
 }
 
-/// Whether the server has recovered from another's write-ahead log since shared memory was made.
+/// Whether the server was promoted since it was started, crashes or not.
 pub fn has_happened() -> bool {
     BEGAN_AS_STANDBY.load(Ordering::Relaxed)
 }
