@@ -19,6 +19,7 @@ mod memory;
 mod release_right;
 mod row_lock;
 mod seal;
+mod sequence;
 mod server;
 mod sql;
 mod trigger;

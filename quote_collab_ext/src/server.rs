@@ -13,8 +13,6 @@ mod declared {
     use pgrx::pg_sys;
 
     unsafe extern "C-unwind" {
-        /// `commands/sequence.h`
-        pub fn nextval_internal(relid: pg_sys::Oid, check_permissions: bool) -> i64;
         /// `utils/adt/trigfuncs.c`, which looks at no argument.
         pub fn pg_trigger_depth(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
         /// `catalog/partition.h`
@@ -93,15 +91,6 @@ pub fn end_as_sessions_do() {
         #[cfg(feature = "pg18")]
         pg_sys::pqsignal_be(SIGTERM, Some(declared::die));
     }
-}
-
-/// The next value of a sequence, without asking for the caller's rights on it.
-///
-/// # Safety
-/// `sequence` must be the oid of a sequence, inside a transaction.
-pub unsafe fn next_value(sequence: pg_sys::Oid) -> i64 {
-    // SAFETY: per contract.
-    unsafe { pg_guard_ffi_boundary(|| declared::nextval_internal(sequence, false)) }
 }
 
 /// A receiver of rows that keeps them in a store, given columns of these types. It lives in the current memory context.

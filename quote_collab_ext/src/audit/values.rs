@@ -12,7 +12,7 @@ use super::log::COLUMNS;
 use super::{Log, Mint, RowChange, text};
 use crate::error::Error;
 use crate::memory::allocator::reserve;
-use crate::server;
+use crate::sequence;
 
 /// A datum; `None` for SQL null.
 pub type Value = Option<pg_sys::Datum>;
@@ -131,7 +131,7 @@ impl Mint {
     /// with its versions.
     pub fn new(log: &Log) -> Self {
         // SAFETY: the clock and the sequence of this database, inside a transaction; the sequence belongs to the log.
-        let (at, position) = unsafe { (pg_sys::GetCurrentTimestamp(), server::next_value(log.sequence)) };
+        let (at, position) = unsafe { (pg_sys::GetCurrentTimestamp(), sequence::next(log.sequence)) };
         Self { event_id: Uuid::now_v7(), at, position }
     }
 }
