@@ -43,7 +43,11 @@ pub extern "C-unwind" fn quote_collab_keeper_main(database: pg_sys::Datum) {
 fn look() -> Result<Option<String>, spi::SpiError> {
     const EXTENSION: &str = "select pg_catalog.quote_ident(n.nspname) from pg_catalog.pg_extension e \
         join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'quote_collab_ext'";
-    let one = |query: &str| Spi::get_one::<String>(query).or_else(none_when_empty);
+    let one = |query: &str| {
+        let first =
+            |client: &spi::SpiClient<'_>| client.select(query, Some(1), &[])?.first().get_one::<String>();
+        Spi::connect(first).or_else(none_when_empty)
+    };
     let Some(schema) = one(EXTENSION)? else { return Ok(None) };
     let attached = one(&format!("select 'yes' from {schema}.quote_collab_settings limit 1"))?;
     Ok(attached.map(|_| schema))
@@ -59,14 +63,16 @@ fn keep(schema: &str) {
     run(&format!("select {schema}.quote_collab_maintenance()"));
 }
 
-/// Runs a statement in a transaction of its own.
-fn run(statement: &str) {
+/// Runs a query in a transaction of its own. Not by what marks the transaction as writing: one that finds nothing to do has no number then,
+/// and writes nothing.
+fn run(query: &str) {
     // The same bound as attach: whoever holds a lock for longer is served later.
-    let statements = ["set local lock_timeout = '5s'", statement];
+    let queries = ["select pg_catalog.set_config('lock_timeout', '5s', true)", query];
     PgTryBuilder::new(|| {
         BackgroundWorker::transaction(|| {
-            for statement in statements {
-                if let Err(error) = Spi::run(statement) {
+            for query in queries {
+                let ran = Spi::connect(|client| client.select(query, None, &[]).map(|_| ()));
+                if let Err(error) = ran {
                     pgrx::warning!("quote_collab maintenance: {error}");
                 }
             }
