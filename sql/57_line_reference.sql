@@ -5,16 +5,20 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with header_name (name) as (select c.relname::text from pg_class c where c.oid = header),
-    keys (name) as (
-        select distinct a.attname::text
+    keys (name, is_of_id) as (
+        select a.attname::text, bool_or(h.attname = header_id)
         from pg_constraint k
         cross join lateral unnest(k.conkey, k.confkey) u (here, there)
         join pg_attribute a on a.attrelid = lines and a.attnum = u.here
-        join pg_attribute h on h.attrelid = header and h.attnum = u.there and h.attname = header_id
-        where k.contype = 'f' and k.conrelid = lines and k.confrelid = header)
-    select array(select regexp_replace(n.name, 's$', '') || '_id' from header_name n)
-        || array(select n.name || '_id' from header_name n)
-        || case when (select count(*) from keys) = 1 then array(select k.name from keys k) else '{}' end
-        || '{quote_id,order_id,document_id,header_id}'::text[]
+        join pg_attribute h on h.attrelid = header and h.attnum = u.there
+        where k.contype = 'f' and k.conrelid = lines and k.confrelid = header and (h.attname = header_id or cardinality(k.conkey) = 1)
+        group by a.attname),
+    candidates (name, place) as (
+        select regexp_replace(n.name, 's$', '') || '_id', 1 from header_name n
+        union all select n.name || '_id', 2 from header_name n
+        union all select min(k.name), 3 from keys k where k.is_of_id having count(*) = 1
+        union all select min(k.name), 4 from keys k having count(*) = 1
+        union all select u.name, 4 + u.place::integer from unnest('{quote_id,order_id,document_id,header_id}'::text[]) with ordinality u (name, place))
+    select array(select c.name from candidates c group by c.name order by min(c.place))
 $$;
 comment on function quote_reference_candidates(regclass, regclass, name) is 'columns of the lines that may name their header, best first';

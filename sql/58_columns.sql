@@ -109,7 +109,7 @@ begin
         raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
             using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or ')),
                 hint = case wrong.role when 'version' then another else
-                    coalesce('Have PostgreSQL generate one of it: ' || @extschema@.quote_generated_key(target, wrong.attname, wrong.role, header),
+                    coalesce('Make one of it: ' || @extschema@.quote_made_key(target, wrong.attname, wrong.role, header),
                         format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role)) end;
     end if;
     select a.attname, r.role into wrong from unnest('{id,tenant,quote,updated_by,created_by}'::text[]) r (role)
@@ -147,6 +147,30 @@ begin
     end loop;
 end $$;
 comment on function tell_of_quote_null_keys(regclass, jsonb) is 'says that rows without a key are not recorded';
+
+-- A version that the ERP had before may be one of its own, which counts something else: it goes on with each change.
+create function tell_of_quote_version(target regclass, columns jsonb, added name[], chosen jsonb, entity text) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    taken name := columns ->> 'version';
+    shared text;
+    advice text := format('Where it counts something else, a revision that people see: {"%1$s": {"version": "collab_version"}}. Where it counts changes, name it: {"%1$s": {"version": "%2$s"}}.',
+        case entity when 'QUOTE' then 'columns' else 'line_columns' end, taken);
+begin
+    if chosen ? 'version' or taken = any (added) then
+        return;
+    end if;
+    select string_agg(i.indexrelid::regclass::text, ', ') into shared from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
+    where i.indrelid = target and a.attname = taken and i.indnatts > 1;
+    if shared is not null then
+        raise warning '"%" of % counts every change from now on', taken, target using detail = format('It was there before, and is part of %s.', shared), hint = advice;
+    else
+        raise notice '"%" of % counts every change from now on', taken, target using detail = 'It was there before.', hint = advice;
+    end if;
+end $$;
+comment on function tell_of_quote_version(regclass, jsonb, name[], jsonb, text) is 'says that a version of the ERP is taken';
 
 -- A role whose column was renamed or dropped since the last attach, and that no other plays now: with it go events and amounts that nobody gave up.
 create function tell_of_quote_lost_roles(target regclass, columns jsonb, chosen jsonb, entity text) returns void

@@ -25,7 +25,7 @@ begin
     columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
     perform @extschema@.check_quote_column_types(target, columns, header), @extschema@.check_quote_ignored(target, columns, options -> 'ignored_columns'),
         @extschema@.tell_of_quote_null_keys(target, columns), @extschema@.tell_of_quote_lost_roles(target, columns, chosen, entity),
-        @extschema@.tell_of_quote_locking_indexes(target, (columns ->> 'id')::name);
+        @extschema@.tell_of_quote_locking_indexes(target, (columns ->> 'id')::name), @extschema@.tell_of_quote_version(target, columns, added, chosen, entity);
     insert into @extschema@.quote_collab_settings as s
         (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
         system_user_id, truncation, replicated_history, archive_after, drop_after, owners, anchors, settled_in)
@@ -113,7 +113,7 @@ begin
     perform @extschema@.create_quote_changes_seals(home, home_owner);
     perform @extschema@.guard_quote_history(t) from @extschema@.quote_tables_kept(home) t;
     perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options, first_version);
-    perform @extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options, first_version);
+    perform @extschema@.tell_of_quote_lines_astray(@extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options, first_version));
     execute format('select @extschema@.begin_quote_seal_anchor(s.no, s.hash) from %I.quote_changes_seals s order by s.no desc limit 1', home);
     if is_followed and not exists (select from @extschema@.quote_collab_settings s where s.replicated_history) then
         -- What came along from now on is its own: the next seal takes it up.

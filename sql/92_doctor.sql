@@ -232,6 +232,11 @@ begin
         into missing, others from @extschema@.quote_columns_unindexed(s) c (column_name);
         return next @extschema@.quote_collab_verdict('rows found by an index: ' || name, missing is null, 'warning',
             format('every save and every list reads the whole table, since no index begins with: %s', missing), others);
+        if s.entity = 'QUOTE_LINE' then
+            return next @extschema@.quote_collab_verdict('lines name headers: ' || name, not @extschema@.quote_lines_astray(s), 'warning',
+                format('no line that was looked at has in "%s" the id of a header', s.columns ->> 'quote'),
+                'See that the column is made as the id of the header is, or attach anew and name another: {"line_columns": {"quote": "..."}}.');
+        end if;
         select string_agg(i.index::text, ', '), string_agg(coalesce(i.mend, @extschema@.quote_locking_index_advice(i.index)), ' ')
         into missing, others from @extschema@.quote_locking_indexes(target, (s.columns ->> 'id')::name) i;
         return next @extschema@.quote_collab_verdict('updates lock no references: ' || name, missing is null, 'warning',

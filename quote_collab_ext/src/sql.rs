@@ -73,8 +73,13 @@ extension_sql_file!("../../sql/58_attach_checks.sql", name = "attach_checks", re
 extension_sql_file!("../../sql/58_attach_options.sql", name = "attach_options", requires = ["attach_checks"]);
 extension_sql_file!("../../sql/58_columns.sql", name = "columns", requires = ["attach_options"]);
 extension_sql_file!("../../sql/58_descriptions.sql", name = "descriptions", requires = ["columns"]);
-extension_sql_file!("../../sql/58_generated_keys.sql", name = "generated_keys", requires = ["descriptions"]);
-extension_sql_file!("../../sql/58_people.sql", name = "people", requires = ["generated_keys"]);
+extension_sql_file!(
+    "../../sql/58_locking_indexes.sql",
+    name = "locking_indexes",
+    requires = ["descriptions"]
+);
+extension_sql_file!("../../sql/58_made_keys.sql", name = "made_keys", requires = ["locking_indexes"]);
+extension_sql_file!("../../sql/58_people.sql", name = "people", requires = ["made_keys"]);
 extension_sql_file!("../../sql/59_privileges.sql", name = "privileges", requires = ["people"]);
 extension_sql_file!("../../sql/60_attach.sql", name = "attach", requires = ["privileges"]);
 extension_sql_file!("../../sql/65_detach.sql", name = "detach", requires = ["attach"]);

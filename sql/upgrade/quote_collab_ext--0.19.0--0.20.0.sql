@@ -236,6 +236,27 @@ as $$
     where @extschema@.quote_collab_table(s) in (select a.relation from ancestors a)
     order by s.attached_at limit 1
 $$;
+create or replace function quote_reference_candidates(lines regclass, header regclass, header_id name) returns text[]
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with header_name (name) as (select c.relname::text from pg_class c where c.oid = header),
+    keys (name, is_of_id) as (
+        select a.attname::text, bool_or(h.attname = header_id)
+        from pg_constraint k
+        cross join lateral unnest(k.conkey, k.confkey) u (here, there)
+        join pg_attribute a on a.attrelid = lines and a.attnum = u.here
+        join pg_attribute h on h.attrelid = header and h.attnum = u.there
+        where k.contype = 'f' and k.conrelid = lines and k.confrelid = header and (h.attname = header_id or cardinality(k.conkey) = 1)
+        group by a.attname),
+    candidates (name, place) as (
+        select regexp_replace(n.name, 's$', '') || '_id', 1 from header_name n
+        union all select n.name || '_id', 2 from header_name n
+        union all select min(k.name), 3 from keys k where k.is_of_id having count(*) = 1
+        union all select min(k.name), 4 from keys k having count(*) = 1
+        union all select u.name, 4 + u.place::integer from unnest('{quote_id,order_id,document_id,header_id}'::text[]) with ordinality u (name, place))
+    select array(select c.name from candidates c group by c.name order by min(c.place))
+$$;
 create or replace function add_quote_column(target regclass, column_name name, definition text, role text) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -464,7 +485,7 @@ begin
         raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
             using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or ')),
                 hint = case wrong.role when 'version' then another else
-                    coalesce('Have PostgreSQL generate one of it: ' || @extschema@.quote_generated_key(target, wrong.attname, wrong.role, header),
+                    coalesce('Make one of it: ' || @extschema@.quote_made_key(target, wrong.attname, wrong.role, header),
                         format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role)) end;
     end if;
     select a.attname, r.role into wrong from unnest('{id,tenant,quote,updated_by,created_by}'::text[]) r (role)
@@ -484,47 +505,28 @@ begin
     end if;
 end $$;
 comment on function check_quote_column_types(regclass, jsonb, regclass) is 'refuses columns of types that cannot work';
-create function quote_generated_reference(target regclass, column_name name, header regclass) returns text
-language sql stable
+create function tell_of_quote_version(target regclass, columns jsonb, added name[], chosen jsonb, entity text) returns void
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select regexp_replace(e.expression, e.word, replace(quote_ident(column_name), '\', '\\'))
-    from @extschema@.quote_collab_settings s
-    join pg_attribute id on id.attrelid = header and id.attname = s.columns ->> 'id' and id.attgenerated = 's'
-    join pg_attrdef d on d.adrelid = id.attrelid and d.adnum = id.attnum
-    cross join lateral (
-        select min(p.refobjsubid) as attnum from pg_depend p
-        where p.classid = 'pg_attrdef'::regclass and p.objid = d.oid and p.refclassid = 'pg_class'::regclass and p.refobjid = header and p.refobjsubid <> id.attnum
-        having count(distinct p.refobjsubid) = 1) source
-    join pg_attribute key on key.attrelid = header and key.attnum = source.attnum and key.attname ~ '^[a-z_][a-z0-9_]*$'
-    join pg_attribute a on a.attrelid = target and a.attname = column_name
-        and (a.atttypid, a.atttypmod, a.attcollation) = (key.atttypid, key.atttypmod, key.attcollation)
-    cross join lateral (select pg_get_expr(d.adbin, d.adrelid) as expression, '\m' || key.attname || '\M' as word) e
-    where @extschema@.quote_collab_table(s) = header and regexp_count(e.expression, e.word) = 1
-$$;
-comment on function quote_generated_reference(regclass, name, regclass) is 'expression of a column that names a header whose id is generated';
-create function quote_generated_key(target regclass, column_name name, role text, header regclass) returns text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    select format('alter table %s add %I uuid generated always as (%s) stored%s;', target, e.name, e.expression, case when a.attnotnull then ' not null' else '' end)
-        || case when role = 'tenant' then '' when role = 'quote' or c.relkind = 'p' then format(' create index on %s (%I);', target, e.name)
-            else format(' create unique index on %s (%I) where %I is not null;', target, e.name, e.name) end
-        || format(' Then name it: {"%s": {"%s": "%s"}}', case when target = header then 'columns' else 'line_columns' end, role, e.name)
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attname = column_name
-    cross join lateral (select 'collab_' || role as name, case
-        when role = 'tenant' then format('md5(%L || %I)::uuid', 'tenant ', column_name)
-        when role = 'quote' then @extschema@.quote_generated_reference(target, column_name, header)
-        when role = 'id' and exists (
-            select from pg_index i where i.indrelid = target and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
-                and i.indnkeyatts = 1 and i.indkey[0] = a.attnum) then format('md5(%L || %I)::uuid', format('%I.%I ', n.nspname, c.relname), column_name)
-        end as expression) e
-    where c.oid = target and e.expression is not null and a.attgenerated = ''
-        and @extschema@.quote_base_type(a.atttypid) = any ('{smallint,integer,bigint,text,character varying}'::regtype[])
-        and not exists (select from pg_collation k where k.oid = a.attcollation and not k.collisdeterministic)
-        and not exists (select from pg_attribute o where o.attrelid = target and o.attname = e.name and not o.attisdropped)
-$$;
-comment on function quote_generated_key(regclass, name, text, regclass) is 'statements that generate a uuid of a column that is none';
+declare
+    taken name := columns ->> 'version';
+    shared text;
+    advice text := format('Where it counts something else, a revision that people see: {"%1$s": {"version": "collab_version"}}. Where it counts changes, name it: {"%1$s": {"version": "%2$s"}}.',
+        case entity when 'QUOTE' then 'columns' else 'line_columns' end, taken);
+begin
+    if chosen ? 'version' or taken = any (added) then
+        return;
+    end if;
+    select string_agg(i.indexrelid::regclass::text, ', ') into shared from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
+    where i.indrelid = target and a.attname = taken and i.indnatts > 1;
+    if shared is not null then
+        raise warning '"%" of % counts every change from now on', taken, target using detail = format('It was there before, and is part of %s.', shared), hint = advice;
+    else
+        raise notice '"%" of % counts every change from now on', taken, target using detail = 'It was there before.', hint = advice;
+    end if;
+end $$;
+comment on function tell_of_quote_version(regclass, jsonb, name[], jsonb, text) is 'says that a version of the ERP is taken';
 create function quote_locking_indexes(target regclass, id_column name) returns table (index regclass, mend text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -568,6 +570,115 @@ begin
     end loop;
 end $$;
 comment on function tell_of_quote_locking_indexes(regclass, name) is 'warns of unique indexes over generated columns';
+create function quote_key_rule(header regclass, source name, column_name name) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('md5(%L || new.%I)::uuid', format('%I.%I ', n.nspname, c.relname), column_name)
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    join pg_attribute a on a.attrelid = c.oid and a.attname = source where c.oid = header
+$$;
+comment on function quote_key_rule(regclass, name, name) is 'expression that makes the id of a header of the column source, read from column_name';
+create function quote_key_body(made name, rule text) returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+as $$ select format(' begin new.%I := %s; return new; end ', made, rule) $$;
+comment on function quote_key_body(name, text) is 'body of a trigger function that fills a column';
+create function quote_reference_rule(target regclass, column_name name, header regclass) returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with reference as (
+        select f.conkey, f.confkey, f.condeferrable, a.attnum, @extschema@.quote_base_type(a.atttypid) as kind
+        from pg_attribute a left join pg_constraint f on f.contype = 'f' and f.conrelid = target and f.confrelid = header and a.attnum = any (f.conkey)
+        where a.attrelid = target and a.attname = column_name
+        order by cardinality(f.conkey), f.oid limit 1)
+    select coalesce((
+        select min(@extschema@.quote_key_rule(header, k.attname, column_name))
+        from reference r join pg_attribute k on k.attrelid = header and k.attnum > 0 and (r.confkey is null or r.confkey = array[k.attnum])
+        join pg_trigger g on g.tgrelid = header and g.tgname = 'collab_id'
+        join pg_proc p on p.oid = g.tgfoid and p.prosrc = @extschema@.quote_key_body('collab_id'::name, @extschema@.quote_key_rule(header, k.attname, k.attname))
+        where exists (select from (values ('{smallint,integer,bigint}'::regtype[]), ('{text,character varying}')) alike (kinds)
+            where r.kind = any (alike.kinds) and @extschema@.quote_base_type(k.atttypid) = any (alike.kinds))), (
+        select format('(select h.%I from %s h where %s)', s.columns ->> 'id', header, string_agg(format('h.%I = new.%I', there.attname, here.attname), ' and ' order by u.place))
+        from reference r cross join lateral unnest(r.conkey, r.confkey) with ordinality u (here, there, place)
+        join pg_attribute here on here.attrelid = target and here.attnum = u.here
+        join pg_attribute there on there.attrelid = header and there.attnum = u.there
+        join @extschema@.quote_collab_settings s on @extschema@.quote_collab_table(s) = header
+        where not r.condeferrable group by s.columns))
+$$;
+comment on function quote_reference_rule(regclass, name, regclass) is 'expression that makes the id of a header of a column of its lines';
+create function quote_made_key(target regclass, column_name name, role text, header regclass) returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    made name := 'collab_' || role;
+    source record;
+    rule text;
+    maker text;
+begin
+    select a.attnum, a.attnotnull, c.relkind, c.relname, n.nspname into source
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attname = column_name
+    where c.oid = target and a.attgenerated = '' and @extschema@.quote_base_type(a.atttypid) = any ('{smallint,integer,bigint,text,character varying}'::regtype[])
+        and not exists (select from pg_collation k where k.oid = a.attcollation and not k.collisdeterministic)
+        and not exists (select from pg_attribute o where o.attrelid = target and o.attname = made and not o.attisdropped);
+    if not found then
+        return null;
+    end if;
+    rule := case
+        when role = 'tenant' then format('md5(%L || new.%I)::uuid', 'tenant ', column_name)
+        when role = 'quote' then @extschema@.quote_reference_rule(target, column_name, header)
+        when role = 'id' and exists (
+            select from pg_index i where i.indrelid = target and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
+                and i.indnkeyatts = 1 and i.indkey[0] = source.attnum) then @extschema@.quote_key_rule(target, column_name, column_name) end;
+    if rule is null then
+        return null;
+    end if;
+    maker := format('%I.%I', source.nspname, left(source.relname, 40) || '_' || made);
+    return format('alter table %1$s add %2$I uuid; create function %3$s() returns trigger language plpgsql%4$s set search_path = pg_catalog, pg_temp as %5$L; '
+            'create trigger %2$I before insert or update of %6$I, %2$I on %1$s for each row execute function %3$s(); alter table %1$s enable always trigger %2$I; '
+            'update %1$s set %6$I = %6$I;', target, made, maker, case when role = 'quote' then ' security definer' else '' end,
+            @extschema@.quote_key_body(made, rule), column_name)
+        || case when source.attnotnull then format(' alter table %s alter %I set not null;', target, made) else '' end
+        || case role when 'tenant' then '' else format(' create %sindex on %s (%I);', case when role = 'id' and source.relkind <> 'p' then 'unique ' else '' end, target, made) end
+        || format(' Then name it: {"%s": {"%s": "%s"}}', case when target = header then 'columns' else 'line_columns' end, role, made);
+end $$;
+comment on function quote_made_key(regclass, name, text, regclass) is 'statements that make a uuid of a column that is none';
+create function quote_lines_astray(line quote_collab_settings) returns boolean
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lines regclass := @extschema@.quote_collab_table(line);
+    header @extschema@.quote_collab_settings := @extschema@.quote_collab_partner(line);
+    headers regclass := @extschema@.quote_collab_table(header);
+    astray boolean;
+begin
+    -- Another check tells of columns that are gone, and of what stands in the place of a table.
+    if (select count(*) from pg_attribute a join pg_class c on c.oid = a.attrelid and c.relkind in ('r', 'p')
+            where (a.attrelid, a.attname) in ((lines, line.columns ->> 'quote'), (headers, header.columns ->> 'id')) and a.attnum > 0
+                and @extschema@.quote_base_type(a.atttypid) = 'uuid'::regtype and has_table_privilege(c.oid, 'select') and not row_security_active(c.oid)) < 2 then
+        return false;
+    end if;
+    execute format('select count(*) > 0 and count(h.found) = 0 from (select l.%1$I as quote from %2$s l where l.%1$I is not null limit 100) l
+        left join lateral (select true as found from %3$s h where h.%4$I = l.quote limit 1) h on true',
+        line.columns ->> 'quote', lines, headers, header.columns ->> 'id') into astray;
+    return astray;
+end $$;
+comment on function quote_lines_astray(quote_collab_settings) is 'whether no line that is looked at names a header that is there';
+create function tell_of_quote_lines_astray(line quote_collab_settings) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if @extschema@.quote_lines_astray(line) then
+        raise warning 'lines of % name no header', @extschema@.quote_collab_table(line)
+            using detail = format('No row that was looked at has in "%s" the id of a header.', line.columns ->> 'quote'),
+                hint = 'See that the column is made as the id of the header is, or name another: {"line_columns": {"quote": "..."}}.';
+    end if;
+end $$;
+comment on function tell_of_quote_lines_astray(quote_collab_settings) is 'warns of lines that belong to no header';
 create or replace function find_quote_relation(target_schema name, chosen jsonb, default_table text, names text[], emails text[])
 returns jsonb
 language plpgsql stable
@@ -618,7 +729,7 @@ begin
     columns := @extschema@.find_quote_columns(target, entity, chosen, reference);
     perform @extschema@.check_quote_column_types(target, columns, header), @extschema@.check_quote_ignored(target, columns, options -> 'ignored_columns'),
         @extschema@.tell_of_quote_null_keys(target, columns), @extschema@.tell_of_quote_lost_roles(target, columns, chosen, entity),
-        @extschema@.tell_of_quote_locking_indexes(target, (columns ->> 'id')::name);
+        @extschema@.tell_of_quote_locking_indexes(target, (columns ->> 'id')::name), @extschema@.tell_of_quote_version(target, columns, added, chosen, entity);
     insert into @extschema@.quote_collab_settings as s
         (table_schema, table_name, entity, header_schema, header_table, log_schema, columns, ignored_columns, added_columns, relations,
         system_user_id, truncation, replicated_history, archive_after, drop_after, owners, anchors, settled_in)
@@ -640,6 +751,65 @@ begin
     perform @extschema@.drop_quote_triggers(target), @extschema@.create_quote_triggers(target, settings),
         @extschema@.tell_of_quote_late_triggers(settings);
     return settings;
+end $$;
+create or replace function attach_quote_collaboration(
+    quotes regclass default pg_catalog.to_regclass('quotes'), quote_lines regclass default pg_catalog.to_regclass('quote_lines'),
+    options jsonb default '{}')
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set jit = off
+set quote_all_identifiers = off
+as $$
+declare
+    header regclass := quotes;
+    lines regclass := quote_lines;
+    home name;
+    home_owner name;
+    homes name[];
+    log regclass;
+    is_elsewhere boolean;
+    is_followed boolean;
+    first_version integer;
+    patience text := @extschema@.bound_quote_patience();
+begin
+    -- One attach or detach at a time.
+    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    homes := array(select s.log_schema from @extschema@.quote_collab_settings s union select a.log_schema from @extschema@.quote_seal_anchor a);
+    perform @extschema@.follow_quote_tables(array[header, lines]), @extschema@.follow_quote_home();
+    perform @extschema@.check_quote_tables(header, lines, options);
+    select h.home, h.home_owner into home, home_owner from @extschema@.choose_quote_home(header) h;
+    perform @extschema@.require_quote_relations(home), @extschema@.check_quote_home(header, home, homes), @extschema@.check_quote_views(home, home_owner);
+    is_elsewhere := exists (select from @extschema@.quote_collab_settings s where s.log_schema <> home);
+    is_followed := exists (select from @extschema@.quote_collab_settings s where s.replicated_history);
+    -- While the tables are not locked yet: it may take its time.
+    first_version := @extschema@.first_quote_version(home, header, lines, options);
+    perform @extschema@.continue_quote_positions(home);
+    perform @extschema@.lock_quote_relations(array[header, lines] || @extschema@.quote_home_relations(home) || array(
+        select @extschema@.quote_collab_table(s) from @extschema@.quote_tables_elsewhere(home) s) || @extschema@.quote_tables_to_seclude());
+    perform @extschema@.seclude_quote_table(t.relation) from unnest(@extschema@.quote_tables_to_seclude()) t (relation);
+    log := @extschema@.create_quote_changes(home, home_owner);
+    perform @extschema@.create_active_quote_sessions(home, home_owner);
+    perform @extschema@.create_quote_relay_tables(home, home_owner);
+    perform @extschema@.create_quote_changes_seals(home, home_owner);
+    perform @extschema@.guard_quote_history(t) from @extschema@.quote_tables_kept(home) t;
+    perform @extschema@.attach_quote_table(header, 'QUOTE', header, log, options, first_version);
+    perform @extschema@.tell_of_quote_lines_astray(@extschema@.attach_quote_table(lines, 'QUOTE_LINE', header, log, options, first_version));
+    execute format('select @extschema@.begin_quote_seal_anchor(s.no, s.hash) from %I.quote_changes_seals s order by s.no desc limit 1', home);
+    if is_followed and not exists (select from @extschema@.quote_collab_settings s where s.replicated_history) then
+        -- What came along from now on is its own: the next seal takes it up.
+        update @extschema@.quote_seal_anchor a set settled_in = null where a.log_schema = home;
+    end if;
+    perform @extschema@.lead_quote_tables_to(home), @extschema@.grant_quote_capture();
+    perform @extschema@.create_quote_changes_all_view(home, home_owner);
+    perform @extschema@.create_quote_change_events_view(home, home_owner);
+    perform @extschema@.create_pair_views(home, home_owner);
+    perform @extschema@.describe_quote_objects(home);
+    perform @extschema@.copy_quote_privileges(@extschema@.quote_collab_table(p.header)) from @extschema@.quote_collab_pairs() p
+    where @extschema@.quote_collab_table(p.header) = attach_quote_collaboration.quotes or is_elsewhere and @extschema@.quote_collab_table(p.header) is not null;
+    perform @extschema@.start_quote_worker(), @extschema@.warn_of_stray_quote_tables();
+    perform @extschema@.set_quote_option('lock_timeout', patience);
+    return pg_catalog.format('quote collaboration is attached to %s and %s', header, lines);
 end $$;
 create or replace function choose_quote_pairs(named regclass) returns quote_collab_settings[]
 language plpgsql
@@ -1551,6 +1721,11 @@ begin
         into missing, others from @extschema@.quote_columns_unindexed(s) c (column_name);
         return next @extschema@.quote_collab_verdict('rows found by an index: ' || name, missing is null, 'warning',
             format('every save and every list reads the whole table, since no index begins with: %s', missing), others);
+        if s.entity = 'QUOTE_LINE' then
+            return next @extschema@.quote_collab_verdict('lines name headers: ' || name, not @extschema@.quote_lines_astray(s), 'warning',
+                format('no line that was looked at has in "%s" the id of a header', s.columns ->> 'quote'),
+                'See that the column is made as the id of the header is, or attach anew and name another: {"line_columns": {"quote": "..."}}.');
+        end if;
         select string_agg(i.index::text, ', '), string_agg(coalesce(i.mend, @extschema@.quote_locking_index_advice(i.index)), ' ')
         into missing, others from @extschema@.quote_locking_indexes(target, (s.columns ->> 'id')::name) i;
         return next @extschema@.quote_collab_verdict('updates lock no references: ' || name, missing is null, 'warning',

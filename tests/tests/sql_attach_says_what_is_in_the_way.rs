@@ -1,7 +1,9 @@
 //! What attach refuses: it says what is in the way and what helps, and leaves it as it was.
 
-use quote_collab_tests::Erp;
+use std::sync::Arc;
+
 use quote_collab_tests::statement::{refusal, run, sqlstate, text};
+use quote_collab_tests::{Erp, Postgres};
 use tokio_postgres::Client;
 
 #[tokio::test]
@@ -319,4 +321,38 @@ async fn what_postgresql_refuses_is_told_with_what_helps() {
     admin.batch_execute("drop view versions; begin; select detach_quote_collaboration()").await.unwrap();
     assert_eq!(admin.query_one("show lock_timeout", &[]).await.unwrap().get::<_, String>(0), "0");
     admin.batch_execute("commit").await.unwrap();
+}
+
+/// It may be a revision that people see, and that other rows refer to.
+#[tokio::test]
+async fn a_version_of_the_erp_is_not_taken_in_silence() {
+    let server = Postgres::shared().await;
+    let erp = Erp::bare_on(Arc::clone(&server)).await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create table revised (id uuid primary key, tenant_id uuid not null, version integer not null default 1);
+         create table revised_lines (id uuid primary key, tenant_id uuid not null, revised_id uuid, version integer, place integer, unique (revised_id, version, place));
+         create extension quote_collab_ext; set log_min_messages = notice",
+    )
+    .await;
+    let told = || {
+        let log = server.log();
+        let of = |line: &str| log.matches(line).count();
+        (
+            of("NOTICE:  \"version\" of public.revised counts every change from now on"),
+            of("WARNING:  \"version\" of public.revised_lines counts every change from now on"),
+        )
+    };
+    let attach = |options: &str| {
+        format!("select attach_quote_collaboration('revised', 'revised_lines', options => '{options}')")
+    };
+    run(&admin, &attach("{}")).await;
+    assert_eq!(told(), (1, 1));
+    // What is named is meant, and what attach added is ours.
+    let named = r#"{"columns": {"version": "version"}, "line_columns": {"version": "collab_version"}}"#;
+    run(&admin, &attach(named)).await;
+    run(&admin, &attach(named)).await;
+    run(&admin, &attach(&named.replace(r#""columns": {"version": "version"}, "#, ""))).await;
+    assert_eq!(told(), (2, 1));
 }

@@ -22,7 +22,7 @@ async fn attach_as_told(admin: &Client) -> Value {
         let error = error.as_db_error().expect("the server answered");
         let hint = error.hint().expect("a hint").to_owned();
         let told =
-            hint.split_once("generate one of it: ").and_then(|(_, told)| told.split_once(" Then name it: "));
+            hint.split_once("Make one of it: ").and_then(|(_, told)| told.split_once(" Then name it: "));
         let (statements, option) = told.unwrap_or_else(|| panic!("{error:?}"));
         run(admin, statements).await;
         let named: Value = serde_json::from_str(option).expect("an option");
@@ -51,7 +51,8 @@ async fn the_refusals_say_how_to_attach() {
             assert_eq!(checks[&format!("{check}: public.{table}")], "ok");
         }
     }
-    // Lines and headers are of each other, and are saved and told by what was generated.
+    assert_eq!(checks["lines name headers: public.offer_items"], "ok");
+    // Lines and headers are of each other, and are saved and told by what was made.
     run(
         &admin,
         "update offers set customer = 'Eve' where id = 1; update offer_items set description = 'Table'",
@@ -67,6 +68,61 @@ async fn the_refusals_say_how_to_attach() {
     );
     // Two rows never have one id.
     assert_eq!(sqlstate(&admin, "insert into offers (id) values (1)").await, "23505");
+    // Whoever writes rows whole, with what he has read or with nothing, changes no id by it.
+    for whole in [
+        "update offers set id = id, customer = customer, collab_id = collab_id where id = 1",
+        "update offers set collab_id = null where id = 1",
+        "insert into offers (id, collab_id) values (3, null), (4, gen_random_uuid())",
+    ] {
+        run(&admin, whole).await;
+    }
+    assert_eq!(
+        count(&admin, "select count(*) from offers where collab_id = md5('public.offers ' || id)::uuid")
+            .await,
+        4
+    );
+}
+
+/// A header with an id of its own is looked up by the key that its lines refer to.
+#[tokio::test]
+async fn lines_find_a_header_that_has_an_id_of_its_own() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        &format!(
+            "create extension quote_collab_ext;
+             create table \"of\"\"fers\" (tenant_no integer, \"no \" integer, id uuid not null unique default gen_random_uuid(), tenant_id uuid not null default '{TENANT}', primary key (tenant_no, \"no \"));
+             create table offer_items (id uuid primary key default gen_random_uuid(), tenant_id uuid not null default '{TENANT}', tenant_no integer, \"of\" integer,
+                 foreign key (tenant_no, \"of\") references \"of\"\"fers\" on update cascade);
+             insert into \"of\"\"fers\" values (1, 7), (2, 7); insert into offer_items (tenant_no, \"of\") values (1, 7), (2, 7)"
+        ),
+    )
+    .await;
+    let attach = |quote: &str| {
+        format!(
+            r#"select attach_quote_collaboration('"of""fers"', 'offer_items', options => '{{"line_columns": {{"quote": "{quote}"}}}}')"#
+        )
+    };
+    let (_, hint) = refusal(&admin, &attach("of")).await;
+    let (_, told) = hint.split_once("Make one of it: ").expect("statements");
+    run(&admin, told.split_once(" Then name it").expect("an option").0).await;
+    run(&admin, &attach("collab_quote")).await;
+    run(&admin, "insert into offer_items (tenant_no, \"of\") values (2, 7)").await;
+    let found = "select count(*) from offer_items i join \"of\"\"fers\" o on o.id = i.collab_quote and o.tenant_no = i.tenant_no";
+    assert_eq!(count(&admin, found).await, 3);
+}
+
+#[tokio::test]
+async fn lines_that_name_no_header_are_told() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let check = "lines name headers: public.quote_lines";
+    assert_eq!(consult(&admin).await[check], "ok");
+    run(&admin, "begin; alter table quote_lines disable trigger all; update quote_lines set quote_id = md5(quote_id::text)::uuid")
+    .await;
+    assert_eq!(consult(&admin).await[check], "warning");
+    run(&admin, "rollback").await;
 }
 
 /// Whoever updates a header keeps nobody from adding lines to it, who asks whether it is there.
@@ -85,8 +141,9 @@ async fn an_update_keeps_nobody_from_referring_to_its_row() {
     run(&admin, "update offers set customer = 'Eve' where id = 1").await;
     run(&other, &adds(11)).await;
     run(&admin, "commit").await;
-    // With an index as one would make it first.
-    run(&admin, "create unique index by_id on offers (collab_id)").await;
+    // With a generated column in a unique index.
+    run(&admin, "alter table offers add twin uuid generated always as (md5(id::text)::uuid) stored unique")
+        .await;
     run(&admin, "begin").await;
     run(&admin, "update offers set customer = 'Bob' where id = 1").await;
     let waiting = backend(&other).await;
@@ -102,9 +159,18 @@ async fn an_update_keeps_nobody_from_referring_to_its_row() {
 async fn an_index_that_has_updates_lock_references_is_told() {
     let erp = Erp::bare().await;
     let admin = erp.client("postgres").await;
-    run(&admin, &format!("create extension quote_collab_ext; {TABLES}")).await;
-    attach_as_told(&admin).await;
+    run(
+        &admin,
+        &format!(
+            "create extension quote_collab_ext; {TABLES}; alter table offers add collab_id uuid generated always as (md5('o' || id)::uuid) stored not null;
+             alter table offer_items alter id type uuid using md5(id::text)::uuid, add quote_id uuid generated always as (md5('o' || offer_id)::uuid) stored;
+             create unique index on offers (collab_id) where collab_id is not null;
+             select attach_quote_collaboration('offers', 'offer_items', options => '{{\"columns\": {{\"id\": \"collab_id\"}}, \"line_columns\": {{\"quote\": \"quote_id\"}}}}')"
+        ),
+    )
+    .await;
     let healthy = consult(&admin).await;
+    assert_eq!(healthy["rows found by an index: public.offers"], "ok");
     let check = "updates lock no references: public.offers";
     for index in [
         "alter table offers add unique (collab_id)",
