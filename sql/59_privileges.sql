@@ -24,6 +24,24 @@ as $$
 $$;
 comment on function quote_header_grantees(regclass, text) is 'roles with a right on a header';
 
+-- The history tells of the lines, too, prices and costs among them: of whom that says more than the ERP does.
+create function tell_of_quote_readers(header regclass) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lines regclass := (select @extschema@.quote_collab_table(@extschema@.quote_collab_partner(s)) from @extschema@.quote_collab_settings s
+        where s.entity = 'QUOTE' and @extschema@.quote_collab_table(s) = header);
+    names text := (select string_agg(r.name, ', ') from unnest(@extschema@.quote_header_grantees(header, 'SELECT')) r (name)
+        where case r.name when 'public' then 'public' <> all (@extschema@.quote_header_grantees(lines, 'SELECT')) else not has_table_privilege(r.name, lines, 'select') end);
+begin
+    if names is not null then
+        raise notice 'the history of % shows changes of % to who may not read that: %', header, lines, names
+            using hint = format('Where prices of lines are not for them, give them a view in the place of the right to read %s, and attach again.', header);
+    end if;
+end $$;
+comment on function tell_of_quote_readers(regclass) is 'says who reads changes of lines and may not read lines';
+
 -- Noted in the settings, so that attaching again takes back what it gave and nothing else.
 create function copy_quote_privileges(header regclass) returns void
 language plpgsql
@@ -43,7 +61,7 @@ begin
         execute format('grant select, insert, update, delete on %I.active_quote_sessions to %s', home, role);
         execute format('grant execute on function @extschema@.cleanup_stale_quote_sessions() to %s', role);
     end loop;
-    perform @extschema@.grant_quote_home(header);
+    perform @extschema@.grant_quote_home(header), @extschema@.tell_of_quote_readers(header);
     select s.* into before from @extschema@.quote_collab_settings s where s.entity = 'QUOTE' and @extschema@.quote_collab_table(s) = header;
     update @extschema@.quote_collab_settings s set readers_granted = readers, writers_granted = writers
     where (s.table_schema, s.table_name) = (before.table_schema, before.table_name);

@@ -705,6 +705,46 @@ begin
         'name', @extschema@.find_quote_column(target, 'name', chosen, names, false),
         'email', @extschema@.find_quote_column(target, 'email', chosen, emails, false)));
 end $$;
+create function tell_of_quote_readers(header regclass) returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    lines regclass := (select @extschema@.quote_collab_table(@extschema@.quote_collab_partner(s)) from @extschema@.quote_collab_settings s
+        where s.entity = 'QUOTE' and @extschema@.quote_collab_table(s) = header);
+    names text := (select string_agg(r.name, ', ') from unnest(@extschema@.quote_header_grantees(header, 'SELECT')) r (name)
+        where case r.name when 'public' then 'public' <> all (@extschema@.quote_header_grantees(lines, 'SELECT')) else not has_table_privilege(r.name, lines, 'select') end);
+begin
+    if names is not null then
+        raise notice 'the history of % shows changes of % to who may not read that: %', header, lines, names
+            using hint = format('Where prices of lines are not for them, give them a view in the place of the right to read %s, and attach again.', header);
+    end if;
+end $$;
+comment on function tell_of_quote_readers(regclass) is 'says who reads changes of lines and may not read lines';
+create or replace function copy_quote_privileges(header regclass) returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    home name := @extschema@.quote_collab_home();
+    readers name[] := @extschema@.quote_header_grantees(header, 'SELECT');
+    writers name[] := array_remove(@extschema@.quote_header_grantees(header, 'UPDATE'), 'public');
+    before @extschema@.quote_collab_settings;
+    role text;
+begin
+    for role in select case r.name when 'public' then 'public' else quote_ident(r.name) end from unnest(readers) r (name) loop
+        execute format('grant select on %s, %I.active_quote_sessions to %s', @extschema@.quote_history_relations(home), home, role);
+    end loop;
+    for role in select quote_ident(r.name) from unnest(writers) r (name) loop
+        execute format('grant select, insert, update, delete on %I.active_quote_sessions to %s', home, role);
+        execute format('grant execute on function @extschema@.cleanup_stale_quote_sessions() to %s', role);
+    end loop;
+    perform @extschema@.grant_quote_home(header), @extschema@.tell_of_quote_readers(header);
+    select s.* into before from @extschema@.quote_collab_settings s where s.entity = 'QUOTE' and @extschema@.quote_collab_table(s) = header;
+    update @extschema@.quote_collab_settings s set readers_granted = readers, writers_granted = writers
+    where (s.table_schema, s.table_name) = (before.table_schema, before.table_name);
+    perform @extschema@.revoke_quote_privileges(before.readers_granted || before.writers_granted);
+end $$;
 create or replace function attach_quote_table(target regclass, entity text, header regclass, log regclass, options jsonb, first_version integer)
 returns quote_collab_settings
 language plpgsql
