@@ -109,7 +109,7 @@ begin
         raise exception 'column "%" of % cannot play the role "%"', wrong.attname, target, wrong.role
             using errcode = 'datatype_mismatch', detail = format('It must be of type %s.', array_to_string(wrong.types, ' or ')),
                 hint = case wrong.role when 'version' then another else
-                    coalesce('Make one of it: ' || @extschema@.quote_made_key(target, wrong.attname, wrong.role, header),
+                    coalesce(@extschema@.quote_made_key(target, wrong.attname, wrong.role, header),
                         format('Name another column: {"columns": {"%s": "..."}}, "line_columns" for the lines.', wrong.role)) end;
     end if;
     select a.attname, r.role into wrong from unnest('{id,tenant,quote,updated_by,created_by}'::text[]) r (role)

@@ -16,48 +16,45 @@ comment on function quote_key_rule(regclass, name, name) is 'expression that mak
 create function quote_key_body(made name, rule text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
-as $$ select format(' begin new.%I := %s; return new; end ', made, rule) $$;
+as $$ select format('begin new.%I := %s; return new; end', made, rule) $$;
 comment on function quote_key_body(name, text) is 'body of a trigger function that fills a column';
 
--- How the column that names the header is made of one that names it by another key: as the header's id is made, where that is, else looked up by the foreign
--- key; null where neither can be known. A header that may come after its lines is not there to be looked up.
+-- How the column that names the header is made of one that names it by another key: as the header's id is made of that key; null where it is not. What would
+-- have to be looked up in the header is not made: it would need rights that whoever hangs the function on a table of his own could misuse.
 create function quote_reference_rule(target regclass, column_name name, header regclass) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     with reference as (
-        select f.conkey, f.confkey, f.condeferrable, a.attnum, @extschema@.quote_base_type(a.atttypid) as kind
+        select f.confkey, @extschema@.quote_base_type(a.atttypid) as kind
         from pg_attribute a left join pg_constraint f on f.contype = 'f' and f.conrelid = target and f.confrelid = header and a.attnum = any (f.conkey)
         where a.attrelid = target and a.attname = column_name
         order by cardinality(f.conkey), f.oid limit 1)
-    select coalesce((
-        select min(@extschema@.quote_key_rule(header, k.attname, column_name))
-        from reference r join pg_attribute k on k.attrelid = header and k.attnum > 0 and (r.confkey is null or r.confkey = array[k.attnum])
-        join pg_trigger g on g.tgrelid = header and g.tgname = 'collab_id'
-        join pg_proc p on p.oid = g.tgfoid and p.prosrc = @extschema@.quote_key_body('collab_id'::name, @extschema@.quote_key_rule(header, k.attname, k.attname))
-        where exists (select from (values ('{smallint,integer,bigint}'::regtype[]), ('{text,character varying}')) alike (kinds)
-            where r.kind = any (alike.kinds) and @extschema@.quote_base_type(k.atttypid) = any (alike.kinds))), (
-        select format('(select h.%I from %s h where %s)', s.columns ->> 'id', header, string_agg(format('h.%I = new.%I', there.attname, here.attname), ' and ' order by u.place))
-        from reference r cross join lateral unnest(r.conkey, r.confkey) with ordinality u (here, there, place)
-        join pg_attribute here on here.attrelid = target and here.attnum = u.here
-        join pg_attribute there on there.attrelid = header and there.attnum = u.there
-        join @extschema@.quote_collab_settings s on @extschema@.quote_collab_table(s) = header
-        where not r.condeferrable group by s.columns))
+    select min(@extschema@.quote_key_rule(header, k.attname, column_name))
+    from reference r join pg_attribute k on k.attrelid = header and k.attnum > 0 and (r.confkey is null or r.confkey = array[k.attnum])
+    join pg_trigger g on g.tgrelid = header and g.tgname = 'trg_collab_id'
+    join pg_proc p on p.oid = g.tgfoid and p.prosrc = @extschema@.quote_key_body('collab_id'::name, @extschema@.quote_key_rule(header, k.attname, k.attname))
+    where exists (select from (values ('{smallint,integer,bigint}'::regtype[]), ('{text,character varying}')) alike (kinds)
+        where r.kind = any (alike.kinds) and @extschema@.quote_base_type(k.atttypid) = any (alike.kinds))
 $$;
 comment on function quote_reference_rule(regclass, name, regclass) is 'expression that makes the id of a header of a column of its lines';
 
 -- The statements that give a table a uuid for a role, made of a column that is none, and the option that names it; null where it might mix up rows: what is
--- equal to the ERP must have equal uuids, and nothing else.
+-- equal to the ERP must have equal uuids, and nothing else. The trigger fires behind those of the ERP that make keys, as far as names say so, and before ours.
 create function quote_made_key(target regclass, column_name name, role text, header regclass) returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     made name := 'collab_' || role;
+    option text := format('{"%s": {"%s": "%s"}}', case when target = header then 'columns' else 'line_columns' end, role, made);
     source record;
     rule text;
     maker text;
 begin
+    if exists (select from pg_attribute a where a.attrelid = target and a.attname = made and a.atttypid = 'uuid'::regtype and not a.attisdropped) then
+        return format('There is one. Name it: %s', option);
+    end if;
     select a.attnum, a.attnotnull, c.relkind, c.relname, n.nspname into source
     from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attname = column_name
     where c.oid = target and a.attgenerated = '' and @extschema@.quote_base_type(a.atttypid) = any ('{smallint,integer,bigint,text,character varying}'::regtype[])
@@ -75,14 +72,13 @@ begin
     if rule is null then
         return null;
     end if;
-    maker := format('%I.%I', source.nspname, left(source.relname, 40) || '_' || made);
-    return format('alter table %1$s add %2$I uuid; create function %3$s() returns trigger language plpgsql%4$s set search_path = pg_catalog, pg_temp as %5$L; '
-            'create trigger %2$I before insert or update of %6$I, %2$I on %1$s for each row execute function %3$s(); alter table %1$s enable always trigger %2$I; '
-            'update %1$s set %6$I = %6$I;', target, made, maker, case when role = 'quote' then ' security definer' else '' end,
-            @extschema@.quote_key_body(made, rule), column_name)
+    maker := format('%I.%I', source.nspname, case when octet_length(source.relname) < 45 then source.relname else left(source.relname, 11) end || '_' || made);
+    return format('Make one of it: alter table %1$s add %2$I uuid; create function %3$s() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as %4$L; '
+            'create trigger %5$I before insert or update on %1$s for each row execute function %3$s(); alter table %1$s enable always trigger %5$I; '
+            'update %1$s set %6$I = %6$I;', target, made, maker, @extschema@.quote_key_body(made, rule), 'trg_' || made, column_name)
         || case when source.attnotnull then format(' alter table %s alter %I set not null;', target, made) else '' end
         || case role when 'tenant' then '' else format(' create %sindex on %s (%I);', case when role = 'id' and source.relkind <> 'p' then 'unique ' else '' end, target, made) end
-        || format(' Then name it: {"%s": {"%s": "%s"}}', case when target = header then 'columns' else 'line_columns' end, role, made);
+        || format(' Then name it: %s', option);
 end $$;
 comment on function quote_made_key(regclass, name, text, regclass) is 'statements that make a uuid of a column that is none';
 

@@ -113,9 +113,9 @@ pub unsafe fn next(sequence: pg_sys::Oid) -> i64 {
 unsafe fn take(sequence: pg_sys::Oid) -> Option<i64> {
     // SAFETY: per contract; the lock is kept until the transaction ends, as nextval() keeps it.
     unsafe {
-        let max = declared_max(sequence)?;
         let relation = declared::relation_open(sequence, pg_sys::RowExclusiveLock.cast_signed());
-        let number = if is_logged(relation) { take_from(relation, max) } else { None };
+        let max = declared_max(sequence).filter(|_| is_logged(relation));
+        let number = max.and_then(|max| take_from(relation, max));
         declared::relation_close(relation, pg_sys::NoLock.cast_signed());
         number
     }

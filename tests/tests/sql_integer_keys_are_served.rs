@@ -83,34 +83,41 @@ async fn the_refusals_say_how_to_attach() {
     );
 }
 
-/// A header with an id of its own is looked up by the key that its lines refer to.
+/// What it makes is made as the ERP's own triggers leave the row, and by nobody's rights but those of whoever writes.
 #[tokio::test]
-async fn lines_find_a_header_that_has_an_id_of_its_own() {
+async fn a_made_key_follows_what_the_erp_makes() {
     let erp = Erp::bare().await;
     let admin = erp.client("postgres").await;
+    run(&admin, &format!("create extension quote_collab_ext; {TABLES}")).await;
     run(
         &admin,
-        &format!(
-            "create extension quote_collab_ext;
-             create table \"of\"\"fers\" (tenant_no integer, \"no \" integer, id uuid not null unique default gen_random_uuid(), tenant_id uuid not null default '{TENANT}', primary key (tenant_no, \"no \"));
-             create table offer_items (id uuid primary key default gen_random_uuid(), tenant_id uuid not null default '{TENANT}', tenant_no integer, \"of\" integer,
-                 foreign key (tenant_no, \"of\") references \"of\"\"fers\" on update cascade);
-             insert into \"of\"\"fers\" values (1, 7), (2, 7); insert into offer_items (tenant_no, \"of\") values (1, 7), (2, 7)"
-        ),
+        "create sequence numbers;
+         create function numbered() returns trigger language plpgsql as 'begin new.id := coalesce(new.id, nextval(''numbers'')); return new; end';
+         create trigger set_number before insert on offers for each row execute function numbered();
+         create function moved() returns trigger language plpgsql as 'begin if new.description = ''moves'' then new.offer_id := 2; end if; return new; end';
+         create trigger follow before update on offer_items for each row execute function moved()",
     )
     .await;
-    let attach = |quote: &str| {
-        format!(
-            r#"select attach_quote_collaboration('"of""fers"', 'offer_items', options => '{{"line_columns": {{"quote": "{quote}"}}}}')"#
-        )
-    };
-    let (_, hint) = refusal(&admin, &attach("of")).await;
-    let (_, told) = hint.split_once("Make one of it: ").expect("statements");
-    run(&admin, told.split_once(" Then name it").expect("an option").0).await;
-    run(&admin, &attach("collab_quote")).await;
-    run(&admin, "insert into offer_items (tenant_no, \"of\") values (2, 7)").await;
-    let found = "select count(*) from offer_items i join \"of\"\"fers\" o on o.id = i.collab_quote and o.tenant_no = i.tenant_no";
-    assert_eq!(count(&admin, found).await, 3);
+    let options = attach_as_told(&admin).await;
+    run(
+        &admin,
+        "insert into offers (customer) values ('Ada'), ('Bob'); insert into offer_items (id, offer_id) values (1, 1);
+         update offer_items set description = 'moves'",
+    )
+    .await;
+    let found = "select count(*) from offer_items i join offers o on o.collab_id = i.collab_quote and o.id = i.offer_id where o.id = 2";
+    assert_eq!(count(&admin, found).await, 1);
+    let definers = "select count(*) from pg_proc p where p.proname like '%collab%' and p.pronamespace = 'public'::regnamespace and p.prosecdef and p.prorettype = 'trigger'::regtype and p.prosrc like '%new.%'";
+    assert_eq!(count(&admin, definers).await, 0);
+    // A restored database has the columns, and not the options.
+    run(&admin, "select detach_quote_collaboration()").await;
+    let (_, hint) = refusal(&admin, "select attach_quote_collaboration('offers', 'offer_items')").await;
+    assert!(hint.contains(r#"Name it: {"columns": {"id": "collab_id"}}"#), "{hint}");
+    run(
+        &admin,
+        &format!("select attach_quote_collaboration('offers', 'offer_items', options => '{options}')"),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -286,6 +293,12 @@ async fn nothing_is_hinted_at_that_would_mix_up_rows() {
         (
             format!("{id}, no integer unique, {tenant}"),
             format!("{id}, {tenant}, offer integer"),
+            "",
+            r#"{"line_columns": {"quote": "offer"}}"#,
+        ),
+        (
+            format!("{id}, no integer unique, {tenant}"),
+            format!("{id}, {tenant}, offer integer references offers (no)"),
             "",
             r#"{"line_columns": {"quote": "offer"}}"#,
         ),

@@ -302,6 +302,7 @@ async fn no_function_for_everybody_runs_sql_that_it_is_given() {
         "find_quote_row(quote_collab_settings,uuid,text)", // one of two locks
         "heartbeat_quote_session(uuid,uuid,text,integer,boolean,text)", // values
         "join_quote_session(uuid,uuid,uuid,text,text,text)", // values
+        "quote_made_key(regclass,name,text,regclass)",    // a hint, of statements that it does not run
         "record_rejected_quote_change(text,uuid,integer,jsonb)", // which kind of table
         "update_quote_row(quote_collab_settings,uuid,jsonb,text,jsonb,text)", // why, a number, and a search path
     ];
