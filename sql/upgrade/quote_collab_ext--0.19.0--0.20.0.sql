@@ -570,15 +570,14 @@ begin
     end loop;
 end $$;
 comment on function tell_of_quote_locking_indexes(regclass, name) is 'warns of unique indexes over generated columns';
-create function quote_key_rule(header regclass, source name, column_name name) returns text
+create function quote_key_rule(header regclass, column_name name) returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select format('md5(%L || new.%I)::uuid', format('%I.%I ', n.nspname, c.relname), column_name)
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    join pg_attribute a on a.attrelid = c.oid and a.attname = source where c.oid = header
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = header
 $$;
-comment on function quote_key_rule(regclass, name, name) is 'expression that makes the id of a header of the column source, read from column_name';
+comment on function quote_key_rule(regclass, name) is 'expression that makes the id of a header of a column with its key';
 create function quote_key_body(made name, rule text) returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -593,10 +592,10 @@ as $$
         from pg_attribute a left join pg_constraint f on f.contype = 'f' and f.conrelid = target and f.confrelid = header and a.attnum = any (f.conkey)
         where a.attrelid = target and a.attname = column_name
         order by cardinality(f.conkey), f.oid limit 1)
-    select min(@extschema@.quote_key_rule(header, k.attname, column_name))
+    select min(@extschema@.quote_key_rule(header, column_name))
     from reference r join pg_attribute k on k.attrelid = header and k.attnum > 0 and (r.confkey is null or r.confkey = array[k.attnum])
     join pg_trigger g on g.tgrelid = header and g.tgname = 'trg_collab_id'
-    join pg_proc p on p.oid = g.tgfoid and p.prosrc = @extschema@.quote_key_body('collab_id'::name, @extschema@.quote_key_rule(header, k.attname, k.attname))
+    join pg_proc p on p.oid = g.tgfoid and p.prosrc = @extschema@.quote_key_body('collab_id'::name, @extschema@.quote_key_rule(header, k.attname))
     where exists (select from (values ('{smallint,integer,bigint}'::regtype[]), ('{text,character varying}')) alike (kinds)
         where r.kind = any (alike.kinds) and @extschema@.quote_base_type(k.atttypid) = any (alike.kinds))
 $$;
@@ -628,7 +627,7 @@ begin
         when role = 'quote' then @extschema@.quote_reference_rule(target, column_name, header)
         when role = 'id' and exists (
             select from pg_index i where i.indrelid = target and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null
-                and i.indnkeyatts = 1 and i.indkey[0] = source.attnum) then @extschema@.quote_key_rule(target, column_name, column_name) end;
+                and i.indnkeyatts = 1 and i.indkey[0] = source.attnum) then @extschema@.quote_key_rule(target, column_name) end;
     if rule is null then
         return null;
     end if;
