@@ -334,9 +334,10 @@ async fn lines_may_follow_the_tenant_of_their_header() {
     .await;
     let (state, hint) = refusal(&admin, "select attach_quote_collaboration('offers', 'offer_items')").await;
     assert!(state == "42703" && hint.contains("that of their header"), "{state} {hint}");
-    let docs =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sql.md")).expect("the docs");
-    let way = docs.split("```text\n").find(|block| block.contains("offer_items_tenant")).expect("the way");
+    let way = include_str!("../../docs/sql.md")
+        .split("```text\n")
+        .find(|block| block.contains("offer_items_tenant"))
+        .expect("the way");
     run(&admin, way.split("```").next().expect("statements")).await;
     run(&admin, "select attach_quote_collaboration('offers', 'offer_items')").await;
     run(
