@@ -173,49 +173,6 @@ async fn attach_refuses_what_it_cannot_serve_and_leaves_no_trace() {
     }
 }
 
-/// Read from the functions as they are installed: a refusal that says neither why nor what helps is none to work with at night.
-#[tokio::test]
-async fn each_refusal_has_its_sqlstate_detail_and_hint() {
-    let erp = Erp::attached().await;
-    let admin = erp.client("postgres").await;
-    let functions = admin
-        .query(
-            "select p.oid::regprocedure::text, p.prosrc from pg_depend d join pg_proc p on p.oid = d.objid
-             where d.classid = 'pg_proc'::regclass and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'
-                 and p.prosrc ~ 'raise exception'",
-            &[],
-        )
-        .await
-        .unwrap();
-    let mut refusals = 0;
-    let mut wrong = Vec::new();
-    for function in &functions {
-        for refusal in refusals_in(function.get(1)) {
-            refusals += 1;
-            let lacks = |part: &&str| !refusal.contains(&format!("{part} = "));
-            let lacking: Vec<_> = ["errcode", "detail", "hint"].into_iter().filter(lacks).collect();
-            if !lacking.is_empty() {
-                wrong.push(format!("{} {lacking:?}: {refusal}", function.get::<_, String>(0)));
-            }
-        }
-    }
-    assert!(refusals > 100, "{refusals} found");
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// The statements that raise an error; a semicolon in a text ends none.
-fn refusals_in(source: &str) -> Vec<&str> {
-    let end = |statement: &str| {
-        let mut is_text = false;
-        let ends = |c: char| {
-            is_text ^= c == '\'';
-            c == ';' && !is_text
-        };
-        statement.find(ends).unwrap_or(statement.len())
-    };
-    source.match_indices("raise exception").map(|(at, _)| &source[at..][..end(&source[at..])]).collect()
-}
-
 /// The direct way into a partition knows its columns; one that is not as it was made is written by SQL, or refused.
 #[tokio::test]
 async fn a_column_of_the_log_that_changes_its_type_is_an_error_and_no_crash() {

@@ -119,18 +119,34 @@ const QUOTED_ELSEWHERE: [(&str, &str); 26] = [
     ("replace_quote_view", "who creates a view quotes its name and makes its query"),
 ];
 
-/// Whoever is refused is told what to do.
+/// Whoever is refused is told what is wrong, and what to do.
 #[test]
-fn refusals_say_what_helps() {
+fn refusals_say_why_and_what_helps() {
     let script = format!("quote_collab_ext--{}.sql", env!("CARGO_PKG_VERSION"));
     let scripts = scripts(&built::extension());
     let installed = scripts.iter().find(|path| path.ends_with(&script)).expect("it is packaged");
     let text = fs::read_to_string(installed).expect("the script is read");
-    let refusals: Vec<_> =
-        text.split("raise exception '").skip(1).filter_map(|rest| rest.split(";\n").next()).collect();
-    assert!(refusals.len() > 60, "{}", refusals.len());
-    let helpless: Vec<_> = refusals.iter().filter(|refusal| !refusal.contains("hint")).collect();
+    let refusals = refusals_in(&text);
+    assert!(refusals.len() > 100, "{}", refusals.len());
+    let says = |refusal: &&&str, part: &str| refusal.contains(&format!("{part} = "));
+    let helpless: Vec<_> = refusals
+        .iter()
+        .filter(|refusal| !["errcode", "detail", "hint"].iter().all(|part| says(refusal, part)))
+        .collect();
     assert!(helpless.is_empty(), "{helpless:#?}");
+}
+
+/// The statements that raise an error; a semicolon in a text ends none.
+fn refusals_in(source: &str) -> Vec<&str> {
+    let end = |statement: &str| {
+        let mut is_text = false;
+        let ends = |c: char| {
+            is_text ^= c == '\'';
+            c == ';' && !is_text
+        };
+        statement.find(ends).unwrap_or(statement.len())
+    };
+    source.match_indices("raise exception").map(|(at, _)| &source[at..][..end(&source[at..])]).collect()
 }
 
 #[tokio::test]
