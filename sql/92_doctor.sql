@@ -232,21 +232,7 @@ begin
         into missing, others from @extschema@.quote_columns_unindexed(s) c (column_name);
         return next @extschema@.quote_collab_verdict('rows found by an index: ' || name, missing is null, 'warning',
             format('every save and every list reads the whole table, since no index begins with: %s', missing), others);
-        if s.entity = 'QUOTE_LINE' then
-            return next @extschema@.quote_collab_verdict('lines name headers: ' || name, not @extschema@.quote_lines_astray(s), 'warning',
-                format('no line that was looked at has in "%s" the id of a header', s.columns ->> 'quote'),
-                'See that the column is made as the id of the header is, or attach anew and name another: {"line_columns": {"quote": "..."}}.');
-        end if;
-        select string_agg(i.index::text, ', '), string_agg(coalesce(i.mend, @extschema@.quote_locking_index_advice(i.index)), ' ')
-        into missing, others from @extschema@.quote_locking_indexes(target, (s.columns ->> 'id')::name) i;
-        return next @extschema@.quote_collab_verdict('updates lock no references: ' || name, missing is null, 'warning',
-            format('each update keeps others from inserting rows that refer to its row, since unique indexes are over generated columns: %s', missing), others);
-        select string_agg(i.inhrelid::regclass::text, ', '),
-            string_agg(format('alter table %s detach partition %s finalize;', i.inhparent::regclass, i.inhrelid::regclass), ' ')
-        into missing, others from pg_inherits i
-        where i.inhdetachpending and i.inhparent in (select target union select p.relid from pg_partition_tree(target) p);
-        return next @extschema@.quote_collab_verdict('partitions whole: ' || name, missing is null, 'warning',
-            format('detaching was interrupted, and attach does not reach partitions any more: %s', missing), others);
+        return query select * from @extschema@.quote_collab_doctor_references(s);
         return query select * from @extschema@.quote_collab_doctor_triggers(s, repair);
         return query select * from @extschema@.quote_collab_doctor_bypasses(s);
         return next @extschema@.quote_collab_verdict('row security on the table: ' || name,
@@ -293,6 +279,35 @@ as $$
             and m.amname in ('btree', 'hash', 'gist'))
 $$;
 comment on function quote_columns_unindexed(quote_collab_settings) is 'doctor: columns by which rows are found, and no index has them first';
+
+-- How rows refer to each other: lines to their headers, others to the keys of the table, and partitions to it.
+create function quote_collab_doctor_references(s quote_collab_settings) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    name text := format('%I.%I', s.table_schema, s.table_name);
+    target regclass := @extschema@.quote_collab_table(s);
+    names text;
+    hints text;
+begin
+    if s.entity = 'QUOTE_LINE' then
+        return next @extschema@.quote_collab_verdict('lines name headers: ' || name, not @extschema@.quote_lines_astray(s), 'warning',
+            format('no line that was looked at has in "%s" the id of a header', s.columns ->> 'quote'),
+            'See that the column is made as the id of the header is, or attach anew and name another: {"line_columns": {"quote": "..."}}.');
+    end if;
+    select string_agg(i.index::text, ', '), string_agg(coalesce(i.mend, @extschema@.quote_locking_index_advice(i.index)), ' ')
+    into names, hints from @extschema@.quote_locking_indexes(target, (s.columns ->> 'id')::name) i;
+    return next @extschema@.quote_collab_verdict('updates lock no references: ' || name, names is null, 'warning',
+        format('each update keeps others from inserting rows that refer to its row, since unique indexes are over generated columns: %s', names), hints);
+    select string_agg(i.inhrelid::regclass::text, ', '),
+        string_agg(format('alter table %s detach partition %s finalize;', i.inhparent::regclass, i.inhrelid::regclass), ' ')
+    into names, hints from pg_inherits i
+    where i.inhdetachpending and i.inhparent in (select target union select p.relid from pg_partition_tree(target) p);
+    return next @extschema@.quote_collab_verdict('partitions whole: ' || name, names is null, 'warning',
+        format('detaching was interrupted, and attach does not reach partitions any more: %s', names), hints);
+end $$;
+comment on function quote_collab_doctor_references(quote_collab_settings) is 'doctor: how rows refer to each other';
 
 -- What changes rows past our triggers, or after them.
 create function quote_collab_doctor_bypasses(s quote_collab_settings) returns setof quote_collab_check

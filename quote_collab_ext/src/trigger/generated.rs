@@ -4,18 +4,18 @@
 
 use pgrx::pg_sys;
 
-/// The columns that the expression of a generated column reads; none for a column that is not generated.
+/// The columns that the expression of a generated column reads; none where it is generated of constants.
 ///
 /// # Safety
-/// The relation must be open and locked.
+/// The relation must be open and locked, and the column be generated.
 pub unsafe fn sources(relation: &pg_sys::RelationData, attnum: i16) -> Vec<i16> {
     // SAFETY: per contract; an open relation has a descriptor, and where that has constraints, as many defaults as it says, each with
     // its expression as text.
     unsafe {
         let Some(constraints) = (*relation.rd_att).constr.as_ref() else { return Vec::new() };
-        let defaults = (0..usize::from(constraints.num_defval)).map(|place| &*constraints.defval.add(place));
-        let expression =
-            defaults.filter(|_| constraints.has_generated_stored).find(|default| default.adnum == attnum);
+        let mut defaults =
+            (0..usize::from(constraints.num_defval)).map(|place| &*constraints.defval.add(place));
+        let expression = defaults.find(|default| default.adnum == attnum);
         expression.map(|default| columns_read(default.adbin)).unwrap_or_default()
     }
 }

@@ -104,7 +104,7 @@ impl Plan {
         let roles = Roles::of(entity, &arguments, &columns)?;
         let is_generated = |attnum| columns.iter().any(|column| column.attnum == attnum && column.generated);
         let naming_author = match roles.updated_by {
-            // SAFETY: the executor holds the relation open and locked.
+            // SAFETY: the executor holds the relation open and locked; what its descriptor says of the column was just read.
             Some(attnum) if is_generated(attnum) => unsafe { generated::sources(relation, attnum) },
             named => named.into_iter().collect(),
         };
