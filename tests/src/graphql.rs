@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::gateway::Gateway;
-use crate::patience::within;
+use crate::patience::{eventually, within};
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +76,12 @@ pub async fn get(gateway: &Gateway, path: &str) -> Page {
     let text = within("an answer over HTTP", talk(gateway, &[request.as_bytes()])).await;
     let Answer { status, body } = parse(&text);
     Page { status, body, text }
+}
+
+/// Waits until the relay of a gateway has the lease.
+pub async fn leads(gateway: &Gateway) {
+    eventually("it relays", async || get(gateway, "/health/nats").await.body["relay"]["role"] == "leading")
+        .await;
 }
 
 /// The value of a metric of the gateway.

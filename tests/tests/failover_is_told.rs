@@ -1,7 +1,7 @@
 //! A standby that was behind takes over, and the stream has nothing left that could tell: subscribers read again, of any
 //! gateway, and are told what the new history brings.
 
-use quote_collab_tests::graphql::get;
+use quote_collab_tests::graphql::leads;
 use quote_collab_tests::postgres::{ADMIN, APP, GATEWAY};
 use quote_collab_tests::{
     ALICE, Gateway, Kind, Nats, Postgres, Quote, Release, Settings, Subscriber, TENANT, World, eventually,
@@ -20,11 +20,6 @@ async fn gateway(url: &str, nats: &Nats) -> Gateway {
     let gateway = Gateway::spawn(url, Some(&nats.url()), &[]);
     eventually("it is ready", async || gateway.log().contains("ready on")).await;
     gateway
-}
-
-async fn leads(gateway: &Gateway) {
-    eventually("it relays", async || get(gateway, "/health/nats").await.body["relay"]["role"] == "leading")
-        .await;
 }
 
 async fn subscribed(gateway: &Gateway, quote: &Quote, app: &Client) -> Subscriber {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use async_nats::jetstream::{self, stream::Stream};
-use quote_collab_tests::graphql::get;
+use quote_collab_tests::graphql::leads;
 use quote_collab_tests::{
     ALICE, Gateway, Kind, Ledger, Nats, Postgres, Quote, Release, Settings, Subscriber, TENANT, Told, World,
     eventually, ledger,
@@ -19,8 +19,7 @@ async fn two_gateways(variables: &[(&str, &str)]) -> (World, Gateway) {
     let (postgres, nats) =
         tokio::join!(Postgres::start_with(Settings::preloaded(&[])), Nats::start(Release::Debian));
     let gateway = Gateway::start_with(&postgres, "erp", Some(&nats), variables).await;
-    eventually("it relays", async || get(&gateway, "/health/nats").await.body["relay"]["role"] == "leading")
-        .await;
+    leads(&gateway).await;
     let second = Gateway::start_with(&postgres, "erp", Some(&nats), variables).await;
     (World { gateway, nats: Some(nats), postgres }, second)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream;
-use quote_collab_tests::graphql::{get, metric};
+use quote_collab_tests::graphql::{get, leads, metric};
 use quote_collab_tests::postgres::APP;
 use quote_collab_tests::scratch::Scratch;
 use quote_collab_tests::{
@@ -227,6 +227,8 @@ async fn nothing_waits_any_more_once_a_stream_is_filled_again() {
 async fn a_second_gateway_without_nats_is_seen_by_operators() {
     let mut world = World::embedded().await;
     relay_is(&world, 200, None).await;
+    // Healthy is also one that has not led yet: the second might come first.
+    leads(&world.gateway).await;
     // Its subscribers hear nothing: the events stay in the process of the first.
     let second = Gateway::start(&world.postgres, None).await;
     eventually("it stands by", async || {
