@@ -193,16 +193,16 @@ pub struct Index {
     pub info: *mut pg_sys::IndexInfo,
     /// Whether duplicates are refused.
     pub check: pg_sys::IndexUniqueCheck::Type,
-    /// It keeps the least and the greatest time of each range of pages, and nothing of each row: the column, from 0.
-    pub summary_of: Option<usize>,
+    /// It keeps the least and the greatest time of each range of pages, and nothing of each row.
+    pub is_of_times: bool,
 }
 
 /// What an index is told of one row.
 pub struct Entry<'a> {
     /// The index.
     pub index: &'a Index,
-    /// A value for each column of the table.
-    pub row: &'a [Option<pg_sys::Datum>],
+    /// The number of the row.
+    pub row: usize,
     /// Where the row is in the table.
     pub place: pg_sys::ItemPointerData,
 }
@@ -211,10 +211,12 @@ pub struct Entry<'a> {
 /// long as forming the entries.
 ///
 /// # Safety
-/// The indexes must be open ones of `table`, each row be there, and the iterator call nothing of PostgreSQL.
+/// The indexes must be open ones of `table`, each row be there with the values that `value` gives for its number and a column's, and neither
+/// that nor the iterator call anything of PostgreSQL.
 pub unsafe fn insert_index_entries<'a>(
     table: pg_sys::Relation,
     entries: &mut impl Iterator<Item = Entry<'a>>,
+    value: impl Fn(usize, usize) -> Option<pg_sys::Datum>,
 ) {
     const KEYS: usize = pg_sys::INDEX_MAX_KEYS as usize;
     let insert = || {
@@ -226,9 +228,9 @@ pub unsafe fn insert_index_entries<'a>(
                 let info = &*index.info;
                 let count = usize::try_from(info.ii_NumIndexAttrs).unwrap_or_default();
                 for (key, attribute) in info.ii_IndexAttrNumbers.iter().take(count).enumerate() {
-                    let value = usize::try_from(attribute - 1).ok().and_then(|column| row[column]);
-                    nulls[key] = value.is_none();
-                    values[key] = value.unwrap_or(pg_sys::Datum::null());
+                    let key_value = usize::try_from(attribute - 1).ok().and_then(|column| value(row, column));
+                    nulls[key] = key_value.is_none();
+                    values[key] = key_value.unwrap_or(pg_sys::Datum::null());
                 }
                 let (values, nulls, place) = (values.as_mut_ptr(), nulls.as_mut_ptr(), &raw mut place);
                 declared::index_insert(

@@ -7,20 +7,21 @@ use pgrx::{PgTupleDesc, pg_sys};
 
 use super::indexes::Indexes;
 use super::log::{NULLABLE, fires_on_insert};
-use super::values::{Rows, Value, mint_ids};
-use super::{Log, RowChange, snapshot};
+use super::pending::Noted;
+use super::values::{Rows, Value};
+use super::{Log, snapshot};
 use crate::error::Error;
-use crate::memory::allocator::reserve;
+use crate::memory::{self, allocator::reserve};
 
 /// Rows that go into the heap in one step. More slots at once would only make PostgreSQL's book-keeping of them slow.
 const AT_ONCE: usize = 32;
 
-/// Writes the rows of `changes`, which all go to `log`; `false` when SQL must do it.
-pub fn write(log: &Log, changes: &[RowChange]) -> Result<bool, Error> {
-    let Some(first) = changes.first() else { return Ok(true) };
-    let partition = log.partition_of(first.mint.at).filter(|_| !log.has_triggers);
+/// Writes the rows of changes, which all go to `log`; `false` when SQL must do it.
+pub fn write(log: &Log, noted: &[Noted]) -> Result<bool, Error> {
+    let Some(first) = noted.first() else { return Ok(true) };
+    let partition = log.partition_of(first.change.mint.at).filter(|_| !log.has_triggers);
     let Some(partition) = partition else { return Ok(false) };
-    if !changes.iter().all(|change| log.partition_of(change.mint.at) == Some(partition)) {
+    if !noted.iter().all(|entry| log.partition_of(entry.change.mint.at) == Some(partition)) {
         return Ok(false);
     }
     // SAFETY: inside a transaction; the partition stays locked until its end, as an INSERT would lock it. Detaching or
@@ -37,7 +38,7 @@ pub fn write(log: &Log, changes: &[RowChange]) -> Result<bool, Error> {
             log.month.set(None);
         }
         let is_plain = is_partition && !fires_on_insert(target) && takes_any(target);
-        let written = if is_plain { snapshot::under_one(|| write_rows(target, changes)) } else { Ok(false) };
+        let written = if is_plain { snapshot::under_one(|| write_rows(target, noted)) } else { Ok(false) };
         pg_sys::table_close(target, pg_sys::NoLock.cast_signed());
         written
     }
@@ -63,33 +64,50 @@ unsafe fn takes_any(target: pg_sys::Relation) -> bool {
 ///
 /// # Safety
 /// `target` must be open and locked, with the columns of a log.
-unsafe fn write_rows(target: pg_sys::Relation, changes: &[RowChange]) -> Result<bool, Error> {
-    // SAFETY: the sequence in which PostgreSQL's COPY writes: slots, one multi-insert, index entries, cleanup. What it
-    // allocates is gone with the current memory context, a trigger call's or a transaction's.
+unsafe fn write_rows(target: pg_sys::Relation, noted: &[Noted]) -> Result<bool, Error> {
+    // SAFETY: the sequence in which PostgreSQL's COPY writes: slots, multi-inserts, index entries, cleanup. What it allocates is gone with the
+    // current memory context, a trigger call's or a transaction's.
     unsafe {
         let Some(indexes) = Indexes::open(target) else { return Ok(false) };
-        let ids = mint_ids(changes)?;
-        let rows = Rows::of(changes, &ids)?;
-        let mut places = Vec::new();
-        reserve(&mut places, rows.len())?;
-        let command = pg_sys::GetCurrentCommandId(true);
-        let mut slots = slots(target, rows.len().min(AT_ONCE));
-        for part in rows.chunks(AT_ONCE) {
-            for (row, slot) in part.iter().zip(&slots) {
-                fill(row, *slot);
-            }
-            let count = i32::try_from(part.len()).unwrap_or_default();
-            pg_sys::table_multi_insert(target, slots.as_mut_ptr(), count, command, 0, std::ptr::null_mut());
-            places.extend(slots[..part.len()].iter().map(|slot| (**slot).tts_tid));
-        }
+        let rows = Rows::of(noted)?;
+        let places = insert(target, &rows)?;
         indexes.insert(target, &rows, &places);
-        for slot in slots {
-            pg_sys::ExecDropSingleTupleTableSlot(slot);
-        }
         drop(indexes);
         pg_sys::CommandCounterIncrement();
         Ok(true)
     }
+}
+
+/// Puts rows into the heap, without entries of indexes; returns where they are.
+///
+/// # Safety
+/// `target` must be open and locked, with the columns of a log.
+unsafe fn insert(target: pg_sys::Relation, rows: &Rows<'_>) -> Result<Vec<pg_sys::ItemPointerData>, Error> {
+    let mut places = Vec::new();
+    reserve(&mut places, rows.len())?;
+    // SAFETY: per contract. The tuples that PostgreSQL forms are in its pages when a step is done, and their memory is used again for the next.
+    unsafe {
+        let command = pg_sys::GetCurrentCommandId(true);
+        let mut slots = slots(target, rows.len().min(AT_ONCE));
+        let formed = memory::child(pg_sys::CurrentMemoryContext, c"quote_collab rows");
+        for first in (0..rows.len()).step_by(AT_ONCE) {
+            let numbers = first..rows.len().min(first + AT_ONCE);
+            let taken = numbers.len();
+            for (number, slot) in numbers.zip(&slots) {
+                fill(&rows.row(number), *slot);
+            }
+            let _scope = memory::Scope::enter(formed);
+            let count = i32::try_from(taken).unwrap_or_default();
+            pg_sys::table_multi_insert(target, slots.as_mut_ptr(), count, command, 0, std::ptr::null_mut());
+            pg_sys::MemoryContextReset(formed);
+            places.extend(slots[..taken].iter().map(|slot| (**slot).tts_tid));
+        }
+        pg_sys::MemoryContextDelete(formed);
+        for slot in slots {
+            pg_sys::ExecDropSingleTupleTableSlot(slot);
+        }
+    }
+    Ok(places)
 }
 
 /// Slots that hold their values as they are given: neither the heap nor an index takes them apart again.

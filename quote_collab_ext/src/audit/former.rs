@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use pgrx::{IntoDatum, pg_sys};
 use uuid::Uuid;
 
+use super::Log;
+use super::pending::Noted;
 use super::spi::{self, Prepared};
-use super::{Log, RowChange};
 use crate::error::Error;
 
 /// The table of former versions beside the extension.
@@ -73,9 +74,9 @@ impl Former {
 
 /// Keeps the last versions of the rows that these changes deleted, in the order of their ids, so that nobody who does the same waits for
 /// another who waits for him.
-pub fn remember(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
+pub fn remember(log: &Log, noted: &[Noted]) -> Result<(), Error> {
     let mut ended: BTreeMap<(Uuid, bool), i64> = BTreeMap::new();
-    for change in changes {
+    for Noted { change, .. } in noted {
         let Some(version) = change.last_version else { continue };
         let last = ended.entry((change.line.unwrap_or(change.quote), change.line.is_some())).or_default();
         *last = (*last).max(version);

@@ -30,7 +30,7 @@ impl Indexes {
                 } else {
                     pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO
                 };
-                opened.0.push(Index { relation, info, check, summary_of: summary_of(relation, info) });
+                opened.0.push(Index { relation, info, check, is_of_times: is_of_times(relation, info) });
                 let is_plain = (*info).ii_ReadyForInserts
                     && (*info).ii_Expressions.is_null()
                     && (*info).ii_Predicate.is_null()
@@ -56,26 +56,28 @@ impl Indexes {
     ) {
         let mut entries = self.0.iter().flat_map(|index| {
             let told = told(index, rows, places);
-            told.into_iter().map(move |row| Entry { index, row: rows.row(row), place: places[row] })
+            told.into_iter().map(move |row| Entry { index, row, place: places[row] })
         });
         // SAFETY: per contract.
-        unsafe { server::insert_index_entries(table, &mut entries) }
+        unsafe { server::insert_index_entries(table, &mut entries, |row, column| rows.value(row, column)) }
     }
 }
 
 /// The rows that an index is told of, in the best order for it: the unique one begins with what ascends anyway, others with the
 /// quote, so that pages are visited one after the other.
 fn told(index: &Index, rows: &Rows<'_>, places: &[pg_sys::ItemPointerData]) -> Vec<usize> {
-    match index.summary_of {
-        Some(column) => ends_of_pages(rows, column, places),
-        None if index.check == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO => rows.by_quote(),
-        None => (0..places.len()).collect(),
+    if index.is_of_times {
+        ends_of_pages(rows, places)
+    } else if index.check == pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO {
+        rows.by_quote()
+    } else {
+        (0..places.len()).collect()
     }
 }
 
 /// The rows with the least and the greatest time of each page: what lies between them changes no summary.
-fn ends_of_pages(rows: &Rows<'_>, column: usize, places: &[pg_sys::ItemPointerData]) -> Vec<usize> {
-    let time = |row: &usize| rows.row(*row)[column].map(|time| time.value().cast_signed());
+fn ends_of_pages(rows: &Rows<'_>, places: &[pg_sys::ItemPointerData]) -> Vec<usize> {
+    let time = |row: &usize| rows.change(*row).mint.at;
     let page = |place: &pg_sys::ItemPointerData| (place.ip_blkid.bi_hi, place.ip_blkid.bi_lo);
     let mut ends = Vec::new();
     let mut first = 0;
@@ -90,18 +92,17 @@ fn ends_of_pages(rows: &Rows<'_>, column: usize, places: &[pg_sys::ItemPointerDa
     ends
 }
 
-/// The only column of a BRIN index over times that keeps minimum and maximum; `None` for every other index.
+/// Whether an index keeps the least and the greatest time of each range of pages, and nothing else: the only time of a row is when it changed.
 ///
 /// # Safety
-/// The index must be open.
-unsafe fn summary_of(index: pg_sys::Relation, info: *mut pg_sys::IndexInfo) -> Option<usize> {
+/// The index must be open, over columns of a log.
+unsafe fn is_of_times(index: pg_sys::Relation, info: *mut pg_sys::IndexInfo) -> bool {
     // SAFETY: per contract: an open index has one operator class and at least one support function for each column.
     unsafe {
-        let is_summary = (*(*index).rd_rel).relam == pg_sys::BRIN_AM_OID
+        (*(*index).rd_rel).relam == pg_sys::BRIN_AM_OID
             && (*info).ii_NumIndexAttrs == 1
             && *(*index).rd_opcintype == pg_sys::TIMESTAMPTZOID
-            && *(*index).rd_support == pg_sys::Oid::from(pg_sys::F_BRIN_MINMAX_OPCINFO);
-        is_summary.then(|| usize::try_from((*info).ii_IndexAttrNumbers[0]).ok()?.checked_sub(1)).flatten()
+            && *(*index).rd_support == pg_sys::Oid::from(pg_sys::F_BRIN_MINMAX_OPCINFO)
     }
 }
 

@@ -2,18 +2,19 @@
 
 use pgrx::pg_sys;
 
+use super::Log;
 use super::log::COLUMNS;
+use super::pending::Noted;
 use super::spi::{self, Prepared};
-use super::values::{Rows, mint_ids};
-use super::{Log, RowChange};
+use super::values::Rows;
 use crate::error::Error;
 
-/// Writes the rows of `changes`, which all go to `log`.
-pub fn insert(log: &Log, changes: &[RowChange]) -> Result<(), Error> {
+/// Writes the rows of changes, which all go to `log`.
+pub fn insert(log: &Log, noted: &[Noted]) -> Result<(), Error> {
     spi::as_owner(log.owner, || {
         let plan = prepared(log)?;
-        let ids = mint_ids(changes)?;
-        for row in Rows::of(changes, &ids)?.iter() {
+        let rows = Rows::of(noted)?;
+        for row in (0..rows.len()).map(|number| rows.row(number)) {
             let mut values = row.map(|value| value.unwrap_or(pg_sys::Datum::null()));
             let nulls = row.map(|value| if value.is_none() { b'n' } else { b' ' }.cast_signed());
             plan.insert(&mut values, &nulls)?;

@@ -4,14 +4,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::RowChange;
-use super::pending::{Note, Noted};
+use super::pending::Noted;
 use crate::hooks::transaction;
 
 /// What one subtransaction has written at once, some of it for others.
 struct Lent {
-    changes: Rc<Vec<RowChange>>,
-    notes: Vec<Note>,
+    noted: Rc<Vec<Noted>>,
     /// Nesting depth of the subtransaction.
     level: i32,
 }
@@ -21,11 +19,15 @@ thread_local! {
 }
 
 /// This subtransaction is about to write changes: they are kept if any of them is another's.
-pub fn keep(changes: &Rc<Vec<RowChange>>, notes: Vec<Note>) {
+pub fn keep(noted: &Rc<Vec<Noted>>) {
     let level = transaction::depth();
-    if notes.iter().any(|note| note.level < level) {
-        LENT.with_borrow_mut(|lent| lent.push(Lent { changes: Rc::clone(changes), notes, level }));
+    if is_of_others(noted, level) {
+        LENT.with_borrow_mut(|lent| lent.push(Lent { noted: Rc::clone(noted), level }));
     }
+}
+
+fn is_of_others(noted: &[Noted], level: i32) -> bool {
+    noted.iter().any(|entry| entry.note.level < level)
 }
 
 /// The subtransaction of this depth has committed: its rows are as lasting as its parent's.
@@ -34,7 +36,7 @@ pub fn hand_on(level: i32) {
         for written in lent.iter_mut().filter(|written| written.level >= level) {
             written.level = level - 1;
         }
-        lent.retain(|written| written.notes.iter().any(|note| note.level < written.level));
+        lent.retain(|written| is_of_others(&written.noted, written.level));
     });
 }
 
@@ -42,11 +44,8 @@ pub fn hand_on(level: i32) {
 pub fn take_back(level: i32) -> Vec<Noted> {
     let gone: Vec<Lent> =
         LENT.with_borrow_mut(|lent| lent.extract_if(.., |written| written.level >= level).collect());
-    let noted = gone.into_iter().flat_map(|written| {
-        // Whoever was writing them has failed, and holds them no more.
-        let changes = Rc::unwrap_or_clone(written.changes);
-        changes.into_iter().zip(written.notes).map(|(change, note)| Noted { change, note })
-    });
+    // Whoever was writing them has failed, and holds them no more.
+    let noted = gone.into_iter().flat_map(|written| Rc::unwrap_or_clone(written.noted));
     noted.filter(|entry| entry.note.level < level).collect()
 }
 

@@ -21,6 +21,7 @@ use crate::memory::last_resort::{self, OF_A_ROW, OF_MANY, put_by};
 const MANY: usize = 100;
 
 /// A row change that is not written yet.
+#[derive(Clone)]
 pub(super) struct Noted {
     pub(super) change: RowChange,
     pub(super) note: Note,
@@ -229,23 +230,12 @@ fn write(mut ready: Vec<Noted>) {
     if is_unordered(&ready) {
         put_in_order(&mut ready, early::is_written);
     }
-    let (mut changes, mut notes) = (Vec::new(), Vec::new());
-    let reserved = reserve(&mut changes, ready.len()).and_then(|()| reserve(&mut notes, ready.len()));
-    if let Err(error) = reserved {
-        batch::take_back(&ready);
-        put_back(ready);
-        error.raise();
-    }
     early::remember(&ready);
-    for Noted { change, note } in ready {
-        changes.push(change);
-        notes.push(note);
-    }
-    let changes = Rc::new(changes);
-    lent::keep(&changes, notes);
-    for group in changes.chunk_by(|a, b| a.log.relation == b.log.relation) {
+    let ready = Rc::new(ready);
+    lent::keep(&ready);
+    for group in ready.chunk_by(|a, b| a.change.log.relation == b.change.log.relation) {
         for part in group.chunks(batch::ROWS) {
-            write_to(&part[0].log, part);
+            write_to(&part[0].change.log, part);
         }
     }
 }
@@ -263,17 +253,17 @@ fn put_back(ready: Vec<Noted>) {
 }
 
 /// Writes changes that all go to one log.
-fn write_to(log: &Log, changes: &[RowChange]) {
+fn write_to(log: &Log, noted: &[Noted]) {
     if is_forgotten(log.relation) {
         return;
     }
     let write = || {
-        let rows: usize = changes.iter().map(|change| change.fields.len()).sum();
+        let rows: usize = noted.iter().map(|entry| entry.change.fields.len()).sum();
         let _last_resort = put_by(if rows < MANY { OF_A_ROW } else { OF_MANY })?;
-        if !direct::write(log, changes)? {
-            insert::insert(log, changes)?;
+        if !direct::write(log, noted)? {
+            insert::insert(log, noted)?;
         }
-        former::remember(log, changes)
+        former::remember(log, noted)
     };
     write().unwrap_or_else(|error| error.raise());
 }

@@ -2,13 +2,12 @@
 
 #![expect(unsafe_code, reason = "PostgreSQL's clock, sequence and control data")]
 
-use std::marker::PhantomData;
-
 use pgrx::pg_sys;
 use quote_collab_core::change::Entity;
 use uuid::Uuid;
 
 use super::log::COLUMNS;
+use super::pending::Noted;
 use super::{Log, Mint, RowChange, text};
 use crate::error::Error;
 use crate::memory::allocator::reserve;
@@ -17,103 +16,96 @@ use crate::sequence;
 /// A datum; `None` for SQL null.
 pub type Value = Option<pg_sys::Datum>;
 
-/// Rows in the column order of the log. Their datums point into the changes and into the ids.
+/// Rows in the column order of the log, put together when they are asked for: of a large statement they would be many times as large as its
+/// changes. Their datums point into the changes and into this.
 pub struct Rows<'a> {
-    values: Vec<[Value; COLUMNS.len()]>,
-    changes: &'a [RowChange],
-    _ids: PhantomData<&'a [Uuid]>,
+    noted: &'a [Noted],
+    places: Vec<Place>,
+    transaction: u64,
+    origin: i64,
 }
 
-/// New ids for the rows of some changes, one per field.
-pub fn mint_ids(changes: &[RowChange]) -> Result<Vec<Uuid>, Error> {
-    let fields = changes.iter().map(|change| change.fields.len()).sum();
-    let mut ids = Vec::new();
-    reserve(&mut ids, fields)?;
-    ids.extend(std::iter::repeat_with(Uuid::now_v7).take(fields));
-    Ok(ids)
+/// Which change a row tells of, and which of its fields.
+struct Place {
+    id: Uuid,
+    change: usize,
+    field: usize,
 }
 
 impl<'a> Rows<'a> {
-    /// The rows of some changes under the ids that were made for them.
-    pub fn of(changes: &'a [RowChange], ids: &'a [Uuid]) -> Result<Self, Error> {
+    /// The rows of some changes, each under a new id.
+    pub fn of(noted: &'a [Noted]) -> Result<Self, Error> {
         // SAFETY: assigns the transaction's id if it has none yet; reads the cluster's control data.
         let (transaction, origin) =
             unsafe { (pg_sys::GetTopFullTransactionId().value, pg_sys::GetSystemIdentifier().cast_signed()) };
-        let mut rows = Vec::new();
-        reserve(&mut rows, ids.len())?;
-        let mut ids = ids.iter();
-        for change in changes {
-            push_rows(&mut rows, change, &mut ids, transaction, origin);
+        let mut places = Vec::new();
+        reserve(&mut places, noted.iter().map(|entry| entry.change.fields.len()).sum())?;
+        for (change, entry) in noted.iter().enumerate() {
+            let fields = 0..entry.change.fields.len();
+            places.extend(fields.map(|field| Place { id: Uuid::now_v7(), change, field }));
         }
-        Ok(Self { values: rows, changes, _ids: PhantomData })
+        Ok(Self { noted, places, transaction, origin })
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.places.len()
+    }
+
+    /// The change that one of them tells of.
+    pub fn change(&self, number: usize) -> &'a RowChange {
+        &self.noted[self.places[number].change].change
     }
 
     /// One of them.
-    pub fn row(&self, number: usize) -> &[Value] {
-        &self.values[number]
+    pub fn row(&self, number: usize) -> [Value; COLUMNS.len()] {
+        std::array::from_fn(|column| self.value(number, column))
+    }
+
+    /// What one of them has in a column, by its place in [`COLUMNS`]. An index asks for few, and of the rows in its own order.
+    #[inline]
+    pub fn value(&self, number: usize, column: usize) -> Value {
+        let (change, place) = (self.change(number), &self.places[number]);
+        let field = || &change.fields[place.field];
+        match column {
+            0 => Some(uuid(&place.id)),
+            1 => Some(uuid(&change.tenant)),
+            2 => Some(uuid(&change.quote)),
+            3 => change.line.as_ref().map(uuid),
+            4 => change.actor.as_ref().map(uuid),
+            5 => Some(pg_sys::Datum::from(change.mint.at)),
+            6 => Some(bytes(entity_word(change.entity))),
+            7 => Some(bytes(&field().name)),
+            8 => field().old,
+            9 => field().new,
+            10 => Some(bytes(change.kind.word())),
+            11 => change.session.as_ref().map(uuid),
+            12 => Some(pg_sys::Datum::from(false)),
+            14 => change.version_before.map(pg_sys::Datum::from),
+            15 => change.version_after.map(pg_sys::Datum::from),
+            16 => Some(uuid(&change.mint.event_id)),
+            17 => Some(pg_sys::Datum::from(change.mint.position)),
+            18 => Some(pg_sys::Datum::from(self.transaction)),
+            19 => Some(pg_sys::Datum::from(self.origin)),
+            20 => change.context.filter(|_| place.field == 0),
+            // Only a rejected change has a resolution.
+            _ => None,
+        }
     }
 
     /// Their numbers by quote, and of each quote in their order.
     pub fn by_quote(&self) -> Vec<usize> {
-        let quote = |change: &'a RowChange| std::iter::repeat_n(&change.quote, change.fields.len());
-        let quotes: Vec<&Uuid> = self.changes.iter().flat_map(quote).collect();
-        let mut numbers: Vec<usize> = (0..quotes.len()).collect();
-        numbers.sort_by_key(|number| quotes[*number]);
+        let mut numbers: Vec<usize> = (0..self.len()).collect();
+        numbers.sort_by_key(|number| &self.change(*number).quote);
         numbers
-    }
-
-    /// The rows in groups of at most `size`.
-    pub fn chunks(&self, size: usize) -> impl Iterator<Item = &[[Value; COLUMNS.len()]]> {
-        self.values.chunks(size)
-    }
-
-    /// The rows.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Value; COLUMNS.len()]> {
-        self.values.iter()
     }
 }
 
-fn push_rows(
-    rows: &mut Vec<[Value; COLUMNS.len()]>,
-    change: &RowChange,
-    ids: &mut std::slice::Iter<'_, Uuid>,
-    transaction: u64,
-    origin: i64,
-) {
-    let entity: &[u8] = match change.entity {
+/// The word in `entity_type`, as a datum of type text.
+fn entity_word(entity: Entity) -> &'static [u8] {
+    match entity {
         Entity::Quote => const { &text::short::<6>("QUOTE") },
         Entity::QuoteLine => const { &text::short::<11>("QUOTE_LINE") },
-    };
-    let (entity, kind) = (bytes(entity), bytes(change.kind.word()));
-    for (index, (field, id)) in change.fields.iter().zip(ids).enumerate() {
-        rows.push([
-            Some(uuid(id)),
-            Some(uuid(&change.tenant)),
-            Some(uuid(&change.quote)),
-            change.line.as_ref().map(uuid),
-            change.actor.as_ref().map(uuid),
-            Some(pg_sys::Datum::from(change.mint.at)),
-            Some(entity),
-            Some(bytes(&field.name)),
-            field.old,
-            field.new,
-            Some(kind),
-            change.session.as_ref().map(uuid),
-            Some(pg_sys::Datum::from(false)),
-            None,
-            change.version_before.map(pg_sys::Datum::from),
-            change.version_after.map(pg_sys::Datum::from),
-            Some(uuid(&change.mint.event_id)),
-            Some(pg_sys::Datum::from(change.mint.position)),
-            Some(pg_sys::Datum::from(transaction)),
-            Some(pg_sys::Datum::from(origin)),
-            change.context.filter(|_| index == 0),
-        ]);
     }
 }
 
