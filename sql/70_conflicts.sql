@@ -61,13 +61,15 @@ as $$
             where gone.quote_id <> s.quote_id),
         seen (position) as (
             select coalesce(max(b.position), 0) from stays s
-            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= s.until and c.entity_version_after = $3
+            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= s.until and c.entity_version_after <= $3
                 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' order by c.position desc limit 1) b),
+        -- In order, so that PostgreSQL goes to each stay by the index of quotes: it expects a hundred of them, and would read all months at once.
         log as materialized (
-            select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position from stays s
-            join %1$s c on c.quote_id = s.quote_id and c.position <= s.until and c.position > (select n.position from seen n)
-            where c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'
-                and (c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3)),
+            select c.* from stays s
+            cross join lateral (select c.field_name, c.change_type, c.old_value, c.changed_by, c.changed_at, c.position from %1$s c
+                where c.quote_id = s.quote_id and c.position <= s.until and c.position > (select n.position from seen n)
+                    and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED'
+                    and (c.entity_version_after > $3 or c.change_type = 'DELETE' and c.entity_version_before >= $3) order by c.position) c),
         firsts as materialized (
             select distinct on (l.field_name) l.field_name, l.old_value, l.position from log l where l.change_type <> 'CREATE' order by l.field_name, l.position),
         lasts as materialized (

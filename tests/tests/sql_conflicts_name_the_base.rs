@@ -121,3 +121,37 @@ async fn of_a_row_that_was_deleted_and_came_back() {
         assert_eq!(text(&admin, &told).await, expected, "{way}");
     }
 }
+
+/// Behind a log of which each quote has many rows, with statistics of it, one step back is as near as ever: no month is read from end to end.
+#[tokio::test]
+async fn behind_a_long_log() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let write = "do $$ begin for i in 1 .. 200 loop
+            update quotes set notes = 'note ' || i, shipping_amount = i; commit; end loop; end $$";
+    run(&admin, write).await;
+    run(&admin, "analyze quote_changes").await;
+    let explain = "do $do$
+        declare
+            line text;
+            plan text := '';
+        begin
+            for line in execute 'explain (analyze, timing off, summary off) ' || quote_versions_query('quote_changes') || ' select * from told'
+                using (select array[q.id] from quotes q order by q.id limit 1), null::uuid,
+                    (select q.version - 1 from quotes q order by q.id limit 1), '{\"notes\": \"mine\"}'::jsonb, '{\"notes\": \"now\"}'::jsonb
+            loop
+                plan := plan || line || chr(10);
+            end loop;
+            perform set_config('test.plan', plan, false);
+        end $do$";
+    run(&admin, explain).await;
+    let plan = text(&admin, "select current_setting('test.plan')").await;
+    let month = text(&admin, "select to_char(now() at time zone 'utc', 'YYYY_MM')").await;
+    let whole = format!("Seq Scan on quote_changes_{month}");
+    assert!(plan.contains(&format!("_{month}")) && !plan.contains(&whole), "{plan}");
+    // Nor is it read where nobody has had the version yet.
+    let ahead = explain.replace("q.version - 1", "q.version + 1");
+    run(&admin, &ahead).await;
+    let plan = text(&admin, "select current_setting('test.plan')").await;
+    assert!(!plan.contains(&whole) && !plan.contains("Rows Removed by Filter: "), "{plan}");
+}
