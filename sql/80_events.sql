@@ -40,9 +40,19 @@ begin
 end $$;
 comment on function quote_log_identity() is 'oid of the audit log';
 
+-- Which log of which database: a copy of the database in this cluster has a log of the same oid, and what was recorded since is in one of the two.
+create function quote_log_address() returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return format('%s.%s', split_part(@extschema@.quote_database_identity(), '/', 2), @extschema@.quote_log_identity());
+end $$;
+comment on function quote_log_address() is 'oids of this database and of the audit log, as cursors name them';
+
 -- Cursor as text: version, cluster, log, timeline, the byte of the write-ahead log by which all was written that the cursor counts as
 -- over, the number of what had left the log by prev, or by cur, prev, time of prev, floor, and while a batch is being read its cur, time of cur and the last position handed out.
--- Those of earlier releases say less: version 3 no such number, version 2 not which log, version 1 neither timeline nor byte.
+-- Those of earlier releases say less: the log without its database, version 3 no such number, version 2 not which log, version 1 neither timeline nor byte.
 create function quote_events_cursor() returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -53,7 +63,7 @@ declare
 begin
     perform @extschema@.flush_quote_feed();
     -- Who is running may have changed something long ago.
-    return concat_ws('/', '4', @extschema@.quote_cluster_identifier(), @extschema@.quote_log_identity(), @extschema@.quote_feed_timeline(),
+    return concat_ws('/', '4', @extschema@.quote_cluster_identifier(), @extschema@.quote_log_address(), @extschema@.quote_feed_timeline(),
         pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_cut(seen), seen, now_at,
         case when pg_snapshot_xmin(seen) = pg_snapshot_xmax(seen) then now_at else 0 end);
 end $$;
@@ -124,8 +134,8 @@ declare
 begin
     if cursor.origin <> @extschema@.quote_cluster_identifier() then
         reason := 'It was given by another cluster.';
-    elsif cursor.log <> @extschema@.quote_log_identity() then
-        reason := 'It was given before this history came out of a dump.';
+    elsif cursor.log not in (@extschema@.quote_log_address(), @extschema@.quote_log_identity()) then
+        reason := 'It was given by another database, or before this history came out of a dump.';
     -- After a failover others get the numbers of what was lost. Where this server left the timeline of the cursor behind all that the
     -- cursor counts as over, nothing of that is lost. A file has to be read for it, so only where the timelines differ.
     elsif cursor.timeline <> here and (cursor.reached <= @extschema@.quote_timeline_end(here, cursor.timeline)) is not true then
@@ -197,7 +207,7 @@ begin
             c := row(c.origin, c.prev, c.prev_at,
                 greatest(extract(epoch from @extschema@.quote_feed_floor(c.prev, coalesce(waypoint.cur, seen), to_timestamp(c.floor_at))), 0), coalesce(waypoint.cur, seen),
                 extract(epoch from coalesce(waypoint.cur_at, clock_timestamp())), 0, @extschema@.quote_feed_timeline(),
-                pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_identity(), cut)::@extschema@.quote_cursor;
+                pg_current_wal_flush_lsn() - '0/0'::pg_lsn, @extschema@.quote_log_address(), cut)::@extschema@.quote_cursor;
         end if;
         return query select * from @extschema@.read_quote_events(c, max - given);
         get diagnostics got = row_count;
