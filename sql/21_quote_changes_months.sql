@@ -323,6 +323,7 @@ begin
         continue when exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log and c.relname = month_name);
         continue when @extschema@.quote_month_stands(log, first);
         ends := @extschema@.quote_changes_month(first + interval '32 days');
+        perform @extschema@.take_quote_turn();
         begin
             archived := (select a.month from @extschema@.quote_archived_months(log) a where (a.month_start, a.month_end) = (first, ends));
             if archived is null then
@@ -368,7 +369,7 @@ begin
         return 0;
     end if;
     -- Before anything is read: two of these at once would each wait for what the other has read.
-    perform @extschema@.lock_quote_seals(log);
+    perform @extschema@.take_quote_turn(), @extschema@.lock_quote_seals(log);
     for first in execute format('select distinct date_trunc(''month'', c.changed_at at time zone ''UTC'') at time zone ''UTC'' from %s c
         where isfinite(c.changed_at) order by 1', spare)
     loop

@@ -1,3 +1,37 @@
+-- Attach, detach, and whatever makes, moves or drops months take turns, before they read anything of the log: two of them would each keep locked what
+-- they have read, and wait for the other to let go. Whoever may not lock the settings, an owner who makes months of his own log, takes none. Waits at
+-- most 5 seconds, unless lock_timeout says otherwise: SQLSTATE 55P03.
+create function take_quote_turn() returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    patience text := @extschema@.bound_quote_patience();
+begin
+    if has_table_privilege('@extschema@.quote_collab_settings'::regclass, 'update') then
+        lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    end if;
+    perform @extschema@.set_quote_option('lock_timeout', patience);
+exception when lock_not_available then
+    raise exception 'another attaches, detaches, or moves months of the audit log' using errcode = 'lock_not_available',
+        detail = format('It was not over within %s.', coalesce(nullif(current_setting('lock_timeout'), '0'), '5s')), hint = 'Try again when it is over.';
+end $$;
+comment on function take_quote_turn() is 'keeps others from attaching, detaching, and moving months of the audit log until the transaction ends';
+
+-- The same for maintenance, which has another time.
+create function try_quote_turn() returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    lock table @extschema@.quote_collab_settings in share row exclusive mode nowait;
+    return true;
+exception when lock_not_available then
+    return false;
+end $$;
+comment on function try_quote_turn() is 'as take_quote_turn(), unless another has it: then false';
+revoke execute on function try_quote_turn() from public;
+
 -- Locks on several relations at once. Whoever holds one of them and wants another must not find attach holding that one and
 -- waiting for his.
 

@@ -92,8 +92,7 @@ declare
     first_version integer;
     patience text := @extschema@.bound_quote_patience();
 begin
-    -- One attach or detach at a time.
-    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    perform @extschema@.take_quote_turn();
     homes := array(select s.log_schema from @extschema@.quote_collab_settings s union select a.log_schema from @extschema@.quote_seal_anchor a);
     perform @extschema@.follow_quote_tables(array[header, lines]), @extschema@.follow_quote_home();
     perform @extschema@.check_quote_tables(header, lines, options);

@@ -259,7 +259,7 @@ declare
     is_last boolean;
     patience text := @extschema@.bound_quote_patience();
 begin
-    lock table @extschema@.quote_collab_settings in share row exclusive mode;
+    perform @extschema@.take_quote_turn();
     perform @extschema@.follow_quote_tables('{}'::regclass[]), @extschema@.follow_quote_home();
     headers := @extschema@.choose_quote_pairs(quotes);
     header := @extschema@.join_quote_headers(headers);

@@ -267,7 +267,7 @@ begin
         raise exception 'several rows have this id' using errcode = 'cardinality_violation',
             detail = format('%s rows of %s have it, and a save is based on one.', changed, relation), hint = 'Let a unique index say that an id names one row.';
     elsif updated is null then
-        raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+        raise exception 'the % cannot be changed', lower(replace(target.entity, '_', ' ') collate "C") using errcode = 'insufficient_privilege',
             detail = format('The UPDATE of %s changed no row.', relation),
             hint = 'A row security policy hides it from updates by this role, or a trigger skips them.';
     end if;
@@ -315,7 +315,7 @@ begin
     updated := coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
     if exists (select from unnest('{id,tenant,quote}'::text[]) key (role)
             where updated ->> (target.columns ->> key.role) <> seen ->> (target.columns ->> key.role)) then
-        raise exception 'the % cannot be moved by a save', lower(replace(target.entity, '_', ' ')) using errcode = 'insufficient_privilege',
+        raise exception 'the % cannot be moved by a save', lower(replace(target.entity, '_', ' ') collate "C") using errcode = 'insufficient_privilege',
             detail = 'A column that says which it is, or to whom it belongs, follows from a changed one.', hint = 'Move it by an update of the table, as a role that may.';
     end if;
     return updated;

@@ -156,7 +156,7 @@ begin
         return 0;
     end if;
     patience := @extschema@.bound_quote_patience();
-    perform @extschema@.lock_quote_seals(@extschema@.quote_relay_table('quote_changes')::regclass), @extschema@.seal_quote_history();
+    perform @extschema@.take_quote_turn(), @extschema@.lock_quote_seals(@extschema@.quote_relay_table('quote_changes')::regclass), @extschema@.seal_quote_history();
     -- Of two at once the other may have dropped them.
     select array_agg(m.month), min(m.month_start), max(m.month_end) into months, from_at, until_at
     from @extschema@.quote_changes_months_before(archive, now() - older_than) m;

@@ -92,6 +92,7 @@ declare
     archived integer := 0;
     released integer := 0;
     alone boolean;
+    leads boolean;
     advice text;
     patience text;
 begin
@@ -116,6 +117,8 @@ begin
         raise warning 'stale sessions are not swept: %', sqlerrm;
     end;
     alone := @extschema@.lock_quote_batches();
+    -- Before sealing reads the log.
+    leads := alone and @extschema@.try_quote_turn();
     if alone then
         dropped := @extschema@.drop_old_quote_batches();
     end if;
@@ -129,6 +132,8 @@ begin
     if alone then
         perform @extschema@.require_quote_home('{quote_changes}'::text[]);
         log := @extschema@.quote_relay_table('quote_changes')::regclass;
+    end if;
+    if leads then
         begin
             made := @extschema@.extend_quote_log(log);
             if made = 0 then
@@ -137,6 +142,8 @@ begin
         exception when others then
             raise warning 'months of the audit log are neither made nor moved: %', sqlerrm;
         end;
+    end if;
+    if alone then
         begin
             perform @extschema@.summarize_quote_changes(log);
         exception when others then

@@ -69,13 +69,13 @@ as $$
     as_released as (
         select p.function from own p join unnest(released) r on r.name = p.proname
         cross join lateral (select '"' || replace(p.nspname, '"', '""') || '"', quote_ident(p.nspname)) s (quoted, plain)
-        cross join lateral (select replace(lower(r.header), E'\n', ' ') || ' ') h (words)
+        cross join lateral (select replace(lower(r.header collate "C"), E'\n', ' ') || ' ') h (words)
         where replace(r.body, s.quoted, s.plain) = replace(p.prosrc, s.quoted, s.plain)
             and coalesce(p.probin, '$libdir/quote_collab_ext') = '$libdir/quote_collab_ext'
             and p.prosecdef = (h.words like '% security definer %') and p.proisstrict = (h.words like '% strict %')
             and p.provolatile = case when h.words like '% immutable %' then 'i' when h.words like '% stable %' then 's' else 'v' end
-            and array(select lower(split_part(c, '=', 1)) || replace(substr(c, strpos(c, '=')), '"', '') from unnest(p.proconfig) c order by 1)
-                = array(select lower(split_part(c, ' = ', 1)) || '=' || translate(split_part(split_part(c, E'\n', 1), ' = ', 2), '''"', '')
+            and array(select lower(split_part(c, '=', 1) collate "C") || replace(substr(c, strpos(c, '=')), '"', '') from unnest(p.proconfig) c order by 1)
+                = array(select lower(split_part(c, ' = ', 1) collate "C") || '=' || translate(split_part(split_part(c, E'\n', 1), ' = ', 2), '''"', '')
                     from unnest((string_to_array(r.header, E'\nset '))[2:]) c order by 1)
             and p.proparallel = case when h.words like '% parallel safe %' then 's' when h.words like '% parallel restricted %' then 'r' else 'u' end)
     select p.function, case when p.is_trusted then coalesce((

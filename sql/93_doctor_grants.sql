@@ -6,7 +6,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select a.grantee, a.privilege_type, format('%s%s on %s to %s', a.privilege_type, a.attribute, target, @extschema@.quote_grantee(a.grantee)),
-        format('revoke %s%s on %s %s from %s%s;', lower(a.privilege_type), a.attribute, case a.relkind when 'S' then 'sequence' else 'table' end,
+        format('revoke %s%s on %s %s from %s%s;', lower(a.privilege_type collate "C"), a.attribute, case a.relkind when 'S' then 'sequence' else 'table' end,
             target, @extschema@.quote_grantee(a.grantee), case when a.is_grantable then ' cascade' else '' end)
     from (
         select acl.*, '' as attribute, c.relkind, c.relowner from pg_class c cross join lateral aclexplode(c.relacl) acl where c.oid = target

@@ -206,7 +206,7 @@ begin
         format('these roles may set any tenant, in the whole cluster: %s', names), hints);
     -- quote_collab.notify decides how listeners are woken, and nothing about tenants or keys.
     select string_agg(format('%s on %s to %s', acl.privilege_type, p.parname, @extschema@.quote_grantee(acl.grantee)), ', '),
-        string_agg(format('revoke %s on parameter %s from %s;', lower(acl.privilege_type), p.parname, @extschema@.quote_grantee(acl.grantee)), ' ')
+        string_agg(format('revoke %s on parameter %s from %s;', lower(acl.privilege_type collate "C"), p.parname, @extschema@.quote_grantee(acl.grantee)), ' ')
     into names, hints from pg_parameter_acl p cross join lateral aclexplode(p.paracl) acl left join pg_roles r on r.oid = acl.grantee
     where (p.parname like E'quote\\_collab.%' and p.parname <> 'quote_collab.notify' or p.parname = 'app.current_tenant_id' and acl.privilege_type <> 'SET')
         and r.rolsuper is not true;
@@ -219,7 +219,7 @@ begin
         format('the gateway fails as: %s', names), hints);
     select string_agg(distinct coalesce(pg_get_userbyid(nullif(s.setrole, 0))::text, 'everybody'), ', ') into names
     from pg_db_role_setting s cross join lateral unnest(s.setconfig) setting
-    where setting ~* '^(app[.]current_tenant_id|quote_collab[.]verified_)';
+    where lower(setting collate "C") ~ '^(app[.]current_tenant_id|quote_collab[.]verified_)';
     return next @extschema@.quote_collab_verdict('no tenant by default', not verified or names is null
             and not exists (select from pg_settings s where s.name = 'app.current_tenant_id' and s.reset_val <> ''), 'warning',
         format('sessions begin with a tenant that no token vouches for: %s', coalesce(names, 'this one')),

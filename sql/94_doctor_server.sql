@@ -11,7 +11,7 @@ as $$
             'database ' || quote_ident(d.datname)), option), ' ')
         from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole left join pg_database d on d.oid = s.setdatabase
         where (s.setrole = 0 or r.rolname = session_user) and (s.setdatabase = 0 or d.datname = current_database())
-            and exists (select from unnest(s.setconfig) c (setting) where starts_with(lower(c.setting), option || '='))),
+            and exists (select from unnest(s.setconfig) c (setting) where starts_with(lower(c.setting collate "C"), option || '='))),
         format('alter system %s; select pg_reload_conf();', change))
 $$;
 comment on function quote_setting_repair(text, text) is 'doctor: what gives sessions another value of a setting';

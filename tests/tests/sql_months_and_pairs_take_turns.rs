@@ -1,0 +1,86 @@
+//! Attach beside what makes and moves months of the log: one after the other, whoever reads the log meanwhile. Each reads it before it locks it.
+
+use quote_collab_tests::Erp;
+use quote_collab_tests::statement::{backend, run, text};
+
+const ATTACH: &str = "select attach_quote_collaboration()";
+const ARCHIVE: &str = "select archive_quote_changes('1 day')::text";
+const MAINTAIN: &str =
+    "select (quote_collab_maintenance() - 'rows_sealed' - 'stale_sessions' - 'batches_dropped')::text";
+
+/// With rows of a month that is over and sealed.
+async fn aged() -> Erp {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "update quotes set notes = 'old';
+         alter table quote_changes disable trigger user;
+         update quote_changes set changed_at = changed_at - interval '3 months'; select place_quote_strays('quote_changes')",
+    )
+    .await;
+    run(&admin, "select seal_quote_history()").await;
+    erp
+}
+
+/// Two calls, the second while the first waits for a reader of the log.
+async fn beside_a_reader(first: &str, second: &str) -> [Result<String, String>; 2] {
+    let erp = aged().await;
+    let reader = erp.client("postgres").await;
+    run(&reader, "begin").await;
+    run(&reader, "select count(*) from quote_changes").await;
+    let (one, other) = (erp.client("postgres").await, erp.client("postgres").await);
+    let (one_backend, other_backend) = (backend(&one).await, backend(&other).await);
+    // Long enough for whoever stands in the way of himself to be seen.
+    for client in [&one, &other] {
+        run(client, "set lock_timeout = '20s'; set deadlock_timeout = '10ms'").await;
+    }
+    let call = |client: tokio_postgres::Client, call: String| async move {
+        let done = client.query_one(&call, &[]).await;
+        done.map(|row| row.get::<_, String>(0))
+            .map_err(|error| error.code().expect("of the server").code().to_owned())
+    };
+    let first = tokio::spawn(call(one, first.to_owned()));
+    let waits = |pid: i32| {
+        format!(
+            "select count(*) from pg_stat_activity where pid = {pid} and (wait_event_type = 'Lock' or wait_event = 'PgSleep')"
+        )
+    };
+    erp.wait_until(&waits(one_backend).replacen("count(*)", "count(*) = 1", 1)).await;
+    let second = tokio::spawn(call(other, second.to_owned()));
+    erp.wait_until(&format!("select ({}) = 1 or {}", waits(other_backend), second.is_finished())).await;
+    run(&reader, "commit").await;
+    [first.await.expect("the first"), second.await.expect("the second")]
+}
+
+#[tokio::test]
+async fn attach_and_archive_wait_for_each_other() {
+    let (attached, archived) = (Ok(String::new()), Ok("1".to_owned()));
+    let attach = format!("select ''::text from ({ATTACH}) a");
+    assert_eq!(beside_a_reader(&attach, ARCHIVE).await, [attached.clone(), archived.clone()]);
+    assert_eq!(beside_a_reader(ARCHIVE, &attach).await, [archived.clone(), attached]);
+    assert_eq!(beside_a_reader(ARCHIVE, ARCHIVE).await, [archived, Ok("0".to_owned())]);
+}
+
+#[tokio::test]
+async fn maintenance_leaves_months_for_another_time() {
+    let erp = aged().await;
+    let admin = erp.client("postgres").await;
+    let last = "select max(inhrelid::regclass::text) from pg_inherits where inhparent = 'quote_changes'::regclass and inhrelid::regclass::text ~ '\\d$'";
+    run(&admin, &format!("drop table {}", text(&admin, last).await)).await;
+    let attaches = erp.client("postgres").await;
+    run(&attaches, "begin").await;
+    run(&attaches, "select take_quote_turn()").await;
+    let made =
+        |made| format!(r#"{{"months_dropped": 0, "months_archived": 0, "partitions_created": {made}}}"#);
+    assert_eq!(text(&admin, MAINTAIN).await, made(0));
+    run(&admin, "set lock_timeout = '50ms'").await;
+    let error = admin.query_one(ARCHIVE, &[]).await.expect_err("it is another's turn");
+    let error = error.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "55P03");
+    assert!(error.detail().is_some() && error.hint().is_some());
+    run(&attaches, "rollback").await;
+    run(&admin, "set lock_timeout = '10s'").await;
+    assert_eq!(text(&admin, ARCHIVE).await, "1");
+    assert_eq!(text(&admin, MAINTAIN).await, made(1));
+}
