@@ -30,7 +30,6 @@ exception when lock_not_available then
     return false;
 end $$;
 comment on function try_quote_turn() is 'as take_quote_turn(), unless another has it: then false';
-revoke execute on function try_quote_turn() from public;
 
 -- Locks on several relations at once. Whoever holds one of them and wants another must not find attach holding that one and
 -- waiting for his.

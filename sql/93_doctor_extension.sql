@@ -1,6 +1,7 @@
 -- doctor: the extension's own tables and functions.
 
--- Where PUBLIC may call nothing: lets a role that works with quotes call what everybody else might, and read the settings. Under the rights of the caller.
+-- Where PUBLIC may call nothing: lets a role that works with quotes call what everybody else might, and read the settings; what it may do already is
+-- left as it is. Under the rights of the caller.
 create function grant_quote_functions(role name) returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -8,10 +9,12 @@ as $$
 declare
     function regprocedure;
 begin
-    for function in select f.function from @extschema@.quote_extension_functions() f where f.is_public loop
+    for function in select f.function from @extschema@.quote_extension_functions() f where f.is_public and not has_function_privilege(role, f.function, 'execute') loop
         execute format('grant execute on function %s to %I', function, role);
     end loop;
-    execute format('grant select on @extschema@.quote_collab_settings to %I', role);
+    if not has_table_privilege(role, '@extschema@.quote_collab_settings'::regclass, 'select') then
+        execute format('grant select on @extschema@.quote_collab_settings to %I', role);
+    end if;
 end $$;
 comment on function grant_quote_functions(name) is 'lets a role call what PUBLIC may call after CREATE EXTENSION';
 revoke execute on function grant_quote_functions(name) from public;

@@ -107,7 +107,7 @@ begin
 end $$;
 comment on function quote_collab_doctor_writers(boolean) is 'doctor: whether gateways and maintenance begin transactions that may write';
 
--- Where row_security is off, PostgreSQL refuses what a policy would filter, and with it every save and all history, to whoever is bound by
+-- Where row_security is off, PostgreSQL refuses what a policy would filter, and with it all history, to whoever is bound by
 -- policies.
 create function quote_collab_doctor_filters() returns quote_collab_check
 language plpgsql stable
@@ -126,7 +126,7 @@ begin
         and exists (select from @extschema@.quote_collab_settings t
             where has_table_privilege(r.oid, to_regclass(format('%I.%I', t.table_schema, t.table_name)), 'select, insert, update, delete'));
     return @extschema@.quote_collab_verdict('rows are filtered', not all_are and names is null, 'warning',
-        format('row_security is off, so that saves and history are refused, for %s', case when all_are then 'every role' else names end),
+        format('row_security is off, so that what has row security is refused, the history above all, for %s', case when all_are then 'every role' else names end),
         concat_ws(' ', case when all_are then format('alter database %I set row_security = on;', current_database()) end, hints));
 end $$;
 comment on function quote_collab_doctor_filters() is 'doctor: whether row security filters rows, or refuses who asks';

@@ -61,7 +61,7 @@ as $$
 $$;
 comment on function quote_gateway_rights() is 'what the role of the gateway needs';
 
--- Lets a role run the gateway; call it again when a pair is attached later. The role itself stays an ordinary one, held to the tenant of
+-- Lets a role run the gateway; call it again when a pair is attached later. It may call what everybody may, also where PUBLIC may call nothing. The role itself stays an ordinary one, held to the tenant of
 -- each request; where tenants are verified, it may set that tenant.
 create function grant_quote_gateway(role name) returns void
 language plpgsql
@@ -77,7 +77,7 @@ begin
         raise exception 'there is no role "%"', role using errcode = 'undefined_object',
             detail = 'The name is taken as it is written, with its capital letters.', hint = 'Create it first: create role ... login.';
     end if;
-    perform @extschema@.quote_collab_home();
+    perform @extschema@.quote_collab_home(), @extschema@.grant_quote_functions(role);
     for needed in select r.privilege, r.kind, string_agg(r.told, ', ') as objects from @extschema@.quote_gateway_rights() r group by r.privilege, r.kind loop
         execute format('grant %s on %s %s to %I', needed.privilege, needed.kind, needed.objects, role);
     end loop;

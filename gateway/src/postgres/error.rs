@@ -226,7 +226,12 @@ impl From<DatabaseError> for Failure {
             }
             Code::ServiceUnavailable => {
                 tracing::warn!(sqlstate, "statement given up with sqlstate {sqlstate}");
-                let mut failure = Self::new(Code::ServiceUnavailable, "the database is busy or restarting");
+                // A standby, or a role or database whose transactions are read-only by default.
+                let message = match sqlstate.as_str() {
+                    READ_ONLY => "the database takes no changes now",
+                    _ => "the database is busy or restarting",
+                };
+                let mut failure = Self::new(Code::ServiceUnavailable, message);
                 failure.sqlstate = Some(sqlstate);
                 failure
             }
@@ -328,6 +333,7 @@ mod tests {
             let failure = failure(sqlstate);
             assert_eq!((failure.code, failure.detail), (Code::ServiceUnavailable, None), "{sqlstate}");
         }
+        assert!(failure("25006").message.contains("takes no changes"));
         assert_eq!(failure("23514").detail, None);
         assert_eq!(Failure::from(DatabaseError::TimedOut).code, Code::ServiceUnavailable);
         assert_eq!(Failure::from(DatabaseError::Unexpected(String::new())).code, Code::Internal);
