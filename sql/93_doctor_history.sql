@@ -292,6 +292,8 @@ declare
     found_rows boolean := false;
     at timestamptz;
     lag interval;
+    sealed pg_snapshot;
+    origin bigint;
 begin
     select string_agg(c.relname, ', ' order by c.relname) into hidden from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where not @extschema@.quote_rows_all_seen(c.oid::regclass) and (c.oid = spare or n.nspname = target_schema and c.relname in
@@ -335,9 +337,9 @@ begin
     end if;
     return next @extschema@.quote_collab_verdict('stale sessions swept', not found_rows, 'warning', 'nobody calls quote_collab_maintenance()',
         'Preload the library, run a gateway, or call select quote_collab_maintenance(); from cron.');
-    execute format('select exists (select from %1$I.quote_changes c, (select s.cur, s.origin from %1$I.quote_changes_seals s order by s.no desc limit 1) s
-        where c.changed_at between now() - interval ''1 day'' and now() - interval ''5 minutes'' and c.origin = @extschema@.quote_cluster_identifier()
-        and (s.origin <> c.origin or not pg_visible_in_snapshot(c.xid, s.cur)))', target_schema) into found_rows;
+    execute format('select s.cur, s.origin from %I.quote_changes_seals s order by s.no desc limit 1', target_schema) into sealed, origin;
+    found_rows := origin is not null and @extschema@.quote_rows_behind(format('%I.quote_changes', target_schema)::regclass,
+        case origin when @extschema@.quote_cluster_identifier() then sealed end, now() - interval '1 day', now() - interval '5 minutes');
     return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed',
         'select @extschema@.seal_quote_history();');
 end $$;

@@ -670,6 +670,69 @@ as $$
         from pg_class c join pg_attribute a on a.attrelid = c.oid and not a.attisdropped cross join lateral aclexplode(a.attacl) acl where c.oid = target) a
     where a.grantee <> a.relowner
 $$;
+create or replace function quote_collab_doctor_rows(target_schema name) returns setof quote_collab_check
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    hidden text;
+    spare regclass := (select @extschema@.quote_changes_spare(c.oid::regclass) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = target_schema and c.relname = 'quote_changes');
+    set_back boolean;
+    found_rows boolean := false;
+    at timestamptz;
+    lag interval;
+    sealed pg_snapshot;
+    origin bigint;
+begin
+    select string_agg(c.relname, ', ' order by c.relname) into hidden from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where not @extschema@.quote_rows_all_seen(c.oid::regclass) and (c.oid = spare or n.nspname = target_schema and c.relname in
+        ('quote_changes', 'quote_changes_seals', 'quote_relay_batch', 'quote_relay_lease', 'active_quote_sessions', 'quote_changes_position_seq'));
+    if hidden is not null then
+        return query select (@extschema@.quote_collab_unchecked(c.name, format('rows of %s are hidden from %s', hidden, current_user),
+            'Run it as a superuser.')).* from unnest(array['positions ascend', 'default partition empty', 'relay keeps up', 'lease of the relay stands', 'a gateway is connected',
+            'stale sessions swept', 'history sealed']) c (name);
+        return;
+    end if;
+    set_back := @extschema@.quote_positions_set_back(target_schema);
+    return next @extschema@.quote_collab_verdict('positions ascend', not set_back, 'error', 'the sequence of positions was set back: new changes stand before older ones',
+        case when set_back then @extschema@.quote_positions_hint(target_schema) end);
+    -- Those of months that are archived wait until event feeds have read them.
+    if spare is not null then
+        execute format('select exists (select from (select distinct date_trunc(''month'', c.changed_at, ''UTC'') from %s c offset 0) m (month_start)
+            where not exists (select from @extschema@.quote_archived_months($1) a
+                where a.month_start <= m.month_start and a.month_end >= @extschema@.quote_changes_month(m.month_start + interval ''32 days'')))', spare)
+        into found_rows using format('%I.quote_changes', target_schema)::regclass;
+    end if;
+    return next @extschema@.quote_collab_verdict('default partition empty', not found_rows, 'warning',
+        'rows lie in the default partition: a month had no partition when they were written',
+        format('select @extschema@.place_quote_strays(%L);', format('%I.quote_changes', target_schema)));
+    execute format('select max(b.cur_at) from %I.quote_relay_batch b where b.no > 0', target_schema) into at;
+    execute format('select now() - max(c.changed_at) from %I.quote_changes c
+        where c.changed_at > now() - interval ''1 day'' and c.changed_at > $1 + interval ''30 seconds''
+        and c.conflict_resolution is distinct from ''REJECTED''', target_schema) into lag using coalesce(at, '-infinity');
+    return next @extschema@.quote_collab_verdict('relay keeps up', lag is null or lag < interval '30 seconds', 'warning',
+        format('the newest change is %s old and no gateway has cut a batch since', lag), 'Look at the /health of the gateway.');
+    execute format('select l.expires_at from %I.quote_relay_lease l', target_schema) into at;
+    execute format('select exists (select from %I.quote_relay_batch)', target_schema) into found_rows;
+    return next @extschema@.quote_collab_verdict('lease of the relay stands', at is not null and found_rows, 'error',
+        'quote_relay_lease or quote_relay_batch has lost its rows: no gateway can relay events', null);
+    return next @extschema@.quote_collab_verdict('a gateway is connected', at > now(), 'warning',
+        'no gateway holds the lease: events wait in quote_changes', 'Start the gateway.');
+    -- Sessions are unlogged: a standby has none.
+    found_rows := false;
+    if not pg_is_in_recovery() then
+        execute format('select exists (select from %I.active_quote_sessions x where x.last_heartbeat < now() - @extschema@.quote_session_ttl() * 3)',
+            target_schema) into found_rows;
+    end if;
+    return next @extschema@.quote_collab_verdict('stale sessions swept', not found_rows, 'warning', 'nobody calls quote_collab_maintenance()',
+        'Preload the library, run a gateway, or call select quote_collab_maintenance(); from cron.');
+    execute format('select s.cur, s.origin from %I.quote_changes_seals s order by s.no desc limit 1', target_schema) into sealed, origin;
+    found_rows := origin is not null and @extschema@.quote_rows_behind(format('%I.quote_changes', target_schema)::regclass,
+        case origin when @extschema@.quote_cluster_identifier() then sealed end, now() - interval '1 day', now() - interval '5 minutes');
+    return next @extschema@.quote_collab_verdict('history sealed', not found_rows, 'warning', 'changes are older than 5 minutes and not sealed',
+        'select @extschema@.seal_quote_history();');
+end $$;
 create or replace function quote_collab_doctor_tenant_roles(verified boolean) returns setof quote_collab_check
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
