@@ -1,6 +1,6 @@
 -- Attach, detach, and whatever makes, moves or drops months take turns, before they read anything of the log: two of them would each keep locked what
 -- they have read, and wait for the other to let go. Whoever may not lock the settings, an owner who makes months of his own log, takes none. Waits at
--- most 5 seconds, unless lock_timeout says otherwise: SQLSTATE 55P03.
+-- most 5 seconds, unless lock_timeout says otherwise, and not at all in a transaction that has the log locked already: SQLSTATE 55P03.
 create function take_quote_turn() returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -8,13 +8,19 @@ as $$
 declare
     patience text := @extschema@.bound_quote_patience();
 begin
-    if has_table_privilege('@extschema@.quote_collab_settings'::regclass, 'update') then
+    if not has_table_privilege('@extschema@.quote_collab_settings'::regclass, 'update') then
+        null;
+    elsif exists (select from pg_locks l where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.database = (select d.oid from pg_database d where d.datname = current_database())
+            and l.relation in (select to_regclass(format('%I.quote_changes', s.log_schema)) from @extschema@.quote_collab_settings s)) then
+        lock table @extschema@.quote_collab_settings in share row exclusive mode nowait;
+    else
         lock table @extschema@.quote_collab_settings in share row exclusive mode;
     end if;
     perform @extschema@.set_quote_option('lock_timeout', patience);
 exception when lock_not_available then
     raise exception 'another attaches, detaches, or moves months of the audit log' using errcode = 'lock_not_available',
-        detail = format('It was not over within %s.', coalesce(nullif(current_setting('lock_timeout'), '0'), '5s')), hint = 'Try again when it is over.';
+        detail = format('It was not over within %s, or at once where this transaction has read the log.', coalesce(nullif(current_setting('lock_timeout'), '0'), '5s')),
+        hint = 'Try again when it is over, in a transaction of its own.';
 end $$;
 comment on function take_quote_turn() is 'keeps others from attaching, detaching, and moving months of the audit log until the transaction ends';
 

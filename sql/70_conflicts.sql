@@ -61,7 +61,7 @@ as $$
             where gone.quote_id <> s.quote_id),
         seen (position) as (
             select coalesce(max(b.position), 0) from stays s
-            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= s.until and c.entity_version_after <= $3
+            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= s.until and c.entity_version_after = $3
                 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' order by c.position desc limit 1) b),
         -- In order, so that PostgreSQL goes to each stay by the index of quotes: it expects a hundred of them, and would read all months at once.
         log as materialized (

@@ -142,6 +142,9 @@ begin
         exception when others then
             raise warning 'months of the audit log are neither made nor moved: %', sqlerrm;
         end;
+    elsif alone and not @extschema@.quote_month_stands(log, now() + interval '1 month') then
+        raise warning 'months of the audit log are not made' using detail = 'Another attaches, detaches, or moves months, or keeps quote_collab_settings locked.',
+            hint = 'The default partition takes the rows until the next attempt.';
     end if;
     if alone then
         begin

@@ -195,7 +195,12 @@ begin
         raise exception 'the age must be an interval from 0 to 1000 years' using errcode = 'invalid_parameter_value',
             detail = format('%s was given.', coalesce(older_than::text, 'null')), hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
-    perform @extschema@.require_quote_months_seen(), @extschema@.take_quote_turn();
+    perform @extschema@.require_quote_months_seen();
+    -- Before anything is locked.
+    if not exists (select from @extschema@.quote_months_due(log, now() - greatest(older_than, interval '1 day'))) then
+        return 0;
+    end if;
+    perform @extschema@.take_quote_turn();
     if not exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(older_than))) then
         return 0;
     end if;

@@ -103,13 +103,19 @@ as $$
 declare
     patience text := @extschema@.bound_quote_patience();
 begin
-    if has_table_privilege('@extschema@.quote_collab_settings'::regclass, 'update') then
+    if not has_table_privilege('@extschema@.quote_collab_settings'::regclass, 'update') then
+        null;
+    elsif exists (select from pg_locks l where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.database = (select d.oid from pg_database d where d.datname = current_database())
+            and l.relation in (select to_regclass(format('%I.quote_changes', s.log_schema)) from @extschema@.quote_collab_settings s)) then
+        lock table @extschema@.quote_collab_settings in share row exclusive mode nowait;
+    else
         lock table @extschema@.quote_collab_settings in share row exclusive mode;
     end if;
     perform @extschema@.set_quote_option('lock_timeout', patience);
 exception when lock_not_available then
     raise exception 'another attaches, detaches, or moves months of the audit log' using errcode = 'lock_not_available',
-        detail = format('It was not over within %s.', coalesce(nullif(current_setting('lock_timeout'), '0'), '5s')), hint = 'Try again when it is over.';
+        detail = format('It was not over within %s, or at once where this transaction has read the log.', coalesce(nullif(current_setting('lock_timeout'), '0'), '5s')),
+        hint = 'Try again when it is over, in a transaction of its own.';
 end $$;
 comment on function take_quote_turn() is 'keeps others from attaching, detaching, and moving months of the audit log until the transaction ends';
 create function try_quote_turn() returns boolean
@@ -313,7 +319,7 @@ as $$
             where gone.quote_id <> s.quote_id),
         seen (position) as (
             select coalesce(max(b.position), 0) from stays s
-            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= s.until and c.entity_version_after <= $3
+            cross join lateral (select c.position from %1$s c where c.quote_id = s.quote_id and c.position <= s.until and c.entity_version_after = $3
                 and c.quote_line_id is not distinct from $2 and c.conflict_resolution is distinct from 'REJECTED' order by c.position desc limit 1) b),
         -- In order, so that PostgreSQL goes to each stay by the index of quotes: it expects a hundred of them, and would read all months at once.
         log as materialized (
@@ -550,6 +556,9 @@ begin
         exception when others then
             raise warning 'months of the audit log are neither made nor moved: %', sqlerrm;
         end;
+    elsif alone and not @extschema@.quote_month_stands(log, now() + interval '1 month') then
+        raise warning 'months of the audit log are not made' using detail = 'Another attaches, detaches, or moves months, or keeps quote_collab_settings locked.',
+            hint = 'The default partition takes the rows until the next attempt.';
     end if;
     if alone then
         begin
@@ -582,7 +591,12 @@ begin
         raise exception 'the age must be an interval from 0 to 1000 years' using errcode = 'invalid_parameter_value',
             detail = format('%s was given.', coalesce(older_than::text, 'null')), hint = 'For example select archive_quote_changes(interval ''24 months'').';
     end if;
-    perform @extschema@.require_quote_months_seen(), @extschema@.take_quote_turn();
+    perform @extschema@.require_quote_months_seen();
+    -- Before anything is locked.
+    if not exists (select from @extschema@.quote_months_due(log, now() - greatest(older_than, interval '1 day'))) then
+        return 0;
+    end if;
+    perform @extschema@.take_quote_turn();
     if not exists (select from @extschema@.quote_months_due(log, @extschema@.quote_archive_limit(older_than))) then
         return 0;
     end if;

@@ -149,9 +149,27 @@ async fn behind_a_long_log() {
     let month = text(&admin, "select to_char(now() at time zone 'utc', 'YYYY_MM')").await;
     let whole = format!("Seq Scan on quote_changes_{month}");
     assert!(plan.contains(&format!("_{month}")) && !plan.contains(&whole), "{plan}");
-    // Nor is it read where nobody has had the version yet.
-    let ahead = explain.replace("q.version - 1", "q.version + 1");
-    run(&admin, &ahead).await;
-    let plan = text(&admin, "select current_setting('test.plan')").await;
-    assert!(!plan.contains(&whole) && !plan.contains("Rows Removed by Filter: "), "{plan}");
+}
+
+/// Somebody has set the versions of a row down by hand, as where it was put back from a backup: what had the version is told, though others came later.
+#[tokio::test]
+async fn of_a_version_that_was_set_down() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let quote = erp.quote(0).await;
+    for note in ["v2", "v3", "v4", "v5"] {
+        run(&admin, &format!("update quotes set notes = '{note}' where id = '{quote}'")).await;
+    }
+    run(
+        &admin,
+        &format!(
+            "alter table quotes disable trigger trg_increment_quote_version; alter table quotes disable trigger trg_capture_quote_change;
+             update quotes set version = 2, notes = 'v2' where id = '{quote}';
+             alter table quotes enable always trigger trg_increment_quote_version; alter table quotes enable always trigger trg_capture_quote_change"
+        ),
+    )
+    .await;
+    run(&admin, &format!("update quotes set notes = 'new' where id = '{quote}'")).await;
+    let save = format!("update_quote_with_version_check('{quote}', 4, '{{\"notes\": \"mine\"}}')");
+    assert_eq!(text(&admin, &told(&save)).await, "v4 new mine t");
 }

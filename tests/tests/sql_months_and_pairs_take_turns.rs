@@ -84,3 +84,26 @@ async fn maintenance_leaves_months_for_another_time() {
     assert_eq!(text(&admin, ARCHIVE).await, "1");
     assert_eq!(text(&admin, MAINTAIN).await, made(1));
 }
+
+/// Who has read the log would wait for whoever has his turn and waits for the log: he is refused at once. Where nothing is due nothing is locked.
+#[tokio::test]
+async fn who_has_read_the_log_does_not_wait() {
+    for (age, archived) in [("1 day", Err("55P03".to_owned())), ("900 years", Ok("0".to_owned()))] {
+        let erp = aged().await;
+        let reader = erp.client("postgres").await;
+        run(&reader, "begin").await;
+        run(&reader, "select count(*) from quote_changes").await;
+        let attaches = erp.client("postgres").await;
+        let pid = backend(&attaches).await;
+        run(&attaches, "set lock_timeout = '20s'; set deadlock_timeout = '10ms'").await;
+        let attached = tokio::spawn(async move { attaches.batch_execute(ATTACH).await });
+        erp.wait_for_waiting(pid).await;
+        let archive = ARCHIVE.replace("1 day", age);
+        let done = reader.query_one(&archive, &[]).await;
+        let done =
+            done.map(|row| row.get::<_, String>(0)).map_err(|error| error.code().unwrap().code().to_owned());
+        assert_eq!(done, archived, "{age}");
+        run(&reader, "rollback").await;
+        attached.await.expect("it ends").expect("attach goes on");
+    }
+}
