@@ -29,7 +29,7 @@ async fn alone(server: &Postgres, databases: &[&str], statement: &str) {
     let admin = server.client("postgres", "postgres").await;
     let others = "select count(*) from pg_stat_activity where datname::text = any ($1) and backend_type = 'client backend'";
     eventually("their clients are gone", || async {
-        admin.query_one(others, &[&databases]).await.unwrap().get::<_, i64>(0) == 0
+        admin.query_one(others, &[&databases]).await.expect("they are counted").get::<_, i64>(0) == 0
     })
     .await;
     run(&admin, statement).await;

@@ -96,7 +96,7 @@ async fn who_has_read_the_log_does_not_wait() {
         let attaches = erp.client("postgres").await;
         let pid = backend(&attaches).await;
         run(&attaches, "set lock_timeout = '20s'; set deadlock_timeout = '10ms'").await;
-        let attached = tokio::spawn(async move { attaches.batch_execute(ATTACH).await });
+        let done_attaching = tokio::spawn(async move { attaches.batch_execute(ATTACH).await });
         erp.wait_for_waiting(pid).await;
         let archive = ARCHIVE.replace("1 day", age);
         let done = reader.query_one(&archive, &[]).await;
@@ -104,6 +104,6 @@ async fn who_has_read_the_log_does_not_wait() {
             done.map(|row| row.get::<_, String>(0)).map_err(|error| error.code().unwrap().code().to_owned());
         assert_eq!(done, archived, "{age}");
         run(&reader, "rollback").await;
-        attached.await.expect("it ends").expect("attach goes on");
+        done_attaching.await.expect("it ends").expect("attach goes on");
     }
 }
