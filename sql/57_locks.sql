@@ -6,11 +6,13 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    patience text := @extschema@.bound_quote_patience();
+    patience text;
 begin
     if not has_table_privilege('@extschema@.quote_collab_settings'::regclass, 'update') then
-        null;
-    elsif exists (select from pg_locks l where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.database = (select d.oid from pg_database d where d.datname = current_database())
+        return;
+    end if;
+    patience := @extschema@.bound_quote_patience();
+    if exists (select from pg_locks l where l.pid = pg_backend_pid() and l.locktype = 'relation'
             and l.relation in (select to_regclass(format('%I.quote_changes', s.log_schema)) from @extschema@.quote_collab_settings s)) then
         lock table @extschema@.quote_collab_settings in share row exclusive mode nowait;
     else

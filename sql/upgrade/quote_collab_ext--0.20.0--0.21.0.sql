@@ -101,11 +101,13 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    patience text := @extschema@.bound_quote_patience();
+    patience text;
 begin
     if not has_table_privilege('@extschema@.quote_collab_settings'::regclass, 'update') then
-        null;
-    elsif exists (select from pg_locks l where l.pid = pg_backend_pid() and l.locktype = 'relation' and l.database = (select d.oid from pg_database d where d.datname = current_database())
+        return;
+    end if;
+    patience := @extschema@.bound_quote_patience();
+    if exists (select from pg_locks l where l.pid = pg_backend_pid() and l.locktype = 'relation'
             and l.relation in (select to_regclass(format('%I.quote_changes', s.log_schema)) from @extschema@.quote_collab_settings s)) then
         lock table @extschema@.quote_collab_settings in share row exclusive mode nowait;
     else
@@ -546,21 +548,19 @@ begin
     if alone then
         perform @extschema@.require_quote_home('{quote_changes}'::text[]);
         log := @extschema@.quote_relay_table('quote_changes')::regclass;
-    end if;
-    if leads then
         begin
-            made := @extschema@.extend_quote_log(log);
-            if made = 0 then
-                select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
+            if leads then
+                made := @extschema@.extend_quote_log(log);
+                if made = 0 then
+                    select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
+                end if;
+            elsif not @extschema@.quote_month_stands(log, now() + interval '1 month') then
+                raise warning 'months of the audit log are not made' using detail = 'Another attaches, detaches, or moves months, or keeps quote_collab_settings locked.',
+                    hint = 'The default partition takes the rows until the next attempt.';
             end if;
         exception when others then
             raise warning 'months of the audit log are neither made nor moved: %', sqlerrm;
         end;
-    elsif alone and not @extschema@.quote_month_stands(log, now() + interval '1 month') then
-        raise warning 'months of the audit log are not made' using detail = 'Another attaches, detaches, or moves months, or keeps quote_collab_settings locked.',
-            hint = 'The default partition takes the rows until the next attempt.';
-    end if;
-    if alone then
         begin
             perform @extschema@.summarize_quote_changes(log);
         exception when others then

@@ -43,6 +43,16 @@ pub async fn refusal(client: &Client, statements: &str) -> (String, String) {
     (error.code().code().to_owned(), error.hint().unwrap_or_default().to_owned())
 }
 
+/// Waits until no client is connected to a database.
+pub async fn left(admin: &Client, database: &str) {
+    let clients =
+        "select count(*) from pg_stat_activity where datname = $1 and backend_type = 'client backend'";
+    eventually("its clients are gone", || async {
+        admin.query_one(clients, &[&database]).await.is_ok_and(|row| row.get::<_, i64>(0) == 0)
+    })
+    .await;
+}
+
 /// Drops a database as soon as nobody is connected to it.
 pub async fn dropped(admin: &Client, database: &str) {
     let statement = format!("drop database {database}");

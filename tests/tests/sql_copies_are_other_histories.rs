@@ -1,8 +1,8 @@
 //! A copy of a database in the same cluster, as one is made before a migration to go back to: readers of the one are not taken for readers of the
 //! other, whose log has the same oid.
 
-use quote_collab_tests::statement::{dropped, run, text};
-use quote_collab_tests::{Postgres, eventually};
+use quote_collab_tests::Postgres;
+use quote_collab_tests::statement::{dropped, left, run, text};
 use tokio_postgres::Client;
 
 const CURSOR: &str = "select quote_events_cursor()";
@@ -24,14 +24,10 @@ async fn write(client: &Client, note: &str) {
     .await;
 }
 
-/// Runs a statement once nobody is in these databases any more.
-async fn alone(server: &Postgres, databases: &[&str], statement: &str) {
+/// Runs a statement once nobody is in a database any more.
+async fn alone(server: &Postgres, database: &str, statement: &str) {
     let admin = server.client("postgres", "postgres").await;
-    let others = "select count(*) from pg_stat_activity where datname::text = any ($1) and backend_type = 'client backend'";
-    eventually("their clients are gone", || async {
-        admin.query_one(others, &[&databases]).await.expect("they are counted").get::<_, i64>(0) == 0
-    })
-    .await;
+    left(&admin, database).await;
     run(&admin, statement).await;
 }
 
@@ -42,7 +38,7 @@ async fn a_reader_is_told_that_a_copy_took_the_place_of_its_database() {
     let erp = server.client(&name, "postgres").await;
     write(&erp, "before").await;
     drop(erp);
-    alone(&server, &[&name], &format!("create database {name}_before template {name}")).await;
+    alone(&server, &name, &format!("create database {name}_before template {name}")).await;
 
     let erp = server.client(&name, "postgres").await;
     let start = text(&erp, CURSOR).await;
@@ -60,7 +56,7 @@ async fn a_reader_is_told_that_a_copy_took_the_place_of_its_database() {
     drop(copy);
     let admin = server.client("postgres", "postgres").await;
     dropped(&admin, &name).await;
-    alone(&server, &[&format!("{name}_before")], &format!("alter database {name}_before rename to {name}"))
+    alone(&server, &format!("{name}_before"), &format!("alter database {name}_before rename to {name}"))
         .await;
 
     // In the place of the other it is as much another; its own readers go on.
@@ -79,7 +75,7 @@ async fn a_database_under_another_name_is_the_same() {
     let cursor = text(&erp, CURSOR).await;
     write(&erp, "here").await;
     drop(erp);
-    alone(&server, &[&name], &format!("alter database {name} rename to {name}_renamed")).await;
+    alone(&server, &name, &format!("alter database {name} rename to {name}_renamed")).await;
     let erp = server.client(&format!("{name}_renamed"), "postgres").await;
     write(&erp, "there").await;
     assert_eq!(told(&erp, &cursor).await.unwrap(), ["here", "there"]);

@@ -2,6 +2,7 @@
 
 use quote_collab_tests::Erp;
 use quote_collab_tests::statement::{backend, run, text};
+use tokio_postgres::Client;
 
 const ATTACH: &str = "select attach_quote_collaboration()";
 const ARCHIVE: &str = "select archive_quote_changes('1 day')::text";
@@ -23,6 +24,12 @@ async fn aged() -> Erp {
     erp
 }
 
+/// The text that a call returns, or the SQLSTATE that refuses it.
+async fn answer(client: &Client, call: &str) -> Result<String, String> {
+    let done = client.query_one(call, &[]).await;
+    done.map(|row| row.get(0)).map_err(|error| error.code().expect("of the server").code().to_owned())
+}
+
 /// Two calls, the second while the first waits for a reader of the log.
 async fn beside_a_reader(first: &str, second: &str) -> [Result<String, String>; 2] {
     let erp = aged().await;
@@ -35,11 +42,7 @@ async fn beside_a_reader(first: &str, second: &str) -> [Result<String, String>; 
     for client in [&one, &other] {
         run(client, "set lock_timeout = '20s'; set deadlock_timeout = '10ms'").await;
     }
-    let call = |client: tokio_postgres::Client, call: String| async move {
-        let done = client.query_one(&call, &[]).await;
-        done.map(|row| row.get::<_, String>(0))
-            .map_err(|error| error.code().expect("of the server").code().to_owned())
-    };
+    let call = |client: Client, call: String| async move { answer(&client, &call).await };
     let first = tokio::spawn(call(one, first.to_owned()));
     let waits = |pid: i32| {
         format!(
@@ -98,10 +101,7 @@ async fn who_has_read_the_log_does_not_wait() {
         run(&attaches, "set lock_timeout = '20s'; set deadlock_timeout = '10ms'").await;
         let done_attaching = tokio::spawn(async move { attaches.batch_execute(ATTACH).await });
         erp.wait_for_waiting(pid).await;
-        let archive = ARCHIVE.replace("1 day", age);
-        let done = reader.query_one(&archive, &[]).await;
-        let done =
-            done.map(|row| row.get::<_, String>(0)).map_err(|error| error.code().unwrap().code().to_owned());
+        let done = answer(&reader, &ARCHIVE.replace("1 day", age)).await;
         assert_eq!(done, archived, "{age}");
         run(&reader, "rollback").await;
         done_attaching.await.expect("it ends").expect("attach goes on");

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use quote_collab_tests::doctor::consult;
 use quote_collab_tests::postgres::APP;
-use quote_collab_tests::statement::{backend, dropped};
+use quote_collab_tests::statement::{backend, dropped, left};
 use quote_collab_tests::waker::{WAKER, quiet, sealed, settled, touch, waker};
 use quote_collab_tests::{Listener, Postgres, Settings, eventually};
 use rustix::process::{Pid, Signal, kill_process};
@@ -136,12 +136,7 @@ async fn a_waker_stands_in_nobodys_way() {
         let (ended, closed) = (listener.client.is_closed(), app.is_closed());
         assert!(!ended && !closed);
         drop((listener, app));
-        let others =
-            "select count(*) from pg_stat_activity where datname = $1 and backend_type = 'client backend'";
-        eventually("its clients are gone", || async {
-            admin.query_one(others, &[&name]).await.unwrap().get::<_, i64>(0) == 0
-        })
-        .await;
+        left(&admin, name).await;
         admin
             .batch_execute(&statement.replace("NAME", &database))
             .await
@@ -164,11 +159,7 @@ async fn a_template_that_nobody_names_is_left_alone_too() {
     let admin = server.client("postgres", "postgres").await;
     waker(&admin, "template1").await;
     drop(template);
-    let others = "select count(*) from pg_stat_activity where datname = 'template1' and backend_type = 'client backend'";
-    eventually("its clients are gone", || async {
-        admin.query_one(others, &[]).await.unwrap().get::<_, i64>(0) == 0
-    })
-    .await;
+    left(&admin, "template1").await;
     admin.batch_execute("create database copied").await.unwrap();
 }
 
