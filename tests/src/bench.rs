@@ -18,11 +18,11 @@ pub const QUIET: [(&str, &str); 4] =
 
 /// The release before this one, whose functions the library still serves, and this one: a title, and what makes it.
 pub const RELEASES: [(&str, &str); 2] = [
-    ("0.20.0", "create extension quote_collab_ext version '0.20.0'"),
+    ("0.21.0", "create extension quote_collab_ext version '0.21.0'"),
     ("this", "create extension quote_collab_ext"),
 ];
 /// The install script of the release before.
-pub const SCRIPT: &str = "quote_collab_ext--0.20.0.sql";
+pub const SCRIPT: &str = "quote_collab_ext--0.21.0.sql";
 
 /// The median; of an even number of values the lower one.
 ///

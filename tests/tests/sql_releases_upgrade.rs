@@ -20,7 +20,7 @@ const HISTORY: &str =
     "select md5(string_agg(c::text, '|' order by position, id)) || '/' || count(*) from quote_changes c";
 
 /// Milestones that attach as this one does: after an update from them there is nothing to attach again.
-const ATTACHED_ALIKE: [&str; 3] = ["0.9.0", "0.13.0", "0.20.0"];
+const ATTACHED_ALIKE: [&str; 3] = ["0.9.0", "0.13.0", "0.21.0"];
 
 /// The install scripts of the releases before this one, as they were.
 fn releases() -> Vec<(String, PathBuf)> {
@@ -37,7 +37,7 @@ fn releases() -> Vec<(String, PathBuf)> {
 /// Those among which most was decided anew, the first and the last, in order: for what takes long, and does not differ from each to the next.
 fn milestones() -> Vec<(String, PathBuf)> {
     let milestone = |(version, _): &(String, PathBuf)| {
-        ["0.1.0", "0.3.0", "0.6.0", "0.9.0", "0.13.0", "0.20.0"].contains(&version.as_str())
+        ["0.1.0", "0.3.0", "0.6.0", "0.9.0", "0.13.0", "0.21.0"].contains(&version.as_str())
     };
     let mut milestones: Vec<_> = releases().into_iter().filter(milestone).collect();
     milestones.sort_by_key(|(version, _)| {
@@ -254,7 +254,7 @@ async fn a_release_is_installed_while_others_add_it_again() {
 
 #[tokio::test]
 async fn an_update_takes_back_what_a_grant_on_all_gave() {
-    let ends = |(version, _): &(String, PathBuf)| ["0.1.0", "0.20.0"].contains(&version.as_str());
+    let ends = |(version, _): &(String, PathBuf)| ["0.1.0", "0.21.0"].contains(&version.as_str());
     for (version, script) in releases().into_iter().filter(ends) {
         let (erp, admin) = old(&version, &script, "public").await;
         run(&admin, &format!("{CLERK}; alter default privileges grant all on functions to clerk_of_all; {GIVE}; alter extension quote_collab_ext update"))
