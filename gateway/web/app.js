@@ -15,6 +15,7 @@ const STATES = {
 };
 
 let opened = null;
+let starts = 0;
 
 function tell(message) {
   byId("notice").textContent = message;
@@ -43,10 +44,16 @@ function signOut(message) {
 
 function signedIn() {
   const token = tokens.current();
-  if (opened === null || opened.userId !== tokens.claims(token)?.sub) return start(tokens.quoteInAddress());
+  if (!opened?.isOf(token)) return start(tokens.quoteInAddress());
   picker.showUsers();
   tell("");
   opened.resume(token);
+}
+
+/** Another quote, if the person does not want to go on with what is typed in this one. */
+function choose(quoteId) {
+  if (!opened?.isTyped || confirm("What is typed here is not saved. Leave it?")) return open(quoteId);
+  picker.mark(opened.id);
 }
 
 async function open(quoteId) {
@@ -55,9 +62,7 @@ async function open(quoteId) {
   byId("document").hidden = true;
   tokens.showQuote(quoteId);
   if (quoteId === null || tokens.current() === null) return;
-  const token = tokens.current();
-  const userId = tokens.claims(token)?.sub;
-  const mine = new OpenQuote(quoteId, { token, userId, onRefusal: refuse, onState: showState });
+  const mine = new OpenQuote(quoteId, { token: tokens.current(), onRefusal: refuse, onState: showState });
   opened = mine;
   try {
     await mine.open();
@@ -75,21 +80,23 @@ async function open(quoteId) {
 async function start(quoteId) {
   picker.showUsers();
   tell("");
+  const mine = ++starts;
   if (tokens.current() === null) return picker.askForToken();
   try {
     await picker.showQuotes(quoteId);
   } catch (refusal) {
-    return refuse(refusal);
+    return mine === starts && refuse(refusal);
   }
-  await open(quoteId);
+  if (mine === starts) await open(quoteId);
 }
 
 picker.start({
   onToken: signedIn,
-  onQuote: open,
+  onQuote: choose,
   onBadToken: () => tell("That is not a token: it should be three parts with dots between them."),
 });
 addEventListener("hashchange", () => start(tokens.takeFromAddress()));
+addEventListener("beforeunload", (event) => opened?.isTyped && event.preventDefault());
 // A page that comes back from the browser's cache has left its session and lost its connection.
 addEventListener("pageshow", ({ persisted }) => persisted && start(tokens.quoteInAddress()));
 start(tokens.takeFromAddress());

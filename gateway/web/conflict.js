@@ -20,8 +20,8 @@ export function show(row, conflicts, { nameOf, onTheirs, onMine }) {
   byId("conflict-fields").replaceChildren(...rows);
   choice("take-theirs", onTheirs);
   choice("use-mine", onMine);
+  // It is announced by its role; the focus stays with whoever types on, whose next key must choose nothing.
   byId("conflict").hidden = false;
-  byId("take-theirs").focus();
 }
 
 /** Puts the question away; with a row, only if it was about that row. */

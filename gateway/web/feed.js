@@ -38,7 +38,8 @@ export function add(event) {
     who: event.userName,
     when: event.timestamp,
     headline: HEADLINES[event.changeType] ?? "",
-    place: event.lineNumber === undefined ? "" : `line ${event.lineNumber}`,
+    // An ERP may have lines without numbers.
+    place: event.lineId === undefined ? "" : `line ${event.lineNumber ?? ""}`.trimEnd(),
     changes: event.changes ?? [],
     version: event.version,
   });

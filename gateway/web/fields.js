@@ -63,9 +63,10 @@ export function shown(value) {
   return value === null || value === undefined || value === "" ? "(empty)" : textOf(value);
 }
 
-/** Whether two texts of a field say the same: 12.5 and 12.5000 do, without a detour through floating point. */
+/** Whether two texts of a field say the same: 12.5 and 12.5000 do, without a detour through floating point; nothing and 0 do not. */
 export function same(field, one, other) {
-  return field.kind === "decimal" ? canonical(one) === canonical(other) : one === other;
+  if (field.kind !== "decimal") return one === other;
+  return (one.trim() === "") === (other.trim() === "") && canonical(one) === canonical(other);
 }
 
 function canonical(decimalText) {

@@ -145,7 +145,7 @@ export class Live {
   }
 }
 
-// Jitter keeps a thousand pages from returning in the same instant after a restart.
-function backOff(attempt) {
+/** How long to wait; jitter keeps a thousand pages from returning in the same instant after a restart. */
+export function backOff(attempt) {
   return Math.min(FIRST_RETRY_MS * 2 ** attempt, LAST_RETRY_MS) * (0.5 + Math.random());
 }

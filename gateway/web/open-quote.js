@@ -3,23 +3,27 @@
 import { ask } from "./api.js";
 import * as conflict from "./conflict.js";
 import { byId } from "./element.js";
-import { propertyOf } from "./fields.js";
+import { propertyOf, textOf } from "./fields.js";
 import * as feed from "./feed.js";
-import { Live } from "./live.js";
+import { Live, backOff } from "./live.js";
 import * as operations from "./operations.js";
 import * as presence from "./presence.js";
 import { Sheet } from "./sheet.js";
+import { personOf } from "./token.js";
+
+// A new token, or another quote, begins with reading.
+const REFUSED = new Set(["UNAUTHENTICATED", "NOT_FOUND", "FORBIDDEN"]);
 
 /** `onRefusal(refusal)` is told of every no; `onState(state, detail)` of the connection. */
 export class OpenQuote {
   #names = new Map();
   #reading = null;
   #readAgain = false;
+  #failedReads = 0;
   #closed = false;
 
-  constructor(quoteId, { token, userId, onRefusal, onState }) {
+  constructor(quoteId, { token, onRefusal, onState }) {
     this.id = quoteId;
-    this.userId = userId;
     this.onRefusal = onRefusal;
     this.sheet = new Sheet({
       onSave: (row, kind) => this.#save(row, kind, row.expectedVersion, row.changes()),
@@ -43,6 +47,16 @@ export class OpenQuote {
     this.live.open();
   }
 
+  /** Whether anything is typed that is not saved. */
+  get isTyped() {
+    return this.sheet.isTyped;
+  }
+
+  /** Whether a token is of the person who opened it. */
+  isOf(token) {
+    return personOf(token) === personOf(this.live.token);
+  }
+
   /** Goes on with a fresh token of the same user; nothing that is typed is lost. */
   resume(token) {
     this.live.token = token;
@@ -62,16 +76,26 @@ export class OpenQuote {
 
   async #read() {
     const { quote: read } = await ask(operations.QUOTE, { quoteId: this.id });
+    this.#failedReads = 0;
     if (!this.#closed) this.sheet.take(read, "somebody");
   }
 
   /** Reads once more; a wish that comes while reading is granted by one more reading after it. */
   #readInBackground() {
+    if (this.#closed) return;
     this.#readAgain = this.#reading !== null;
-    this.#reading ??= this.#read().catch(this.onRefusal).finally(() => {
+    this.#reading ??= this.#read().catch((refusal) => this.#notRead(refusal)).finally(() => {
       this.#reading = null;
       if (this.#readAgain) this.#readInBackground();
     });
+  }
+
+  /** What could not be read is read later, for no event tells it again; but not what is refused for good. */
+  #notRead(refusal) {
+    if (this.#closed) return;
+    this.onRefusal(refusal);
+    if (REFUSED.has(refusal.code)) return;
+    setTimeout(() => this.#readInBackground(), backOff(this.#failedReads++));
   }
 
   #headerChanged(event) {
@@ -83,7 +107,11 @@ export class OpenQuote {
 
   #lineChanged(event) {
     this.#meet(event);
-    if (event.changeType === "LINE_DELETED") return this.sheet.removeLine(event.lineId);
+    if (event.changeType === "LINE_DELETED") {
+      // What is being read may have been looked up before.
+      this.#readAgain = this.#reading !== null;
+      return this.sheet.removeLine(event.lineId);
+    }
     const line = this.sheet.line(event.lineId);
     if (!isComplete(event) || !line?.follows(event.version)) return this.#readInBackground();
     this.sheet.mergeLine(event.lineId, valuesOf(event), event.userName ?? "somebody");
@@ -111,6 +139,8 @@ export class OpenQuote {
     const input = { ...id, expectedVersion, changes, sessionId: this.session.id };
     try {
       const { saved } = await ask(operation, { input });
+      if (this.#closed && !saved.success) throw new Error("the quote that was open before was not saved: somebody was first");
+      if (this.#closed) return;
       if (!saved.success) return this.#refused(row, kind, changes, saved.conflicts);
       row.saved(saved.row, changes);
       conflict.hide(row);
@@ -123,11 +153,14 @@ export class OpenQuote {
 
   #refused(row, kind, changes, conflicts) {
     const version = Math.max(...conflicts.map(({ actualVersion }) => actualVersion));
+    // Each field that was sent has an entry, also where nobody else changed it.
+    const changed = conflicts.filter(({ baseValue, currentValue }) => textOf(baseValue) !== textOf(currentValue));
+    const theirs = changed.length > 0 ? changed : conflicts;
     conflict.show(row, conflicts, {
       nameOf: ({ lastChangedBy, lastChangedByName }) =>
         lastChangedByName ?? this.#names.get(lastChangedBy) ?? lastChangedBy ?? "somebody",
       onTheirs: () => {
-        row.forget(conflicts.map(({ field }) => propertyOf(field)));
+        row.forget(theirs.map(({ field }) => propertyOf(field)));
         this.sheet.refresh(row);
       },
       onMine: () => this.#save(row, kind, version, changes),

@@ -11,7 +11,7 @@ export const HISTORY = `query History($quoteId: ID!) {
 }`;
 
 const SAVED = `success newVersion conflicts {
-  field actualVersion currentValue attemptedValue lastChangedBy lastChangedByName lastChangedAt
+  field actualVersion baseValue currentValue attemptedValue lastChangedBy lastChangedByName lastChangedAt
 }`;
 
 export const SAVE_QUOTE = `mutation SaveQuote($input: VersionedQuoteUpdateInput!) {

@@ -61,7 +61,12 @@ export async function showQuotes(openedId) {
   const others = quotes.filter(({ id }) => !recent.includes(id)).map(option);
   const none = element("option", { value: "", textContent: "choose a quote …", selected: openedId === null });
   byId("quote").replaceChildren(none, group("Opened lately", lately), group("Quotes", others));
-  if (openedId !== null) byId("quote").value = openedId;
+  if (openedId !== null) mark(openedId);
+}
+
+/** Marks the quote that is open. */
+export function mark(quoteId) {
+  byId("quote").value = quoteId;
 }
 
 /** Remembers an opened quote for the list of recent ones. */

@@ -15,6 +15,7 @@ export class Session {
   #place = { lineId: null, field: null, typing: false };
   #moving = null;
   #left = false;
+  #joining = null;
 
   constructor(quoteId) {
     this.quoteId = quoteId;
@@ -25,7 +26,13 @@ export class Session {
     document.addEventListener("visibilitychange", this.onReturn);
   }
 
-  async join() {
+  /** Whoever comes while it joins waits for that, and does not join beside it. */
+  join() {
+    this.#joining ??= this.#join().finally(() => (this.#joining = null));
+    return this.#joining;
+  }
+
+  async #join() {
     const input = { quoteId: this.quoteId, sessionId: this.id ?? undefined };
     const { joinQuoteSession } = await ask(JOIN, { input });
     this.id = joinQuoteSession.sessionId;

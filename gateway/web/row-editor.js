@@ -73,7 +73,7 @@ export class RowEditor {
     const text = this.row.textOf(field);
     if (field.kind === "choice") ensureChoice(input, text);
     if (input.value !== text) input.value = text;
-    const who = this.row.contested.get(field.name);
+    const who = this.row.contested.get(field.name)?.who;
     const now = textOf(this.row.values[field.name]);
     note.textContent = who === undefined ? "" : `changed by ${who}, now: ${now === "" ? "(empty)" : now}`;
     input.classList.toggle("typed", this.row.isTyped(field));

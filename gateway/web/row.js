@@ -5,11 +5,10 @@ import { same, textOf, valueOf } from "./fields.js";
 /** Knows nothing of the screen; `typed` maps a field's name to its unsaved text. */
 export class Row {
   typed = new Map();
-  /** Fields that others changed while they were being typed here: name → who. */
+  /** Fields that changed while they were being typed here: name → who did it last, the version before, the last version. */
   contested = new Map();
   /** Fields that only have the focus: nothing was typed, yet nothing may change under the caret. */
   #untouched = new Set();
-  #pinned = null;
 
   constructor(fields, values) {
     this.fields = fields.filter(({ name }) => name in values);
@@ -29,7 +28,8 @@ export class Row {
    * where somebody changed the very field typed here: then the save has to be told as a conflict.
    */
   get expectedVersion() {
-    return this.#pinned ?? this.version;
+    const typed = [...this.contested].filter(([name]) => !this.#untouched.has(name));
+    return Math.min(this.version, ...typed.map(([, { seen }]) => seen));
   }
 
   textOf(field) {
@@ -66,7 +66,6 @@ export class Row {
       this.contested.delete(name);
       this.#untouched.delete(name);
     }
-    if (this.contested.size === 0) this.#pinned = null;
   }
 
   /** What a save would send, as {name: value}; empty when nothing is typed. */
@@ -75,14 +74,18 @@ export class Row {
     return Object.fromEntries(typed.map((field) => [field.name, valueOf(field, this.typed.get(field.name))]));
   }
 
-  /** Takes the row as saved: what was sent is no longer typed, unless typing went on meanwhile. */
+  /**
+   * Takes the row as saved: what was sent is no longer typed, unless typing went on meanwhile. What others changed since, or what the
+   * save changed in fields that it did not name, stays contested where it is being typed over.
+   */
   saved(values, sent) {
     const done = Object.keys(sent).filter((name) => {
       const field = this.fields.find((known) => known.name === name);
       return valueOf(field, this.typed.get(name) ?? "") === sent[name];
     });
-    this.merge(values, null);
-    this.contested.clear();
+    this.merge(values, "somebody");
+    const version = Number(values.version);
+    for (const name of Object.keys(sent)) if (this.contested.get(name)?.version <= version) this.contested.delete(name);
     this.forget(done);
   }
 
@@ -112,9 +115,9 @@ export class Row {
   #contest(field, who, before) {
     if (same(field, this.typed.get(field.name), textOf(this.values[field.name]))) {
       this.forget([field.name]);
-    } else if (who !== null) {
-      this.contested.set(field.name, who);
-      this.#pinned ??= before;
+    } else {
+      const { seen } = this.contested.get(field.name) ?? { seen: before };
+      this.contested.set(field.name, { who, seen, version: this.version });
     }
   }
 }

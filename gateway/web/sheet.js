@@ -21,6 +21,11 @@ export class Sheet {
     return this.#header?.editor.row;
   }
 
+  get isTyped() {
+    const editors = [this.#header, ...this.#lines.values()].filter(Boolean).map(({ editor }) => editor);
+    return editors.some(({ row }) => Object.keys(row.changes()).length > 0);
+  }
+
   line(id) {
     return this.#lines.get(id)?.editor.row;
   }

@@ -14,6 +14,12 @@ export function claims(token) {
   }
 }
 
+/** Who a token says it is: a user is one of a tenant. */
+export function personOf(token) {
+  const { tenantId, sub } = claims(token) ?? {};
+  return JSON.stringify([tenantId, sub]);
+}
+
 /** The token in use, or null. */
 export function current() {
   return sessionStorage.getItem(CURRENT);
@@ -33,7 +39,7 @@ export function use(token) {
   const mine = claims(token);
   if (!mine) return false;
   // A fresh token of the same user replaces the old one instead of standing beside it.
-  const others = known().filter((other) => claims(other.token)?.sub !== mine.sub);
+  const others = known().filter((other) => personOf(other.token) !== personOf(token));
   const tokens = [...others.map((other) => other.token), token];
   sessionStorage.setItem(KNOWN, JSON.stringify(tokens));
   sessionStorage.setItem(CURRENT, token);

@@ -5,6 +5,8 @@
 //   {"user": …, "see": SELECTOR, "text": TEXT}         waits until an element's text or value has TEXT in it
 //   {"user": …, "gone": SELECTOR}                      waits until nothing matches or it is hidden
 //   {"user": …, "knock": true}                         waits for the page's next socket, and that it is not opened
+//   {"user": …, "hold": TEXT}                          keeps back the answers to operations that have TEXT in them
+//   {"user": …, "held": true}, {"user": …, "let": true}  waits until there is one, lets them come
 //   {"user": …, "leave": true}                         closes the tab as a person does
 //   {"user": …, "screenshot": PATH}                    {"kill": true} kills the whole browser, {"quit": true} ends
 //
@@ -82,6 +84,23 @@ async function knock(page) {
   await socket.waitForEvent("socketerror");
 }
 
+const held = new Map();
+
+// What was asked is carried out; only the page does not hear of it.
+async function hold(user, page, text) {
+  let come, release;
+  const came = new Promise((resolve) => (come = resolve));
+  const released = new Promise((resolve) => (release = resolve));
+  held.set(user, { came, release });
+  await page.route("**/graphql", async (route) => {
+    if (!route.request().postData()?.includes(text)) return route.continue();
+    const response = await route.fetch();
+    come();
+    await released;
+    await route.fulfill({ response });
+  });
+}
+
 async function leave(user, page) {
   pages.delete(user);
   await page.close({ runBeforeUnload: false });
@@ -100,6 +119,9 @@ async function carryOut(command) {
   if (command.press) await page.keyboard.press(command.press);
   if (command.see) return see(page, command.see, command.text ?? "");
   if (command.gone) await page.locator(command.gone).first().waitFor({ state: "hidden" });
+  if (command.hold) await hold(command.user, page, command.hold);
+  if (command.held) await held.get(command.user).came;
+  if (command.let) held.get(command.user).release();
   if (command.knock) await knock(page);
   if (command.dark) await page.emulateMedia({ colorScheme: "dark" });
   if (command.screenshot) await page.screenshot({ path: command.screenshot, fullPage: true });

@@ -47,6 +47,21 @@ impl Browser {
         self.carry_out(json!({ "user": user, "gone": selector })).await;
     }
 
+    /// Keeps back from a person's page the answers to operations that have this text in them.
+    pub async fn hold(&mut self, user: &str, text: &str) {
+        self.carry_out(json!({ "user": user, "hold": text })).await;
+    }
+
+    /// Waits until one is there.
+    pub async fn held(&mut self, user: &str) {
+        self.carry_out(json!({ "user": user, "held": true })).await;
+    }
+
+    /// Lets them come.
+    pub async fn let_go(&mut self, user: &str) {
+        self.carry_out(json!({ "user": user, "let": true })).await;
+    }
+
     /// Waits until the window opens another socket, which is not taken by the gateway.
     pub async fn knock(&mut self, user: &str) {
         self.carry_out(json!({ "user": user, "knock": true })).await;

@@ -140,6 +140,7 @@ async fn the_page_shows_the_conflict_and_both_ways_on() {
     browser.see("alice", notes, mine).await;
     browser.see_no("bob", "#conflict").await;
     browser.fill("alice", notes, "alice again").await;
+    browser.fill("alice", "[data-field=contactName]", "Alice's own").await;
     browser.fill("bob", notes, "bob again").await;
     browser.click("bob", save).await;
     browser.see("alice", ".note", "changed by bob").await;
@@ -147,6 +148,9 @@ async fn the_page_shows_the_conflict_and_both_ways_on() {
     browser.click("alice", "#take-theirs").await;
     browser.see_no("alice", "#conflict").await;
     browser.see("alice", notes, "bob again").await;
+    browser.see("alice", "[data-field=contactName]", "Alice's own").await;
+    browser.click("alice", save).await;
+    browser.see("bob", "[data-field=contactName]", "Alice's own").await;
 }
 
 #[tokio::test]

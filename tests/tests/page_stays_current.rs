@@ -1,6 +1,6 @@
 //! The page at `/` shows what others do as they do it, and never takes away what somebody is typing.
 
-use quote_collab_tests::{ALICE, BOB, Browser, TENANT, World};
+use quote_collab_tests::{ALICE, BOB, Browser, TENANT, World, eventually};
 
 #[tokio::test]
 async fn an_update_appears_on_the_open_page() {
@@ -51,6 +51,75 @@ async fn what_is_typed_stays_and_saves_beside_a_change_of_another_field() {
     let stored = "select unit_price::text from quote_lines where id = $1";
     let row = app.query_one(stored, &[&quote.line]).await.expect("the line");
     assert_eq!(row.get::<_, String>(0), "1234567890.1000");
+}
+
+#[tokio::test]
+async fn a_late_answer_to_a_save_hides_no_change_of_others() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let app = world.app().await;
+    let mut browser = Browser::start();
+    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    let (save, contact) = ("#header button[type=submit]", "[data-field=contactName]");
+    browser.hold("alice", "SaveQuote").await;
+    browser.fill("alice", "[data-field=notes]", "by alice").await;
+    browser.click("alice", save).await;
+    browser.see("alice", "#feed ins", "by alice").await;
+    browser.fill("alice", contact, "Alice's").await;
+    let update = "update quotes set contact_name = 'Bob''s' where id = $1";
+    app.execute(update, &[&quote.id]).await.expect("an update");
+    browser.see("alice", ".note", "now: Bob's").await;
+    browser.let_go("alice").await;
+    browser.see("alice", "#notice", "Saved as version").await;
+    browser.see("alice", ".note", "now: Bob's").await;
+    browser.click("alice", save).await;
+    browser.see("alice", "#conflict .theirs", "Bob's").await;
+}
+
+#[tokio::test]
+async fn a_line_that_is_deleted_while_the_page_reads_stays_away() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let app = world.app().await;
+    let mut browser = Browser::start();
+    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    browser.hold("alice", "query Quote(").await;
+    let insert = "insert into quote_lines (tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount)
+        values ($1, $2, 99, 'Embossing', 1, 1, 1)";
+    app.execute(insert, &[&TENANT, &quote.id]).await.expect("an insert");
+    browser.held("alice").await;
+    app.execute("delete from quote_lines where id = $1", &[&quote.line]).await.expect("a delete");
+    browser.see("alice", "#feed", "deleted line").await;
+    let line = format!("[data-line='{}']", quote.line);
+    browser.see_no("alice", &line).await;
+    browser.let_go("alice").await;
+    browser.see("alice", "#lines [data-field=description]", "Embossing").await;
+    browser.see_no("alice", &line).await;
+}
+
+#[tokio::test]
+async fn zero_is_not_nothing() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let app = world.app().await;
+    app.execute("update quote_lines set discount_percentage = null where id = $1", &[&quote.line])
+        .await
+        .expect("an update");
+    let mut browser = Browser::start();
+    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    let line = format!("[data-line='{}']", quote.line);
+    let stored = "select discount_percentage::text from quote_lines where id = $1";
+    for (typed, wanted) in [("0", Some("0")), ("", None)] {
+        browser.fill("alice", &format!("{line} [data-field=discountPercentage]"), typed).await;
+        browser.click("alice", &format!("{line} button[type=submit]")).await;
+        browser.see("alice", "#notice", "Saved as version").await;
+        let is_stored = async || {
+            let row = app.query_one(stored, &[&quote.line]).await.expect("the line");
+            let value: Option<String> = row.get(0);
+            value.as_deref().map(|text| text.trim_end_matches(['0', '.'])) == wanted.map(|_| "")
+        };
+        eventually("it is stored", is_stored).await;
+    }
 }
 
 #[tokio::test]
