@@ -25,14 +25,16 @@ impl OperationBudget {
         }
     }
 
-    /// Takes so many operations from the user's budget, or nothing. What costs more than a full budget takes all of it.
+    /// Takes so many operations from the user's budget, or nothing, after so many that the same request has taken. What costs more than a
+    /// full budget in all takes all of it.
     ///
     /// # Errors
     ///
     /// How long to wait when the budget does not reach.
-    pub fn take(&self, user: Uuid, cost: u32) -> Result<(), Duration> {
-        let Some(cost) = NonZeroU32::new(cost) else { return Ok(()) };
-        match self.limiter.check_key_n(&user, cost.min(self.burst)) {
+    pub fn take(&self, user: Uuid, cost: u32, taken: u32) -> Result<(), Duration> {
+        let rest = self.burst.get().saturating_sub(taken);
+        let Some(cost) = NonZeroU32::new(cost.min(rest)) else { return Ok(()) };
+        match self.limiter.check_key_n(&user, cost) {
             Ok(Err(until)) => Err(until.wait_time_from(self.clock.now())),
             Ok(Ok(())) | Err(_) => Ok(()),
         }
@@ -52,21 +54,24 @@ mod tests {
     fn one_user_does_not_spend_the_budget_of_another() {
         let budget = OperationBudget::new(NonZeroU32::MIN, NonZeroU32::new(3).unwrap());
         let (ann, bob) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        assert!((0..3).all(|_| budget.take(ann, 1).is_ok()));
-        let wait = budget.take(ann, 1).unwrap_err();
+        assert!((0..3).all(|_| budget.take(ann, 1, 0).is_ok()));
+        let wait = budget.take(ann, 1, 0).unwrap_err();
         assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
-        assert!(budget.take(bob, 1).is_ok());
+        assert!(budget.take(bob, 1, 0).is_ok());
     }
 
     #[test]
     fn what_costs_more_takes_more_and_at_most_all() {
         let budget = OperationBudget::new(NonZeroU32::MIN, NonZeroU32::new(10).unwrap());
-        let (ann, bob) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        assert!(budget.take(ann, 8).is_ok());
-        assert!(budget.take(ann, 8).is_err());
-        assert!(budget.take(ann, 2).is_ok());
-        assert!(budget.take(bob, 900).is_ok());
-        assert!(budget.take(bob, 1).is_err());
-        assert!(budget.take(bob, 0).is_ok());
+        let (ann, bob, eve) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
+        assert!(budget.take(ann, 8, 0).is_ok());
+        assert!(budget.take(ann, 8, 0).is_err());
+        assert!(budget.take(ann, 2, 0).is_ok());
+        assert!(budget.take(bob, 900, 0).is_ok());
+        assert!(budget.take(bob, 1, 0).is_err());
+        assert!(budget.take(bob, 0, 0).is_ok());
+        assert!(budget.take(eve, 4, 0).is_ok());
+        assert!(budget.take(eve, 40, 4).is_ok(), "in all it takes what there is");
+        assert!(budget.take(eve, 1, 0).is_err());
     }
 }

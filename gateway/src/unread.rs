@@ -50,6 +50,8 @@ struct Held {
     shares: Vec<Share>,
     bytes: usize,
     refusal: Option<Failure>,
+    /// Why a part of a mutation was not done.
+    stopped: Option<Code>,
 }
 
 /// How large a part of an answer is.
@@ -229,6 +231,21 @@ impl Room {
     #[must_use]
     pub fn refusal(&self) -> Option<Failure> {
         self.held().refusal.clone()
+    }
+
+    /// A part of a mutation was not done: those behind it are not begun.
+    pub fn stop(&self, code: Code) {
+        self.held().stopped.get_or_insert(code);
+    }
+
+    /// Refuses to begin what stands behind a part that was not done.
+    ///
+    /// # Errors
+    ///
+    /// When there is one.
+    pub fn may_go_on(&self) -> Result<(), Failure> {
+        let not_begun = |code| Err(Failure::new(code, "not begun: what stands before it failed"));
+        self.held().stopped.map_or(Ok(()), not_begun)
     }
 
     /// Refuses to begin what is told in any case where there is no room for any of it, or what was told before is a whole answer already.

@@ -95,6 +95,62 @@ async fn a_result_has_the_order_of_its_question() {
 }
 
 #[tokio::test]
+async fn what_stands_twice_is_done_once() {
+    let world = World::start().await;
+    let (quote, token) = (world.quote_of(TENANT).await, world.gateway.token(&ALICE));
+    let app = world.app().await;
+    let version = "select version from quotes where id = $1";
+    let version = async || app.query_one(version, &[&quote.id]).await.expect("the quote").get::<_, i32>(0);
+    let expected = version().await;
+    let mutation =
+        "mutation($i:VersionedQuoteUpdateInput!){updateQuoteWithVersionCheck(input:$i){success} ...F}
+        fragment F on Mutation{updateQuoteWithVersionCheck(input:$i){newVersion conflicts{field}}}";
+    let input = json!({"quoteId": quote.id, "expectedVersion": expected, "changes": {"notes": "once"}});
+    let answer = ask(&world.gateway, &token, mutation, json!({ "i": input })).await;
+    let saved = answer.data("updateQuoteWithVersionCheck");
+    assert_eq!(*saved, json!({"success": true, "newVersion": expected + 1, "conflicts": []}));
+    let refused = "select count(*) from quote_changes where quote_id = $1 and was_conflict";
+    assert_eq!(app.query_one(refused, &[&quote.id]).await.expect("a count").get::<_, i64>(0), 0);
+    let two = "{a: quotes(limit: 1) a: quotes(limit: 2)}";
+    assert_ne!(ask(&world.gateway, &token, two, json!({})).await.code(), "no error", "they are not the same");
+}
+
+#[tokio::test]
+async fn behind_what_fails_nothing_is_begun_and_there_is_no_result() {
+    let world = World::start().await;
+    let (quote, token) = (world.quote_of(TENANT).await, world.gateway.token(&ALICE));
+    let app = world.app().await;
+    let query = "{ok: quotes(limit: 1) bad: quote(quoteId: \"00000000-0000-0000-0000-000000000000\")}";
+    let answer = ask(&world.gateway, &token, query, json!({})).await;
+    assert_eq!((answer.code(), &answer.body["data"]), ("NOT_FOUND", &Value::Null), "bad may not be null");
+    assert_eq!(answer.body["errors"][0]["path"], json!(["bad"]));
+    for bad in ["no id", "00000000-0000-0000-0000-000000000000"] {
+        let version = "select version from quotes where id = $1";
+        let version: i32 = app.query_one(version, &[&quote.id]).await.expect("the quote").get(0);
+        let save = |key: &str, id: &str, version: i32| {
+            format!(
+                "{key}: updateQuoteWithVersionCheck(input: {{quoteId: \"{id}\", expectedVersion: {version}, \
+                 changes: {{notes: \"{key} {version}\"}}}}) {{success}} "
+            )
+        };
+        let id = quote.id.to_string();
+        let mutation = format!(
+            "mutation {{ {}{}{} }}",
+            save("a", &id, version),
+            save("b", bad, 1),
+            save("c", &id, version + 1)
+        );
+        let answer = ask(&world.gateway, &token, &mutation, json!({})).await;
+        assert_eq!((answer.status, &answer.body["data"]), (200, &Value::Null), "{answer:?}");
+        assert_eq!(answer.body["errors"][0]["path"], json!(["b"]), "{answer:?}");
+        assert_eq!(answer.body["errors"][1]["path"], json!(["c"]), "{answer:?}");
+        let notes = "select notes from quotes where id = $1";
+        let notes: String = app.query_one(notes, &[&quote.id]).await.expect("the quote").get(0);
+        assert_eq!(notes, format!("a {version}"), "what stands before it is done, and nothing behind it");
+    }
+}
+
+#[tokio::test]
 async fn a_mutation_needs_a_post_whether_it_is_named_or_not() {
     let world = World::embedded().await;
     let token = world.gateway.token(&ALICE);

@@ -2,19 +2,34 @@
 
 use async_graphql::{Context, ID, Object};
 
+use super::ask::{Caller, room};
 use super::error::{optional_uuid, uuid};
+use super::identity;
 use super::model::{
     ActiveSession, JoinQuoteSessionInput, QuoteCollaborationResult, QuoteLineCollaborationResult,
     UpdateSessionHeartbeatInput, VersionedQuoteLineUpdateInput, VersionedQuoteUpdateInput,
 };
 use super::size::Selected;
-use super::{ask::Caller, identity};
 use crate::failure::Failure;
 use crate::postgres::{Heartbeat, Save};
 use crate::unread::Size;
 
 /// A session, or a yes or no.
 const SMALL: Size = Size::of(256);
+
+/// Does one field of a mutation. What stands behind one that fails is not begun: the library would go on.
+async fn in_turn<T>(
+    context: &Context<'_>,
+    change: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let room = room(context)?;
+    room.may_go_on()?;
+    let done = change.await;
+    if let Err(failure) = &done {
+        room.stop(failure.code);
+    }
+    done
+}
 
 /// The root of mutations.
 pub struct Mutation;
@@ -27,12 +42,15 @@ impl Mutation {
         context: &Context<'_>,
         input: VersionedQuoteUpdateInput,
     ) -> Result<QuoteCollaborationResult, Failure> {
-        let (save, selected) = (Save::try_from(input)?, Selected::of(context));
-        let saved = Caller::of(context)?.change(
-            move |database, of| async move { database.save_quote(of, &save).await },
-            move |saved| selected.saved(saved),
-        );
-        Ok(saved.await?.into())
+        in_turn(context, async {
+            let (save, selected) = (Save::try_from(input)?, Selected::of(context));
+            let saved = Caller::of(context)?.change(
+                move |database, of| async move { database.save_quote(of, &save).await },
+                move |saved| selected.saved(saved),
+            );
+            Ok(saved.await?.into())
+        })
+        .await
     }
 
     /// Saves fields of a line, and the quote's totals, if nobody else was first
@@ -41,12 +59,15 @@ impl Mutation {
         context: &Context<'_>,
         input: VersionedQuoteLineUpdateInput,
     ) -> Result<QuoteLineCollaborationResult, Failure> {
-        let (save, selected) = (Save::try_from(input)?, Selected::of(context));
-        let saved = Caller::of(context)?.change(
-            move |database, of| async move { database.save_line(of, &save).await },
-            move |saved| selected.saved(saved),
-        );
-        Ok(saved.await?.into())
+        in_turn(context, async {
+            let (save, selected) = (Save::try_from(input)?, Selected::of(context));
+            let saved = Caller::of(context)?.change(
+                move |database, of| async move { database.save_line(of, &save).await },
+                move |saved| selected.saved(saved),
+            );
+            Ok(saved.await?.into())
+        })
+        .await
     }
 
     /// Joins a quote, or renews a session
@@ -55,25 +76,31 @@ impl Mutation {
         context: &Context<'_>,
         input: JoinQuoteSessionInput,
     ) -> Result<ActiveSession, Failure> {
-        let identity = identity(context)?.clone();
-        let quote = uuid("quoteId", &input.quote_id)?;
-        let session = optional_uuid("sessionId", input.session_id.as_ref())?;
-        let joined = Caller::of(context)?.change(
-            move |database, of| async move {
-                let person = (identity.username.as_deref(), identity.email.as_deref());
-                database.join(of, quote, session, person).await
-            },
-            |_| SMALL,
-        );
-        Ok(joined.await?.into())
+        in_turn(context, async {
+            let identity = identity(context)?.clone();
+            let quote = uuid("quoteId", &input.quote_id)?;
+            let session = optional_uuid("sessionId", input.session_id.as_ref())?;
+            let joined = Caller::of(context)?.change(
+                move |database, of| async move {
+                    let person = (identity.username.as_deref(), identity.email.as_deref());
+                    database.join(of, quote, session, person).await
+                },
+                |_| SMALL,
+            );
+            Ok(joined.await?.into())
+        })
+        .await
     }
 
     /// Leaves; false when there was no such session
     async fn leave_quote_session(&self, context: &Context<'_>, session_id: ID) -> Result<bool, Failure> {
-        let session = uuid("sessionId", &session_id)?;
-        let left = Caller::of(context)?
-            .change(move |database, of| async move { database.leave(of, session).await }, |_| SMALL);
-        left.await
+        in_turn(context, async {
+            let session = uuid("sessionId", &session_id)?;
+            let left = Caller::of(context)?
+                .change(move |database, of| async move { database.leave(of, session).await }, |_| SMALL);
+            left.await
+        })
+        .await
     }
 
     /// Renews a session; false when it is unknown or stale: join again
@@ -82,9 +109,12 @@ impl Mutation {
         context: &Context<'_>,
         input: UpdateSessionHeartbeatInput,
     ) -> Result<bool, Failure> {
-        let beat = Heartbeat::try_from(input)?;
-        let beaten = Caller::of(context)?
-            .change(move |database, of| async move { database.heartbeat(of, &beat).await }, |_| SMALL);
-        beaten.await
+        in_turn(context, async {
+            let beat = Heartbeat::try_from(input)?;
+            let beaten = Caller::of(context)?
+                .change(move |database, of| async move { database.heartbeat(of, &beat).await }, |_| SMALL);
+            beaten.await
+        })
+        .await
     }
 }

@@ -88,9 +88,9 @@ impl Operation {
     /// When the budget does not reach, or as for [`Operation::prepare`].
     pub fn admit(self, budget: &OperationBudget, user: Uuid) -> Result<Prepared, Failure> {
         let message = u32::try_from(self.bytes / COUNTED).unwrap_or(u32::MAX).saturating_add(1);
-        budget.take(user, message).map_err(Failure::rate_limited)?;
+        budget.take(user, message, 0).map_err(Failure::rate_limited)?;
         let prepared = self.prepare()?;
-        budget.take(user, prepared.plan.cost - 1).map_err(Failure::rate_limited)?;
+        budget.take(user, prepared.plan.cost - 1, message).map_err(Failure::rate_limited)?;
         Ok(prepared)
     }
 

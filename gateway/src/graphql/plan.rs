@@ -26,8 +26,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads the operation of this name, and what it uses of the variables that are given, and makes a subscription one that
-    /// the library can execute.
+    /// Reads the operation of this name, and what it uses of the variables that are given, and writes its root fields as the library
+    /// executes them: each key once, since it would do a field that stands twice twice; and that of a subscription plainly.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl Plan {
         let variables = variables::declared(given, operation)?;
         let fields = root::fields(operation, fragments, &variables);
         let order = root::keys(&fields);
-        let cost = fields.iter().filter(|field| !field.node.name.node.starts_with("__")).count();
+        let cost = root::statements(&fields);
         if cost > MOST_ROOT_FIELDS {
             return Err(Failure::bad_input(format!(
                 "an operation may ask for {MOST_ROOT_FIELDS} root fields, aliases included"
@@ -56,8 +56,10 @@ impl Plan {
         }
         for field in &fields {
             demand::check_described(field, fragments)?;
-            if operation.ty == OperationType::Mutation {
-                demand::check_told(&[field], fragments)?;
+        }
+        if operation.ty == OperationType::Mutation {
+            for key in &order {
+                demand::check_told(&root::of_key(&fields, key), fragments)?;
             }
         }
         if operation.ty == OperationType::Subscription {
@@ -65,20 +67,24 @@ impl Plan {
                 return Err(Failure::bad_input("a subscription must select exactly one root field"));
             }
             demand::check_told(&fields, fragments)?;
-            if !root::is_plain(operation) {
-                let fields = fields.into_iter().cloned().collect();
-                root::make_plain(operation, fields);
-            }
+        }
+        let is_as_executed = match operation.ty {
+            OperationType::Subscription => root::is_plain(operation),
+            OperationType::Query | OperationType::Mutation => fields.len() == order.len(),
+        };
+        if !is_as_executed {
+            let fields = fields.into_iter().cloned().collect();
+            root::merge(operation, fields);
         }
         let cost = u32::try_from(cost).unwrap_or(u32::MAX).max(1);
         Ok((Self { kind: Some(operation.ty), cost, order }, variables))
     }
 
     /// Whether the result tells that nothing was done, so that the operation may be asked again. Of a mutation the fields are done
-    /// one after the other, and one that fails takes the results of those before it away.
+    /// one after the other, and behind one that fails none is begun.
     #[must_use]
     pub fn did_nothing(&self, response: &Response) -> bool {
-        let is_refusal = |error: &ServerError| match error.path.first() {
+        let is_first = |error: &ServerError| match error.path.first() {
             None => true,
             Some(PathSegment::Field(key)) => {
                 code(error) == Some(Code::RateLimited.as_str())
@@ -87,13 +93,18 @@ impl Plan {
             Some(PathSegment::Index(_)) => false,
         };
         response.data == Value::Null
-            && (self.kind != Some(OperationType::Mutation) || response.errors.iter().all(is_refusal))
+            && (self.kind != Some(OperationType::Mutation) || response.errors.first().is_none_or(is_first))
     }
 
     /// Puts the result's fields in the order in which they were asked for: the library puts them in the order in which
-    /// they are ready.
+    /// they are ready. It leaves those out that failed though they may not be null: then there is no result, by the specification
+    /// (6.4.4, Handling Execution Errors).
     pub fn arrange(&self, response: &mut Response) {
         let Value::Object(fields) = &mut response.data else { return };
+        if self.order.iter().any(|key| !fields.contains_key(key)) {
+            response.data = Value::Null;
+            return;
+        }
         if fields.len() < 2 {
             return;
         }
@@ -148,8 +159,9 @@ mod tests {
             ("{ __typename }", 1),
             ("{ a }", 1),
             ("{ a b c: a __typename }", 3),
-            ("{ a a }", 2),
-            ("{ ...F ...F } fragment F on Query { a ... { b } }", 4),
+            ("{ a a }", 1),
+            ("{ a x: a x: a }", 2),
+            ("{ ...F ...F } fragment F on Query { a ... { b } }", 2),
             ("{ ... @include(if: false) { a b } c @skip(if: true) d @skip(if: false) }", 1),
             ("query ($yes: Boolean!) { a @include(if: $yes) b @skip(if: $yes) c }", 2),
             ("query ($no: Boolean = true) { a @include(if: $no) b @skip(if: $other) }", 2),
@@ -192,10 +204,15 @@ mod tests {
     #[test]
     fn a_result_is_in_the_order_of_the_question() {
         let plan = plan("{ z ...F a } fragment F on Query { b z }").unwrap();
-        let data = to_graphql(&json!({"a": 1, "b": 2, "other": 3, "z": 4}));
-        let mut response = Response::new(data);
-        plan.arrange(&mut response);
-        assert_eq!(serde_json::to_string(&response.data).unwrap(), r#"{"z":4,"b":2,"a":1,"other":3}"#);
+        let arranged = |data: serde_json::Value| {
+            let mut response = Response::new(to_graphql(&data));
+            plan.arrange(&mut response);
+            serde_json::to_string(&response.data).unwrap()
+        };
+        let data = json!({"a": 1, "b": 2, "other": 3, "z": 4});
+        assert_eq!(arranged(data), r#"{"z":4,"b":2,"a":1,"other":3}"#);
+        assert_eq!(arranged(json!({"a": 1, "b": 2})), "null", "one that may not be null is missing");
+        assert_eq!(arranged(json!({"a": 1, "b": 2, "z": null})), r#"{"z":null,"b":2,"a":1}"#);
     }
 
     #[test]
@@ -217,6 +234,8 @@ mod tests {
         assert!(plan(&format!("query {{ a {{ {} }} }}", values(11))).is_ok());
         let one = format!("mutation {{ a: save b: save c: save {{ {} }} }}", values(11));
         assert!(plan(&one).is_err(), "others of the mutation leave it nothing");
+        let parts = format!("mutation {{ save {{ {} }} save {{ w: newValue }} }}", values(10));
+        assert!(plan(&parts).is_err(), "it is told at once");
     }
 
     #[test]
@@ -233,6 +252,9 @@ mod tests {
         assert!(mutation.did_nothing(&failed(limited(), Some("a"))));
         assert!(!mutation.did_nothing(&failed(limited(), Some("b"))));
         assert!(!mutation.did_nothing(&failed(away(), Some("a"))), "nobody knows");
+        let mut both = failed(limited(), Some("a"));
+        both.errors.extend(failed(limited(), Some("b")).errors);
+        assert!(mutation.did_nothing(&both));
         let query = plan("{ a b }").unwrap();
         assert!(query.did_nothing(&failed(away(), Some("b"))));
         assert!(!query.did_nothing(&Response::new(to_graphql(&json!({"a": 1})))));

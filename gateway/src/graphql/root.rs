@@ -43,20 +43,36 @@ pub fn keys(fields: &[&Positioned<Field>]) -> Vec<Name> {
     keys
 }
 
+/// Those of one key.
+pub fn of_key<'a>(fields: &[&'a Positioned<Field>], key: &Name) -> Vec<&'a Positioned<Field>> {
+    fields.iter().copied().filter(|field| field.node.response_key().node == *key).collect()
+}
+
+/// How many statements fields are: one for each key but those that ask of the schema.
+pub fn statements(fields: &[&Positioned<Field>]) -> usize {
+    let asking = fields.iter().copied().filter(|field| !field.node.name.node.starts_with("__"));
+    keys(&asking.collect::<Vec<_>>()).len()
+}
+
 /// Whether the library finds the only field of a subscription: it looks at plain fields alone.
 pub fn is_plain(operation: &OperationDefinition) -> bool {
     let items = &operation.selection_set.node.items;
     matches!(items.as_slice(), [only] if matches!(&only.node, Selection::Field(field) if field.node.directives.is_empty()))
 }
 
-/// Writes the root fields, all of one key, as one plain field. What the client wrote stays behind a condition that
-/// never holds, so that it is checked as it was written.
-pub fn make_plain(operation: &mut OperationDefinition, fields: Vec<Positioned<Field>>) {
-    let mut fields = fields.into_iter();
-    let Some(mut first) = fields.next() else { return };
-    first.node.directives.retain(|directive| condition(directive).is_none());
-    for other in fields {
-        first.node.selection_set.node.items.extend(other.node.selection_set.node.items);
+/// Writes the root fields plainly, those of one key as one field, as the specification collects them (6.3.2). What the client
+/// wrote stays behind a condition that never holds, so that it is checked as it was written: that those of one key are the same
+/// field, among others.
+pub fn merge(operation: &mut OperationDefinition, fields: Vec<Positioned<Field>>) {
+    let mut merged: Vec<Positioned<Field>> = Vec::new();
+    for mut field in fields {
+        let key = field.node.response_key().node.clone();
+        if let Some(first) = merged.iter_mut().find(|first| first.node.response_key().node == key) {
+            first.node.selection_set.node.items.extend(field.node.selection_set.node.items);
+        } else {
+            field.node.directives.retain(|directive| condition(directive).is_none());
+            merged.push(field);
+        }
     }
     let position = operation.selection_set.pos;
     let written = std::mem::take(&mut operation.selection_set.node);
@@ -65,10 +81,11 @@ pub fn make_plain(operation: &mut OperationDefinition, fields: Vec<Positioned<Fi
         directives: vec![Positioned::new(never(position), position)],
         selection_set: Positioned::new(written, position),
     };
-    operation.selection_set.node.items = vec![
-        Positioned::new(Selection::Field(first), position),
-        Positioned::new(Selection::InlineFragment(Positioned::new(kept, position)), position),
-    ];
+    let plain = merged.into_iter().map(Selection::Field);
+    operation.selection_set.node.items = plain
+        .chain([Selection::InlineFragment(Positioned::new(kept, position))])
+        .map(|selection| Positioned::new(selection, position))
+        .collect();
 }
 
 /// What a selection set has.
