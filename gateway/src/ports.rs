@@ -1,4 +1,4 @@
-//! What the relay needs from the world, in its own words: a log to read and a bus to publish to.
+//! What relay, reader and presence need from the world, in their own words: a log to read and a bus to publish to.
 //!
 //! PostgreSQL is the only log; the bus is NATS `JetStream`, or this process itself for a gateway that runs alone.
 

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 const GROUP_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Tasks that end together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Group {
     name: &'static str,
     stop: CancellationToken,

@@ -124,7 +124,9 @@ impl<L: ChangeLog> StreamReader<L> {
             if !self.connection.wait_connected(Duration::from_mins(1)).await {
                 continue;
             }
+            let begun = Instant::now();
             let ended = self.read(&mut backoff).await;
+            backoff.reset_if_lasting(begun.elapsed());
             self.connection.set_streaming(false);
             match ended {
                 Ok(()) => tracing::debug!("reading the stream again"),
@@ -324,7 +326,7 @@ impl<L: ChangeLog> StreamReader<L> {
 
 fn tell_missed() {
     metrics::counter!("gateway_hub_missed_total").increment(1);
-    tracing::error!("messages of the stream were gone before they were read: subscribers read again");
+    tracing::error!("messages of the stream may have gone unread: subscribers read again");
 }
 
 /// The first messages from this number on, up to one that is gone. A cluster that lost the server which leads it makes no

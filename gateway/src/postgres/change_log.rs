@@ -17,12 +17,6 @@ use crate::ports::{ChangeLog, Checkpoint, Epoch, Logged, Opened, Page, ReadLimit
 #[derive(Clone)]
 pub struct PostgresChangeLog(pub Database);
 
-impl PostgresChangeLog {
-    async fn number(&self, sql: &str) -> Result<i64, DatabaseError> {
-        self.0.value(RequestContext::own(), sql, &[]).await
-    }
-}
-
 impl Database {
     /// Which history this database has now; forks are known to the bus.
     ///
@@ -102,7 +96,7 @@ impl ChangeLog for PostgresChangeLog {
     }
 
     async fn first_batch(&self) -> Result<i64, DatabaseError> {
-        self.number(&self.0.statements().relay.first_batch).await
+        self.0.value(RequestContext::own(), &self.0.statements().relay.first_batch, &[]).await
     }
 
     async fn last_batch(&self) -> Result<i64, DatabaseError> {

@@ -21,7 +21,7 @@ use crate::config::PostgresConfig;
 const OWN_CONNECTIONS: usize = 4;
 /// Longest wait for a free connection of the pool.
 const POOL_WAIT: Duration = Duration::from_secs(5);
-/// Reading a batch of a hundred thousand events takes longer than any request may.
+/// Reading events of a batch of a hundred thousand takes longer than any request may.
 const OWN_STATEMENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// The first sealing of a history that was restored reads all of it, and what is cut off begins again.
 const MAINTENANCE_TIMEOUT: Duration = Duration::from_hours(1);

@@ -45,7 +45,7 @@ pub struct WakeUps {
     receiver: mpsc::Receiver<WakeUp>,
 }
 
-/// The readers of the two channels.
+/// The readers of the wake-ups.
 #[derive(Debug)]
 pub struct Channels {
     /// Something committed.

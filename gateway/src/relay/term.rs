@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -20,8 +20,10 @@ const READ_EVENTS: u16 = 4_000;
 const READ_BYTES: usize = 4 << 20;
 /// Events of one publication, sent before the first acknowledgement is awaited.
 const PUBLICATION: usize = 500;
-/// Batches read at once beyond the first.
+/// Batches of one round beyond the first.
 const BATCHES_AHEAD: i64 = 7;
+/// So many of them are read at once: large ones must not wait for connections of the gateway's own until their time is up.
+const READ_AT_ONCE: usize = 3;
 /// How often the lazy copy is renewed at most.
 const CHECKPOINT_PERIOD: Duration = Duration::from_secs(2);
 
@@ -186,8 +188,10 @@ impl<'a, L: ChangeLog, B: ChangeBus> Term<'a, L, B> {
         };
         let reads =
             cursors.iter().enumerate().map(async |(index, after)| log.read(*after, limit(index)).await);
+        let reads: Vec<_> = reads.collect();
+        let pages: Vec<Page> = stream::iter(reads).buffered(READ_AT_ONCE).try_collect().await?;
         let mut read = Read::default();
-        for (Cursor { batch, .. }, page) in cursors.iter().zip(try_join_all(reads).await?) {
+        for (Cursor { batch, .. }, page) in cursors.iter().zip(pages) {
             read.bytes += page.bytes;
             read.messages.extend(self.messages(*batch, page.events)?);
             if let Some(position) = page.rest {
