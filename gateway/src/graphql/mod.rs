@@ -26,7 +26,7 @@ use crate::token::Identity;
 use crate::turns::Turns;
 
 pub use error::{code, is_request_error, with_codes, write, write_executed};
-pub use operation::{Operation, OperationError, Prepared};
+pub use operation::{LARGEST_MESSAGE, Operation, OperationError, Prepared};
 pub use plan::Plan;
 
 use mutation::Mutation;

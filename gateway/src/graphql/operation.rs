@@ -11,6 +11,8 @@ use super::variables::LARGEST_KEPT;
 use crate::failure::{Code, Failure};
 use crate::rate_limit::OperationBudget;
 
+/// Bytes of a message that brings one: a mutation of a megabyte, and its envelope.
+pub const LARGEST_MESSAGE: usize = (1 << 20) + (64 << 10);
 /// Bytes of a text. It grows many times as it is read, and a name in it may stand in the answer often.
 const LONGEST_QUERY: usize = 64 << 10;
 /// Every so many bytes of a message count like one more operation: while a large one waits for its turn it takes a multiple of them.

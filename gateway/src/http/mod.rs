@@ -18,7 +18,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::graphql::Schema;
+use crate::graphql::{LARGEST_MESSAGE, Schema};
 use crate::nats::NatsConnection;
 use crate::postgres::Database;
 use crate::rate_limit::OperationBudget;
@@ -30,8 +30,6 @@ use crate::websocket::{AllowedOrigins, Sockets};
 pub use probe::Probe;
 pub use starting::{Obstacle, starting};
 
-/// A mutation of a megabyte, and its envelope.
-const LARGEST_BODY: usize = (1 << 20) + (64 << 10);
 /// Longest run of one request. The database gives up earlier; this bounds everything else.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -67,7 +65,7 @@ pub struct App {
 pub fn router(app: Arc<App>) -> Router {
     let graphql = Router::new()
         .route("/graphql", get(graphql::get).post(graphql::post).options(security::preflight))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(DefaultBodyLimit::max(LARGEST_MESSAGE))
         .layer(from_fn_with_state(Arc::clone(&app), security::cross_origin));
     // For operators and their tools: no token, and nothing of any tenant.
     let operations = Router::new()

@@ -15,11 +15,10 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::intake::Intake;
 use super::protocol::Close;
+use crate::graphql::LARGEST_MESSAGE;
 use crate::shares::Shares;
 use crate::token::Identity;
 
-/// A mutation of a megabyte, and its envelope.
-const LARGEST_MESSAGE: usize = (1 << 20) + (64 << 10);
 /// The library's default of 128 KiB would be nine tenths of an idle socket's memory.
 const READ_BUFFER: usize = 4 << 10;
 /// A longer text is sent in several frames: the library keeps room for the largest frame for as long as the socket lives.
