@@ -3,18 +3,25 @@
 //! Only the relay's leader tells. When another takes over it tells what differs from what it has heard, so that whoever
 //! came while nobody led is told, too, and nobody twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use quote_collab_core::payload::{PresenceEventType, PresencePayload};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::diff::diff;
 use crate::postgres::{PresenceSnapshot, Session};
 
+/// Longer than nobody leads, as a rule.
+const LAPSE: Duration = Duration::from_mins(1);
+
 /// Sessions as they were told last.
 #[derive(Debug, Default)]
 pub struct Told {
     sessions: Option<BTreeMap<Uuid, Session>>,
+    /// Since when those of them are away that were not told to have left.
+    away: BTreeMap<Uuid, Instant>,
 }
 
 impl Told {
@@ -27,6 +34,15 @@ impl Told {
     /// Nobody was there to tell of anybody.
     pub fn forget(&mut self) {
         self.sessions = Some(BTreeMap::new());
+    }
+
+    /// Another gateway leads. Whoever has been away for longer than nobody leads was told to have left, also where that was not heard.
+    pub fn lapse(&mut self, snapshot: &PresenceSnapshot, now: Instant) {
+        let here: BTreeSet<Uuid> = snapshot.sessions.iter().map(|session| session.session_id).collect();
+        let (sessions, away) = (self.sessions.get_or_insert_default(), &mut self.away);
+        away.retain(|id, _| !here.contains(id) && sessions.contains_key(id));
+        sessions
+            .retain(|id, _| here.contains(id) || now.duration_since(*away.entry(*id).or_insert(now)) < LAPSE);
     }
 
     /// What is to be told.
@@ -129,6 +145,22 @@ mod tests {
         }
         let now = snapshot(&[editing, session(3, 8), session(4, 8)]);
         assert_eq!(kinds(&lead(&mut new, &now)), [(E::UserLeft, 2), (E::UserJoined, 4)]);
+    }
+
+    #[test]
+    fn who_left_unheard_lapses() {
+        use PresenceEventType as E;
+        let (mut told, begun) = (Told::default(), Instant::now());
+        told.begin(&snapshot(&[session(1, 7), session(2, 7), session(3, 7)]));
+        told.lapse(&snapshot(&[session(2, 7)]), begun);
+        told.lapse(&snapshot(&[session(2, 7), session(3, 7)]), begun + LAPSE / 2);
+        let now = snapshot(&[session(2, 7)]);
+        told.lapse(&now, begun + LAPSE - Duration::from_secs(1));
+        assert_eq!(kinds(&told.untold(&now)), [(E::UserLeft, 1), (E::UserLeft, 3)], "perhaps nobody led");
+        told.lapse(&now, begun + LAPSE);
+        assert_eq!(kinds(&told.untold(&now)), [(E::UserLeft, 3)]);
+        told.lapse(&now, begun + LAPSE * 2);
+        assert_eq!(told.untold(&now), []);
     }
 
     #[test]

@@ -132,6 +132,8 @@ impl<B: ChangeBus> Watching<B> {
                 }
                 self.told.tell(&event, snapshot);
             }
+        } else {
+            self.told.lapse(snapshot, Instant::now());
         }
     }
 
