@@ -151,6 +151,6 @@ begin
                 and a.attname = target.columns ->> 'updated_by' and not a.attisdropped) then
         return '{}'::jsonb;
     end if;
-    return jsonb_build_object(target.columns ->> 'updated_by', format('%L::uuid', who));
+    return jsonb_build_object(target.columns ->> 'updated_by', format('%L::pg_catalog.uuid', who));
 end $$;
 comment on function quote_author_column(quote_collab_settings) is 'who saves, as an assignment to updated_by';

@@ -299,6 +299,13 @@ as $$
 $$;
 comment on function quote_month_stands(regclass, timestamptz) is 'whether an audit log has a partition for a time';
 
+-- The start of the month that is so many behind that of a time. Months are those of UTC, as the partitions are, in whatever zone a session is.
+create function quote_month_ahead(at timestamptz, months integer) returns timestamptz
+language plpgsql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$ begin return (date_trunc('month', at at time zone 'UTC') + make_interval(months => months)) at time zone 'UTC'; end $$;
+comment on function quote_month_ahead(timestamptz, integer) is 'start of a monthly partition behind that of a time';
+
 -- Creates the monthly partitions that are missing up to months_ahead; returns how many it made. A partition carries
 -- its own row security, because a partition read directly bypasses its parent's policies. A month that cannot be made is
 -- said and left to the default partition, and stops nobody else's work.
@@ -318,11 +325,11 @@ begin
             detail = format('%s was given.', coalesce(months_ahead::text, 'null')), hint = 'Maintenance makes three.';
     end if;
     for month in 0 .. months_ahead loop
-        first := @extschema@.quote_changes_month(now() + make_interval(months => month));
+        first := @extschema@.quote_month_ahead(now(), month);
         month_name := @extschema@.quote_changes_month_name(log, first);
         continue when exists (select from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log and c.relname = month_name);
         continue when @extschema@.quote_month_stands(log, first);
-        ends := @extschema@.quote_changes_month(first + interval '32 days');
+        ends := @extschema@.quote_month_ahead(first, 1);
         perform @extschema@.take_quote_turn();
         begin
             archived := (select a.month from @extschema@.quote_archived_months(log) a where (a.month_start, a.month_end) = (first, ends));
@@ -374,7 +381,7 @@ begin
         where isfinite(c.changed_at) order by 1', spare)
     loop
         exit when cardinality(starts) + archived >= at_most;
-        ends := @extschema@.quote_changes_month(first + interval '32 days');
+        ends := @extschema@.quote_month_ahead(first, 1);
         begin
             is_moved := @extschema@.archive_quote_strays(log, spare, first, ends);
             if is_moved is not null then
@@ -400,7 +407,7 @@ begin
         perform @extschema@.lock_quote_log(log, array[spare], '{}'::regclass[]);
         for i in 1 .. cardinality(starts) loop
             perform @extschema@.join_quote_changes_month(log, spare, months[i], @extschema@.quote_changes_month_name(log, starts[i]), starts[i],
-                @extschema@.quote_changes_month(starts[i] + interval '32 days'));
+                @extschema@.quote_month_ahead(starts[i], 1));
         end loop;
     end if;
     return cardinality(starts) + archived;

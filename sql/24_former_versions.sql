@@ -44,9 +44,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    execute format('insert into @extschema@.quote_former_versions as f select t.%1$s, %2$L, max(t.%3$s), now() from only %4$s t where t.%1$s is not null group by 1
+    execute format('insert into @extschema@.quote_former_versions as f select t.%1$s, %2$L, coalesce(max(t.%3$s), 0), now() from only %4$s t where num_nulls(t.%1$s, t.%5$s, t.%6$s) = 0 group by 1
         on conflict (row_id, is_line) do update set version = greatest(f.version, excluded.version), ended_at = excluded.ended_at',
-        @extschema@.quote_collab_column(settings, 'id'), settings.entity = 'QUOTE_LINE', @extschema@.quote_collab_column(settings, 'version'), part);
+        @extschema@.quote_collab_column(settings, 'id'), settings.entity = 'QUOTE_LINE', @extschema@.quote_collab_column(settings, 'version'), part,
+        @extschema@.quote_collab_column(settings, 'tenant'), @extschema@.quote_collab_column(settings, case settings.entity when 'QUOTE_LINE' then 'quote' else 'id' end));
 end $$;
 comment on function remember_quote_versions(quote_collab_settings, regclass) is 'keeps the last versions of all rows of a table';
 revoke execute on function remember_quote_versions(quote_collab_settings, regclass) from public;

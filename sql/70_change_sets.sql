@@ -72,10 +72,13 @@ as $$
 declare
     relation regclass := format('%I.%I', target.table_schema, target.table_name)::regclass;
 begin
-    return (select string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ')
-        from pg_attribute a where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and changes ? a.attname::text);
+    -- What has a modifier is spelled by the grammar, which looks nowhere.
+    return (select string_agg(format('%I %s', a.attname, case when t.typnamespace = 'pg_catalog'::regnamespace and a.atttypmod = -1
+            then format('pg_catalog.%I', t.typname) else format_type(a.atttypid, a.atttypmod) end), ', ')
+        from pg_attribute a join pg_type t on t.oid = a.atttypid
+        where a.attrelid = relation and a.attnum > 0 and not a.attisdropped and changes ? a.attname::text);
 end $$;
-comment on function quote_changes_record(quote_collab_settings, jsonb) is 'names and types of the columns of a change set';
+comment on function quote_changes_record(quote_collab_settings, jsonb) is 'names and types of the columns of a change set, for any search path';
 
 -- Refuses the field whose value is not of its column's type, without saying the value: messages go to logs that others read. Types
 -- refuse what they do not take with errors of any kind; those of the server stay as they are.
@@ -314,7 +317,7 @@ begin
     end if;
     updated := coalesce(@extschema@.find_quote_row(target, row_id, ''), updated);
     if exists (select from unnest('{id,tenant,quote}'::text[]) key (role)
-            where updated ->> (target.columns ->> key.role) <> seen ->> (target.columns ->> key.role)) then
+            where seen ? (target.columns ->> key.role) and updated ->> (target.columns ->> key.role) is distinct from seen ->> (target.columns ->> key.role)) then
         raise exception 'the % cannot be moved by a save', lower(replace(target.entity, '_', ' ') collate "C") using errcode = 'insufficient_privilege',
             detail = 'A column that says which it is, or to whom it belongs, follows from a changed one.', hint = 'Move it by an update of the table, as a role that may.';
     end if;

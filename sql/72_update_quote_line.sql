@@ -34,7 +34,7 @@ begin
     parent := (@extschema@.require_quote_row(line, line_id, '') ->> (line.columns ->> 'quote'))::uuid;
     quote := @extschema@.find_quote_row(header, parent, 'for no key update');
     quote_line := @extschema@.require_quote_row(line, line_id, 'for no key update');
-    if (quote_line ->> (line.columns ->> 'quote'))::uuid <> parent then
+    if (quote_line ->> (line.columns ->> 'quote'))::uuid is distinct from parent then
         raise exception 'the line moved to another quote' using errcode = 'serialization_failure',
             detail = 'It did so between being found and being locked.', hint = 'Try again.';
     elsif quote is null then

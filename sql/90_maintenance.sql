@@ -138,7 +138,7 @@ begin
                 if made = 0 then
                     select k.archived, k.dropped into archived, released from @extschema@.keep_quote_history() k;
                 end if;
-            elsif not @extschema@.quote_month_stands(log, now() + interval '1 month') then
+            elsif not @extschema@.quote_month_stands(log, @extschema@.quote_month_ahead(now(), 1)) then
                 raise warning 'months of the audit log are not made' using detail = 'Another attaches, detaches, or moves months, or keeps quote_collab_settings locked.',
                     hint = 'The default partition takes the rows until the next attempt.';
             end if;

@@ -17,7 +17,7 @@ set timezone = 'UTC'
 as $$
 declare
     first timestamptz := @extschema@.quote_changes_month(at);
-    ends timestamptz := @extschema@.quote_changes_month(first + interval '32 days');
+    ends timestamptz := @extschema@.quote_month_ahead(first, 1);
     detached regclass := @extschema@.detached_quote_changes_month(log, @extschema@.quote_changes_month_name(log, first));
 begin
     if detached is null then
@@ -202,7 +202,7 @@ declare
     log regclass := (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = target_schema and c.relname = 'quote_changes');
     partitions name[] := array(select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = log);
-    next_month timestamptz := @extschema@.quote_changes_month(@extschema@.quote_changes_month(now()) + interval '32 days');
+    next_month timestamptz := @extschema@.quote_month_ahead(now(), 1);
     keep record;
     found record;
     copy regclass;

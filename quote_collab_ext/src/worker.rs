@@ -57,6 +57,17 @@ fn worker(kind: &str, function: &str) -> BackgroundWorkerBuilder {
         .enable_spi_access()
 }
 
+/// Waits for the latch, and takes up what was reloaded of the configuration; `false` when the worker is to end.
+#[expect(unsafe_code, reason = "PostgreSQL's C interface")]
+fn wait(nap: Duration) -> bool {
+    let goes_on = BackgroundWorker::wait_latch(Some(nap));
+    if BackgroundWorker::sighup_received() {
+        // SAFETY: between transactions, where PostgreSQL's own workers read it, too.
+        unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
+    }
+    goes_on
+}
+
 /// Connects to a database as the cluster's superuser, who runs no code of others: whatever the database says about its search
 /// path, names are those of PostgreSQL itself; whatever role it puts sessions into, the superuser stays; and whatever it says about its
 /// transactions, housekeeping writes. Its small queries are not worth compiling, whatever they cost on paper.

@@ -90,6 +90,18 @@ async fn maintenance_leaves_months_for_another_time() {
 
 /// Who has read the log would wait for whoever has his turn and waits for the log: he is refused at once. Where nothing is due nothing is locked.
 #[tokio::test]
+async fn months_ahead_are_those_of_utc_in_every_zone() {
+    let erp = Erp::attached().await;
+    let admin = erp.client("postgres").await;
+    let ahead = "select string_agg(to_char(quote_month_ahead('2026-01-31 01:00+00', months) at time zone 'UTC', 'MM-DD HH24'), ',' order by months)
+        from generate_series(0, 3) months";
+    for zone in ["America/Los_Angeles", "Asia/Tokyo", "UTC"] {
+        run(&admin, &format!("set timezone = '{zone}'")).await;
+        assert_eq!(text(&admin, ahead).await, "01-01 00,02-01 00,03-01 00,04-01 00", "{zone}");
+    }
+}
+
+#[tokio::test]
 async fn who_has_read_the_log_does_not_wait() {
     for (age, archived) in [("1 day", Err("55P03".to_owned())), ("900 years", Ok("0".to_owned()))] {
         let erp = aged().await;

@@ -231,3 +231,24 @@ async fn nobody_learns_of_a_former_life_but_who_may_change_the_row() {
     assert_eq!(text(&app, &asks).await, "1");
     run(&app, "rollback").await;
 }
+
+#[tokio::test]
+async fn a_trigger_of_the_erp_that_changes_each_row_does_not_hold_it_back() {
+    let (_erp, admin, _, line) = scene().await;
+    run(
+        &admin,
+        "alter table quote_lines add modified_at timestamptz;
+         create function touch() returns trigger language plpgsql as $$ begin new.modified_at := clock_timestamp(); return new; end $$;
+         create trigger a_touch before update on quote_lines for each row execute function touch();
+         select attach_quote_collaboration()",
+    )
+    .await;
+    for _ in 0..5 {
+        run(&admin, &format!("update quote_lines set quantity = quantity + 1 where id = '{line}'")).await;
+    }
+    run(&admin, &format!("delete from quote_lines where id = '{line}'; {AGAIN}")).await;
+    run(&admin, "select set_config('app.current_tenant_id', tenant_id::text, false) from kept").await;
+    assert_eq!(saved(&admin, &line, 1).await, "false");
+    assert_eq!(version(&admin, &line).await, "7");
+    assert_eq!(saved(&admin, &line, 7).await, "true");
+}

@@ -55,6 +55,9 @@ async fn no_save_moves_a_row_by_what_its_keys_are_generated_from() {
     .await;
     assert_eq!(sqlstate(&admin, &save("{\"company\": 2}")).await, "42501");
     assert_eq!(sqlstate(&admin, &save_line("{\"orderNo\": 2}")).await, "42501");
+    // Nor out of sight of everybody.
+    assert_eq!(sqlstate(&admin, &save("{\"company\": null}")).await, "42501");
+    assert_eq!(sqlstate(&admin, &save_line("{\"orderNo\": null}")).await, "42501");
     assert_eq!(text(&admin, &save("{\"company\": 1, \"notes\": \"mine\"}")).await, "true");
     assert_eq!(text(&admin, &save_line("{\"note\": \"mine\"}")).await, "true");
 }
@@ -305,5 +308,29 @@ async fn a_right_that_a_trigger_needs_is_named() {
         error.hint().is_some_and(|hint| hint.contains("triggers") && hint.contains("erp_app")),
         "{:?}",
         error.hint()
+    );
+}
+
+#[tokio::test]
+async fn types_of_a_session_are_not_those_of_a_save() {
+    let columns = "tenant_id uuid not null, valid date, notes text, labels text[], price numeric(12, 2), code varchar(5), at timestamp(3), updated_by uuid";
+    let (_erp, admin) = tables(columns, "tenant_id uuid not null, quote_id uuid not null", "{}").await;
+    run(
+        &admin,
+        &format!(
+            "insert into quotes (id, tenant_id) values ('{QUOTE}', '{TENANT}'); set app.current_tenant_id = '{TENANT}'; set app.current_user_id = '{TENANT}';
+             create temp table date (a integer); create temp table text (a integer); create temp table uuid (a integer)"
+        ),
+    )
+    .await;
+    let changes = r#"{"valid": "2026-02-03", "notes": "mine", "labels": ["a"], "price": 1.5, "code": "abc", "at": "2026-02-03T04:05:06.789"}"#;
+    let save = save(changes).replace("success::text", "case when success then 'saved' end");
+    assert_eq!(text(&admin, &save).await, "saved");
+    let saved = format!(
+        "select concat_ws('|', valid, notes, labels, price, code, at, updated_by) from own.quotes where id = '{QUOTE}'"
+    );
+    assert_eq!(
+        text(&admin, &saved).await,
+        format!("2026-02-03|mine|{{a}}|1.50|abc|2026-02-03 04:05:06.789|{TENANT}")
     );
 }

@@ -191,3 +191,22 @@ async fn a_partition_whose_detaching_was_interrupted_is_not_emptied_unseen() {
     run(&admin, "truncate offers_1").await;
     assert_eq!(erp.count("select count(*) from quote_changes where change_type = 'DELETE'").await, 0);
 }
+
+#[tokio::test]
+async fn rows_without_a_version_or_a_tenant_are_none_in_the_way() {
+    let erp = Erp::bare().await;
+    let admin = erp.client("postgres").await;
+    run(
+        &admin,
+        "create schema own; set search_path = own, public;
+         create table quotes (id uuid primary key, tenant_id uuid, version integer);
+         create table quote_lines (id uuid primary key, tenant_id uuid, quote_id uuid references quotes, version integer);
+         insert into quotes values (gen_random_uuid(), gen_random_uuid(), null), (gen_random_uuid(), null, 7);
+         create extension quote_collab_ext schema public; select attach_quote_collaboration(options => '{\"truncate\": \"record\"}')",
+    )
+    .await;
+    run(&admin, "truncate quotes cascade").await;
+    let deleted = "select count(*)::text from quote_changes where change_type = 'DELETE'";
+    assert_eq!(text(&admin, deleted).await, "1");
+    assert_eq!(text(&admin, "select string_agg(version::text, ',') from quote_former_versions").await, "0");
+}

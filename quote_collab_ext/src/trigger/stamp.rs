@@ -57,6 +57,10 @@ impl Stamps {
             false => before,
             // A replayed change brings its version along; one that does not is counted here.
             true if replays && given > before => given,
+            // The same, where a trigger of the ERP changed the row as well.
+            true if given > before && call.assigns(roles.version) && leaves_former_life(plan, old, given) => {
+                given
+            }
             true => before.checked_add(1).ok_or(Error::VersionExhausted)?,
         };
         if next != given {

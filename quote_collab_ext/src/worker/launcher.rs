@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerStatus, DynamicBackgroundWorker, SignalWakeFlags};
 use pgrx::{pg_guard, pg_sys};
 
-use super::{board, crashes, databases, promotion, worker_for};
+use super::{board, crashes, databases, promotion, wait, worker_for};
 use crate::memory::{Owned, Scope};
 use crate::worker::backoff::Backoff;
 
@@ -40,7 +40,7 @@ pub extern "C-unwind" fn quote_collab_launcher_main(_argument: pg_sys::Datum) {
         pgrx::log!("quote_collab keeps house in {} s: {reason}", pause.as_secs_f32().ceil());
     }
     let mut launcher = Launcher::new(pause);
-    while BackgroundWorker::wait_latch(Some(launcher.nap())) {
+    while wait(launcher.nap()) {
         launcher.turn();
     }
     // A worker that ends with 0 is never started again, and pg_terminate_backend must not be the end of all wake-ups.

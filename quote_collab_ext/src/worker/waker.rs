@@ -35,8 +35,6 @@ pub extern "C-unwind" fn quote_collab_waker_main(database: pg_sys::Datum) {
     SERVED.set(Some(slot));
     // SAFETY: a static function without an argument.
     unsafe { pg_sys::before_shmem_exit(Some(on_exit), pg_sys::Datum::null()) };
-    // What was committed while nobody served.
-    slot.tell();
     serve(slot);
 }
 
@@ -49,12 +47,13 @@ extern "C-unwind" fn on_exit(_code: i32, _argument: pg_sys::Datum) {
 
 fn serve(slot: &Slot) {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
-    let mut again: Option<Instant> = None;
+    // What was committed while nobody served, which nobody tells again.
+    let mut again = Some(Instant::now());
     let mut apart = APART;
     loop {
         let nap = again.map_or(NAP, |at| at.saturating_duration_since(Instant::now()));
         // A timeout is in whole milliseconds: never less than one, so that it does not spin.
-        if !BackgroundWorker::wait_latch(Some(nap.max(APART))) || slot.must_leave() {
+        if !worker::wait(nap.max(APART)) || slot.must_leave() {
             return;
         }
         if again.is_some_and(|at| at > Instant::now()) || !(slot.take_pending() || again.is_some()) {
