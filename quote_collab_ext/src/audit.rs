@@ -31,8 +31,8 @@ use crate::memory::allocator::reserve;
 pub use log::Log;
 pub use memory::Memory;
 pub use pending::{
-    discard, discard_aborted, finish, flush, flush_nested, flush_table, forget, gather, hand_on, is_noted,
-    next_note, note, written,
+    discard, discard_aborted, finish, flush, flush_table, forget, gather, hand_on, is_noted, next_note, note,
+    write_ripe, written,
 };
 pub use silent::remember as pass_over;
 pub use text::text;

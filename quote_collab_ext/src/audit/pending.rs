@@ -70,7 +70,7 @@ pub fn note(describe: impl FnOnce(&Memory) -> Result<RowChange, Error>) -> Resul
     })?;
     if is_full {
         drop(memory);
-        write_batch();
+        write_ripe(0);
     }
     Ok(())
 }
@@ -131,18 +131,9 @@ pub fn written() -> Option<pg_sys::CommandId> {
     WRITTEN.get()
 }
 
-/// Writes a full batch in the middle of a statement, but for what is held back.
-fn write_batch() {
-    write_ripe(0);
-}
-
-/// A statement in the middle of another has ended, which was the next to note when `first` was the number: writes what was noted since, as
-/// far as it may be written. Whoever goes on in the middle of that other one reads it.
-pub fn flush_nested(first: u64) {
-    write_ripe(first);
-}
-
-fn write_ripe(first: u64) {
+/// Writes in the middle of a statement what was noted since `first` was the number, but for what is held back: all of a full batch, or what a
+/// statement inside has noted that has ended, since whoever goes on in the middle of the other one reads it.
+pub fn write_ripe(first: u64) {
     let ripe = take_ripe(first);
     if !ripe.is_empty() {
         memory::leave();

@@ -352,7 +352,7 @@ unsafe extern "C-unwind" fn after(query: *mut pg_sys::QueryDesc) {
 fn end_newest() {
     let is_nested = is_in_ours();
     match RUNNING.with_borrow_mut(Vec::pop) {
-        Some(ended) if is_nested => write(|| audit::flush_nested(ended.first)),
+        Some(ended) if is_nested => write(|| audit::write_ripe(ended.first)),
         _ => write(audit::flush),
     }
 }

@@ -1,5 +1,5 @@
 //! Values as jsonb, exactly as `to_jsonb` gives them in a session of PostgreSQL's own settings, whatever this one is set to but for its time
-//! zone, which a `timestamptz` names: by calling it, or for the types that quotes are made of by doing what it does without its way over text.
+//! zone, which a `timestamptz` names, its currency (`money`), and its search path (names of objects, as `regclass` prints them): by calling it, or for the types that quotes are made of by doing what it does without its way over text.
 
 #![expect(unsafe_code, reason = "reads PostgreSQL's datums and calls its to_jsonb")]
 
