@@ -11,6 +11,8 @@ use uuid::Uuid;
 pub struct OperationBudget {
     limiter: DefaultKeyedRateLimiter<Uuid>,
     burst: NonZeroU32,
+    /// In which a budget gets one more.
+    refill: Duration,
     clock: DefaultClock,
 }
 
@@ -21,6 +23,7 @@ impl OperationBudget {
         Self {
             limiter: RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)),
             burst,
+            refill: Duration::from_secs(1) / per_second.get(),
             clock: DefaultClock::default(),
         }
     }
@@ -30,12 +33,14 @@ impl OperationBudget {
     ///
     /// # Errors
     ///
-    /// How long to wait when the budget does not reach.
+    /// How long to wait when the budget does not reach, until it does for all that the request takes.
     pub fn take(&self, user: Uuid, cost: u32, taken: u32) -> Result<(), Duration> {
         let rest = self.burst.get().saturating_sub(taken);
         let Some(cost) = NonZeroU32::new(cost.min(rest)) else { return Ok(()) };
         match self.limiter.check_key_n(&user, cost) {
-            Ok(Err(until)) => Err(until.wait_time_from(self.clock.now())),
+            Ok(Err(until)) => {
+                Err(until.wait_time_from(self.clock.now()) + self.refill * taken.min(self.burst.get()))
+            }
             Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
@@ -73,5 +78,9 @@ mod tests {
         assert!(budget.take(eve, 4, 0).is_ok());
         assert!(budget.take(eve, 40, 4).is_ok(), "in all it takes what there is");
         assert!(budget.take(eve, 1, 0).is_err());
+        let kim = Uuid::from_u128(4);
+        assert!((budget.take(kim, 1, 0), budget.take(kim, 6, 0)) == (Ok(()), Ok(())));
+        let wait = budget.take(kim, 5, 6).unwrap_err();
+        assert!(wait > Duration::from_secs(6), "both are there by then: {wait:?}");
     }
 }

@@ -54,6 +54,9 @@ struct Held {
     stopped: Option<Code>,
 }
 
+/// What is said of a part of a mutation that stands behind one that was not done.
+pub const NOT_BEGUN: &str = "not begun: what stands before it failed";
+
 /// How large a part of an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
@@ -244,8 +247,7 @@ impl Room {
     ///
     /// When there is one.
     pub fn may_go_on(&self) -> Result<(), Failure> {
-        let not_begun = |code| Err(Failure::new(code, "not begun: what stands before it failed"));
-        self.held().stopped.map_or(Ok(()), not_begun)
+        self.held().stopped.map_or(Ok(()), |code| Err(Failure::new(code, NOT_BEGUN)))
     }
 
     /// Refuses to begin what is told in any case where there is no room for any of it, or what was told before is a whole answer already.

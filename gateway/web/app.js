@@ -42,8 +42,16 @@ function signOut(message) {
   tell(message);
 }
 
+function mayLeave() {
+  return !opened?.isTyped || confirm("What is typed here is not saved. Leave it?");
+}
+
 function signedIn() {
   const token = tokens.current();
+  if (opened && !opened.isOf(token) && !mayLeave()) {
+    tokens.use(opened.live.token);
+    return picker.showUsers();
+  }
   if (!opened?.isOf(token)) return start(tokens.quoteInAddress());
   picker.showUsers();
   tell("");
@@ -52,8 +60,14 @@ function signedIn() {
 
 /** Another quote, if the person does not want to go on with what is typed in this one. */
 function choose(quoteId) {
-  if (!opened?.isTyped || confirm("What is typed here is not saved. Leave it?")) return open(quoteId);
+  if (mayLeave()) return open(quoteId);
   picker.mark(opened.id);
+}
+
+/** Another address: a person, a quote, or both. */
+function follow() {
+  if (mayLeave()) return start(tokens.takeFromAddress());
+  tokens.showQuote(opened.id);
 }
 
 async function open(quoteId) {
@@ -95,7 +109,7 @@ picker.start({
   onQuote: choose,
   onBadToken: () => tell("That is not a token: it should be three parts with dots between them."),
 });
-addEventListener("hashchange", () => start(tokens.takeFromAddress()));
+addEventListener("hashchange", follow);
 addEventListener("beforeunload", (event) => opened?.isTyped && event.preventDefault());
 // A page that comes back from the browser's cache has left its session and lost its connection.
 addEventListener("pageshow", ({ persisted }) => persisted && start(tokens.quoteInAddress()));

@@ -11,6 +11,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// Far below the five seconds for which the database lets a blocked statement wait.
 const SOON: Duration = Duration::from_secs(2);
 
+const TOO_LARGE: &str = "too large";
+
 fn socket(gateway: &Gateway, token: &str, text: &str) -> Node {
     let authentication = json!({ "authToken": format!("Bearer {token}") });
     let init = json!({ "type": "connection_init", "payload": authentication }).to_string();
@@ -111,8 +113,14 @@ async fn what_stands_twice_is_done_once() {
     assert_eq!(*saved, json!({"success": true, "newVersion": expected + 1, "conflicts": []}));
     let refused = "select count(*) from quote_changes where quote_id = $1 and was_conflict";
     assert_eq!(app.query_one(refused, &[&quote.id]).await.expect("a count").get::<_, i64>(0), 0);
-    let two = "{a: quotes(limit: 1) a: quotes(limit: 2)}";
-    assert_ne!(ask(&world.gateway, &token, two, json!({})).await.code(), "no error", "they are not the same");
+    for two in [
+        "{a: quotes(limit: 1) a: quotes(limit: 2)}",
+        "{a: quotes(limit: 1) ...F} fragment F on Query{a: quotes(limit: 2)}",
+        "{a: quotes(limit: 1) ... on Query{a: quotes}}",
+    ] {
+        let answer = ask(&world.gateway, &token, two, json!({})).await;
+        assert_eq!(answer.code(), "BAD_USER_INPUT", "{two}: {answer:?}");
+    }
 }
 
 #[tokio::test]
@@ -124,7 +132,7 @@ async fn behind_what_fails_nothing_is_begun_and_there_is_no_result() {
     let answer = ask(&world.gateway, &token, query, json!({})).await;
     assert_eq!((answer.code(), &answer.body["data"]), ("NOT_FOUND", &Value::Null), "bad may not be null");
     assert_eq!(answer.body["errors"][0]["path"], json!(["bad"]));
-    for bad in ["no id", "00000000-0000-0000-0000-000000000000"] {
+    for bad in ["no id", "00000000-0000-0000-0000-000000000000", TOO_LARGE] {
         let version = "select version from quotes where id = $1";
         let version: i32 = app.query_one(version, &[&quote.id]).await.expect("the quote").get(0);
         let save = |key: &str, id: &str, version: i32| {
@@ -140,6 +148,9 @@ async fn behind_what_fails_nothing_is_begun_and_there_is_no_result() {
             save("b", bad, 1),
             save("c", &id, version + 1)
         );
+        // An argument that the library refuses before anything of ours is called.
+        let mutation = mutation
+            .replace(&format!("\"{TOO_LARGE}\", expectedVersion: 1"), "\"x\", expectedVersion: 5000000000");
         let answer = ask(&world.gateway, &token, &mutation, json!({})).await;
         assert_eq!((answer.status, &answer.body["data"]), (200, &Value::Null), "{answer:?}");
         assert_eq!(answer.body["errors"][0]["path"], json!(["b"]), "{answer:?}");

@@ -12,18 +12,22 @@ use super::model::{
 use super::size::Selected;
 use crate::failure::Failure;
 use crate::postgres::{Heartbeat, Save};
-use crate::unread::Size;
+use crate::unread::{NOT_BEGUN, Size};
 
 /// A session, or a yes or no.
 const SMALL: Size = Size::of(256);
 
-/// Does one field of a mutation. What stands behind one that fails is not begun: the library would go on.
+/// Does one field of a mutation. What stands behind one that fails is not begun: the library would go on. It tells here of what failed
+/// before its function was called, as arguments that it could not read.
 async fn in_turn<T>(
     context: &Context<'_>,
     change: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let room = room(context)?;
     room.may_go_on()?;
+    if context.query_env.errors.lock().is_ok_and(|errors| !errors.is_empty()) {
+        return Err(Failure::bad_input(NOT_BEGUN));
+    }
     let done = change.await;
     if let Err(failure) = &done {
         room.stop(failure.code);

@@ -43,6 +43,9 @@ pub enum OperationError {
     /// It is a list or a bare value.
     #[error("the request must be one JSON object")]
     NotAnObject,
+    /// There is a query that should be known from before; Apollo's clients know this word for it, and send the query then.
+    #[error("PersistedQueryNotSupported")]
+    PersistedQuery,
     /// There is no query.
     #[error("query must be given, as a string")]
     Query,
@@ -65,7 +68,12 @@ impl Operation {
     /// When a part has another type.
     pub fn from_json(value: Value, bytes: usize) -> Result<Self, OperationError> {
         let Value::Object(mut parts) = value else { return Err(OperationError::NotAnObject) };
-        let Some(Value::String(query)) = parts.remove("query") else { return Err(OperationError::Query) };
+        let is_known = parts.get("extensions").is_some_and(|known| known.get("persistedQuery").is_some());
+        let query = match parts.remove("query") {
+            Some(Value::String(query)) => query,
+            None if is_known => return Err(OperationError::PersistedQuery),
+            _ => return Err(OperationError::Query),
+        };
         let name = match parts.remove("operationName") {
             None | Some(Value::Null) => None,
             Some(Value::String(name)) => Some(name),
@@ -144,6 +152,7 @@ mod tests {
             (json!("{ a }"), OperationError::NotAnObject),
             (json!({}), OperationError::Query),
             (json!({"query": 7}), OperationError::Query),
+            (json!({"extensions": {"persistedQuery": {"version": 1}}}), OperationError::PersistedQuery),
             (json!({"query": "{ a }", "operationName": 7}), OperationError::OperationName),
             (json!({"query": "{ a }", "variables": [1]}), OperationError::Variables),
             (json!({"query": "{ a }", "variables": "{}"}), OperationError::Variables),

@@ -1,5 +1,6 @@
 //! What is known of an operation before it is executed: its type, its cost, the order of its result.
 
+use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{
     DocumentOperations, ExecutableDocument, OperationDefinition, OperationType,
 };
@@ -47,6 +48,11 @@ impl Plan {
         let Some(operation) = selected(operations, name) else { return Ok(Default::default()) };
         let variables = variables::declared(given, operation)?;
         let fields = root::fields(operation, fragments, &variables);
+        if let Some(key) = root::conflict(&fields) {
+            return Err(Failure::bad_input(format!(
+                "\"{key}\" stands for different fields, or for one with different arguments"
+            )));
+        }
         let order = root::keys(&fields);
         let cost = root::statements(&fields);
         if cost > MOST_ROOT_FIELDS {
@@ -100,6 +106,9 @@ impl Plan {
     /// they are ready. It leaves those out that failed though they may not be null: then there is no result, by the specification
     /// (6.4.4, Handling Execution Errors).
     pub fn arrange(&self, response: &mut Response) {
+        if self.kind.is_some() && self.order.is_empty() && response.errors.is_empty() {
+            response.data = Value::Object(IndexMap::new());
+        }
         let Value::Object(fields) = &mut response.data else { return };
         if self.order.iter().any(|key| !fields.contains_key(key)) {
             response.data = Value::Null;
@@ -184,6 +193,22 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_of_one_field_wherever_it_stands() {
+        for (query, is_one) in [
+            ("{ a(x: 1, y: 2) ...F } fragment F on Query { a(y: 2, x: 1) }", true),
+            ("{ a(x: 1) ...F } fragment F on Query { a(x: 2) }", false),
+            ("{ a(x: 1) ... on Query { a } }", false),
+            ("{ a ... on Query { a(x: 1) } }", false),
+            ("{ k: a ... on Query { k: b } }", false),
+            ("{ a(x: 1) ... on Query @include(if: false) { a(x: 2) } }", true),
+            ("mutation ($yes: Boolean) { a(x: $yes) ... on Mutation { a(x: $no) } }", false),
+            ("subscription { a(x: 1) ... on Subscription { a(x: 2) } }", false),
+        ] {
+            assert_eq!(plan(query).is_ok(), is_one, "{query}");
+        }
+    }
+
+    #[test]
     fn a_subscription_has_one_root_field() {
         for query in [
             "subscription { a b }",
@@ -212,6 +237,9 @@ mod tests {
         let data = json!({"a": 1, "b": 2, "other": 3, "z": 4});
         assert_eq!(arranged(data), r#"{"z":4,"b":2,"a":1,"other":3}"#);
         assert_eq!(arranged(json!({"a": 1, "b": 2})), "null", "one that may not be null is missing");
+        let mut nothing = Response::new(Value::Null);
+        super::tests::plan("{ a @skip(if: true) }").unwrap().arrange(&mut nothing);
+        assert_eq!(serde_json::to_string(&nothing.data).unwrap(), "{}");
         assert_eq!(arranged(json!({"a": 1, "b": 2, "z": null})), r#"{"z":null,"b":2,"a":1}"#);
     }
 

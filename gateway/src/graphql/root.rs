@@ -43,6 +43,25 @@ pub fn keys(fields: &[&Positioned<Field>]) -> Vec<Name> {
     keys
 }
 
+/// A key that stands for different fields, or for one with different arguments. The library compares neither across fragments that name
+/// their type.
+pub fn conflict<'a>(fields: &[&'a Positioned<Field>]) -> Option<&'a Name> {
+    let mut first: HashMap<&Name, &Field> = HashMap::new();
+    let mut conflicts = fields.iter().filter(|field| {
+        let first = first.entry(&field.node.response_key().node).or_insert(&field.node);
+        first.name.node != field.node.name.node || !has_arguments_of(first, &field.node)
+    });
+    conflicts.next().map(|field| &field.node.response_key().node)
+}
+
+fn has_arguments_of(one: &Field, other: &Field) -> bool {
+    one.arguments.len() == other.arguments.len()
+        && one
+            .arguments
+            .iter()
+            .all(|(name, value)| other.get_argument(&name.node).is_some_and(|given| given.node == value.node))
+}
+
 /// Those of one key.
 pub fn of_key<'a>(fields: &[&'a Positioned<Field>], key: &Name) -> Vec<&'a Positioned<Field>> {
     fields.iter().copied().filter(|field| field.node.response_key().node == *key).collect()
@@ -61,8 +80,7 @@ pub fn is_plain(operation: &OperationDefinition) -> bool {
 }
 
 /// Writes the root fields plainly, those of one key as one field, as the specification collects them (6.3.2). What the client
-/// wrote stays behind a condition that never holds, so that it is checked as it was written: that those of one key are the same
-/// field, among others.
+/// wrote stays behind a condition that never holds, so that it is checked as it was written. Those of one key must be the same.
 pub fn merge(operation: &mut OperationDefinition, fields: Vec<Positioned<Field>>) {
     let mut merged: Vec<Positioned<Field>> = Vec::new();
     for mut field in fields {

@@ -21,7 +21,7 @@ const VALUE: usize = 8;
 ///
 /// # Errors
 ///
-/// When they are too much.
+/// When they are too much, or one that must be given is not.
 pub fn declared(
     mut given: Map<String, Value>,
     operation: &OperationDefinition,
@@ -29,7 +29,12 @@ pub fn declared(
     let mut variables = Variables::default();
     let mut size = Measure::default();
     for definition in &operation.variable_definitions {
-        let name = &definition.node.name.node;
+        let (name, is_needed) = (&definition.node.name.node, !definition.node.var_type.node.nullable);
+        let is_null = given.get(name.as_str()).map(Value::is_null);
+        if is_needed && is_null.unwrap_or(definition.node.default_value.is_none()) {
+            let kind = &definition.node.var_type.node;
+            return Err(Failure::bad_input(format!("variable \"${name}\" of type {kind} is not given")));
+        }
         if let Some(value) = given.remove(name.as_str()) {
             size.add(&value);
             if size.values > MOST_VALUES {
@@ -90,6 +95,15 @@ mod tests {
         let query = "query ($a: Int, $b: Boolean = true, $c: Int = 1, $d: Int) { x }";
         let kept = of(query, json!({"a": 1, "c": null, "other": "x".repeat(1 << 20)})).unwrap();
         assert_eq!(kept, r#"{"a":1,"b":true,"c":null}"#);
+    }
+
+    #[test]
+    fn what_must_be_given_is() {
+        let query = "query ($a: Int!, $b: Int! = 1, $c: [Int!]) { x }";
+        assert_eq!(of(query, json!({"a": 1, "c": null})).unwrap(), r#"{"a":1,"b":1,"c":null}"#);
+        for given in [json!({}), json!({"a": null}), json!({"a": 1, "b": null})] {
+            assert_eq!(of(query, given.clone()), Err(Code::BadUserInput), "{given}");
+        }
     }
 
     #[test]

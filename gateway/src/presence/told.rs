@@ -53,6 +53,7 @@ impl Told {
 
     /// This gateway has told of an event.
     pub fn tell(&mut self, event: &PresencePayload, snapshot: &PresenceSnapshot) {
+        self.away.remove(&event.session_id);
         let sessions = self.sessions.get_or_insert_default();
         let now = snapshot.sessions.iter().find(|session| session.session_id == event.session_id);
         match now.filter(|_| event.event_type != PresenceEventType::UserLeft) {
