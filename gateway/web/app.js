@@ -66,8 +66,12 @@ function choose(quoteId) {
 
 /** Another address: a person, a quote, or both. */
 function follow() {
-  if (mayLeave()) return start(tokens.takeFromAddress());
+  const quoteId = tokens.takeFromAddress();
+  if (quoteId === opened?.id && opened?.isOf(tokens.current())) return signedIn();
+  if (mayLeave()) return start(quoteId);
+  tokens.use(opened.live.token);
   tokens.showQuote(opened.id);
+  picker.showUsers();
 }
 
 async function open(quoteId) {

@@ -58,14 +58,19 @@ export function textOf(value) {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
+// More of a value than this hides what stands around it.
+const SHOWN = 1_000;
+
 /** A value in a sentence. */
 export function shown(value) {
-  return value === null || value === undefined || value === "" ? "(empty)" : textOf(value);
+  const text = textOf(value);
+  if (text === "") return "(empty)";
+  return text.length <= SHOWN ? text : `${text.slice(0, SHOWN)} …`;
 }
 
 /** Whether two texts of a field say the same: 12.5 and 12.5000 do, without a detour through floating point; nothing and 0 do not. */
 export function same(field, one, other) {
-  if (field.kind !== "decimal") return one === other;
+  if (field.kind !== "decimal") return one.replaceAll("\r\n", "\n") === other.replaceAll("\r\n", "\n");
   return (one.trim() === "") === (other.trim() === "") && canonical(one) === canonical(other);
 }
 

@@ -35,7 +35,8 @@ export class Live {
 
   /**
    * Keeps `query` subscribed. `next(event)` gets each event; the cursor in it is where a new connection resumes.
-   * `reread()` is called when events may be missing and the state has to be read again; `begun()` when the first
+   * `reread(afresh)` is called when events may be missing and the state has to be read again, afresh where the history may be another;
+   * `begun()` when the first
    * event after (re)subscribing has come.
    */
   subscribe(query, variables, { next, reread, begun }) {
@@ -103,21 +104,22 @@ export class Live {
     const { message, extensions: { code } = {} } = errors?.[0] ?? {};
     if (!RETRIED.has(code)) return this.onState("failed", message ?? "unknown error");
     // After LAGGED the cursor still holds and nothing is missed; after RESYNC_REQUIRED it leads nowhere.
-    if (code === "RESYNC_REQUIRED") subscription.after = undefined;
-    this.#retry(id, subscription);
+    const afresh = code === "RESYNC_REQUIRED";
+    if (afresh) subscription.after = undefined;
+    this.#retry(id, subscription, afresh);
   }
 
-  #retry(id, subscription) {
+  #retry(id, subscription, afresh = false) {
     this.#subscriptions.delete(id);
-    setTimeout(() => this.#renew(subscription), backOff(subscription.refusals++));
+    setTimeout(() => this.#renew(subscription, afresh), backOff(subscription.refusals++));
   }
 
-  #renew(subscription) {
+  #renew(subscription, afresh) {
     // A new id: the server may still be closing the old one, and a duplicate id would cost the connection.
     const id = String(++this.#lastId);
     this.#subscriptions.set(id, subscription);
     if (this.#acknowledged) this.#start(id, subscription);
-    subscription.reread();
+    subscription.reread(afresh);
   }
 
   #expectWithin(milliseconds) {

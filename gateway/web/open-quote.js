@@ -20,13 +20,15 @@ export class OpenQuote {
   #reading = null;
   #readAgain = false;
   #failedReads = 0;
+  #afresh = false;
+  #turns = new Map();
   #closed = false;
 
   constructor(quoteId, { token, onRefusal, onState }) {
     this.id = quoteId;
     this.onRefusal = onRefusal;
     this.sheet = new Sheet({
-      onSave: (row, kind) => this.#save(row, kind, row.expectedVersion, row.changes()),
+      onSave: (row, kind) => this.#inTurn(row, () => this.#save(row, kind, row.expectedVersion, row.changes())),
       onFocus: (lineId, field) => this.session.move(lineId, field, field !== null),
     });
     this.session = new presence.Session(quoteId);
@@ -71,18 +73,29 @@ export class OpenQuote {
   }
 
   #subscribe(query, next, begun) {
-    this.live.subscribe(query, { quoteId: this.id }, { next, begun, reread: () => this.#readInBackground() });
+    this.live.subscribe(query, { quoteId: this.id }, { next, begun, reread: (afresh) => this.#readInBackground(afresh) });
   }
 
   async #read() {
-    const { quote: read } = await ask(operations.QUOTE, { quoteId: this.id });
-    this.#failedReads = 0;
-    if (!this.#closed) this.sheet.take(read, "somebody");
+    const afresh = this.#afresh;
+    this.#afresh = false;
+    try {
+      const { quote: read } = await ask(operations.QUOTE, { quoteId: this.id });
+      this.#failedReads = 0;
+      if (!this.#closed) this.sheet.take(read, "somebody", afresh);
+    } catch (refusal) {
+      this.#afresh ||= afresh;
+      throw refusal;
+    }
   }
 
-  /** Reads once more; a wish that comes while reading is granted by one more reading after it. */
-  #readInBackground() {
+  /**
+   * Reads once more; a wish that comes while reading is granted by one more reading after it. `afresh`: what is on screen may be of
+   * another history.
+   */
+  #readInBackground(afresh = false) {
     if (this.#closed) return;
+    this.#afresh ||= afresh;
     this.#readAgain = this.#reading !== null;
     this.#reading ??= this.#read().catch((refusal) => this.#notRead(refusal)).finally(() => {
       this.#reading = null;
@@ -132,8 +145,15 @@ export class OpenQuote {
     return this.sheet.line(lineId)?.values.lineNumber;
   }
 
+  /** One save of a row after the other: the next is based on what the one before it came to. */
+  #inTurn(row, save) {
+    const turn = (this.#turns.get(row) ?? Promise.resolve()).then(save);
+    this.#turns.set(row, turn);
+  }
+
   async #save(row, kind, expectedVersion, changes) {
     if (Object.keys(changes).length === 0) return;
+    const typings = row.typings();
     const [operation, id] =
       kind === "quote" ? [operations.SAVE_QUOTE, { quoteId: row.id }] : [operations.SAVE_LINE, { lineId: row.id }];
     const input = { ...id, expectedVersion, changes, sessionId: this.session.id };
@@ -142,7 +162,7 @@ export class OpenQuote {
       if (this.#closed && !saved.success) throw new Error("the quote that was open before was not saved: somebody was first");
       if (this.#closed) return;
       if (!saved.success) return this.#refused(row, kind, changes, saved.conflicts);
-      row.saved(saved.row, changes);
+      row.saved(saved.row, changes, typings);
       conflict.hide(row);
       this.sheet.refresh(row);
       byId("notice").textContent = `Saved as version ${saved.newVersion}.`;
@@ -163,7 +183,7 @@ export class OpenQuote {
         row.forget(theirs.map(({ field }) => propertyOf(field)));
         this.sheet.refresh(row);
       },
-      onMine: () => this.#save(row, kind, version, changes),
+      onMine: () => this.#inTurn(row, () => this.#save(row, kind, version, ofNames(row.changes(), changes))),
     });
     this.#readInBackground();
   }
@@ -172,6 +192,11 @@ export class OpenQuote {
 // An event of a whole new row, or one too large for its values, says only that something changed.
 function isComplete({ changes, truncated }) {
   return changes.length > 0 && !truncated;
+}
+
+/** What is typed by now of what was sent. */
+function ofNames(typed, sent) {
+  return Object.fromEntries(Object.entries(typed).filter(([name]) => name in sent));
 }
 
 function valuesOf({ version, changes }) {

@@ -32,7 +32,8 @@ export function start({ onToken, onQuote, onBadToken }) {
 /** Shows the field for pasting a token. */
 export function askForToken() {
   byId("sign-in").hidden = false;
-  byId("token").focus();
+  // Whoever is typing types on: it would go into the token.
+  if (!byId("document").contains(document.activeElement)) byId("token").focus();
 }
 
 export function showUsers() {

@@ -1,16 +1,28 @@
 // The inputs of one row: what is live, what is typed, what others changed under the typing, and who else is there.
 
 import { element } from "./element.js";
-import { textOf } from "./fields.js";
+import * as conflict from "./conflict.js";
+import { shown } from "./fields.js";
 
-function inputFor(field, attributes) {
+// An input of one line would take the breaks away, and the next save with them.
+function isOfLines(field, text) {
+  return field.kind === "text" && /[\r\n]/.test(text);
+}
+
+// What a date input cannot hold it shows as nothing: a time, infinity, a year before Christ.
+function isDate(text) {
+  return text === "" || /^\d{4}-\d\d-\d\d$/.test(text);
+}
+
+function inputFor(field, text, attributes) {
   if (field.kind === "choice") {
     const options = field.choices.map((choice) => element("option", { value: choice, textContent: choice }));
     return element("select", attributes, ...options);
   }
   if (field.long) return element("textarea", { ...attributes, rows: 3 });
+  if (isOfLines(field, text)) return element("textarea", { ...attributes, rows: 1 });
   // Decimals are typed as text: a number input would round them, and write them in the browser's own way.
-  const type = field.kind === "date" ? "date" : "text";
+  const type = field.kind === "date" && isDate(text) ? "date" : "text";
   const inputMode = { decimal: "decimal", integer: "numeric" }[field.kind] ?? "text";
   return element("input", { ...attributes, type, inputMode, autocomplete: "off" });
 }
@@ -29,7 +41,7 @@ export class RowEditor {
     this.form.append(this.version, this.saveButton, this.discardButton);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
-      onSave();
+      if (this.#isWhole()) onSave();
     });
     this.discardButton.addEventListener("click", () => this.discard());
     for (const field of row.fields) place(field, this.#control(field, labelSuffix));
@@ -37,11 +49,16 @@ export class RowEditor {
   }
 
   #control(field, labelSuffix) {
-    const label = field.label + labelSuffix;
-    const input = inputFor(field, { form: this.form.id, "aria-label": label, "data-field": field.name });
+    const input = this.#input(field, field.label + labelSuffix);
     const note = element("small", { className: "note", "aria-live": "polite" });
     const peers = element("small", { className: "peers" });
     this.#controls.set(field.name, { field, input, note, peers });
+    return [input, note, peers];
+  }
+
+  #input(field, label) {
+    const attributes = { form: this.form.id, "aria-label": label, "data-field": field.name };
+    const input = inputFor(field, this.row.textOf(field), attributes);
     input.addEventListener("focus", () => {
       this.row.hold(field);
       this.onFocus(field.name);
@@ -55,7 +72,15 @@ export class RowEditor {
       this.onFocus(null);
       this.refresh([]);
     });
-    return [input, note, peers];
+    return input;
+  }
+
+  /** Whether nothing is half typed: a date of which a part is missing reads as none, and would be saved so. */
+  #isWhole() {
+    const half = [...this.#controls.values()].find(({ input }) => input.validity.badInput);
+    if (half) half.note.textContent = "not a whole date";
+    half?.input.focus();
+    return half === undefined;
   }
 
   /** Shows the row as it is now; `changed` names the fields that others just changed. */
@@ -69,16 +94,30 @@ export class RowEditor {
     this.discardButton.hidden = !typed;
   }
 
-  #show({ field, input, note }, changed) {
+  #show(control, changed) {
+    const { field, note } = control;
     const text = this.row.textOf(field);
+    if (control.input.tagName === "INPUT" && isOfLines(field, text)) this.#replaceInput(control);
+    const { input } = control;
     if (field.kind === "choice") ensureChoice(input, text);
-    if (input.value !== text) input.value = text;
+    if (field.kind === "date" && !this.row.isTyped(field)) input.type = isDate(text) ? "date" : "text";
+    if (input.value !== text.replaceAll("\r\n", "\n")) input.value = text;
     const who = this.row.contested.get(field.name)?.who;
-    const now = textOf(this.row.values[field.name]);
-    note.textContent = who === undefined ? "" : `changed by ${who}, now: ${now === "" ? "(empty)" : now}`;
+    note.textContent = who === undefined ? "" : `changed by ${who}, now: ${shown(this.row.values[field.name])}`;
     input.classList.toggle("typed", this.row.isTyped(field));
     input.classList.toggle("contested", who !== undefined);
     if (changed) flash(input);
+  }
+
+  #replaceInput(control) {
+    const input = this.#input(control.field, control.input.getAttribute("aria-label"));
+    control.input.replaceWith(input);
+    control.input = input;
+  }
+
+  /** The line has another number. */
+  label(suffix) {
+    for (const { field, input } of this.#controls.values()) input.setAttribute("aria-label", field.label + suffix);
   }
 
   /** `peers` maps a field's name to the names of the people in it. */
@@ -88,12 +127,18 @@ export class RowEditor {
 
   discard() {
     this.row.forget([...this.row.typed.keys()]);
+    conflict.hide(this.row);
     this.refresh([]);
   }
 
   /** Nothing here can be saved any more. */
   close() {
-    for (const { input } of this.#controls.values()) input.disabled = true;
+    // The row may come back, with a form of its own.
+    this.form.id += "-deleted";
+    for (const { input } of this.#controls.values()) {
+      input.setAttribute("form", this.form.id);
+      input.disabled = true;
+    }
     this.saveButton.disabled = true;
     this.version.textContent = "deleted";
   }

@@ -9,6 +9,10 @@ export class Row {
   contested = new Map();
   /** Fields that only have the focus: nothing was typed, yet nothing may change under the caret. */
   #untouched = new Set();
+  /** Fields that have the focus. */
+  #held = new Set();
+  /** How often each field was typed in. */
+  #typings = new Map();
 
   constructor(fields, values) {
     this.fields = fields.filter(({ name }) => name in values);
@@ -42,6 +46,7 @@ export class Row {
 
   /** The field got the focus: from now on it is not overwritten. */
   hold(field) {
+    this.#held.add(field.name);
     if (this.typed.has(field.name)) return;
     this.typed.set(field.name, textOf(this.values[field.name]));
     this.#untouched.add(field.name);
@@ -52,10 +57,12 @@ export class Row {
     if (asBefore) this.#untouched.add(field.name);
     else this.#untouched.delete(field.name);
     this.typed.set(field.name, text);
+    this.#typings.set(field.name, (this.#typings.get(field.name) ?? 0) + 1);
   }
 
   /** The field lost the focus: if nothing was typed, it shows what others made of it. */
   release(field) {
+    this.#held.delete(field.name);
     if (this.#untouched.has(field.name)) this.forget([field.name]);
   }
 
@@ -71,19 +78,33 @@ export class Row {
   /** What a save would send, as {name: value}; empty when nothing is typed. */
   changes() {
     const typed = this.fields.filter((field) => this.isTyped(field));
-    return Object.fromEntries(typed.map((field) => [field.name, valueOf(field, this.typed.get(field.name))]));
+    return Object.fromEntries(typed.map((field) => [field.name, this.#valueOf(field)]));
+  }
+
+  // An input knows one kind of line break, and what was not typed over keeps its own.
+  #valueOf(field) {
+    const value = valueOf(field, this.typed.get(field.name));
+    const before = this.values[field.name];
+    const isOfTwo = typeof before === "string" && before.includes("\r\n") && !/(^|[^\r])\n/.test(before);
+    return isOfTwo && typeof value === "string" ? value.replace(/\r?\n/g, "\r\n") : value;
+  }
+
+  /** How far typing has come, for `saved`. */
+  typings() {
+    return new Map(this.#typings);
   }
 
   /**
    * Takes the row as saved: what was sent is no longer typed, unless typing went on meanwhile. What others changed since, or what the
    * save changed in fields that it did not name, stays contested where it is being typed over.
    */
-  saved(values, sent) {
+  saved(values, sent, typings) {
+    this.merge(values, "somebody");
     const done = Object.keys(sent).filter((name) => {
       const field = this.fields.find((known) => known.name === name);
-      return valueOf(field, this.typed.get(name) ?? "") === sent[name];
+      const isShown = same(field, this.typed.get(name) ?? "", textOf(this.values[name]));
+      return isShown || typings.get(name) === this.#typings.get(name);
     });
-    this.merge(values, "somebody");
     const version = Number(values.version);
     for (const name of Object.keys(sent)) if (this.contested.get(name)?.version <= version) this.contested.delete(name);
     this.forget(done);
@@ -96,25 +117,29 @@ export class Row {
 
   /**
    * Takes newer values of others. What is typed stays and is marked with `who`.
-   * Answers the names of fields that now show something else; nothing for what is already known.
+   * Answers the names of fields that now show something else; nothing for what is already known. `afresh`: what was known is of another
+   * history, as before a dump came back, and older values count, too.
    */
-  merge(values, who) {
+  merge(values, who, afresh = false) {
     const version = Number(values.version);
-    if (version < this.version) return [];
+    if (version < this.version && !afresh) return [];
     const before = this.version;
     const changed = Object.keys(values).filter(
       (name) => name !== "version" && textOf(values[name]) !== textOf(this.values[name]),
     );
     this.values = { ...this.values, ...values };
     for (const field of this.fields.filter(({ name }) => changed.includes(name) && this.typed.has(name))) {
-      this.#contest(field, who, before);
+      this.#contest(field, who, afresh ? Math.min(before, version - 1) : before);
     }
     return changed;
   }
 
   #contest(field, who, before) {
     if (same(field, this.typed.get(field.name), textOf(this.values[field.name]))) {
-      this.forget([field.name]);
+      // What has the focus keeps its spelling: 12.5 must not become 12.5000 under the caret.
+      if (!this.#held.has(field.name)) return this.forget([field.name]);
+      this.#untouched.add(field.name);
+      this.contested.delete(field.name);
     } else {
       const { seen } = this.contested.get(field.name) ?? { seen: before };
       this.contested.set(field.name, { who, seen, version: this.version });

@@ -23,7 +23,8 @@ export class Sheet {
 
   get isTyped() {
     const editors = [this.#header, ...this.#lines.values()].filter(Boolean).map(({ editor }) => editor);
-    return editors.some(({ row }) => Object.keys(row.changes()).length > 0);
+    const deleted = byId("lines").querySelector(".deleted") !== null;
+    return deleted || editors.some(({ row }) => Object.keys(row.changes()).length > 0);
   }
 
   line(id) {
@@ -31,25 +32,25 @@ export class Sheet {
   }
 
   /** Takes a whole quote as read: what is new appears, what is gone goes, the rest is merged as from others. */
-  take({ quote, lines }, who) {
+  take({ quote, lines }, who, afresh) {
     if (this.#header === null) this.#addHeader(quote);
-    else this.mergeHeader(quote, who);
+    else this.mergeHeader(quote, who, afresh);
     for (const line of lines) {
-      if (this.#lines.has(line.id)) this.mergeLine(line.id, line, who);
+      if (this.#lines.has(line.id)) this.mergeLine(line.id, line, who, afresh);
       else this.#addLine(line);
     }
     const kept = new Set(lines.map((line) => line.id));
     for (const id of this.#lines.keys()) if (!kept.has(id)) this.removeLine(id);
   }
 
-  mergeHeader(values, who) {
-    this.#header.editor.refresh(this.header.merge(values, who));
+  mergeHeader(values, who, afresh) {
+    this.#header.editor.refresh(this.header.merge(values, who, afresh));
     this.#showTitle();
   }
 
-  mergeLine(id, values, who) {
+  mergeLine(id, values, who, afresh) {
     const { editor } = this.#lines.get(id);
-    editor.refresh(editor.row.merge(values, who));
+    editor.refresh(editor.row.merge(values, who, afresh));
     this.#showLine(id);
   }
 
@@ -90,17 +91,14 @@ export class Sheet {
 
   #addLine(line) {
     const row = new Row(LINE_FIELDS, line);
-    const code = element("small", { textContent: textOf(line.productCode) });
-    const number = element("th", { scope: "row" }, `${textOf(line.lineNumber)} `, code);
+    const number = element("th", { scope: "row" });
     const amount = element("td", { className: "amount" });
     const tr = element("tr", { "data-line": line.id }, number);
     const place = (_field, parts) => tr.append(element("td", {}, ...parts));
-    const editor = this.#editor(row, place, line.id, `, line ${textOf(line.lineNumber)}`);
+    const editor = this.#editor(row, place, line.id, "");
     tr.append(amount, element("td", {}, editor.form));
-    const later = [...this.#lines.values()].find((other) => this.#number(other) > Number(line.lineNumber));
-    this.#lines.set(line.id, { editor, tr, amount });
+    this.#lines.set(line.id, { editor, tr, number, amount });
     this.#showLine(line.id);
-    byId("lines").insertBefore(tr, later?.tr ?? null);
     showColumns(row.fields);
   }
 
@@ -125,8 +123,23 @@ export class Sheet {
   }
 
   #showLine(id) {
-    const { editor, amount } = this.#lines.get(id);
-    amount.textContent = textOf(editor.row.values.lineAmount);
+    const { editor, tr, number, amount } = this.#lines.get(id);
+    const { lineAmount, lineNumber, productCode } = editor.row.values;
+    amount.textContent = textOf(lineAmount);
+    number.replaceChildren(`${textOf(lineNumber)} `, element("small", { textContent: textOf(productCode) }));
+    editor.label(textOf(lineNumber) === "" ? "" : `, line ${textOf(lineNumber)}`);
+    if (!tr.isConnected || tr.dataset.number !== textOf(lineNumber)) this.#placeLine(id);
+  }
+
+  /** Puts a line where its number says; one that somebody is typing in stays where it is. */
+  #placeLine(id) {
+    const line = this.#lines.get(id);
+    if (line.tr.contains(document.activeElement)) return;
+    const number = this.#number(line);
+    const behind = [...this.#lines.values()].filter((other) => other.tr.isConnected && this.#number(other) > number);
+    const [next] = behind.sort((one, other) => this.#number(one) - this.#number(other));
+    byId("lines").insertBefore(line.tr, next?.tr ?? null);
+    line.tr.dataset.number = textOf(line.editor.row.values.lineNumber);
   }
 }
 

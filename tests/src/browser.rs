@@ -36,6 +36,11 @@ impl Browser {
         self.carry_out(json!({ "user": user, "click": selector })).await;
     }
 
+    /// Presses a key where the focus is.
+    pub async fn press(&mut self, user: &str, key: &str) {
+        self.carry_out(json!({ "user": user, "press": key })).await;
+    }
+
     /// Waits until something visible has this text in it, and returns all of its text.
     pub async fn see(&mut self, user: &str, selector: &str, text: &str) -> String {
         let answer = self.carry_out(json!({ "user": user, "see": selector, "text": text })).await;

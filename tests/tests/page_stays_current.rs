@@ -98,6 +98,102 @@ async fn a_line_that_is_deleted_while_the_page_reads_stays_away() {
 }
 
 #[tokio::test]
+async fn what_an_input_cannot_hold_is_neither_hidden_nor_taken_away() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let app = world.app().await;
+    let statement = "update quotes set expiration_date = 'infinity', notes = E'one\\r\\ntwo' where id = $1";
+    app.execute(statement, &[&quote.id]).await.expect("an update");
+    let statement = "update quote_lines set description = E'Brochure\\n100 copies' where id = $1";
+    app.execute(statement, &[&quote.line]).await.expect("an update");
+    let mut browser = Browser::start();
+    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    browser.see("alice", "[data-field=expirationDate]", "infinity").await;
+    browser.fill("alice", "[data-field=notes]", "one\ntwo\nthree").await;
+    browser.click("alice", "#header button[type=submit]").await;
+    browser.see("alice", "#notice", "Saved as version").await;
+    let line = format!("[data-line='{}']", quote.line);
+    let description = format!("{line} [data-field=description]");
+    browser.see("alice", &description, "Brochure\n100 copies").await;
+    browser.click("alice", &description).await;
+    browser.press("alice", "Control+End").await;
+    browser.press("alice", "!").await;
+    browser.click("alice", &format!("{line} button[type=submit]")).await;
+    let stored = "select concat_ws('|', expiration_date, notes, description) from quotes q join quote_lines l on l.quote_id = q.id where l.id = $1";
+    let is_stored = async || {
+        let row = app.query_one(stored, &[&quote.line]).await.expect("the line");
+        row.get::<_, String>(0) == "infinity|one\r\ntwo\r\nthree|Brochure\n100 copies!"
+    };
+    eventually("all of it is stored", is_stored).await;
+}
+
+#[tokio::test]
+async fn a_date_that_is_half_typed_is_not_saved() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let app = world.app().await;
+    let statement = "update quotes set expiration_date = '2026-05-17' where id = $1";
+    app.execute(statement, &[&quote.id]).await.expect("an update");
+    let mut browser = Browser::start();
+    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    browser.see("alice", "[data-field=expirationDate]", "2026-05-17").await;
+    browser.fill("alice", "[data-field=notes]", "mine").await;
+    browser.click("alice", "[data-field=expirationDate]").await;
+    browser.press("alice", "Backspace").await;
+    browser.click("alice", "#header button[type=submit]").await;
+    browser.see("alice", ".note", "not a whole date").await;
+    let stored = "select expiration_date::text from quotes where id = $1";
+    let row = app.query_one(stored, &[&quote.id]).await.expect("the quote");
+    assert_eq!(row.get::<_, Option<String>>(0).as_deref(), Some("2026-05-17"));
+}
+
+#[tokio::test]
+async fn saves_of_a_row_take_turns() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let app = world.app().await;
+    let mut browser = Browser::start();
+    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    let save = "#header button[type=submit]";
+    browser.hold("alice", "SaveQuote").await;
+    browser.fill("alice", "[data-field=notes]", "by alice").await;
+    browser.click("alice", save).await;
+    browser.held("alice").await;
+    browser.fill("alice", "[data-field=contactName]", "Ada").await;
+    for _ in 0..2 {
+        browser.press("alice", "Enter").await;
+    }
+    browser.let_go("alice").await;
+    let stored = "select notes = 'by alice' and contact_name = 'Ada' from quotes where id = $1";
+    let is_stored = async || app.query_one(stored, &[&quote.id]).await.expect("the quote").get::<_, bool>(0);
+    eventually("both are stored", is_stored).await;
+    let refused = "select count(*) from quote_changes where quote_id = $1 and was_conflict";
+    assert_eq!(app.query_one(refused, &[&quote.id]).await.expect("a count").get::<_, i64>(0), 0);
+    browser.see_no("alice", "#conflict").await;
+}
+
+#[tokio::test]
+async fn lines_stand_in_the_order_of_their_numbers() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    let app = world.app().await;
+    let mut browser = Browser::start();
+    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    let insert = "insert into quote_lines (tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount)
+        values ($1, $2, $3, 'Line ' || $3::integer, 1, 1, 1)";
+    for number in [98, 97, 96] {
+        app.execute(insert, &[&TENANT, &quote.id, &number]).await.expect("an insert");
+        browser.see("alice", "#lines [data-field=description]", &format!("Line {number}")).await;
+    }
+    for (place, number) in [(1, "98"), (2, "97"), (3, "96")] {
+        browser.see("alice", &format!("#lines tr:nth-last-child({place}) th"), number).await;
+    }
+    let renumber = "update quote_lines set line_number = 99 where id = $1";
+    app.execute(renumber, &[&quote.line]).await.expect("an update");
+    browser.see("alice", "#lines tr:last-child th", "99").await;
+}
+
+#[tokio::test]
 async fn zero_is_not_nothing() {
     let world = World::start().await;
     let quote = world.quote_of(TENANT).await;

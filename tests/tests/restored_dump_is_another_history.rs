@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 
 use async_nats::jetstream;
 use quote_collab_tests::statement::run;
-use quote_collab_tests::{ALICE, Gateway, Kind, Quote, Subscriber, TENANT, World, built, eventually};
+use quote_collab_tests::{
+    ALICE, Browser, Gateway, Kind, Quote, Subscriber, TENANT, World, built, eventually,
+};
 use serde_json::Value;
 
 const ADMIN: &str = "postgres";
@@ -157,4 +159,26 @@ async fn subscribers_of_a_gateway_that_comes_later_read_again() {
     drop((first, restored));
     swap(&world).await;
     assert_eq!(subscriber.next_error().await["extensions"]["code"], "RESYNC_REQUIRED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_shows_what_was_restored() {
+    let world = World::start().await;
+    let quote = world.quote_of(TENANT).await;
+    changed(&world, &quote, "in the dump").await;
+    let mut browser = Browser::start();
+    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    let dump = dump(&world, &["--create"]);
+    for text in ["lost 1", "lost 2", "lost 3"] {
+        changed(&world, &quote, text).await;
+        browser.see("alice", "[data-field=notes]", text).await;
+    }
+    browser.fill("alice", "[data-field=contactName]", "typed").await;
+    let admin = world.postgres.client("postgres", ADMIN).await;
+    admin.batch_execute("drop database erp with (force)").await.expect("the database is dropped");
+    load(&world, "postgres", &dump);
+    browser.see("alice", "[data-field=notes]", "in the dump").await;
+    browser.see("alice", "[data-field=contactName]", "typed").await;
+    browser.click("alice", "#header button[type=submit]").await;
+    browser.see("alice", "#notice", "Saved as version 3").await;
 }
