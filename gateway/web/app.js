@@ -16,6 +16,7 @@ const STATES = {
 
 let opened = null;
 let starts = 0;
+let isSignedOut = false;
 
 function tell(message) {
   byId("notice").textContent = message;
@@ -36,6 +37,7 @@ function refuse(refusal) {
 
 // The quote stays on screen: a fresh token of the same user goes on with everything that is typed.
 function signOut(message) {
+  isSignedOut = true;
   tokens.drop();
   picker.showUsers();
   picker.askForToken();
@@ -46,12 +48,18 @@ function mayLeave() {
   return !opened?.isTyped || confirm("What is typed here is not saved. Leave it?");
 }
 
+/** Whoever has opened the quote stays, and is asked for a token where his own is refused. */
+function stay() {
+  tokens.showQuote(opened.id);
+  if (isSignedOut) return signOut("The token was refused. Paste another one.");
+  tokens.use(opened.live.token);
+  picker.showUsers();
+}
+
 function signedIn() {
   const token = tokens.current();
-  if (opened && !opened.isOf(token) && !mayLeave()) {
-    tokens.use(opened.live.token);
-    return picker.showUsers();
-  }
+  if (opened && !opened.isOf(token) && !mayLeave()) return stay();
+  isSignedOut = false;
   if (!opened?.isOf(token)) return start(tokens.quoteInAddress());
   picker.showUsers();
   tell("");
@@ -68,10 +76,9 @@ function choose(quoteId) {
 function follow() {
   const quoteId = tokens.takeFromAddress();
   if (quoteId === opened?.id && opened?.isOf(tokens.current())) return signedIn();
-  if (mayLeave()) return start(quoteId);
-  tokens.use(opened.live.token);
-  tokens.showQuote(opened.id);
-  picker.showUsers();
+  if (!mayLeave()) return stay();
+  isSignedOut = false;
+  return start(quoteId);
 }
 
 async function open(quoteId) {

@@ -52,7 +52,12 @@ export function propertyOf(column) {
   return column.replace(/_([a-z])/g, (_match, letter) => letter.toUpperCase());
 }
 
-/** A value as it stands in an input. */
+/** A text as an input has it, which knows one kind of line break. */
+export function asTyped(text) {
+  return text.replace(/\r\n?/g, "\n");
+}
+
+/** A value as text. */
 export function textOf(value) {
   if (value === null || value === undefined) return "";
   return typeof value === "object" ? JSON.stringify(value) : String(value);
@@ -70,7 +75,7 @@ export function shown(value) {
 
 /** Whether two texts of a field say the same: 12.5 and 12.5000 do, without a detour through floating point; nothing and 0 do not. */
 export function same(field, one, other) {
-  if (field.kind !== "decimal") return one.replaceAll("\r\n", "\n") === other.replaceAll("\r\n", "\n");
+  if (field.kind !== "decimal") return asTyped(one) === asTyped(other);
   return (one.trim() === "") === (other.trim() === "") && canonical(one) === canonical(other);
 }
 

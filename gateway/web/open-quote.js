@@ -28,7 +28,7 @@ export class OpenQuote {
     this.id = quoteId;
     this.onRefusal = onRefusal;
     this.sheet = new Sheet({
-      onSave: (row, kind) => this.#inTurn(row, () => this.#save(row, kind, row.expectedVersion, row.changes())),
+      onSave: (row, kind) => this.#saveTyped(row, kind, row.changes(), row.typings()),
       onFocus: (lineId, field) => this.session.move(lineId, field, field !== null),
     });
     this.session = new presence.Session(quoteId);
@@ -120,17 +120,19 @@ export class OpenQuote {
 
   #lineChanged(event) {
     this.#meet(event);
-    if (event.changeType === "LINE_DELETED") {
-      // What is being read may have been looked up before.
-      this.#readAgain = this.#reading !== null;
-      return this.sheet.removeLine(event.lineId);
-    }
+    if (event.changeType === "LINE_DELETED") return this.sheet.removeLine(event.lineId);
     const line = this.sheet.line(event.lineId);
     if (!isComplete(event) || !line?.follows(event.version)) return this.#readInBackground();
     this.sheet.mergeLine(event.lineId, valuesOf(event), event.userName ?? "somebody");
   }
 
+  /** What is being read may have been looked up before this. */
+  #outdate() {
+    this.#readAgain ||= this.#reading !== null;
+  }
+
   #meet(event) {
+    this.#outdate();
     this.#names.set(event.userId, event.userName);
     feed.add(event);
   }
@@ -147,22 +149,31 @@ export class OpenQuote {
 
   /** One save of a row after the other: the next is based on what the one before it came to. */
   #inTurn(row, save) {
-    const turn = (this.#turns.get(row) ?? Promise.resolve()).then(save);
-    this.#turns.set(row, turn);
+    const begin = () => this.#closed || save();
+    this.#turns.set(row, (this.#turns.get(row) ?? Promise.resolve()).then(begin, begin));
   }
 
-  async #save(row, kind, expectedVersion, changes) {
+  /** Saves what was typed when the person said so, as far as it is not saved or given up when its turn comes. */
+  #saveTyped(row, kind, changes, typings) {
+    this.#inTurn(row, () => {
+      const left = row.changes();
+      const still = Object.fromEntries(Object.entries(changes).filter(([name]) => name in left));
+      return this.#save(row, kind, row.expectedVersion, still, typings);
+    });
+  }
+
+  async #save(row, kind, expectedVersion, changes, typings) {
     if (Object.keys(changes).length === 0) return;
-    const typings = row.typings();
     const [operation, id] =
       kind === "quote" ? [operations.SAVE_QUOTE, { quoteId: row.id }] : [operations.SAVE_LINE, { lineId: row.id }];
     const input = { ...id, expectedVersion, changes, sessionId: this.session.id };
     try {
       const { saved } = await ask(operation, { input });
       if (this.#closed && !saved.success) throw new Error("the quote that was open before was not saved: somebody was first");
-      if (this.#closed) return;
-      if (!saved.success) return this.#refused(row, kind, changes, saved.conflicts);
+      if (!saved.success) return this.#refused(row, kind, changes, typings, saved.conflicts);
       row.saved(saved.row, changes, typings);
+      this.#outdate();
+      if (this.#closed) return;
       conflict.hide(row);
       this.sheet.refresh(row);
       byId("notice").textContent = `Saved as version ${saved.newVersion}.`;
@@ -171,7 +182,7 @@ export class OpenQuote {
     }
   }
 
-  #refused(row, kind, changes, conflicts) {
+  #refused(row, kind, changes, typings, conflicts) {
     const version = Math.max(...conflicts.map(({ actualVersion }) => actualVersion));
     // Each field that was sent has an entry, also where nobody else changed it.
     const changed = conflicts.filter(({ baseValue, currentValue }) => textOf(baseValue) !== textOf(currentValue));
@@ -183,7 +194,7 @@ export class OpenQuote {
         row.forget(theirs.map(({ field }) => propertyOf(field)));
         this.sheet.refresh(row);
       },
-      onMine: () => this.#inTurn(row, () => this.#save(row, kind, version, ofNames(row.changes(), changes))),
+      onMine: () => this.#inTurn(row, () => this.#save(row, kind, version, changes, typings)),
     });
     this.#readInBackground();
   }
@@ -192,11 +203,6 @@ export class OpenQuote {
 // An event of a whole new row, or one too large for its values, says only that something changed.
 function isComplete({ changes, truncated }) {
   return changes.length > 0 && !truncated;
-}
-
-/** What is typed by now of what was sent. */
-function ofNames(typed, sent) {
-  return Object.fromEntries(Object.entries(typed).filter(([name]) => name in sent));
 }
 
 function valuesOf({ version, changes }) {

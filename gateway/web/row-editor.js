@@ -2,7 +2,7 @@
 
 import { element } from "./element.js";
 import * as conflict from "./conflict.js";
-import { shown } from "./fields.js";
+import { asTyped, shown } from "./fields.js";
 
 // An input of one line would take the breaks away, and the next save with them.
 function isOfLines(field, text) {
@@ -30,6 +30,7 @@ function inputFor(field, text, attributes) {
 /** `onSave()` and `onFocus(name or null)` tell what the person does; the row holds what is true. */
 export class RowEditor {
   #controls = new Map();
+  #closed = false;
 
   constructor(row, { place, labelSuffix = "", onSave, onFocus }) {
     this.row = row;
@@ -85,6 +86,7 @@ export class RowEditor {
 
   /** Shows the row as it is now; `changed` names the fields that others just changed. */
   refresh(changed) {
+    if (this.#closed) return;
     for (const control of this.#controls.values()) this.#show(control, changed.includes(control.field.name));
     const typed = Object.keys(this.row.changes()).length > 0;
     const { version, expectedVersion } = this.row;
@@ -101,7 +103,7 @@ export class RowEditor {
     const { input } = control;
     if (field.kind === "choice") ensureChoice(input, text);
     if (field.kind === "date" && !this.row.isTyped(field)) input.type = isDate(text) ? "date" : "text";
-    if (input.value !== text.replaceAll("\r\n", "\n")) input.value = text;
+    if (input.value !== asTyped(text)) input.value = text;
     const who = this.row.contested.get(field.name)?.who;
     note.textContent = who === undefined ? "" : `changed by ${who}, now: ${shown(this.row.values[field.name])}`;
     input.classList.toggle("typed", this.row.isTyped(field));
@@ -111,8 +113,10 @@ export class RowEditor {
 
   #replaceInput(control) {
     const input = this.#input(control.field, control.input.getAttribute("aria-label"));
-    control.input.replaceWith(input);
+    // Leaving it may come back here.
+    const before = control.input;
     control.input = input;
+    before.replaceWith(input);
   }
 
   /** The line has another number. */
@@ -126,13 +130,17 @@ export class RowEditor {
   }
 
   discard() {
+    // A half typed date reads as none, and would stay.
+    for (const { input } of this.#controls.values()) if (input.validity.badInput) input.value = "";
     this.row.forget([...this.row.typed.keys()]);
     conflict.hide(this.row);
+    if (this.#closed) this.form.closest("tr")?.remove();
     this.refresh([]);
   }
 
   /** Nothing here can be saved any more. */
   close() {
+    this.#closed = true;
     // The row may come back, with a form of its own.
     this.form.id += "-deleted";
     for (const { input } of this.#controls.values()) {

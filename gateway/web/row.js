@@ -33,7 +33,9 @@ export class Row {
    */
   get expectedVersion() {
     const typed = [...this.contested].filter(([name]) => !this.#untouched.has(name));
-    return Math.min(this.version, ...typed.map(([, { seen }]) => seen));
+    const seen = Math.min(this.version, ...typed.map(([, contest]) => contest.seen));
+    // No version is below 0, and the save must meet none.
+    return seen < 0 ? this.version + 1 : seen;
   }
 
   textOf(field) {
@@ -100,14 +102,23 @@ export class Row {
    */
   saved(values, sent, typings) {
     this.merge(values, "somebody");
-    const done = Object.keys(sent).filter((name) => {
-      const field = this.fields.find((known) => known.name === name);
-      const isShown = same(field, this.typed.get(name) ?? "", textOf(this.values[name]));
-      return isShown || typings.get(name) === this.#typings.get(name);
-    });
     const version = Number(values.version);
-    for (const name of Object.keys(sent)) if (this.contested.get(name)?.version <= version) this.contested.delete(name);
-    this.forget(done);
+    for (const field of this.fields.filter(({ name }) => name in sent)) {
+      const { name } = field;
+      if (this.contested.get(name)?.version <= version) this.contested.delete(name);
+      const isShown = same(field, this.typed.get(name) ?? "", textOf(this.values[name]));
+      if (isShown || typings.get(name) === this.#typings.get(name)) this.#settle(field);
+      else this.#untouched.delete(name);
+    }
+  }
+
+  /** Nothing of a field is typed any more. What has the focus keeps its spelling: 12.5 must not become 12.5000 under the caret. */
+  #settle(field) {
+    const { name } = field;
+    if (!this.#held.has(name)) return this.forget([name]);
+    const text = textOf(this.values[name]);
+    if (!this.contested.has(name) && !same(field, this.typed.get(name) ?? "", text)) this.typed.set(name, text);
+    this.#untouched.add(name);
   }
 
   /** Whether an event follows directly; false when one in between never came. */
@@ -128,6 +139,7 @@ export class Row {
       (name) => name !== "version" && textOf(values[name]) !== textOf(this.values[name]),
     );
     this.values = { ...this.values, ...values };
+    if (afresh) this.#beginAfresh();
     for (const field of this.fields.filter(({ name }) => changed.includes(name) && this.typed.has(name))) {
       this.#contest(field, who, afresh ? Math.min(before, version - 1) : before);
     }
@@ -136,13 +148,18 @@ export class Row {
 
   #contest(field, who, before) {
     if (same(field, this.typed.get(field.name), textOf(this.values[field.name]))) {
-      // What has the focus keeps its spelling: 12.5 must not become 12.5000 under the caret.
-      if (!this.#held.has(field.name)) return this.forget([field.name]);
-      this.#untouched.add(field.name);
       this.contested.delete(field.name);
+      this.#settle(field);
     } else {
-      const { seen } = this.contested.get(field.name) ?? { seen: before };
+      const seen = Math.min(before, this.contested.get(field.name)?.seen ?? before);
       this.contested.set(field.name, { who, seen, version: this.version });
+    }
+  }
+
+  /** Versions of another history say nothing of this one: what was contested in it is not met by any. */
+  #beginAfresh() {
+    for (const contest of this.contested.values()) {
+      Object.assign(contest, { seen: Math.min(contest.seen, this.version - 1), version: this.version });
     }
   }
 }

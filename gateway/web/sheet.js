@@ -98,6 +98,8 @@ export class Sheet {
     const editor = this.#editor(row, place, line.id, "");
     tr.append(amount, element("td", {}, editor.form));
     this.#lines.set(line.id, { editor, tr, number, amount });
+    // Once the focus has come to where it goes.
+    tr.addEventListener("focusout", () => setTimeout(() => this.#lines.has(line.id) && this.#showLine(line.id)));
     this.#showLine(line.id);
     showColumns(row.fields);
   }
@@ -136,7 +138,8 @@ export class Sheet {
     const line = this.#lines.get(id);
     if (line.tr.contains(document.activeElement)) return;
     const number = this.#number(line);
-    const behind = [...this.#lines.values()].filter((other) => other.tr.isConnected && this.#number(other) > number);
+    const isPlaced = ({ tr, editor }) => tr.isConnected && tr.dataset.number === textOf(editor.row.values.lineNumber);
+    const behind = [...this.#lines.values()].filter((other) => isPlaced(other) && this.#number(other) > number);
     const [next] = behind.sort((one, other) => this.#number(one) - this.#number(other));
     byId("lines").insertBefore(line.tr, next?.tr ?? null);
     line.tr.dataset.number = textOf(line.editor.row.values.lineNumber);
