@@ -79,9 +79,11 @@ export class RowEditor {
   /** Whether nothing is half typed: a date of which a part is missing reads as none, and would be saved so. */
   #isWhole() {
     const half = [...this.#controls.values()].find(({ input }) => input.validity.badInput);
-    if (half) half.note.textContent = "not a whole date";
-    half?.input.focus();
-    return half === undefined;
+    if (half === undefined) return true;
+    half.isHalf = true;
+    half.input.focus();
+    this.refresh([]);
+    return false;
   }
 
   /** Shows the row as it is now; `changed` names the fields that others just changed. */
@@ -105,7 +107,9 @@ export class RowEditor {
     if (field.kind === "date" && !this.row.isTyped(field)) input.type = isDate(text) ? "date" : "text";
     if (input.value !== asTyped(text)) input.value = text;
     const who = this.row.contested.get(field.name)?.who;
-    note.textContent = who === undefined ? "" : `changed by ${who}, now: ${shown(this.row.values[field.name])}`;
+    control.isHalf &&= input.validity.badInput;
+    const changedBy = who === undefined ? "" : `changed by ${who}, now: ${shown(this.row.values[field.name])}`;
+    note.textContent = control.isHalf ? "not a whole date" : changedBy;
     input.classList.toggle("typed", this.row.isTyped(field));
     input.classList.toggle("contested", who !== undefined);
     if (changed) flash(input);
