@@ -50,12 +50,7 @@ struct Held {
     shares: Vec<Share>,
     bytes: usize,
     refusal: Option<Failure>,
-    /// Why a part of a mutation was not done.
-    stopped: Option<Code>,
 }
-
-/// What is said of a part of a mutation that stands behind one that was not done.
-pub const NOT_BEGUN: &str = "not begun: what stands before it failed";
 
 /// How large a part of an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,20 +229,6 @@ impl Room {
     #[must_use]
     pub fn refusal(&self) -> Option<Failure> {
         self.held().refusal.clone()
-    }
-
-    /// A part of a mutation was not done: those behind it are not begun.
-    pub fn stop(&self, code: Code) {
-        self.held().stopped.get_or_insert(code);
-    }
-
-    /// Refuses to begin what stands behind a part that was not done.
-    ///
-    /// # Errors
-    ///
-    /// When there is one.
-    pub fn may_go_on(&self) -> Result<(), Failure> {
-        self.held().stopped.map_or(Ok(()), |code| Err(Failure::new(code, NOT_BEGUN)))
     }
 
     /// Refuses to begin what is told in any case where there is no room for any of it, or what was told before is a whole answer already.

@@ -88,7 +88,6 @@ async fn maintenance_leaves_months_for_another_time() {
     assert_eq!(text(&admin, MAINTAIN).await, made(1));
 }
 
-/// Who has read the log would wait for whoever has his turn and waits for the log: he is refused at once. Where nothing is due nothing is locked.
 #[tokio::test]
 async fn months_ahead_are_those_of_utc_in_every_zone() {
     let erp = Erp::attached().await;
@@ -101,6 +100,7 @@ async fn months_ahead_are_those_of_utc_in_every_zone() {
     }
 }
 
+/// Who has read the log would wait for whoever has his turn and waits for the log: he is refused at once. Where nothing is due nothing is locked.
 #[tokio::test]
 async fn who_has_read_the_log_does_not_wait() {
     for (age, archived) in [("1 day", Err("55P03".to_owned())), ("900 years", Ok("0".to_owned()))] {
