@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_graphql::Context;
 
+use super::error::kind;
 use super::{identity, services};
 use crate::errand::errand;
 use crate::failure::{Code, Failure};
@@ -41,6 +42,21 @@ impl Caller {
             room: room(context)?,
             wants_much: false,
         })
+    }
+
+    /// The same for a field of a mutation. What stands behind one that failed is not begun: the library would go on. It keeps what failed in
+    /// any way, so also arguments that it could not read.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has said who it is, or what stands before it failed.
+    pub fn in_turn(context: &Context<'_>) -> Result<Self, Failure> {
+        let errors = &context.query_env.errors;
+        let failed = errors.lock().ok().and_then(|errors| Some(kind(errors.first()?)));
+        failed.map_or_else(
+            || Self::of(context),
+            |code| Err(Failure::new(code, "not begun: what stands before it failed")),
+        )
     }
 
     /// What is asked for may be large.

@@ -1,5 +1,7 @@
 //! Failures as GraphQL errors.
 
+use std::sync::Arc;
+
 use async_graphql::{Error, ErrorExtensionValues, Response, ServerError};
 use serde_json::Value;
 use uuid::Uuid;
@@ -13,7 +15,7 @@ const CODE: &str = "code";
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         let extensions = Some(extensions(&failure));
-        Self { message: failure.message, source: None, extensions }
+        Self { message: failure.message, source: Some(Arc::new(failure.code)), extensions }
     }
 }
 
@@ -47,7 +49,13 @@ fn extensions(failure: &Failure) -> ErrorExtensionValues {
     values
 }
 
-/// The kind of an error, if one of ours.
+/// The kind of a resolver's error. What the library refuses cannot be right.
+#[must_use]
+pub fn kind(error: &ServerError) -> Code {
+    error.source::<Code>().copied().unwrap_or(Code::BadUserInput)
+}
+
+/// How the kind of an error is spelled, if one of ours.
 #[must_use]
 pub fn code(error: &ServerError) -> Option<&str> {
     match error.extensions.as_ref()?.get(CODE)? {

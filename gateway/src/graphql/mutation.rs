@@ -2,38 +2,19 @@
 
 use async_graphql::{Context, ID, Object};
 
-use super::ask::{Caller, room};
 use super::error::{optional_uuid, uuid};
-use super::identity;
 use super::model::{
     ActiveSession, JoinQuoteSessionInput, QuoteCollaborationResult, QuoteLineCollaborationResult,
     UpdateSessionHeartbeatInput, VersionedQuoteLineUpdateInput, VersionedQuoteUpdateInput,
 };
 use super::size::Selected;
+use super::{ask::Caller, identity};
 use crate::failure::Failure;
 use crate::postgres::{Heartbeat, Save};
-use crate::unread::{NOT_BEGUN, Size};
+use crate::unread::Size;
 
 /// A session, or a yes or no.
 const SMALL: Size = Size::of(256);
-
-/// Does one field of a mutation. What stands behind one that fails is not begun: the library would go on. It tells here of what failed
-/// before its function was called, as arguments that it could not read.
-async fn in_turn<T>(
-    context: &Context<'_>,
-    change: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let room = room(context)?;
-    room.may_go_on()?;
-    if context.query_env.errors.lock().is_ok_and(|errors| !errors.is_empty()) {
-        return Err(Failure::bad_input(NOT_BEGUN));
-    }
-    let done = change.await;
-    if let Err(failure) = &done {
-        room.stop(failure.code);
-    }
-    done
-}
 
 /// The root of mutations.
 pub struct Mutation;
@@ -46,15 +27,12 @@ impl Mutation {
         context: &Context<'_>,
         input: VersionedQuoteUpdateInput,
     ) -> Result<QuoteCollaborationResult, Failure> {
-        in_turn(context, async {
-            let (save, selected) = (Save::try_from(input)?, Selected::of(context));
-            let saved = Caller::of(context)?.change(
-                move |database, of| async move { database.save_quote(of, &save).await },
-                move |saved| selected.saved(saved),
-            );
-            Ok(saved.await?.into())
-        })
-        .await
+        let (save, selected) = (Save::try_from(input)?, Selected::of(context));
+        let saved = Caller::in_turn(context)?.change(
+            move |database, of| async move { database.save_quote(of, &save).await },
+            move |saved| selected.saved(saved),
+        );
+        Ok(saved.await?.into())
     }
 
     /// Saves fields of a line, and the quote's totals, if nobody else was first
@@ -63,15 +41,12 @@ impl Mutation {
         context: &Context<'_>,
         input: VersionedQuoteLineUpdateInput,
     ) -> Result<QuoteLineCollaborationResult, Failure> {
-        in_turn(context, async {
-            let (save, selected) = (Save::try_from(input)?, Selected::of(context));
-            let saved = Caller::of(context)?.change(
-                move |database, of| async move { database.save_line(of, &save).await },
-                move |saved| selected.saved(saved),
-            );
-            Ok(saved.await?.into())
-        })
-        .await
+        let (save, selected) = (Save::try_from(input)?, Selected::of(context));
+        let saved = Caller::in_turn(context)?.change(
+            move |database, of| async move { database.save_line(of, &save).await },
+            move |saved| selected.saved(saved),
+        );
+        Ok(saved.await?.into())
     }
 
     /// Joins a quote, or renews a session
@@ -80,31 +55,25 @@ impl Mutation {
         context: &Context<'_>,
         input: JoinQuoteSessionInput,
     ) -> Result<ActiveSession, Failure> {
-        in_turn(context, async {
-            let identity = identity(context)?.clone();
-            let quote = uuid("quoteId", &input.quote_id)?;
-            let session = optional_uuid("sessionId", input.session_id.as_ref())?;
-            let joined = Caller::of(context)?.change(
-                move |database, of| async move {
-                    let person = (identity.username.as_deref(), identity.email.as_deref());
-                    database.join(of, quote, session, person).await
-                },
-                |_| SMALL,
-            );
-            Ok(joined.await?.into())
-        })
-        .await
+        let identity = identity(context)?.clone();
+        let quote = uuid("quoteId", &input.quote_id)?;
+        let session = optional_uuid("sessionId", input.session_id.as_ref())?;
+        let joined = Caller::in_turn(context)?.change(
+            move |database, of| async move {
+                let person = (identity.username.as_deref(), identity.email.as_deref());
+                database.join(of, quote, session, person).await
+            },
+            |_| SMALL,
+        );
+        Ok(joined.await?.into())
     }
 
     /// Leaves; false when there was no such session
     async fn leave_quote_session(&self, context: &Context<'_>, session_id: ID) -> Result<bool, Failure> {
-        in_turn(context, async {
-            let session = uuid("sessionId", &session_id)?;
-            let left = Caller::of(context)?
-                .change(move |database, of| async move { database.leave(of, session).await }, |_| SMALL);
-            left.await
-        })
-        .await
+        let session = uuid("sessionId", &session_id)?;
+        let left = Caller::in_turn(context)?
+            .change(move |database, of| async move { database.leave(of, session).await }, |_| SMALL);
+        left.await
     }
 
     /// Renews a session; false when it is unknown or stale: join again
@@ -113,12 +82,9 @@ impl Mutation {
         context: &Context<'_>,
         input: UpdateSessionHeartbeatInput,
     ) -> Result<bool, Failure> {
-        in_turn(context, async {
-            let beat = Heartbeat::try_from(input)?;
-            let beaten = Caller::of(context)?
-                .change(move |database, of| async move { database.heartbeat(of, &beat).await }, |_| SMALL);
-            beaten.await
-        })
-        .await
+        let beat = Heartbeat::try_from(input)?;
+        let beaten = Caller::in_turn(context)?
+            .change(move |database, of| async move { database.heartbeat(of, &beat).await }, |_| SMALL);
+        beaten.await
     }
 }

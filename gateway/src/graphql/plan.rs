@@ -47,40 +47,37 @@ impl Plan {
         let ExecutableDocument { operations, fragments } = document;
         let Some(operation) = selected(operations, name) else { return Ok(Default::default()) };
         let variables = variables::declared(given, operation)?;
-        let fields = root::fields(operation, fragments, &variables);
-        if let Some(key) = root::conflict(&fields) {
+        let groups = root::by_key(root::fields(operation, fragments, &variables));
+        if let Some((key, _)) = groups.iter().find(|(_, fields)| !root::is_one(fields)) {
             return Err(Failure::bad_input(format!(
                 "\"{key}\" stands for different fields, or for one with different arguments"
             )));
         }
-        let order = root::keys(&fields);
-        let cost = root::statements(&fields);
+        let cost = groups.values().filter(|fields| !fields[0].node.name.node.starts_with("__")).count();
         if cost > MOST_ROOT_FIELDS {
             return Err(Failure::bad_input(format!(
                 "an operation may ask for {MOST_ROOT_FIELDS} root fields, aliases included"
             )));
         }
-        for field in &fields {
+        for field in groups.values().flatten() {
             demand::check_described(field, fragments)?;
         }
-        if operation.ty == OperationType::Mutation {
-            for key in &order {
-                demand::check_told(&root::of_key(&fields, key), fragments)?;
-            }
+        if operation.ty == OperationType::Subscription && groups.len() != 1 {
+            return Err(Failure::bad_input("a subscription must select exactly one root field"));
         }
-        if operation.ty == OperationType::Subscription {
-            if order.len() != 1 {
-                return Err(Failure::bad_input("a subscription must select exactly one root field"));
+        if operation.ty != OperationType::Query {
+            for fields in groups.values() {
+                demand::check_told(fields, fragments)?;
             }
-            demand::check_told(&fields, fragments)?;
         }
         let is_as_executed = match operation.ty {
             OperationType::Subscription => root::is_plain(operation),
-            OperationType::Query | OperationType::Mutation => fields.len() == order.len(),
+            OperationType::Query | OperationType::Mutation => groups.values().all(|fields| fields.len() == 1),
         };
+        let order = groups.keys().cloned().collect();
         if !is_as_executed {
-            let fields = fields.into_iter().cloned().collect();
-            root::merge(operation, fields);
+            let fields = groups.values().map(|fields| root::merged(fields)).collect();
+            root::write(operation, fields);
         }
         let cost = u32::try_from(cost).unwrap_or(u32::MAX).max(1);
         Ok((Self { kind: Some(operation.ty), cost, order }, variables))

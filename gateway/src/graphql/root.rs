@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::slice::Iter;
 
+use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{
     Directive, Field, FragmentDefinition, InlineFragment, OperationDefinition, Selection, SelectionSet,
 };
 use async_graphql::{Name, Pos, Positioned, Value, Variables};
+
+/// Root fields by the key of the result that they give, at least one each.
+pub type Groups<'a> = IndexMap<Name, Vec<&'a Positioned<Field>>>;
 
 /// Fragments by name.
 pub type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
@@ -31,46 +35,27 @@ pub fn fields<'a>(
     fields
 }
 
-/// Keys of the result, each once, in the order in which the fields stand.
-pub fn keys(fields: &[&Positioned<Field>]) -> Vec<Name> {
-    let mut keys: Vec<Name> = Vec::new();
+/// By their keys, each in the order in which it stands first.
+pub fn by_key(fields: Vec<&Positioned<Field>>) -> Groups<'_> {
+    let mut groups = Groups::new();
     for field in fields {
-        let key = &field.node.response_key().node;
-        if !keys.contains(key) {
-            keys.push(key.clone());
-        }
+        groups.entry(field.node.response_key().node.clone()).or_default().push(field);
     }
-    keys
+    groups
 }
 
-/// A key that stands for different fields, or for one with different arguments. The library compares neither across fragments that name
-/// their type.
-pub fn conflict<'a>(fields: &[&'a Positioned<Field>]) -> Option<&'a Name> {
-    let mut first: HashMap<&Name, &Field> = HashMap::new();
-    let mut conflicts = fields.iter().filter(|field| {
-        let first = first.entry(&field.node.response_key().node).or_insert(&field.node);
-        first.name.node != field.node.name.node || !has_arguments_of(first, &field.node)
-    });
-    conflicts.next().map(|field| &field.node.response_key().node)
+/// Whether those of one key are one field with the same arguments. The library compares neither across fragments that name their type.
+pub fn is_one(fields: &[&Positioned<Field>]) -> bool {
+    fields.iter().all(|field| is_alike(&fields[0].node, &field.node))
 }
 
-fn has_arguments_of(one: &Field, other: &Field) -> bool {
-    one.arguments.len() == other.arguments.len()
+fn is_alike(one: &Field, other: &Field) -> bool {
+    one.name.node == other.name.node
+        && one.arguments.len() == other.arguments.len()
         && one
             .arguments
             .iter()
             .all(|(name, value)| other.get_argument(&name.node).is_some_and(|given| given.node == value.node))
-}
-
-/// Those of one key.
-pub fn of_key<'a>(fields: &[&'a Positioned<Field>], key: &Name) -> Vec<&'a Positioned<Field>> {
-    fields.iter().copied().filter(|field| field.node.response_key().node == *key).collect()
-}
-
-/// How many statements fields are: one for each key but those that ask of the schema.
-pub fn statements(fields: &[&Positioned<Field>]) -> usize {
-    let asking = fields.iter().copied().filter(|field| !field.node.name.node.starts_with("__"));
-    keys(&asking.collect::<Vec<_>>()).len()
 }
 
 /// Whether the library finds the only field of a subscription: it looks at plain fields alone.
@@ -79,19 +64,18 @@ pub fn is_plain(operation: &OperationDefinition) -> bool {
     matches!(items.as_slice(), [only] if matches!(&only.node, Selection::Field(field) if field.node.directives.is_empty()))
 }
 
-/// Writes the root fields plainly, those of one key as one field, as the specification collects them (6.3.2). What the client
-/// wrote stays behind a condition that never holds, so that it is checked as it was written. Those of one key must be the same.
-pub fn merge(operation: &mut OperationDefinition, fields: Vec<Positioned<Field>>) {
-    let mut merged: Vec<Positioned<Field>> = Vec::new();
-    for mut field in fields {
-        let key = field.node.response_key().node.clone();
-        if let Some(first) = merged.iter_mut().find(|first| first.node.response_key().node == key) {
-            first.node.selection_set.node.items.extend(field.node.selection_set.node.items);
-        } else {
-            field.node.directives.retain(|directive| condition(directive).is_none());
-            merged.push(field);
-        }
-    }
+/// Those of one key as one plain field.
+pub fn merged(fields: &[&Positioned<Field>]) -> Positioned<Field> {
+    let mut merged = fields[0].clone();
+    merged.node.directives.retain(|directive| condition(directive).is_none());
+    let others = fields[1..].iter().flat_map(|field| items(&field.node.selection_set));
+    merged.node.selection_set.node.items.extend(others.cloned());
+    merged
+}
+
+/// Writes the root fields plainly, as the specification collects them (6.3.2). What the client wrote stays behind a condition that never
+/// holds, so that it is checked as it was written.
+pub fn write(operation: &mut OperationDefinition, fields: Vec<Positioned<Field>>) {
     let position = operation.selection_set.pos;
     let written = std::mem::take(&mut operation.selection_set.node);
     let kept = InlineFragment {
@@ -99,7 +83,7 @@ pub fn merge(operation: &mut OperationDefinition, fields: Vec<Positioned<Field>>
         directives: vec![Positioned::new(never(position), position)],
         selection_set: Positioned::new(written, position),
     };
-    let plain = merged.into_iter().map(Selection::Field);
+    let plain = fields.into_iter().map(Selection::Field);
     operation.selection_set.node.items = plain
         .chain([Selection::InlineFragment(Positioned::new(kept, position))])
         .map(|selection| Positioned::new(selection, position))

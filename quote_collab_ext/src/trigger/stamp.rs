@@ -55,10 +55,11 @@ impl Stamps {
                 if is_due { given } else { before }
             }
             false => before,
-            // A replayed change brings its version along; one that does not is counted here.
-            true if replays && given > before => given,
-            // The same, where a trigger of the ERP changed the row as well.
-            true if given > before && call.assigns(roles.version) && leaves_former_life(plan, old, given) => {
+            // A replayed change brings its version along; one that does not is counted here. So does what leaves an earlier life, where a trigger of the
+            // ERP changed the row as well.
+            true if given > before
+                && (replays || call.assigns(roles.version) && leaves_former_life(plan, old, given)) =>
+            {
                 given
             }
             true => before.checked_add(1).ok_or(Error::VersionExhausted)?,
