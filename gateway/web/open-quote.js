@@ -28,7 +28,7 @@ export class OpenQuote {
     this.id = quoteId;
     this.onRefusal = onRefusal;
     this.sheet = new Sheet({
-      onSave: (row, kind) => this.#saveTyped(row, kind, row.changes(), row.typings()),
+      onSave: (row, kind) => this.#saveTyped(row, kind, row.draft()),
       onFocus: (lineId, field) => this.session.move(lineId, field, field !== null),
     });
     this.session = new presence.Session(quoteId);
@@ -96,7 +96,7 @@ export class OpenQuote {
   #readInBackground(afresh = false) {
     if (this.#closed) return;
     this.#afresh ||= afresh;
-    this.#readAgain = this.#reading !== null;
+    this.#outdate();
     this.#reading ??= this.#read().catch((refusal) => this.#notRead(refusal)).finally(() => {
       this.#reading = null;
       if (this.#readAgain) this.#readInBackground();
@@ -128,7 +128,7 @@ export class OpenQuote {
 
   /** What is being read may have been looked up before this. */
   #outdate() {
-    this.#readAgain ||= this.#reading !== null;
+    this.#readAgain = this.#reading !== null;
   }
 
   #meet(event) {
@@ -154,15 +154,16 @@ export class OpenQuote {
   }
 
   /** Saves what was typed when the person said so, as far as it is not saved or given up when its turn comes. */
-  #saveTyped(row, kind, changes, typings) {
+  #saveTyped(row, kind, { changes, typings }) {
     this.#inTurn(row, () => {
       const left = row.changes();
       const still = Object.fromEntries(Object.entries(changes).filter(([name]) => name in left));
-      return this.#save(row, kind, row.expectedVersion, still, typings);
+      return this.#save(row, kind, row.expectedVersion, { changes: still, typings });
     });
   }
 
-  async #save(row, kind, expectedVersion, changes, typings) {
+  async #save(row, kind, expectedVersion, draft) {
+    const { changes } = draft;
     if (Object.keys(changes).length === 0) return;
     const [operation, id] =
       kind === "quote" ? [operations.SAVE_QUOTE, { quoteId: row.id }] : [operations.SAVE_LINE, { lineId: row.id }];
@@ -170,8 +171,8 @@ export class OpenQuote {
     try {
       const { saved } = await ask(operation, { input });
       if (this.#closed && !saved.success) throw new Error("the quote that was open before was not saved: somebody was first");
-      if (!saved.success) return this.#refused(row, kind, changes, typings, saved.conflicts);
-      row.saved(saved.row, changes, typings);
+      if (!saved.success) return this.#refused(row, kind, draft, saved.conflicts);
+      row.saved(saved.row, draft);
       this.#outdate();
       if (this.#closed) return;
       conflict.hide(row);
@@ -182,7 +183,7 @@ export class OpenQuote {
     }
   }
 
-  #refused(row, kind, changes, typings, conflicts) {
+  #refused(row, kind, draft, conflicts) {
     const version = Math.max(...conflicts.map(({ actualVersion }) => actualVersion));
     // Each field that was sent has an entry, also where nobody else changed it.
     const changed = conflicts.filter(({ baseValue, currentValue }) => textOf(baseValue) !== textOf(currentValue));
@@ -194,7 +195,7 @@ export class OpenQuote {
         row.forget(theirs.map(({ field }) => propertyOf(field)));
         this.sheet.refresh(row);
       },
-      onMine: () => this.#inTurn(row, () => this.#save(row, kind, version, changes, typings)),
+      onMine: () => this.#inTurn(row, () => this.#save(row, kind, version, draft)),
     });
     this.#readInBackground();
   }

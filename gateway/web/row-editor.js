@@ -90,12 +90,11 @@ export class RowEditor {
   refresh(changed) {
     if (this.#closed) return;
     for (const control of this.#controls.values()) this.#show(control, changed.includes(control.field.name));
-    const typed = Object.keys(this.row.changes()).length > 0;
-    const { version, expectedVersion } = this.row;
+    const { version, expectedVersion, hasTyped } = this.row;
     this.version.textContent =
       expectedVersion === version ? `v${version}` : `v${version}, edited from v${expectedVersion}`;
-    this.saveButton.disabled = !typed;
-    this.discardButton.hidden = !typed;
+    this.saveButton.disabled = !hasTyped;
+    this.discardButton.hidden = !hasTyped;
   }
 
   #show(control, changed) {

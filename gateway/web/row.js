@@ -77,6 +77,11 @@ export class Row {
     }
   }
 
+  /** Whether a save would send anything. */
+  get hasTyped() {
+    return this.fields.some((field) => this.isTyped(field));
+  }
+
   /** What a save would send, as {name: value}; empty when nothing is typed. */
   changes() {
     const typed = this.fields.filter((field) => this.isTyped(field));
@@ -91,19 +96,19 @@ export class Row {
     return isOfTwo && typeof value === "string" ? value.replace(/\r?\n/g, "\r\n") : value;
   }
 
-  /** How far typing has come, for `saved`. */
-  typings() {
-    return new Map(this.#typings);
+  /** What is typed by now: what a save would send, and how far typing has come. */
+  draft() {
+    return { changes: this.changes(), typings: new Map(this.#typings) };
   }
 
   /**
    * Takes the row as saved: what was sent is no longer typed, unless typing went on meanwhile. What others changed since, or what the
    * save changed in fields that it did not name, stays contested where it is being typed over.
    */
-  saved(values, sent, typings) {
+  saved(values, { changes, typings }) {
     this.merge(values, "somebody");
     const version = Number(values.version);
-    for (const field of this.fields.filter(({ name }) => name in sent)) {
+    for (const field of this.fields.filter(({ name }) => name in changes)) {
       const { name } = field;
       if (this.contested.get(name)?.version <= version) this.contested.delete(name);
       const isShown = same(field, this.typed.get(name) ?? "", textOf(this.values[name]));
@@ -134,14 +139,19 @@ export class Row {
   merge(values, who, afresh = false) {
     const version = Number(values.version);
     if (version < this.version && !afresh) return [];
-    const before = this.version;
+    // Versions of another history say nothing of this one: what was seen is met by none.
+    const before = afresh ? Math.min(this.version, version - 1) : this.version;
     const changed = Object.keys(values).filter(
       (name) => name !== "version" && textOf(values[name]) !== textOf(this.values[name]),
     );
     this.values = { ...this.values, ...values };
-    if (afresh) this.#beginAfresh();
+    if (afresh) {
+      for (const contest of this.contested.values()) {
+        Object.assign(contest, { seen: Math.min(contest.seen, before), version });
+      }
+    }
     for (const field of this.fields.filter(({ name }) => changed.includes(name) && this.typed.has(name))) {
-      this.#contest(field, who, afresh ? Math.min(before, version - 1) : before);
+      this.#contest(field, who, before);
     }
     return changed;
   }
@@ -153,13 +163,6 @@ export class Row {
     } else {
       const seen = Math.min(before, this.contested.get(field.name)?.seen ?? before);
       this.contested.set(field.name, { who, seen, version: this.version });
-    }
-  }
-
-  /** Versions of another history say nothing of this one: what was contested in it is not met by any. */
-  #beginAfresh() {
-    for (const contest of this.contested.values()) {
-      Object.assign(contest, { seen: Math.min(contest.seen, this.version - 1), version: this.version });
     }
   }
 }

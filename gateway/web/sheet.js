@@ -24,7 +24,7 @@ export class Sheet {
   get isTyped() {
     const editors = [this.#header, ...this.#lines.values()].filter(Boolean).map(({ editor }) => editor);
     const deleted = byId("lines").querySelector(".deleted") !== null;
-    return deleted || editors.some(({ row }) => Object.keys(row.changes()).length > 0);
+    return deleted || editors.some(({ row }) => row.hasTyped);
   }
 
   line(id) {
@@ -60,7 +60,7 @@ export class Sheet {
     if (!line) return;
     this.#lines.delete(id);
     line.editor.close();
-    if (Object.keys(line.editor.row.changes()).length > 0) line.tr.classList.add("deleted");
+    if (line.editor.row.hasTyped) line.tr.classList.add("deleted");
     else line.tr.remove();
   }
 

@@ -1,14 +1,21 @@
 //! The page at `/` shows what others do as they do it, and never takes away what somebody is typing.
 
-use quote_collab_tests::{ALICE, BOB, Browser, TENANT, World, eventually};
+use quote_collab_tests::{ALICE, BOB, Browser, Quote, TENANT, World, eventually};
+use tokio_postgres::Client;
 
-#[tokio::test]
-async fn an_update_appears_on_the_open_page() {
+/// A quote that Alice has open, and the ERP.
+async fn scene() -> (World, Quote, Client, Browser) {
     let world = World::start().await;
     let quote = world.quote_of(TENANT).await;
     let app = world.app().await;
     let mut browser = Browser::start();
     browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    (world, quote, app, browser)
+}
+
+#[tokio::test]
+async fn an_update_appears_on_the_open_page() {
+    let (_world, quote, app, mut browser) = scene().await;
     let line = format!("[data-line='{}']", quote.line);
     for (statement, field, value) in [
         ("update quotes set notes = 'from psql' where id = $1", "[data-field=notes]", "from psql"),
@@ -33,11 +40,7 @@ async fn an_update_appears_on_the_open_page() {
 
 #[tokio::test]
 async fn what_is_typed_stays_and_saves_beside_a_change_of_another_field() {
-    let world = World::start().await;
-    let quote = world.quote_of(TENANT).await;
-    let app = world.app().await;
-    let mut browser = Browser::start();
-    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    let (_world, quote, app, mut browser) = scene().await;
     browser.fill("alice", "[data-field=notes]", "half a sent").await;
     let update = "update quotes set notes = 'other', contact_name = 'Someone' where id = $1";
     app.execute(update, &[&quote.id]).await.expect("an update");
@@ -55,11 +58,7 @@ async fn what_is_typed_stays_and_saves_beside_a_change_of_another_field() {
 
 #[tokio::test]
 async fn a_late_answer_to_a_save_hides_no_change_of_others() {
-    let world = World::start().await;
-    let quote = world.quote_of(TENANT).await;
-    let app = world.app().await;
-    let mut browser = Browser::start();
-    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    let (_world, quote, app, mut browser) = scene().await;
     let (save, contact) = ("#header button[type=submit]", "[data-field=contactName]");
     browser.hold("alice", "SaveQuote").await;
     browser.fill("alice", "[data-field=notes]", "by alice").await;
@@ -78,11 +77,7 @@ async fn a_late_answer_to_a_save_hides_no_change_of_others() {
 
 #[tokio::test]
 async fn a_line_that_is_deleted_while_the_page_reads_stays_away() {
-    let world = World::start().await;
-    let quote = world.quote_of(TENANT).await;
-    let app = world.app().await;
-    let mut browser = Browser::start();
-    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    let (_world, quote, app, mut browser) = scene().await;
     browser.hold("alice", "query Quote(").await;
     let insert = "insert into quote_lines (tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount)
         values ($1, $2, 99, 'Embossing', 1, 1, 1)";
@@ -149,11 +144,7 @@ async fn a_date_that_is_half_typed_is_not_saved() {
 
 #[tokio::test]
 async fn saves_of_a_row_take_turns() {
-    let world = World::start().await;
-    let quote = world.quote_of(TENANT).await;
-    let app = world.app().await;
-    let mut browser = Browser::start();
-    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    let (_world, quote, app, mut browser) = scene().await;
     let save = "#header button[type=submit]";
     browser.hold("alice", "SaveQuote").await;
     browser.fill("alice", "[data-field=notes]", "by alice").await;
@@ -174,11 +165,7 @@ async fn saves_of_a_row_take_turns() {
 
 #[tokio::test]
 async fn lines_stand_in_the_order_of_their_numbers() {
-    let world = World::start().await;
-    let quote = world.quote_of(TENANT).await;
-    let app = world.app().await;
-    let mut browser = Browser::start();
-    browser.open("alice", &world.gateway, &world.gateway.token(&ALICE), quote.id).await;
+    let (_world, quote, app, mut browser) = scene().await;
     let insert = "insert into quote_lines (tenant_id, quote_id, line_number, description, quantity, unit_price, line_amount)
         values ($1, $2, $3, 'Line ' || $3::integer, 1, 1, 1)";
     for number in [98, 97, 96] {
